@@ -1,0 +1,119 @@
+"""What `tables.py` and `figures.py` have in common on the command line: a paper file, stores, overrides."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import rules
+
+from irm_sweeps.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from irm_sweeps.sweep.paper import Paper
+
+_OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser with the options that both scripts have, whose complaints are a `UserError`."""
+
+    def __init__(self, description: str, epilog: str) -> None:
+        super().__init__(
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument(
+            "--paper",
+            required=True,
+            metavar="NAME",
+            help="which file of conf/paper: `--paper bae2021 --table 1` is bae2021_table1.yaml, "
+            "`--paper demo` is demo.yaml",
+        )
+        self.add_argument("--table", metavar="N", help="number of the paper's table")
+        self.add_argument(
+            "--results",
+            nargs="+",
+            action="extend",
+            metavar="DIR",
+            help="the store, or several whose results are put together (default: results)",
+        )
+        self.add_argument(
+            "--select",
+            choices=sorted(rules.STEPS),
+            help="selection rule (default: the paper file's): "
+            + "; ".join(f"{rule}: {step}" for rule, step in rules.STEPS.items()),
+        )
+        self.add_argument(
+            "overrides",
+            nargs="*",
+            metavar="KEY=VALUE",
+            help="the overrides that the trials were run with, as `launch.py` takes them",
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a `UserError` in place of printing the usage."""
+        raise UserError(f"{message} (see --help)")
+
+    def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """Return the options, with `stores` as paths and every KEY=VALUE in `overrides`, wherever it stood."""
+        options = self.parse_intermixed_args(argv)
+        stores: list[Path] = []
+        for word in options.results or []:
+            if _OVERRIDE.match(word) and not Path(word).is_dir():
+                options.overrides.append(word)
+            else:
+                stores.append(Path(word))
+        if options.results and not stores:
+            raise UserError("--results: give at least one directory")
+        for word in options.overrides:
+            if not _OVERRIDE.match(word):
+                raise UserError(f"{word!r} is no override: give KEY=VALUE, e.g. seed=range(0,3)")
+            if word.startswith("results="):
+                raise UserError(f"{word}: say --results {word.partition('=')[2]}")
+        options.stores = stores or [Path("results")]
+        for store in options.stores:
+            if store.exists() and not store.is_dir():
+                raise UserError(f"--results {store} is a file: give a directory")
+            if not store.exists():
+                print(f"{store}: no such store, so nothing is measured there", file=sys.stderr)
+        return options
+
+
+def find_paper(name: str, table: str | None) -> Paper:
+    """Load a paper's file.
+
+    Raises
+    ------
+    UserError
+        There is none of this name; the message lists those that exist.
+    """
+    from irm_sweeps.compose import conf_dir
+
+    names = sorted(path.stem for path in (conf_dir() / "paper").glob("*.yaml"))
+    wanted = name if table is None else f"{name}_table{table}"
+    if wanted not in names:
+        asked = f"--paper {name}" + ("" if table is None else f" --table {table}")
+        raise UserError(
+            f"{asked}: no conf/paper/{wanted}.yaml{did_you_mean(wanted, names)}; there are: "
+            + ", ".join(_typed(known) for known in names)
+        )
+    from irm_sweeps.sweep.paper import load_paper
+
+    return load_paper(wanted)
+
+
+def _typed(name: str) -> str:
+    found = re.fullmatch(r"(.+)_table(\w+)", name)
+    return f"--paper {found[1]} --table {found[2]}" if found else f"--paper {name}"
+
+
+def filling(store: Path, user: Sequence[str]) -> list[str]:
+    """Return the overrides of a command that fills this store."""
+    return [*user, *([] if store == Path("results") else [f"results={store}"])]

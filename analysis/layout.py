@@ -1,0 +1,203 @@
+"""A paper's table with its measured cells, verdicts and notes, before it takes any format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rules
+from command_line import filling
+from measured import Results, parts, read, settings
+from notes import Note, setting_note, status_notes
+from verdict import ALPHA, FEWEST, Summary, Verdict, compare, summarize
+
+if TYPE_CHECKING:
+    from irm_sweeps.sweep.paper import Column, Paper, Row
+    from irm_sweeps.trial import Trial
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. Means and sds are in the unit that is printed: per cent for accuracies.
+
+    Attributes
+    ----------
+    state
+        What is printed where nothing is measured: `missing`, `diverged`, ...; empty for a row that has
+        nothing to measure.
+    """
+
+    row: str
+    column: str
+    metric: str
+    measured: Summary | None
+    published: Summary | None
+    verdict: Verdict | None
+    state: str = ""
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point."""
+        return 1 if self.metric.endswith("/accuracy") else 3
+
+
+@dataclass(frozen=True)
+class Table:
+    """A whole table.
+
+    Attributes
+    ----------
+    rows
+        Label and cells of each row.
+    notes
+        Every distinct note of the cells, in order of appearance; a cell refers to `notes.index(note) + 1`.
+    footer
+        How the numbers were made.
+    """
+
+    name: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Cell]]]
+    notes: Sequence[Note]
+    footer: Sequence[str]
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        """All cells, row by row."""
+        for _, cells in self.rows:
+            yield from cells
+
+    @property
+    def compared(self) -> bool:
+        """Whether anything is published beside the measured values."""
+        return any(cell.published for cell in self.cells)
+
+
+@dataclass
+class Builder:
+    """Measures a paper's cells.
+
+    Parameters
+    ----------
+    stores
+        Where to look; commands fill the first.
+    rule
+        Selection rule.
+    user
+        Overrides on top of the paper's.
+    """
+
+    paper: Paper
+    stores: Sequence[Path]
+    rule: str
+    user: Sequence[str]
+
+    def __post_init__(self) -> None:
+        self.results = Results(self.stores)
+        self._trials: dict[tuple[str, ...], Mapping[str, Trial]] = {}
+
+    def table(self) -> Table:
+        """Return the whole table."""
+        self._check_user()
+        rows = [
+            (row.label, [self.cell(name, row, i) for i in range(len(self.paper.columns))])
+            for name, row in self.paper.rows.items()
+        ]
+        cells = [cell for _, own in rows for cell in own]
+        return Table(
+            name=self.paper.name,
+            title=self.paper.title,
+            columns=[column.label for column in self.paper.columns],
+            rows=rows,
+            notes=list(dict.fromkeys(note for cell in cells for note in cell.notes)),
+            footer=list(self._footer(cells)),
+        )
+
+    def _check_user(self) -> None:
+        """Compose the user's own overrides once: a typo in them is an error, not a row that cannot be run."""
+        from irm_sweeps.sweep.grid import expand
+
+        if self.user:
+            next(expand(self.user))
+
+    def cell(self, name: str, row: Row, index: int) -> Cell:
+        """Measure one cell."""
+        from irm_sweeps.errors import UnknownChoice
+
+        column = self.paper.columns[index]
+        scale = 100.0 if parts(column.metric)[2] == "accuracy" else 1.0
+        published = self._published(row, index)
+        if row.sweep is None:
+            return Cell(name, column.label, column.metric, None, published, None)
+        try:
+            trials = self.trials(row, column)
+        except UnknownChoice as error:
+            lacking = str(error).partition(":")[0]
+            note = Note(f"this version has no {lacking}; once it has", self.command(name))
+            return Cell(name, column.label, column.metric, None, published, None, "not available", (note,))
+
+        readings = [read(trial, self.results, self.rule, column.metric) for trial in trials.values()]
+        candidates = settings(readings)
+        from measured import choose
+
+        chosen = choose(candidates, self.rule, column.metric)
+        notes = status_notes(candidates, self.rule, column.metric, self.command(name), self.command(name, rerun=True))
+        if chosen is None:
+            statuses = {reading.status for reading in readings}
+            state = statuses.pop() if len(statuses) == 1 else "no value"
+            return Cell(name, column.label, column.metric, None, published, None, state, tuple(notes))
+        if len(candidates) > 1:
+            notes.insert(0, setting_note(chosen, candidates, self.rule))
+        own = summarize([scale * value for value in chosen.values])
+        verdict = compare(own, published) if published else None
+        return Cell(name, column.label, column.metric, own, published, verdict, "", tuple(notes))
+
+    def trials(self, row: Row, column: Column) -> Mapping[str, Trial]:
+        """Return the trials of a cell; columns that share theirs share the work."""
+        key = tuple(self.paper.cell_overrides(row, column, self.user))
+        if key not in self._trials:
+            self._trials[key] = self.paper.cell_trials(row, column, self.user)
+        return self._trials[key]
+
+    def command(self, row: str, rerun: bool = False) -> str:
+        """Return the command that fills what a row is missing, or with `rerun` also what failed."""
+        return self.paper.command(row, [*filling(self.stores[0], self.user), *(["rerun=failed"] if rerun else [])])
+
+    def _published(self, row: Row, index: int) -> Summary | None:
+        cell = row.published[index] if row.published else None
+        if cell is None:
+            return None
+        return Summary(cell[0], cell[1], self.paper.published_n) if len(cell) == 2 else Summary(cell[0], None, None)
+
+    def _footer(self, cells: Sequence[Cell]) -> Iterator[str]:
+        unit = ", in %" if any(cell.metric.endswith("/accuracy") for cell in cells) else ""
+        yield (
+            f"Measured: mean ± sample standard deviation (ddof 1){unit}, over n trials that differ only in the seed."
+        )
+        yield (
+            f"Selection rule {self.rule}: a trial counts with {rules.STEPS[self.rule]}."
+            + (f" The paper file's own rule is {self.paper.select}." if self.rule != self.paper.select else "")
+        )
+        if any("setting" in note.text for cell in cells for note in cell.notes):
+            yield f"Of several hyperparameter settings a cell shows the one with {rules.SETTINGS[self.rule]}."
+        if any(cell.published for cell in cells):
+            n = self.paper.published_n
+            meaning = f"; ± is taken as a sample standard deviation over n = {n} trials" if n else ""
+            yield f"Published: {self.paper.source}{meaning}."
+            yield (
+                f"Verdict: Welch's t-test of measured against published mean, from the summaries, two-sided, "
+                f"alpha = {ALPHA:g}: consistent (p >= alpha) or differs (p < alpha; in brackets measured minus "
+                f"published, in points). Too few seeds: n < {FEWEST}, or published without ± or n."
+            )
+            k = sum(cell.verdict is not None and cell.verdict.p is not None for cell in cells)
+            yield (
+                f"Multiple comparisons: {k} verdicts, uncorrected; if every cell agreed with its paper, "
+                f"{ALPHA * k:.2g} would still differ on average."
+            )
+        if self.user:
+            yield f"Overrides on top of the paper file: {' '.join(self.user)}."
+        yield f"Results from: {', '.join(map(str, self.stores))}."

@@ -1,0 +1,209 @@
+"""From the store to a cell: what is known of each of its trials, and the setting that speaks for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from irm_sweeps.trial import Trial
+
+Status = Literal["measured", "missing", "diverged", "failed", "unselected", "unknown metric", "not finite"]
+"""`unselected`: the selection rule has nothing to say of the trial. The last two concern the one metric."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the store says of one trial under one selection rule and metric.
+
+    Attributes
+    ----------
+    value
+        Risk, or accuracy in [0, 1]; None unless `measured`.
+    validation
+        Mean accuracy over the validation environments under the rule; None where there are none.
+    detail
+        What went wrong, in a few words.
+    """
+
+    trial: Trial
+    status: Status
+    value: float | None = None
+    validation: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Trials that differ in nothing but the seed.
+
+    Attributes
+    ----------
+    differs
+        The config keys that set it apart from the cell's other settings, with its values.
+    """
+
+    differs: Mapping[str, Any]
+    readings: Sequence[Reading]
+
+    @property
+    def values(self) -> list[float]:
+        """The measured values."""
+        return [r.value for r in self.readings if r.value is not None]
+
+
+class Results:
+    """Results of one or several stores, each read once; a completed one is preferred.
+
+    Attributes
+    ----------
+    problems
+        One line for every damaged file met so far.
+    """
+
+    def __init__(self, stores: Iterable[Path]) -> None:
+        from irm_sweeps.sweep.store import Store
+
+        self._stores = [Store(root) for root in stores]
+        self._found: dict[str, dict[str, Any] | None] = {}
+        self.problems: list[str] = []
+
+    def of(self, trial_id: str) -> dict[str, Any] | None:
+        """Return the trial's result, or None if no store has one that can be read."""
+        if trial_id not in self._found:
+            self._found[trial_id] = self._look(trial_id)
+        return self._found[trial_id]
+
+    def _look(self, trial_id: str) -> dict[str, Any] | None:
+        from irm_sweeps.sweep.files import DamagedFile
+
+        best = None
+        for store in self._stores:
+            try:
+                result = store.result(trial_id)
+                if result is not None:
+                    check(result, store.folder(trial_id) / "result.json")
+            except DamagedFile as damage:
+                self.problems.append(str(damage))
+                continue
+            if result is not None and result["status"] == "completed":
+                return result
+            best = best or result
+        return best
+
+
+def check(result: Mapping[str, Any], path: Path) -> None:
+    """Check the part of a result that is read here.
+
+    Raises
+    ------
+    DamagedFile
+        `metrics` is not {rule: {scores: {split: {environment: {measure: number or null}}}}}.
+    """
+    from irm_sweeps.sweep.files import DamagedFile
+
+    try:
+        for rule, chosen in result["metrics"].items():
+            for environments in chosen["scores"].values():
+                for scores in environments.values():
+                    for value in scores.values():
+                        if not (value is None or (isinstance(value, int | float) and not isinstance(value, bool))):
+                            raise DamagedFile(f"{path}: {value!r} in metrics.{rule} is not a number")
+    except (AttributeError, KeyError, TypeError):
+        raise DamagedFile(f"{path}: its metrics are not rule -> scores -> split -> environment") from None
+
+
+def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
+    """Return what is known of a trial's `split/environment/measure` under a selection rule."""
+    result = results.of(trial.id)
+    if result is None:
+        return Reading(trial, "missing")
+    if result["status"] == "diverged":
+        return Reading(trial, "diverged", detail=f"at step {result.get('diverged_at', 'unknown')}")
+    if result["status"] == "failed":
+        error = result.get("error")
+        message = str(error.get("message", "")) if isinstance(error, dict) else ""
+        return Reading(trial, "failed", detail=" ".join(message.split()) or "no message")
+    if rule not in result["metrics"]:
+        return Reading(trial, "unselected")
+    scores = result["metrics"][rule]["scores"]
+    split, environment, measure = parts(metric)
+    known = [f"{s}/{e}/{m}" for s in scores for e in scores[s] for m in scores[s][e]]
+    if metric not in known:
+        return Reading(trial, "unknown metric", detail=", ".join(k for k in known if k.endswith(measure)))
+    value = scores[split][environment][measure]
+    if value is None:
+        return Reading(trial, "not finite")
+    return Reading(trial, "measured", value, _validation(scores))
+
+
+def _validation(scores: Mapping[str, Any]) -> float | None:
+    accuracies = [own.get("accuracy") or 0.0 for own in scores.get("val", {}).values()]
+    return fmean(accuracies) if accuracies else None
+
+
+def parts(metric: str) -> tuple[str, str, str]:
+    """Split `split/environment/measure`; an environment may contain slashes.
+
+    Raises
+    ------
+    UserError
+        It has fewer parts, or another measure than accuracy or risk.
+    """
+    from irm_sweeps.errors import UserError
+
+    split, _, rest = metric.partition("/")
+    environment, _, measure = rest.rpartition("/")
+    if not environment or measure not in ("accuracy", "risk"):
+        raise UserError(
+            f"metric {metric!r} in the paper file: give split/environment/accuracy or split/environment/risk"
+        )
+    return split, environment, measure
+
+
+def settings(readings: Sequence[Reading]) -> list[Setting]:
+    """Group a cell's readings into settings, in the order of the grid."""
+    groups: dict[str, list[Reading]] = {}
+    configs: dict[str, dict[str, Any]] = {}
+    for reading in readings:
+        config = {key: value for key, value in reading.trial.canonical.items() if key != "seed"}
+        text = json.dumps(config, sort_keys=True)
+        groups.setdefault(text, []).append(reading)
+        configs.setdefault(text, config)
+    flat = {text: dict(_leaves(config)) for text, config in configs.items()}
+    keys = [key for key in dict.fromkeys(k for own in flat.values() for k in own) if _several(key, flat.values())]
+    return [Setting({k: flat[text][k] for k in keys if k in flat[text]}, groups[text]) for text in groups]
+
+
+def _several(key: str, configs: Iterable[Mapping[str, Any]]) -> bool:
+    return len({json.dumps(config[key]) if key in config else None for config in configs}) > 1
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key.removesuffix("_target_").rstrip("."), value
+
+
+def choose(candidates: Sequence[Setting], rule: str, metric: str) -> Setting | None:
+    """Return the setting that speaks for a cell (see `rules.SETTINGS`), or None if none has a value.
+
+    The first of equals wins, in the order of the grid.
+    """
+    measured = [setting for setting in candidates if setting.values]
+    if not measured:
+        return None
+    sign = -1.0 if parts(metric)[2] == "risk" else 1.0
+
+    def merit(setting: Setting) -> float:
+        if rule == "val":
+            return fmean(r.validation or 0.0 for r in setting.readings if r.value is not None)
+        return sign * fmean(setting.values)
+
+    return max(measured, key=merit)

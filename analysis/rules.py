@@ -1,0 +1,17 @@
+"""Selection rules, in words: which step of a trial speaks for it, and which of several settings for a row."""
+
+from __future__ import annotations
+
+STEPS = {
+    "last": "the end of training",
+    "val": "the step with the highest mean accuracy on held-out images of the training environments",
+    "oracle": "the step with the highest accuracy on the shifted test environment (an upper bound, not a method)",
+}
+"""Rule -> the step it takes of each trial (computed when the trial ran)."""
+
+SETTINGS = {
+    "last": "the highest mean of the cell's own metric, so it is tuned on the test environment",
+    "val": "the highest mean accuracy on held-out images of the training environments",
+    "oracle": "the highest mean of the cell's own metric, so it is tuned on the test environment",
+}
+"""Rule -> how one of several hyperparameter settings is chosen (computed here, over the seeds)."""

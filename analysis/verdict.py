@@ -1,0 +1,92 @@
+"""Does a measured mean agree with a published one? Welch's t-test from the two summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+ALPHA = 0.05
+"""Two-sided significance level of a single verdict."""
+
+FEWEST = 3
+"""Fewest measured trials that a verdict is given for."""
+
+Word = Literal["consistent", "differs", "too few seeds"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Some trials' mean, sample standard deviation (None if unknown or n < 2) and number (None if unknown)."""
+
+    mean: float
+    sd: float | None
+    n: int | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison came to.
+
+    Attributes
+    ----------
+    word
+        `consistent`: p >= ALPHA. `differs`: p < ALPHA. `too few seeds`: untested, because fewer than FEWEST
+        trials are measured or the published value comes without standard deviation or number of trials.
+    difference
+        Measured minus published mean, in the unit of the two.
+    p
+        Two-sided p-value; None if untested.
+    """
+
+    word: Word
+    difference: float
+    p: float | None
+
+
+def summarize(values: Sequence[float]) -> Summary:
+    """Return mean `m = sum(x) / n` and standard deviation `sqrt(sum((x - m)^2) / (n - 1))`.
+
+    Raises
+    ------
+    ValueError
+        There is no value.
+    """
+    import pandas as pd
+
+    if not values:
+        raise ValueError("no values to summarize")
+    series = pd.Series(values, dtype=float)
+    return Summary(float(series.mean()), float(series.std(ddof=1)) if len(series) > 1 else None, len(series))
+
+
+def welch(a: Summary, b: Summary) -> float:
+    """Return the two-sided p-value of Welch's t-test.
+
+    `t = (m_a - m_b) / sqrt(v_a + v_b)` with `v = sd^2 / n`, against Student's t with
+    `(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))` degrees of freedom (Welch 1947).
+    Two samples without any spread, for which t is not defined, have p = 1 if their means are equal, else 0.
+
+    Raises
+    ------
+    ValueError
+        A standard deviation or a number of trials is unknown.
+    """
+    from scipy.stats import ttest_ind_from_stats
+
+    if a.sd is None or a.n is None or b.sd is None or b.n is None:
+        raise ValueError("Welch's test needs both standard deviations and numbers of trials")
+    if a.sd == b.sd == 0:
+        return float(a.mean == b.mean)
+    test = ttest_ind_from_stats(a.mean, a.sd, a.n, b.mean, b.sd, b.n, equal_var=False, alternative="two-sided")
+    return float(test.pvalue)
+
+
+def compare(measured: Summary, published: Summary) -> Verdict:
+    """Return the verdict on a measured mean, given the published one."""
+    difference = measured.mean - published.mean
+    untested = (measured.n or 0) < FEWEST or published.sd is None or published.n is None
+    if untested:
+        return Verdict("too few seeds", difference, None)
+    p = welch(measured, published)
+    return Verdict("differs" if p < ALPHA else "consistent", difference, p)

@@ -1,0 +1,24 @@
+"""The front door: `python launch.py --help`."""
+
+import os
+
+import hydra
+from omegaconf import DictConfig
+
+from irm_sweeps.compose import plain, readable_hydra_errors
+from irm_sweeps.errors import one_line_errors
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def launch(config: DictConfig) -> float:
+    """Run one trial and return what a searching sweeper maximises; `-m` goes through the sweeper instead."""
+    from irm_sweeps.sweep.front import run_trial
+
+    with one_line_errors():
+        return run_trial(plain(config))
+
+
+if __name__ == "__main__":
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets a user's mistake arrive here, to become one line
+    with one_line_errors(), readable_hydra_errors():
+        launch()

@@ -1,0 +1,1 @@
+"""The two adapters through which Hydra reaches irm_sweeps."""

@@ -1,0 +1,38 @@
+"""Hydra's launcher contract on one side, irm_sweeps' launchers on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher as HydraLauncher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class _Adapter(HydraLauncher):
+    """Let any Hydra sweeper run trials through one of irm_sweeps' launchers."""
+
+    def __init__(self, launcher: Any) -> None:
+        self.launcher = launcher
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Nothing to keep: trials are composed from their overrides."""
+        del hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run one trial per list of overrides and return their objectives, in order."""
+        del initial_job_idx
+        from irm_sweeps.sweep.front import run_batch
+
+        return run_batch(job_overrides, self.launcher)
+
+
+class InProcessLauncher(_Adapter):
+    """`hydra/launcher=inprocess`."""
+
+    def __init__(self) -> None:
+        from irm_sweeps.launchers.inprocess import InProcess
+
+        super().__init__(InProcess())

@@ -1,0 +1,32 @@
+"""Hydra's sweeper contract on one side, a sweep of trials on the other."""
+
+from __future__ import annotations
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class IrmSweeper(Sweeper):
+    """Expand the overrides (or the paper file they name) into trials and hand them to the launcher."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra passes until the sweep starts."""
+        from hydra.core.plugins import Plugins
+
+        from hydra.core.plugins import Plugins
+
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the sweep; exit with 1 if a trial failed."""
+        from irm_sweeps.errors import UserError
+        from irm_sweeps.sweep.front import run_sweep
+
+        if not hasattr(self._launcher, "launcher"):
+            name = type(self._launcher).__name__
+            raise UserError(f"{name} cannot run a sweep of irm_sweeps: use hydra/launcher=local, inprocess or slurm")
+        if run_sweep(arguments, self._launcher.launcher):
+            raise SystemExit(1)

@@ -1,0 +1,1 @@
+"""Backbones: a representation h_u and a classifier head g_v."""

@@ -1,0 +1,76 @@
+"""The contract of a backbone, and the two halves of one as pure functions of its parameters."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from irm_sweeps.config import Component
+
+Parameters = Mapping[str, Tensor]
+"""Named tensors: `representation.*` is u, `head.*` is v; a method may add players' own under other names."""
+
+
+class Backbone(Component):
+    """A network in two halves. Subclass it, and name the subclass in a YAML's `_target_`."""
+
+    stacks: ClassVar[bool] = True
+    """False where one trial's forward pass is not a pure function of its own batch (batch statistics)."""
+
+    @abstractmethod
+    def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
+        """Return (representation, head), initialised from the generator alone.
+
+        Parameters
+        ----------
+        features
+            Shape of one input.
+        outputs
+            Width of the head.
+        """
+
+
+class Model:
+    """h_u and g_v as functions of a parameter mapping, free of state.
+
+    Parameters
+    ----------
+    representation, head
+        Modules whose own parameters serve as names, shapes and initial values only.
+    """
+
+    def __init__(self, representation: nn.Module, head: nn.Module) -> None:
+        self._halves = {"representation": representation, "head": head}
+
+    def initial(self) -> dict[str, Tensor]:
+        """Return the initial parameters by name."""
+        return {
+            f"{half}.{name}": tensor.detach().clone()
+            for half, module in self._halves.items()
+            for name, tensor in module.named_parameters()
+        }
+
+    @property
+    def head_is_linear(self) -> bool:
+        """Whether g_v is one fully connected layer."""
+        return isinstance(self._halves["head"], nn.Linear)
+
+    def _apply(self, half: str, parameters: Parameters, x: Tensor) -> Tensor:
+        prefix = half + "."
+        own = {name.removeprefix(prefix): p for name, p in parameters.items() if name.startswith(prefix)}
+        output: Tensor = functional_call(self._halves[half], own, (x,))
+        return output
+
+    def represent(self, parameters: Parameters, x: Tensor) -> Tensor:
+        """Return h_u(x), `[n, width]`."""
+        return self._apply("representation", parameters, x)
+
+    def classify(self, parameters: Parameters, h: Tensor) -> Tensor:
+        """Return the logits g_v(h): `[n]` for a head of width 1, else `[n, classes]`."""
+        logits = self._apply("head", parameters, h)
+        return logits.squeeze(-1) if logits.shape[-1] == 1 else logits

@@ -1,0 +1,47 @@
+"""A multilayer perceptron."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from irm_sweeps.backbones.backbone import Backbone
+
+
+class MLP(Backbone):
+    """Fully connected ReLU network on flat inputs; its last linear layer is the head.
+
+    The reference for Colored MNIST (Arjovsky et al. 2019) has two hidden layers of equal width.
+    """
+
+    depth: Annotated[int, Field(ge=1)]
+    """Hidden layers."""
+    width: Annotated[int, Field(ge=1)]
+    """Units of each hidden layer."""
+    init: Literal["xavier", "torch"]
+    """`xavier`: Glorot-uniform weights, zero biases (the reference). `torch`: PyTorch's own for Linear."""
+
+    def build(
+        self, features: tuple[int, ...], outputs: int, generator: torch.Generator
+    ) -> tuple[nn.Module, nn.Module]:
+        """Return `depth` x (Linear, ReLU) and the linear head."""
+        sizes = [math.prod(features)] + [self.width] * self.depth
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+            layers += [self._linear(n_in, n_out, generator), nn.ReLU()]
+        return nn.Sequential(*layers), self._linear(self.width, outputs, generator)
+
+    def _linear(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+        layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+        if self.init == "xavier":
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
+        else:
+            bound = 1 / math.sqrt(n_in)
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        return layer

@@ -1,0 +1,94 @@
+"""From command-line overrides to resolved configs, with errors that say what to type instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
+
+
+def conf_dir() -> Path:
+    """Return the folder of YAMLs: inside the installed package, else beside `src/` in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the config of these overrides as plain values, without Hydra's own part.
+
+    Raises
+    ------
+    UserError
+        An override names an unknown key or choice, or cannot be parsed.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    with readable_hydra_errors():
+        if GlobalHydra.instance().is_initialized():
+            config = hydra_compose("config", list(overrides))
+        else:
+            with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                config = hydra_compose("config", list(overrides))
+        return plain(config)
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """Return a resolved OmegaConf config as dicts and lists, without Hydra's own part."""
+    from omegaconf import OmegaConf
+
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key != "hydra"}
+
+
+def dotted_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield `a.b.c` for every leaf and every inner node of a config."""
+    for key, value in values.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from dotted_keys(value, f"{prefix}{key}.")
+
+
+def unknown_key(key: str, known: Sequence[str]) -> UserError:
+    """Return the error for a key that no config has."""
+    group, _, field = key.rpartition(".")
+    siblings = [k for k in known if k.rpartition(".")[0] == group and not k.endswith("_target_")]
+    hint = did_you_mean(key, siblings) if not group else did_you_mean(field, [k[len(group) + 1 :] for k in siblings])
+    if not hint and siblings and group:
+        hint = f": {group} has {', '.join(k[len(group) + 1 :] for k in siblings)}"
+    return UserError(f"unknown key `{key}`{hint or ': see python launch.py --help'}")
+
+
+@contextmanager
+def readable_hydra_errors() -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise about a user's overrides into a `UserError`."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _translated(error) from None
+
+
+def _translated(error: Exception) -> UserError:
+    text = str(error)
+    if found := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
+        if "Multiple values" in text:
+            return UserError(text.splitlines()[0])
+        with_defaults = compose([])
+        return unknown_key(found[1], list(dotted_keys(with_defaults)))
+    if found := re.search(r"Could not find '([^'/]+(?:/[^'/]+)*)/([^'/]+)'", text):
+        options = re.search(r"Available options in '[^']+':\s*(.*?)(?:\n\s*Config search path|\Z)", text, re.S)
+        names = options[1].split() if options else []
+        listed = f"; choose from {', '.join(names)}" if names else ""
+        return UnknownChoice(f"{found[1]}={found[2]}: no such {found[1]}{did_you_mean(found[2], names)}{listed}")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return UserError(lines[0] if lines else repr(error))

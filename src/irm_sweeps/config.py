@@ -1,0 +1,170 @@
+"""The schema of a trial: what a config may hold, with types, bounds and meaning.
+
+Values and defaults live in `conf/`, one commented YAML per choice; meaning lives here and beside the code
+that uses it. Every dataset, backbone, method and optimizer is a frozen pydantic model whose fields are its
+configuration (a field's docstring is its documentation) and whose methods do the work. A YAML names its
+model under `_target_`, so that a file outside this package is used the same way.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from irm_sweeps.errors import UserError, did_you_mean
+
+
+class PerTrial:
+    """Marks a field that may differ between the trials of one stack: a number that shapes no tensor."""
+
+
+Number = Annotated[float, PerTrial()]
+"""A float that trials of one stack may differ in."""
+
+Count = Annotated[int, PerTrial(), Field(ge=0)]
+"""A non-negative integer that trials of one stack may differ in."""
+
+
+class Config(BaseModel):
+    """Base of everything configurable: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, validate_default=True
+    )
+
+    @classmethod
+    def per_trial_fields(cls) -> list[str]:
+        """Return the names of the fields marked `PerTrial`, in order of definition."""
+        return [
+            name
+            for name, field in cls.model_fields.items()
+            if any(isinstance(mark, PerTrial) for mark in field.metadata)
+        ]
+
+
+class Component(Config):
+    """A configurable part of a trial (dataset, backbone, method, optimizer), named by its `_target_`."""
+
+    target: str = Field(default="", alias="_target_")
+    """Import path of the class, as the YAML gave it; part of the trial's identity."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_itself(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("_target_"):
+            return {**values, "_target_": f"{cls.__module__}.{cls.__qualname__}"}
+        return values
+
+
+class Training(Config):
+    """How long and how a trial trains. Every field is part of the trial's identity."""
+
+    steps: Annotated[int, Field(ge=0)]
+    """Parameter updates."""
+    batch_size: Annotated[int, Field(ge=1)] | None
+    """Images per training environment and step; null: all of them at every step (full batch)."""
+    l2: Annotated[Number, Field(ge=0)]
+    """Coefficient of the sum of squares of all parameters, added to the loss as Arjovsky et al. do. Equals
+    an optimizer's `weight_decay` of twice this value for SGD."""
+    evaluate_every: Annotated[int, Field(ge=0)]
+    """Steps between evaluations of all splits during training; 0: only at the end. The selection rules
+    `val` and `oracle` choose among these evaluations."""
+    log_every: Annotated[int, Field(ge=1)]
+    """Steps between the rows of `history.jsonl` (risks, penalty, objective)."""
+    precision: Literal["float32", "float64"]
+    """Number format of parameters, inputs and optimizer state."""
+
+
+class Settings(Config):
+    """How a command runs. Nothing here can change a trial's result, so none of it is in the trial's identity."""
+
+    results: Path
+    """Directory of the store: one folder per trial, shared by all sweeps and machines."""
+    data_dir: Path
+    """Directory with the data files (see `irm_sweeps.data.sources`)."""
+    device: str
+    """`auto` (the first visible GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
+    stack: Annotated[int, Field(ge=1)] | Literal["auto"]
+    """Most trials trained together as one stack; `auto` chooses by device and shape."""
+    plan: bool
+    """Only list what would run and what is done."""
+    rerun: Literal["missing", "failed", "all"]
+    """Which trials run: those without a result; also those that failed or diverged; or all."""
+    on_error: Literal["continue", "stop"]
+    """Whether a failed trial ends alone or ends the sweep."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)]
+    """Most seconds of training that a killed process loses."""
+    objective: str
+    """What `launch.py` returns to a searching sweeper: see `irm_sweeps.sweep.objective`."""
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, Any]) -> Settings:
+        """Validate the settings' part of a resolved config; paths become absolute."""
+        settings = validated(cls, {name: values[name] for name in cls.model_fields})
+        return settings.model_copy(
+            update={
+                "results": settings.results.expanduser().absolute(),
+                "data_dir": settings.data_dir.expanduser().absolute(),
+            }
+        )
+
+
+C = TypeVar("C", bound=Component)
+
+
+def import_class(target: str, base: type[C], group: str) -> type[C]:
+    """Import `package.module.Class` and check that it is a `base`.
+
+    Raises
+    ------
+    UserError
+        The path does not lead to a class of the right kind.
+    """
+    module_name, _, class_name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{group}._target_={target!r} cannot be imported: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UserError(
+            f"{group}._target_={target!r} is not a {base.__name__}: subclass {base.__module__}.{base.__name__}"
+        )
+    return found
+
+
+def build_component(values: Mapping[str, Any], base: type[C], group: str) -> C:
+    """Validate one config group against the class that its `_target_` names."""
+    target = values.get("_target_")
+    if not isinstance(target, str) or not target:
+        raise UserError(f"{group} has no `_target_`: its YAML must name a class, e.g. `_target_: my_file.MyClass`")
+    return validated(import_class(target, base, group), values, prefix=f"{group}.")
+
+
+def validated(model: type[M], values: Mapping[str, Any], prefix: str = "") -> M:
+    """Return `model(**values)`; what is wrong with the values becomes one `UserError` line."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise UserError("; ".join(_explain(problem, model, prefix) for problem in error.errors())) from None
+
+
+M = TypeVar("M", bound=Config)
+
+
+def _explain(problem: Any, model: type[Config], prefix: str) -> str:
+    place = prefix + ".".join(str(part) for part in problem["loc"] if part != "_target_")
+    if problem["type"] == "extra_forbidden":
+        name = str(problem["loc"][0])
+        return f"unknown key `{place}`{did_you_mean(name, model.model_fields)}"
+    if problem["type"] == "missing":
+        return f"`{place}` is missing: give it in the YAML or on the command line"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return f"{prefix.rstrip('.')}: {message}"
+    if not all(isinstance(part, str) for part in problem["loc"][:1]):
+        return f"{prefix.rstrip('.')}: a key is {problem['loc'][0]!r}, not a word: quote it in the YAML"
+    return f"{place}={problem['input']!r}: {message[0].lower()}{message[1:]}"

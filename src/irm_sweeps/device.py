@@ -1,0 +1,51 @@
+"""Which device a trial runs on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from irm_sweeps.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that `device=NAME` means.
+
+    Raises
+    ------
+    UserError
+        There is no such device on this machine.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device={name}: choose auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device={name}: choose auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device={name}: this machine shows {torch.cuda.device_count()} GPUs; use device=auto")
+    return device
+
+
+def tame_allocator() -> None:
+    """Let glibc keep freed memory instead of returning it to the kernel at every step.
+
+    A full-batch step frees and allocates tens of megabytes of activations; by default each allocation is a
+    fresh mapping whose pages fault one by one. Does nothing where the C library has no `mallopt`.
+    """
+    import ctypes
+
+    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+        libc.mallopt(m_top_pad, 256 * 2**20)
+    except (OSError, AttributeError):
+        return

@@ -1,0 +1,42 @@
+"""The one exception that means "the user can fix this", and how it reaches the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake whose message names the value, the place and the fix; shown as one line, exit code 2."""
+
+
+class StoreError(UserError):
+    """The results directory cannot be written: no trial can go on, and every finished result stays readable."""
+
+
+class UnknownChoice(UserError):
+    """A config group has no such choice, e.g. a method that this version does not have."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean `x`?)`` for the nearest known word, or an empty string."""
+    matches = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean `{matches[0]}`?)" if matches else ""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn a `UserError` raised inside into one line on stderr and exit code 2; Ctrl-C into exit code 130."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(141) from None

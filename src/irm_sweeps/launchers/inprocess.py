@@ -1,0 +1,63 @@
+"""The launcher that starts nothing: this process is the worker."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from irm_sweeps.device import choose_device, tame_allocator
+from irm_sweeps.launchers.launcher import Launcher
+from irm_sweeps.sweep.manifest import Manifest
+from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.sweep.store import Store
+
+
+class InProcess(Launcher):
+    """Runs stack after stack here: for one trial, for debugging, and where no process may be started."""
+
+    def workers(self, device: str) -> int:
+        """Return 1."""
+        del device
+        return 1
+
+    def uses_gpu(self, device: str) -> bool:
+        """Return whether the chosen device is a GPU."""
+        return choose_device(device).type == "cuda"
+
+    def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
+        """Work on the manifest until nothing is left to claim."""
+        from irm_sweeps.sweep.worker import Interrupted, Worker
+
+        tame_allocator()
+        device = choose_device(manifest.settings["device"])
+        worker = Worker(store, manifest, device, report=progress.add, capture=False)
+        with stop_on_signals(worker.stop_requested):
+            try:
+                worker.work()
+            except Interrupted:
+                raise KeyboardInterrupt from None
+        return True
+
+
+@contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Let SIGINT and SIGTERM ask for an orderly stop meanwhile; a second SIGINT interrupts at once."""
+
+    def request(signum: int, frame: Any) -> None:
+        del frame
+        if stop.is_set() and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {s: signal.signal(s, request) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,30 @@
+"""The contract of a launcher."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from irm_sweeps.sweep.manifest import Manifest
+from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.sweep.store import Store
+
+
+class Launcher(ABC):
+    """Starts workers on a manifest. What they do is the store's business, not the launcher's."""
+
+    @abstractmethod
+    def workers(self, device: str) -> int:
+        """Return how many workers it would start."""
+
+    @abstractmethod
+    def uses_gpu(self, device: str) -> bool:
+        """Return whether its workers train on GPUs."""
+
+    @abstractmethod
+    def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
+        """Start the workers, and follow them.
+
+        Returns
+        -------
+        Whether all trials have been dealt with; False if the launcher returned before they were.
+        """

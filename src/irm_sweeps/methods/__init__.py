@@ -1,0 +1,1 @@
+"""Methods: each a game whose players minimise scalars of (parameters, batch of environments, lam, step)."""

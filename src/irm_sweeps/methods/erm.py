@@ -1,0 +1,24 @@
+"""Empirical risk minimisation: the baseline, and on grayscale data the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from irm_sweeps.methods.method import Method, Point, Turn
+
+
+class ERM(Method):
+    """Minimise the pooled risk of the training environments."""
+
+    uses_lam: ClassVar[bool] = False
+    reference: ClassVar[str] = "Vapnik (1998); the baseline of both papers"
+
+    risk: Literal["mean", "sum"]
+    """How the environments' risks are pooled."""
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Turn:
+        """Return risk + l2."""
+        risks = at.risks(at.logits(at.features()))
+        objective = (risks.sum() if self.risk == "sum" else risks.mean()) + at.l2()
+        return Turn(dict.fromkeys(moving, objective), {"risks": risks})

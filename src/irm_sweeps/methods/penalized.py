@@ -1,0 +1,76 @@
+"""What ERM with a penalty has in common: IRMv1, REx, RVP and their kind."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from irm_sweeps.config import Count, Number
+from irm_sweeps.methods.method import Method, Point, Turn
+
+
+class Penalized(Method):
+    """One player minimises (risk + l2 + w * penalty) / scale, with w annealed from one value to `lam`.
+
+    The published codes agree on this shape and differ in every field below.
+    """
+
+    risk: Literal["mean", "sum"]
+    """How the environments' risks are pooled: `mean` (Arjovsky et al., DomainBed) or `sum` (REx)."""
+    anneal: Count
+    """Steps before the penalty weight becomes `lam`."""
+    weight_before_anneal: Annotated[Number, Field(ge=0)]
+    """The penalty weight until then: 1 in Arjovsky et al., REx, Choe et al. and DomainBed, 0 in IRMBed."""
+    rescale: Literal["none", "weight", "one_plus_weight", "one_plus_weight_above_one"]
+    """What the whole loss (l2 included) is divided by: `weight`: w where w > 1 (Arjovsky et al., REx, Choe
+    et al.); `one_plus_weight`: 1 + w (IRMBed); `one_plus_weight_above_one`: 1 + w where w > 1 (BIRM);
+    `none`: 1 (DomainBed)."""
+    reset_optimizer: bool
+    """Whether the optimizer starts afresh when the weight becomes `lam` (DomainBed does)."""
+
+    @abstractmethod
+    def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
+        """Return the penalty, a scalar.
+
+        Parameters
+        ----------
+        features
+            h_u of the batch, `[environments * n, width]`.
+        logits
+            g_v of the features, `[environments * n]` or `[environments * n, classes]`.
+        risks
+            `[environments]`.
+        """
+
+    def restarts_optimizer_at(self) -> int | None:
+        """Return `anneal` where `reset_optimizer` is set."""
+        return int(self.anneal) if self.reset_optimizer else None
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Turn:
+        """Return the one player's objective."""
+        features = at.features()
+        logits = at.logits(features)
+        risks = at.risks(logits)
+        penalty = self.penalty(at, features, logits, risks)
+        weight = torch.where(
+            at.step >= at.numbers["anneal"], at.numbers["lam"], at.numbers["weight_before_anneal"]
+        )
+        pooled = risks.sum() if self.risk == "sum" else risks.mean()
+        objective = (pooled + at.l2() + weight * penalty) / self._scale(weight)
+        return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": penalty})
+
+    def _scale(self, weight: Tensor) -> Tensor | float:
+        match self.rescale:
+            case "weight":
+                return weight.clamp(min=1.0)
+            case "one_plus_weight":
+                return 1.0 + weight
+            case "one_plus_weight_above_one":
+                return torch.where(weight > 1, 1.0 + weight, torch.ones_like(weight))
+            case "none":
+                return 1.0

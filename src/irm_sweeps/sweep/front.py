@@ -1,0 +1,184 @@
+"""The front door's two rooms: one trial, and a sweep."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from irm_sweeps.config import Settings
+from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.grid import expand
+from irm_sweeps.sweep.manifest import Manifest, write_manifest
+from irm_sweeps.sweep.objective import objective
+from irm_sweeps.sweep.paper import Paper
+from irm_sweeps.sweep.plan import Plan, make_plan
+from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.sweep.stacks import form_stacks
+from irm_sweeps.sweep.store import Store
+from irm_sweeps.trial import Trial
+
+class Launches(Protocol):
+    """What a sweep needs of a launcher (see `irm_sweeps.launchers.launcher`)."""
+
+    def workers(self, device: str) -> int:
+        """Return how many workers it would start."""
+
+    def uses_gpu(self, device: str) -> bool:
+        """Return whether its workers train on GPUs."""
+
+    def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
+        """Start workers on the manifest and follow them."""
+
+
+def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
+    """Return a sweep's trials by id, its settings and its label, from command-line overrides.
+
+    A paper file among the overrides contributes the trials of its rows; the other overrides then apply to all
+    of them. Rows that this version cannot run are named on stderr.
+
+    Raises
+    ------
+    UserError
+        An override is wrong, or the settings differ within the sweep.
+    """
+    user = [o for o in overrides if not o.startswith(("paper=", "paper."))]
+    if len(user) == len(overrides):
+        configs = list(expand(overrides))
+        found = (Trial.from_config(config) for config in configs)
+        return {trial.id: trial for trial in found}, _one_settings(configs), "sweep"
+
+    trials: dict[str, Trial] = {}
+    configs = list(expand([o for o in overrides if o not in user] + _settings_only(user)))
+    names = []
+    for config in configs:
+        paper = Paper.from_config(config["paper"])
+        names.append(paper.name)
+        own, unavailable = paper.all_trials(user)
+        for row, reason in unavailable.items():
+            print(f"{paper.name}: row {row} is left out: {reason}", file=sys.stderr)
+        trials.update(own)
+    return trials, _one_settings(configs), "+".join(dict.fromkeys(names))
+
+
+def _settings_only(overrides: Sequence[str]) -> list[str]:
+    return [o for o in overrides if o.partition("=")[0].lstrip("+~") in Settings.model_fields]
+
+
+def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
+    distinct = {str(s): s for s in (Settings.from_config(config) for config in configs)}
+    if len(distinct) != 1:
+        raise UserError("results, data_dir, device, stack, plan, rerun, on_error, ... must be one value for all trials")
+    return next(iter(distinct.values()))
+
+
+def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, label: str) -> Manifest:
+    """Check the data, move aside results that are to be made again, and write the manifest."""
+    store.prepare()
+    waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
+    for dataset in {str(trial.dataset): trial.dataset for trial in waiting}.values():
+        dataset.check(settings.data_dir)
+    for trial_id, word in plan.retire.items():
+        if trial_id not in plan.running:
+            store.retire(trial_id, word)
+    stacks = form_stacks(
+        waiting, settings.stack, launcher.uses_gpu(settings.device), launcher.workers(settings.device)
+    )
+    return write_manifest(
+        store,
+        label,
+        {trial_id: trial.canonical for trial_id, trial in plan.trials.items()},
+        stacks,
+        {
+            "data_dir": str(settings.data_dir),
+            "device": settings.device,
+            "on_error": settings.on_error,
+            "checkpoint_seconds": settings.checkpoint_seconds,
+        },
+    )
+
+
+def run_sweep(overrides: Sequence[str], launcher: Launches) -> int:
+    """Run what a sweep lacks; return how many of its trials failed.
+
+    Raises
+    ------
+    UserError
+        Bad overrides, missing data, or a results directory that cannot be written.
+    """
+    trials, settings, label = collect(overrides)
+    store = Store(settings.results)
+    plan = make_plan(store, trials, settings)
+    for damage in plan.damaged:
+        print(f"damaged, will be set aside and run again: {damage}", file=sys.stderr)
+    print(plan.summary())
+    if settings.plan or not plan.to_run:
+        return 0
+    manifest = prepare(store, plan, settings, launcher, label)
+    print(f"sweep {manifest.name}: {len(manifest.stacks)} stacks, {launcher.workers(settings.device)} workers")
+    with Progress(len(plan.to_run)) as progress:
+        complete = launcher.run(store, manifest, progress)
+    if complete:
+        print(progress.summary())
+        print(f"results in {settings.results}; look at one with: irm-sweeps show {plan.to_run[0]}")
+    return progress.counts["failed"]
+
+
+def run_trial(config: Mapping[str, Any]) -> float:
+    """Run one trial in this process, unless it is done; print its scores and return its objective."""
+    from irm_sweeps.launchers.inprocess import InProcess
+    from irm_sweeps.sweep.show import scores_table
+
+    if config.get("paper"):
+        raise UserError(f"paper={config['paper']['name']} is a sweep: python launch.py -m paper=...")
+    trial, settings = Trial.from_config(config), Settings.from_config(config)
+    store = Store(settings.results)
+    plan = make_plan(store, {trial.id: trial}, settings)
+    if settings.plan:
+        print(plan.summary())
+        return float("nan")
+    if plan.running:
+        raise UserError(f"trial {trial.id} is being trained by another process: see irm-sweeps status")
+    if plan.to_run:
+        launcher = InProcess()
+        manifest = prepare(store, plan, settings, launcher, "trial")
+        launcher.run(store, manifest, Progress(0))
+    else:
+        print(f"done before: {store.folder(trial.id) / 'result.json'}")
+    result = store.result(trial.id)
+    if result is None:
+        raise UserError(f"trial {trial.id} has no result: another process took it; see irm-sweeps status")
+    print(scores_table(result))
+    if result["status"] == "failed":
+        raise SystemExit(1)
+    return objective(result, settings.objective)
+
+
+def run_batch(batch: Sequence[Sequence[str]], launcher: Launches) -> list[Any]:
+    """Run one trial per list of overrides and return Hydra `JobReturn`s with their objectives, in order.
+
+    This is what Hydra's own and others' sweepers call. A trial that failed raises where its value is read.
+    """
+    from hydra.core.utils import JobReturn, JobStatus
+
+    configs = [next(iter(expand(overrides))) for overrides in batch]
+    wanted = [Trial.from_config(config) for config in configs]
+    settings = _one_settings(configs)
+    store = Store(settings.results)
+    trials = {trial.id: trial for trial in wanted}
+    plan = make_plan(store, trials, settings)
+    if plan.to_run:
+        manifest = prepare(store, plan, settings, launcher, "search")
+        with Progress(len(plan.to_run)) as progress:
+            launcher.run(store, manifest, progress)
+    returns = []
+    for trial, overrides in zip(wanted, batch, strict=True):
+        result = store.result(trial.id)
+        answer = JobReturn(overrides=list(overrides), cfg=None, working_dir=str(store.folder(trial.id)))
+        if result is None or result["status"] == "failed":
+            message = result["error"]["message"] if result else "no result: was the search interrupted?"
+            answer.status, answer.return_value = JobStatus.FAILED, UserError(f"trial {trial.id}: {message}")
+        else:
+            answer.status, answer.return_value = JobStatus.COMPLETED, objective(result, settings.objective)
+        returns.append(answer)
+    return returns

@@ -1,0 +1,61 @@
+"""Each trial's own log file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from irm_sweeps.sweep.files import make_folder
+
+
+class TrialLog:
+    """Lines with the time, appended to the `log.txt` of every trial of a stack."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._paths = [folder / "log.txt" for folder in folders]
+        for folder in folders:
+            make_folder(folder)
+
+    def write(self, text: str) -> None:
+        """Append a line; a log that cannot be written never stops a trial."""
+        stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        for path in self._paths:
+            try:
+                with path.open("a") as file:
+                    file.write(f"{stamp} {text.rstrip()}\n")
+            except OSError as error:
+                print(f"cannot write {path}: {error.strerror}", file=sys.stderr)
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        """Send what this process prints, native code included, to the first trial's log meanwhile."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kept = [os.dup(1), os.dup(2)]
+        log = os.open(self._paths[0], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for target, saved in zip((1, 2), kept, strict=True):
+                os.dup2(saved, target)
+                os.close(saved)
+            os.close(log)
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """Return the last lines of a log, or an empty string if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 20_000))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

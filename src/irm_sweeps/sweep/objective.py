@@ -1,0 +1,38 @@
+"""The one number that a searching sweeper maximises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from irm_sweeps.errors import UserError
+
+
+def objective(result: Mapping[str, Any], wanted: str) -> float:
+    """Return `wanted` of a result: `auto`, or `RULE:SPLIT/ENVIRONMENT/METRIC`.
+
+    ENVIRONMENT may be `mean` or `min` over the split's environments. `auto` looks at training environments
+    only: mean accuracy on their held-out images (`val:val/mean/accuracy`), or without any on the training
+    images. A trial that diverged or failed is worth nan.
+
+    Raises
+    ------
+    UserError
+        The result has no such number.
+    """
+    if not result["metrics"]:
+        return float("nan")
+    if wanted == "auto":
+        wanted = "val:val/mean/accuracy" if "val" in result["metrics"] else "last:train/mean/accuracy"
+    try:
+        rule, _, path = wanted.partition(":")
+        split, environment, metric = path.split("/")
+        scores = result["metrics"][rule]["scores"][split]
+        values = [scores[name][metric] for name in (scores if environment in ("mean", "min") else [environment])]
+    except (KeyError, ValueError):
+        rules = ", ".join(result["metrics"])
+        raise UserError(
+            f"objective={wanted}: write RULE:SPLIT/ENVIRONMENT/METRIC, e.g. last:test/0.9/accuracy (rules: {rules})"
+        ) from None
+    numbers = [float("nan") if value is None else float(value) for value in values]
+    return min(numbers) if environment == "min" else sum(numbers) / len(numbers)

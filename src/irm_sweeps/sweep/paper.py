@@ -1,0 +1,145 @@
+"""A paper's table is one file: its grids, its layout, its selection rule and the published cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from irm_sweeps.config import Config, validated
+from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
+from irm_sweeps.sweep.grid import last_wins, trials
+from irm_sweeps.trial import Trial
+
+Published = Annotated[tuple[float, ...], Field(min_length=1, max_length=2)]
+"""A published cell in per cent: (mean, sd), or (value,) where no spread is published."""
+
+
+class Row(Config):
+    """One row of a table."""
+
+    label: str
+    """As printed."""
+    sweep: list[str] | None = None
+    """Overrides that make the row's trials; null: nothing to measure (chance level, optimum)."""
+    published: list[Published | None] = []
+    """One per column; null or absent where nothing is published."""
+
+
+class Column(Config):
+    """One column of a table."""
+
+    label: str
+    """As printed."""
+    metric: str
+    """`split/environment/accuracy` or `.../risk`, e.g. `test/0.9/accuracy`."""
+    sweep: list[str] = []
+    """Overrides that make the column's trials, on top of the row's."""
+
+
+class Figure(Config):
+    """The picture that goes with a table's trials: a metric over the test environments, a line per row."""
+
+    label: str
+    """Caption."""
+    metric: Literal["accuracy", "risk"] = "accuracy"
+
+
+class Paper(Config):
+    """One published table (or the demo's), with everything needed to measure and print it."""
+
+    name: str
+    """`paper=NAME` on the command line."""
+    title: str
+    """Caption."""
+    source: str
+    """Where the published cells come from."""
+    published_n: Annotated[int, Field(ge=2)] | None = None
+    """Trials behind each published mean."""
+    select: Literal["last", "val", "oracle"]
+    """Selection rule of the printed table."""
+    sweep: list[str]
+    """Overrides common to all trials."""
+    rows: dict[str, Row]
+    """By the name that `paper.only` uses."""
+    columns: list[Column]
+    figure: Figure | None = None
+    """A picture to draw from the same trials."""
+    only: list[str] = []
+    """Names of the rows to run; empty: all."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Paper:
+        for name in self.only:
+            if name not in self.rows:
+                raise ValueError(f"no row {name!r}{did_you_mean(name, self.rows)}; rows: {', '.join(self.rows)}")
+        for name, row in self.rows.items():
+            if row.published and len(row.published) != len(self.columns):
+                raise ValueError(f"row {name!r} has {len(row.published)} published cells for {len(self.columns)} columns")
+        return self
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, Any]) -> Paper:
+        """Validate the content of a paper file."""
+        return validated(cls, values, prefix="paper.")
+
+    def cell_overrides(self, row: Row, column: Column, user: Sequence[str] = ()) -> list[str]:
+        """Return the overrides of one cell; the user's own go last and win."""
+        return last_wins(self.sweep, row.sweep or [], column.sweep, user)
+
+    def cell_trials(self, row: Row, column: Column, user: Sequence[str] = ()) -> dict[str, Trial]:
+        """Return the trials that one cell is measured with, by id.
+
+        Raises
+        ------
+        UnknownChoice
+            The row needs a choice (a method, say) that this version does not have.
+        """
+        return trials(self.cell_overrides(row, column, user))
+
+    def all_trials(self, user: Sequence[str] = ()) -> tuple[dict[str, Trial], dict[str, str]]:
+        """Return every trial of the chosen rows by id, and for each row that cannot be run the reason."""
+        found: dict[str, Trial] = {}
+        unavailable: dict[str, str] = {}
+        for name in self.only or self.rows:
+            row = self.rows[name]
+            if row.sweep is None:
+                continue
+            seen: set[tuple[str, ...]] = set()
+            for column in self.columns:
+                key = tuple(self.cell_overrides(row, column, user))
+                if key in seen:
+                    continue
+                seen.add(key)
+                try:
+                    found.update(self.cell_trials(row, column, user))
+                except UnknownChoice as error:
+                    unavailable[name] = str(error)
+        return found, unavailable
+
+    def command(self, row: str, user: Sequence[str] = ()) -> str:
+        """Return the command that runs what one row is missing."""
+        return " ".join(["python launch.py -m", f"paper={self.name}", f"paper.only=[{row}]", *map(_quoted, user)])
+
+
+def load_paper(name: str) -> Paper:
+    """Read `conf/paper/NAME.yaml`.
+
+    Raises
+    ------
+    UserError
+        There is no such file, or it is not a paper's.
+    """
+    from irm_sweeps.compose import compose
+
+    config = compose([f"paper={name}"])["paper"]
+    if not config:
+        raise UserError(f"paper={name} is empty")
+    return Paper.from_config(config)
+
+
+def _quoted(override: str) -> str:
+    import shlex
+
+    return shlex.quote(override)

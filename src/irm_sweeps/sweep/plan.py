@@ -1,0 +1,77 @@
+"""What a sweep has done and what it would run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from irm_sweeps.config import Settings
+from irm_sweeps.sweep import claims
+from irm_sweeps.sweep.files import DamagedFile
+from irm_sweeps.sweep.store import Store
+from irm_sweeps.trial import Trial
+
+
+@dataclass
+class Plan:
+    """A sweep's trials, sorted by what is known of them.
+
+    Attributes
+    ----------
+    done
+        Ids with a result that stays.
+    to_run
+        The others.
+    retire
+        Of these, the ones whose result file must be moved aside first, with the word that says why.
+    running
+        Ids among `to_run` that a living worker holds at this moment.
+    damaged
+        What is wrong with which result file.
+    """
+
+    trials: Mapping[str, Trial]
+    done: list[str] = field(default_factory=list)
+    to_run: list[str] = field(default_factory=list)
+    retire: dict[str, str] = field(default_factory=dict)
+    running: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Return e.g. `8 done, 0 to run`."""
+        running = f" ({len(self.running)} of them running elsewhere)" if self.running else ""
+        return f"{len(self.done)} done, {len(self.to_run)} to run{running}"
+
+
+def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> Plan:
+    """Look at the store and decide; changes nothing."""
+    plan = Plan(trials)
+    for trial_id in trials:
+        try:
+            result = store.result(trial_id)
+        except DamagedFile as damage:
+            plan.damaged.append(str(damage))
+            plan.to_run.append(trial_id)
+            plan.retire[trial_id] = "damaged"
+            continue
+        if result is None:
+            plan.to_run.append(trial_id)
+        elif _again(result["status"], result.get("error", {}).get("kind"), settings.rerun):
+            plan.to_run.append(trial_id)
+            plan.retire[trial_id] = result["status"]
+        else:
+            plan.done.append(trial_id)
+    for trial_id in plan.to_run:
+        claim = claims.current(store, trial_id)
+        if claim is not None and claim.is_in_force():
+            plan.running.append(trial_id)
+    return plan
+
+
+def _again(status: str, error_kind: str | None, rerun: str) -> bool:
+    if rerun == "all":
+        return True
+    if rerun == "failed" and status in ("failed", "diverged"):
+        return True
+    # A worker that was killed says nothing about the trial: issuing the command again retries it.
+    return status == "failed" and error_kind == "crash"

@@ -1,0 +1,135 @@
+"""Who a process is, and whether it still lives: on this host, through SLURM, or by its heartbeat."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import tempfile
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+STALE_SECONDS = 120.0
+"""A process on another host whose last heartbeat is older than this is taken for dead."""
+HEARTBEAT_SECONDS = 10.0
+"""How often a living worker renews its claims."""
+_SLURM_ALIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STOPPED", "REQUEUED", "RESIZING")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process as others may have to find it.
+
+    Attributes
+    ----------
+    machine
+        Boot id and process-id namespace: a pid means something only within it.
+    started
+        Start time in clock ticks since boot, which tells a pid from its reuse.
+    job
+        SLURM job id (`1234` or `1234_5`), if it runs in a job.
+    restarts
+        How often SLURM had requeued the job when this process began.
+    """
+
+    host: str
+    machine: str
+    pid: int
+    started: int
+    job: str | None
+    restarts: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Process:
+        """Read back `as_json`; raises KeyError, TypeError or ValueError on anything else."""
+        return cls(
+            host=str(values["host"]),
+            machine=str(values["machine"]),
+            pid=int(values["pid"]),
+            started=int(values["started"]),
+            job=None if values["job"] is None else str(values["job"]),
+            restarts=int(values["restarts"]),
+        )
+
+    def is_alive(self, heartbeat_age: float) -> bool:
+        """Return whether it lives: on this machine for certain, elsewhere as SLURM and the heartbeat say.
+
+        Parameters
+        ----------
+        heartbeat_age
+            Seconds since it last renewed the file that names it, by the file server's clock.
+        """
+        if self.machine == _machine():
+            return _started(self.pid) == self.started
+        if self.job is not None and slurm_says_dead(self.job):
+            return False
+        return heartbeat_age < STALE_SECONDS
+
+
+def this_process() -> Process:
+    """Return this process."""
+    environment = os.environ
+    job = environment.get("SLURM_JOB_ID")
+    if array := environment.get("SLURM_ARRAY_JOB_ID"):
+        job = f"{array}_{environment.get('SLURM_ARRAY_TASK_ID')}"
+    return Process(
+        host=socket.gethostname(),
+        machine=_machine(),
+        pid=os.getpid(),
+        started=_started(os.getpid()) or 0,
+        job=job,
+        restarts=int(environment.get("SLURM_RESTART_COUNT", "0")),
+    )
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return f"{socket.gethostname()}/no-proc"
+
+
+def _started(pid: int) -> int | None:
+    """Return the start time of a living process; None if it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def slurm_says_dead(job: str) -> bool:
+    """Return True only if SLURM knows the job and it has ended, or no longer knows it."""
+    try:
+        answer = subprocess.run(
+            ["squeue", "--noheader", "--states=all", "--format=%T", "--jobs", job],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    if answer.returncode != 0:
+        return "Invalid job id" in answer.stderr
+    states = answer.stdout.split()
+    return not any(state in _SLURM_ALIVE for state in states)
+
+
+def age_of(path: Path) -> float:
+    """Return seconds since `path` was last touched, by the clock of the file system that holds it.
+
+    Hosts' clocks may jump or disagree; comparing two files' times on one server does not depend on them.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now.") as now:
+        return os.stat(now.name).st_mtime - path.stat().st_mtime
+
+

@@ -1,0 +1,95 @@
+"""What a terminal shows while a sweep runs; plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+
+def label(config: Mapping[str, Any]) -> str:
+    """Return a trial's short readable name, e.g. `irmv1 lam=100 seed=3`."""
+    method = str(config["method"].get("_target_", "?")).rpartition(".")[2]
+    lam = "" if config.get("lam") is None else f" lam={config['lam']:g}"
+    oracle = " grayscale" if config["dataset"].get("grayscale") else ""
+    return f"{method}{oracle}{lam} seed={config['seed']}"
+
+
+def duration(seconds: float) -> str:
+    """Return `h:mm:ss` or `m:ss`."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
+
+
+class Progress:
+    """Counts results as they come in.
+
+    Parameters
+    ----------
+    total
+        Trials that this command is to run; 0 to show nothing.
+    """
+
+    LINE_SECONDS = 5.0
+    """Plain lines come no closer than this, except for failures and the last."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.counts = {"completed": 0, "diverged": 0, "failed": 0}
+        self._started = time.monotonic()
+        self._said = 0.0
+        self._bar: Any = None
+
+    @property
+    def finished(self) -> int:
+        """Results so far."""
+        return sum(self.counts.values())
+
+    def __enter__(self) -> Self:
+        if sys.stdout.isatty() and self.total:
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+            )
+            self._task = self._bar.add_task("starting", total=self.total)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def eta(self) -> str:
+        """Return the time left at the mean rate so far."""
+        if not self.finished:
+            return "?"
+        rate = self.finished / (time.monotonic() - self._started)
+        return duration((self.total - self.finished) / rate)
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Count one result and show it."""
+        self.counts[result["status"]] += 1
+        if not self.total:
+            return
+        failed = result["status"] == "failed"
+        text = f"{result['status']} {result['trial_id']} {label(result['config'])}"
+        if failed:
+            text += f": {result['error']['message']}"
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, description=f"ETA {self.eta()}  {text}")
+            if failed:
+                self._bar.console.print(text)
+            return
+        now = time.monotonic()
+        if failed or self.finished == self.total or now - self._said >= self.LINE_SECONDS:
+            print(f"[{self.finished}/{self.total}] ETA {self.eta()}  {text}", flush=True)
+            self._said = now
+
+    def summary(self) -> str:
+        """Return one line: what ran, how it ended, how long it took."""
+        counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n or status == "completed")
+        return f"{counts} in {duration(time.monotonic() - self._started)}"

@@ -1,0 +1,30 @@
+"""A result as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def scores_table(result: Mapping[str, Any]) -> str:
+    """Return status and, per split and environment, accuracy (per cent) and risk at the end of training."""
+    lines = [f"trial {result['trial_id']}  {result['status']}" + _when(result)]
+    if result["status"] == "failed":
+        return "\n".join([*lines, result["error"]["message"], result["error"]["details"].rstrip()])
+    for rule, chosen in result["metrics"].items():
+        if rule != "last" and chosen == result["metrics"].get("last"):
+            continue
+        lines.append(f"{rule}, step {chosen['step']}" if rule != "last" else f"step {chosen['step']}")
+        for split, environments in chosen["scores"].items():
+            for name, scores in environments.items():
+                accuracy = "-" if scores["accuracy"] is None else f"{100 * scores['accuracy']:5.1f} %"
+                risk = "-" if scores["risk"] is None else f"{scores['risk']:.4f}"
+                lines.append(f"  {split:5s} {name:>6s}  accuracy {accuracy}  risk {risk}")
+    return "\n".join(lines)
+
+
+def _when(result: Mapping[str, Any]) -> str:
+    timing = result.get("timing", {})
+    if result["status"] == "diverged":
+        return f" at step {result['diverged_at']}"
+    return f" in {timing['seconds']:.1f} s (stack of {timing['stack_size']})" if "seconds" in timing else ""

@@ -1,0 +1,129 @@
+"""The store: `results/<trial id>/` holds what is known of a trial, and a shared folder is all it needs.
+
+    results/<trial id>/result.json       the result, once there is one
+                       history.jsonl     risks and penalty over training
+                       log.txt           what the trial printed, also when it failed
+                       claim.<n>.json    who works on it (see `claims`), until it is done
+                       checkpoint.safetensors   where it stands, until it is done
+    results/sweeps/<sweep>/manifest.json     a sweep's trials
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
+
+SCHEMA = 1
+"""Version of `result.json`."""
+
+Status = Literal["completed", "diverged", "failed"]
+STATUSES = ("completed", "diverged", "failed")
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file in the store that is damaged or not ours: named and skipped, never deleted."""
+
+    path: Path
+    reason: str
+
+
+class Store:
+    """A results directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, trial_id: str) -> Path:
+        """Return the trial's folder, which need not exist."""
+        return self.root / trial_id
+
+    def prepare(self) -> None:
+        """Create the directory and check that it can be written.
+
+        Raises
+        ------
+        UserError
+            It cannot.
+        """
+        make_folder(self.root)
+        probe = self.root / f".probe.{os.getpid()}"
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"results={self.root} cannot be written: {error.strerror}") from None
+
+    def result(self, trial_id: str) -> dict[str, Any] | None:
+        """Return the trial's result, or None if it has none.
+
+        Raises
+        ------
+        DamagedFile
+            There is a result file, but it is no valid result of this trial.
+        """
+        path = self.folder(trial_id) / "result.json"
+        try:
+            result = read_json(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not isinstance(result, dict) or result.get("trial_id") != trial_id:
+            raise DamagedFile(f"{path}: not a result of trial {trial_id}")
+        if result.get("schema") != SCHEMA:
+            raise DamagedFile(f"{path}: schema {result.get('schema')!r}, this version reads {SCHEMA}")
+        if result.get("status") not in STATUSES or not isinstance(result.get("config"), dict):
+            raise DamagedFile(f"{path}: no status or config")
+        return result
+
+    def results(self) -> Iterator[dict[str, Any] | Problem]:
+        """Yield every result in the store, and a `Problem` for every file that should be one and is not."""
+        if not self.root.is_dir():
+            return
+        for name in sorted(entry.name for entry in os.scandir(self.root) if _ID.fullmatch(entry.name)):
+            try:
+                result = self.result(name)
+            except DamagedFile as damage:
+                yield Problem(self.folder(name) / "result.json", str(damage))
+            else:
+                if result is not None:
+                    yield result
+
+    def write_result(self, result: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
+        """Write history and result, in this order: whoever sees a result sees the whole trial."""
+        folder = self.folder(result["trial_id"])
+        make_folder(folder)
+        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in history)
+        write_atomically(folder / "history.jsonl", lines.encode())
+        write_atomically(folder / "result.json", to_json(result))
+
+    def retire(self, trial_id: str, word: str) -> None:
+        """Move a result aside (`result.WORD.N.json`), so that the trial can run again and nothing is lost."""
+        folder = self.folder(trial_id)
+        n = 1
+        while (target := folder / f"result.{word}.{n}.json").exists():
+            n += 1
+        os.replace(folder / "result.json", target)
+
+    def find(self, prefix: str) -> str:
+        """Return the one trial id that starts with `prefix`.
+
+        Raises
+        ------
+        UserError
+            None does, or several do.
+        """
+        names = os.listdir(self.root) if self.root.is_dir() else []
+        ids = sorted(name for name in names if _ID.fullmatch(name) and name.startswith(prefix))
+        if len(ids) == 1:
+            return ids[0]
+        what = f"{len(ids)} trials start with it: {', '.join(ids[:5])}" if ids else "no trial starts with it"
+        raise UserError(f"ID {prefix!r}: {what} in {self.root}")

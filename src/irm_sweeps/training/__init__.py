@@ -1,0 +1,1 @@
+"""Training: the loop, stacks of trials, evaluation and checkpoints."""

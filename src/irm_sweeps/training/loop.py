@@ -1,0 +1,311 @@
+"""The training loop: one stack of trials, step by step. A solo trial is a stack of one."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from irm_sweeps.backbones.backbone import Model
+from irm_sweeps.data.dataset import EvaluationSet, TrialData
+from irm_sweeps.draws import Draws
+from irm_sweeps.methods.method import Batch, Point, Turn
+from irm_sweeps.training.batches import Minibatches
+from irm_sweeps.training.evaluation import Scores, StackedSet, evaluate, lifted
+from irm_sweeps.training.parameters import StackedParameters
+from irm_sweeps.training.selection import RULES, Evaluation
+from irm_sweeps.trial import Trial
+
+
+@dataclass
+class Outcome:
+    """What one trial's training came to.
+
+    Attributes
+    ----------
+    diverged_at
+        Updates done when the objective was first not finite; None for a completed trial.
+    metrics
+        selection rule -> {step, scores}; empty for a diverged trial.
+    history
+        Rows of `history.jsonl`: one per logged step, and one per evaluation.
+    seconds
+        Wall time of the whole stack's steps and evaluations, not shared out.
+    parameters_sha256
+        Of the final parameters' bytes: equal for two runs that computed the same.
+    """
+
+    steps: int
+    diverged_at: int | None
+    metrics: dict[str, dict[str, Any]]
+    history: list[dict[str, Any]]
+    seconds: float
+    stack_size: int
+    parameters_sha256: str
+
+
+class Control(Protocol):
+    """What the loop asks between steps; a worker answers with heartbeats, checkpoints and signals."""
+
+    def after_step(self, training: StackTraining) -> None:
+        """Look at the training after each step; raise to interrupt it."""
+
+
+class NoControl:
+    """Let the training run."""
+
+    def after_step(self, training: StackTraining) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class Progress:
+    """What a trial has accumulated besides tensors."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+
+
+class StackTraining:
+    """Trials that differ in numbers and seed only, trained together.
+
+    Parameters
+    ----------
+    trials
+        Trials of one `stack_key`.
+    data_dir
+        Where the dataset looks for its files.
+    device
+        Where to train.
+
+    Attributes
+    ----------
+    step
+        Updates done so far, the same for all trials.
+    """
+
+    def __init__(self, trials: Sequence[Trial], data_dir: Path, device: torch.device) -> None:
+        if len({trial.stack_key for trial in trials}) != 1:
+            raise ValueError("these trials differ in more than numbers and seed: they cannot form one stack")
+        self._order = sorted(range(len(trials)), key=lambda i: trials[i].optimizer.lr)
+        self.trials = [trials[i] for i in self._order]
+        self.device = device
+        self.step = 0
+        self._seconds = 0.0
+        self._first = first = self.trials[0]
+        self._dtype = getattr(torch, first.training.precision)
+        self._progress = [Progress() for _ in trials]
+        self._pending: list[tuple[int, Mapping[str, Tensor]]] = []
+
+        draws = [Draws(trial.seed) for trial in self.trials]
+        data = [trial.dataset.draw(trial.seed, data_dir) for trial in self.trials]
+        self._environments, self._n = data[0].labels.shape[:2]
+        self._load(data)
+        self._minibatches = self._plan_batches(draws)
+        self.model, initial = self._build(draws)
+        names = list(initial[0])
+        self.parameters = StackedParameters(
+            initial, first.method.players(names), [trial.optimizer for trial in self.trials]
+        )
+        self._numbers = self._stack_numbers()
+        self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
+
+    def _load(self, data: Sequence[TrialData]) -> None:
+        """Put inputs `[S, E * n, *features]`, labels `[S, E * n]` and the evaluation sets on the device."""
+        inputs = np.stack([d.inputs.reshape(-1, *d.inputs.shape[2:]) for d in data])
+        labels = np.stack([d.labels.reshape(-1) for d in data])
+        self._inputs = torch.from_numpy(inputs).to(self.device, self._dtype)
+        self._labels = torch.from_numpy(labels).to(self.device)
+        # Every split is evaluated in this order: training environments first.
+        index = np.arange(self._environments * self._n).reshape(self._environments, self._n)
+        self._sets = {
+            "train": StackedSet(
+                self._inputs,
+                [torch.from_numpy(np.stack([rows] * len(data))).to(self.device) for rows in index],
+                list(self._labels.unflatten(1, (self._environments, self._n)).unbind(1)),
+                [list(d.names) for d in data],
+            )
+        }
+        for split in data[0].held_out:
+            own: list[EvaluationSet] = [d.held_out[split] for d in data]
+            self._sets[split] = StackedSet.of(own, self.device, self._dtype)
+        if self._first.dataset.outputs == 1:
+            self._labels = self._labels.to(self._dtype)
+
+    def _plan_batches(self, draws: Sequence[Draws]) -> list[Minibatches] | None:
+        size = self._first.training.batch_size
+        if size is None or size >= self._n:
+            return None
+        return [Minibatches(d, self._environments, self._n, size) for d in draws]
+
+    def _build(self, draws: Sequence[Draws]) -> tuple[Model, list[dict[str, Tensor]]]:
+        initial = []
+        for trial, own in zip(self.trials, draws, strict=True):
+            generator = torch.Generator().manual_seed(own.integer("parameters"))
+            model = Model(*trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator))
+            named = {**model.initial(), **trial.method.extra_parameters(model, self._environments, own)}
+            initial.append({name: p.to(self.device, self._dtype) for name, p in named.items()})
+        return model, initial
+
+    def _stack_numbers(self) -> dict[str, Tensor]:
+        per_trial = [trial.numbers for trial in self.trials]
+        numbers = {
+            name: torch.tensor([own[name] for own in per_trial], dtype=self._dtype, device=self.device)
+            for name in per_trial[0]
+        }
+        if not any(own["l2"] for own in per_trial):
+            del numbers["l2"]
+        return numbers
+
+    def state(self, trial: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return everything needed to go on with one trial: tensors, and plain JSON values."""
+        self._collect()
+        progress = self._progress[trial]
+        tensors = {**self.parameters.state_of(trial), "diverged_at": self._diverged_at[trial].clone()}
+        return tensors, {
+            "step": self.step,
+            "seconds": self._seconds,
+            "history": progress.history,
+            "evaluations": [{"step": e.step, "scores": e.scores} for e in progress.evaluations],
+        }
+
+    def restore(self, states: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Any]]]) -> None:
+        """Go on from where `state` was taken; the states are in the order of `self.trials`, at one step.
+
+        Raises
+        ------
+        ValueError
+            The trials stand at different steps.
+        """
+        steps = {int(plain["step"]) for _, plain in states}
+        if len(steps) != 1:
+            raise ValueError(f"the trials of a stack must stand at one step, not at {sorted(steps)}")
+        self.step = steps.pop()
+        self._seconds = max(float(plain["seconds"]) for _, plain in states)
+        self.parameters.restore([tensors for tensors, _ in states])
+        self._diverged_at = torch.stack([tensors["diverged_at"] for tensors, _ in states]).to(self.device)
+        self._progress = [
+            Progress(list(plain["history"]), [Evaluation(e["step"], e["scores"]) for e in plain["evaluations"]])
+            for _, plain in states
+        ]
+
+    def run(self, control: Control | None = None) -> list[Outcome]:
+        """Train to the last step and return the outcomes, in the order in which the trials were given."""
+        control = control or NoControl()
+        training = self._first.training
+        while self.step < training.steps:
+            started = time.perf_counter()
+            self._advance()
+            due = training.evaluate_every and self.step % training.evaluate_every == 0
+            if due and self.step < training.steps:
+                self._evaluate()
+            self._seconds += time.perf_counter() - started
+            if self.step % training.log_every == 0 and bool((self._diverged_at >= 0).all()):
+                break
+            control.after_step(self)
+        return self._finish()
+
+    def _advance(self) -> None:
+        """Do one step of the game: its moves in order."""
+        method = self._first.method
+        if self.step == method.restarts_optimizer_at():
+            self.parameters.restart()
+        inputs, labels = self._batch()
+        turn = None
+        for moving in method.moves(self.step):
+            turn = self._turn(moving, inputs, labels)
+            self._watch(turn)
+            self.parameters.move(turn.objectives)
+        if turn is not None and self.step % self._first.training.log_every == 0:
+            self._pending.append((self.step, {k: v.detach() for k, v in self._logged(turn).items()}))
+        self.step += 1
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        if self._minibatches is None:
+            return self._inputs, self._labels
+        rows = torch.from_numpy(np.stack([m.at(self.step) for m in self._minibatches])).to(self.device)
+        trial = torch.arange(len(self.trials), device=self.device).unsqueeze(1)
+        return self._inputs[trial, rows], self._labels[trial, rows]
+
+    def _turn(self, moving: Sequence[str], inputs: Tensor, labels: Tensor) -> Turn:
+        """Return the stack's turn: every tensor of it with a leading axis of trials."""
+        method, model, step, environments = self._first.method, self.model, self.step, self._environments
+
+        def one(parameters: Any, x: Tensor, y: Tensor, numbers: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            at = Point(model, parameters, Batch(x, y, environments), numbers, step)
+            turn = method.turn(at, moving)
+            return turn.objectives, turn.log
+
+        apply = torch.func.vmap(one) if len(self.trials) > 1 else lifted(one)
+        return Turn(*apply(self.parameters.tensors(), inputs, labels, self._numbers))
+
+    def _watch(self, turn: Turn) -> None:
+        """Note, without waiting for the device, which trials' objectives have just ceased to be finite."""
+        finite = torch.stack(list(turn.objectives.values())).isfinite().all(0)
+        self._diverged_at = torch.where(~finite & (self._diverged_at < 0), self.step, self._diverged_at)
+
+    @staticmethod
+    def _logged(turn: Turn) -> dict[str, Tensor]:
+        objectives = {f"objective/{player}": value for player, value in turn.objectives.items()}
+        return {**objectives, **turn.log}
+
+    def _evaluate(self) -> None:
+        self._collect()
+        scores: list[Scores] = evaluate(self.model, self.parameters.tensors(), self._sets)
+        for progress, own in zip(self._progress, scores, strict=True):
+            progress.evaluations.append(Evaluation(self.step, own))
+            progress.history.append({"step": self.step, "scores": own})
+
+    def _collect(self) -> None:
+        """Bring the logged tensors to the trials' histories: the one place where the host waits for them."""
+        for step, values in self._pending:
+            columns = {name: value.tolist() for name, value in values.items()}
+            for trial, progress in enumerate(self._progress):
+                row = {name: _json_number(column[trial]) for name, column in columns.items()}
+                progress.history.append({"step": step, **row})
+        self._pending.clear()
+
+    def _finish(self) -> list[Outcome]:
+        started = time.perf_counter()
+        self._evaluate()
+        self._seconds += time.perf_counter() - started
+        diverged = self._diverged_at.tolist()
+        tensors = self.parameters.tensors()
+        outcomes: list[Outcome | None] = [None] * len(self.trials)
+        for i, (trial, progress) in enumerate(zip(self.trials, self._progress, strict=True)):
+            chosen = {name: rule(progress.evaluations, trial.dataset.shifted) for name, rule in RULES.items()}
+            lost = diverged[i] >= 0
+            outcomes[self._order[i]] = Outcome(
+                steps=diverged[i] if lost else self.step,
+                diverged_at=diverged[i] if lost else None,
+                metrics={}
+                if lost
+                else {name: {"step": e.step, "scores": e.scores} for name, e in chosen.items() if e is not None},
+                history=progress.history,
+                seconds=self._seconds,
+                stack_size=len(self.trials),
+                parameters_sha256=_digest(tensors, i),
+            )
+        return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _digest(tensors: Mapping[str, Tensor], trial: int) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor[trial].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _json_number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_json_number(v) for v in value]
+    return value if math.isfinite(value) else None

@@ -1,0 +1,54 @@
+"""Optimizers: torch's own, element-wise, so that one instance serves a whole stack."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+
+from irm_sweeps.config import Component, Number
+
+
+class Optimizer(Component):
+    """What turns gradients into updates. Must be element-wise: a trial's update may not see its neighbours."""
+
+    lr: Annotated[Number, Field(gt=0)]
+    """Learning rate."""
+
+    @abstractmethod
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return the torch optimizer over parameter groups `{"params": [...], "lr": ...}`."""
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015), fused where torch has a fused kernel for the device."""
+
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
+    """Decay of the running means of the gradient and of its square."""
+    eps: Annotated[float, Field(gt=0)]
+    """Added to the root of the second moment."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """L2 coefficient added to the gradient (not scaled by the penalty weight, unlike `training.l2`)."""
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return a fused `torch.optim.Adam`."""
+        return torch.optim.Adam(groups, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=True)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum."""
+
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    """Fraction of the last update that is kept."""
+    nesterov: bool
+    """Nesterov's variant."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """L2 coefficient added to the gradient (not scaled by the penalty weight, unlike `training.l2`)."""
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return a fused `torch.optim.SGD`."""
+        return torch.optim.SGD(
+            groups, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay, fused=True
+        )

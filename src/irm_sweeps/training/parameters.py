@@ -1,0 +1,120 @@
+"""The parameters of a stack of trials, and the optimizers that move them.
+
+Each named parameter of S trials is one tensor with a leading axis S. torch's optimizers take one learning
+rate per tensor, so trials are ordered by learning rate and those with an equal one share a leaf; the game
+sees the leaves concatenated, and the gradient flows back to each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irm_sweeps.training.optimizers import Optimizer
+
+
+class StackedParameters:
+    """Leaves, players and optimizers of a stack.
+
+    Parameters
+    ----------
+    initial
+        Per trial, its parameters by name; all trials have the same names and shapes.
+    players
+        Which names each player moves.
+    optimizers
+        Per trial; they differ in `lr` at most, and trials with an equal `lr` stand side by side.
+    """
+
+    def __init__(
+        self,
+        initial: Sequence[Mapping[str, Tensor]],
+        players: Mapping[str, Sequence[str]],
+        optimizers: Sequence[Optimizer],
+    ) -> None:
+        runs = groupby(range(len(initial)), key=lambda trial: optimizers[trial].lr)
+        self._groups = [(lr, list(trials)) for lr, trials in runs]
+        self._leaves: list[dict[str, Tensor]] = [
+            {
+                name: torch.stack([initial[trial][name] for trial in trials]).requires_grad_()
+                for name in initial[0]
+            }
+            for _, trials in self._groups
+        ]
+        self._players = players
+        self._optimizer = optimizers[0]
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all optimizer state."""
+        self._optimizers = {
+            player: self._optimizer.build(
+                [
+                    {"params": [leaves[name] for name in names], "lr": lr}
+                    for (lr, _), leaves in zip(self._groups, self._leaves, strict=True)
+                ]
+            )
+            for player, names in self._players.items()
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return `[trials, ...]` tensors by name, differentiable with respect to the leaves."""
+        if len(self._leaves) == 1:
+            return dict(self._leaves[0])
+        return {name: torch.cat([leaves[name] for leaves in self._leaves]) for name in self._leaves[0]}
+
+    def move(self, objectives: Mapping[str, Tensor]) -> None:
+        """Let each player of `objectives` step down its own (summed over trials), all from the same point."""
+        owned = {
+            player: [leaves[name] for leaves in self._leaves for name in self._players[player]]
+            for player in objectives
+        }
+        for i, (player, objective) in enumerate(objectives.items()):
+            gradients = torch.autograd.grad(
+                objective.sum(), owned[player], retain_graph=i + 1 < len(objectives), allow_unused=True
+            )
+            for leaf, gradient in zip(owned[player], gradients, strict=True):
+                leaf.grad = gradient
+        for player in objectives:
+            self._optimizers[player].step()
+            self._optimizers[player].zero_grad(set_to_none=True)
+
+    def state_of(self, trial: int) -> dict[str, Tensor]:
+        """Return one trial's parameters (`parameters/NAME`) and optimizer state (`PLAYER/NAME/KEY`)."""
+        group = next(g for g, (_, trials) in enumerate(self._groups) if trial in trials)
+        row = self._groups[group][1].index(trial)
+        leaves = self._leaves[group]
+        state = {f"parameters/{name}": leaf.detach()[row].clone() for name, leaf in leaves.items()}
+        for player, names in self._players.items():
+            for name in names:
+                for key, value in self._optimizers[player].state[leaves[name]].items():
+                    if isinstance(value, Tensor):
+                        stacked = value.shape == leaves[name].shape
+                        state[f"{player}/{name}/{key}"] = (value[row] if stacked else value).clone()
+        return state
+
+    def restore(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Put every trial where `state_of` found it."""
+        for (_, trials), leaves in zip(self._groups, self._leaves, strict=True):
+            own = [states[trial] for trial in trials]
+            with torch.no_grad():
+                for name, leaf in leaves.items():
+                    leaf.copy_(torch.stack([state[f"parameters/{name}"] for state in own]))
+            for player, names in self._players.items():
+                for name in names:
+                    self._optimizers[player].state[leaves[name]] = self._optimizer_state(
+                        own, f"{player}/{name}/", leaves[name]
+                    )
+
+    @staticmethod
+    def _optimizer_state(own: Sequence[Mapping[str, Tensor]], prefix: str, leaf: Tensor) -> dict[str, Any]:
+        keys = [key.removeprefix(prefix) for key in own[0] if key.startswith(prefix)]
+        restored: dict[str, Any] = {}
+        for key in keys:
+            values = [state[prefix + key].to(leaf.device) for state in own]
+            restored[key] = torch.stack(values) if values[0].shape == leaf.shape[1:] and leaf.ndim > 1 else values[0]
+        return restored

@@ -1,0 +1,50 @@
+"""Which of a trial's evaluations speaks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from irm_sweeps.training.evaluation import Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores after `step` updates."""
+
+    step: int
+    scores: Scores
+
+
+Rule = Callable[[Sequence[Evaluation], str], Evaluation | None]
+"""From a trial's evaluations and its shifted test environment to the chosen one, or None if it cannot say."""
+
+
+def last(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
+    """Choose the end of training: what the published Colored MNIST codes report."""
+    del shifted
+    return evaluations[-1] if evaluations else None
+
+
+def val(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
+    """Choose the highest mean accuracy on held-out images of the training environments; earliest on ties."""
+    del shifted
+    if not evaluations or "val" not in evaluations[0].scores:
+        return None
+
+    def accuracy(evaluation: Evaluation) -> float:
+        values = [scores["accuracy"] or 0.0 for scores in evaluation.scores["val"].values()]
+        return sum(values) / len(values)
+
+    return max(evaluations, key=accuracy)
+
+
+def oracle(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
+    """Choose the highest accuracy on the shifted test environment itself: an upper bound, not a method."""
+    if not evaluations:
+        return None
+    return max(evaluations, key=lambda evaluation: evaluation.scores["test"][shifted]["accuracy"] or 0.0)
+
+
+RULES: dict[str, Rule] = {"last": last, "val": val, "oracle": oracle}
+"""Every selection rule, by the name it has in results and tables."""

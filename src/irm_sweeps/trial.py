@@ -1,0 +1,101 @@
+"""A trial is a value: one fully resolved config, and the id that is a hash of what can change its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import Field, SerializeAsAny
+
+from irm_sweeps.backbones.backbone import Backbone
+from irm_sweeps.config import Component, Config, Settings, Training, build_component, validated
+from irm_sweeps.data.dataset import Dataset
+from irm_sweeps.errors import UserError, did_you_mean
+from irm_sweeps.methods.method import Method
+from irm_sweeps.training.optimizers import Optimizer
+
+IDENTITY = 1
+"""Version of the rule that makes ids; a new one makes every old result another trial's."""
+
+GROUPS: dict[str, type[Component]] = {
+    "dataset": Dataset,
+    "backbone": Backbone,
+    "method": Method,
+    "optimizer": Optimizer,
+}
+"""The config groups of a trial and the contract each choice fulfils."""
+
+
+class Trial(Config):
+    """One training: dataset x backbone x method x penalty weight x hyperparameters x seed."""
+
+    dataset: SerializeAsAny[Dataset]
+    backbone: SerializeAsAny[Backbone]
+    method: SerializeAsAny[Method]
+    optimizer: SerializeAsAny[Optimizer]
+    training: Training
+    lam: Annotated[float, Field(ge=0)] | None
+    """Penalty weight; null where the method has none, so that it does not tell trials apart."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    """Source of everything random: data, noise, parameters, batches."""
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, Any]) -> Trial:
+        """Validate the trial's part of a resolved config; keys that mean nothing are refused.
+
+        Raises
+        ------
+        UserError
+            A value is missing, unknown, of the wrong type or out of bounds; the message names it.
+        """
+        known = [*cls.model_fields, *Settings.model_fields, "paper"]
+        for key in values:
+            if key not in known:
+                raise UserError(f"unknown key `{key}`{did_you_mean(key, known)}")
+        parts: dict[str, Any] = {
+            group: build_component(values[group], base, group) for group, base in GROUPS.items()
+        }
+        parts["training"] = validated(Training, values["training"], prefix="training.")
+        trial = validated(cls, {**parts, "lam": values["lam"], "seed": values["seed"]})
+        return trial if trial.method.uses_lam else trial.model_copy(update={"lam": None})
+
+    @cached_property
+    def canonical(self) -> dict[str, Any]:
+        """The config as plain JSON values: what the id is made of."""
+        plain: dict[str, Any] = json.loads(json.dumps(self.model_dump(mode="json", by_alias=True), allow_nan=False))
+        return plain
+
+    @cached_property
+    def id(self) -> str:
+        """16 hexadecimal digits that depend on nothing but the config's values."""
+        return _digest({"identity": IDENTITY, "trial": self.canonical})
+
+    @cached_property
+    def stack_key(self) -> str:
+        """Equal for trials that may train as one stack: those that differ only in numbers and seed."""
+        shape: dict[str, Any] = {name: dict(self.canonical[name]) for name in (*GROUPS, "training")}
+        for name, part in shape.items():
+            for field in getattr(self, name).per_trial_fields():
+                value = part.pop(field)
+                if isinstance(value, list):
+                    part[field] = len(value)
+        shape["restart"] = self.method.restarts_optimizer_at()
+        if not (self.method.stacks and self.backbone.stacks):
+            shape["alone"] = self.id
+        return _digest(shape)
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """The scalars that the method's game reads: `lam`, `l2` and its own per-trial fields."""
+        own = {name: float(getattr(self.method, name)) for name in self.method.per_trial_fields()}
+        if self.lam is not None:
+            own["lam"] = self.lam
+        return {**own, "l2": self.training.l2}
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
