@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import rules
-
 from irm_sweeps.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see --help)")
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """Return the options, with `stores` as paths and every KEY=VALUE in `overrides`, wherever it stood."""
+        """Return the options: `stores` as paths, and in `overrides` every KEY=VALUE, wherever it stood."""
         options = self.parse_intermixed_args(argv)
         stores: list[Path] = []
         for word in options.results or []:

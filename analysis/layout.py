@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rules
 from command_line import filling
-from measured import Results, parts, read, settings
+from measured import Results, choose, parts, read, settings
 from notes import Note, setting_note, status_notes
 from verdict import ALPHA, FEWEST, Summary, Verdict, compare, summarize
 
@@ -27,6 +28,8 @@ class Cell:
     state
         What is printed where nothing is measured: `missing`, `diverged`, ...; empty for a row that has
         nothing to measure.
+    settings
+        Number of hyperparameter settings among the cell's trials; the mean is of one.
     """
 
     row: str
@@ -36,6 +39,7 @@ class Cell:
     published: Summary | None
     verdict: Verdict | None
     state: str = ""
+    settings: int = 1
     notes: tuple[Note, ...] = ()
 
     @property
@@ -102,7 +106,7 @@ class Builder:
 
     def table(self) -> Table:
         """Return the whole table."""
-        self._check_user()
+        self.check_user()
         rows = [
             (row.label, [self.cell(name, row, i) for i in range(len(self.paper.columns))])
             for name, row in self.paper.rows.items()
@@ -117,7 +121,7 @@ class Builder:
             footer=list(self._footer(cells)),
         )
 
-    def _check_user(self) -> None:
+    def check_user(self) -> None:
         """Compose the user's own overrides once: a typo in them is an error, not a row that cannot be run."""
         from irm_sweeps.sweep.grid import expand
 
@@ -130,31 +134,32 @@ class Builder:
 
         column = self.paper.columns[index]
         scale = 100.0 if parts(column.metric)[2] == "accuracy" else 1.0
-        published = self._published(row, index)
+        published = self.published(row, index)
+        empty = partial(Cell, name, column.label, column.metric, None, published, None)
         if row.sweep is None:
-            return Cell(name, column.label, column.metric, None, published, None)
+            return empty()
         try:
             trials = self.trials(row, column)
         except UnknownChoice as error:
             lacking = str(error).partition(":")[0]
             note = Note(f"this version has no {lacking}; once it has", self.command(name))
-            return Cell(name, column.label, column.metric, None, published, None, "not available", (note,))
+            return empty("not available", notes=(note,))
 
         readings = [read(trial, self.results, self.rule, column.metric) for trial in trials.values()]
         candidates = settings(readings)
-        from measured import choose
-
+        n = len(candidates)
         chosen = choose(candidates, self.rule, column.metric)
-        notes = status_notes(candidates, self.rule, column.metric, self.command(name), self.command(name, rerun=True))
+        fill, rerun = self.command(name), self.command(name, "rerun=failed")
+        notes = status_notes(candidates, self.rule, column.metric, fill, rerun)
         if chosen is None:
             statuses = {reading.status for reading in readings}
             state = statuses.pop() if len(statuses) == 1 else "no value"
-            return Cell(name, column.label, column.metric, None, published, None, state, tuple(notes))
-        if len(candidates) > 1:
+            return empty(state, n, tuple(notes))
+        if n > 1:
             notes.insert(0, setting_note(chosen, candidates, self.rule))
         own = summarize([scale * value for value in chosen.values])
         verdict = compare(own, published) if published else None
-        return Cell(name, column.label, column.metric, own, published, verdict, "", tuple(notes))
+        return Cell(name, column.label, column.metric, own, published, verdict, "", n, tuple(notes))
 
     def trials(self, row: Row, column: Column) -> Mapping[str, Trial]:
         """Return the trials of a cell; columns that share theirs share the work."""
@@ -163,41 +168,44 @@ class Builder:
             self._trials[key] = self.paper.cell_trials(row, column, self.user)
         return self._trials[key]
 
-    def command(self, row: str, rerun: bool = False) -> str:
-        """Return the command that fills what a row is missing, or with `rerun` also what failed."""
-        return self.paper.command(row, [*filling(self.stores[0], self.user), *(["rerun=failed"] if rerun else [])])
+    def command(self, row: str, *more: str) -> str:
+        """Return the command that fills what a row is missing in the first store."""
+        return self.paper.command(row, [*filling(self.stores[0], self.user), *more])
 
-    def _published(self, row: Row, index: int) -> Summary | None:
+    def published(self, row: Row, index: int) -> Summary | None:
+        """Return the published cell of a column, if there is one."""
         cell = row.published[index] if row.published else None
         if cell is None:
             return None
-        return Summary(cell[0], cell[1], self.paper.published_n) if len(cell) == 2 else Summary(cell[0], None, None)
+        mean, *sd = cell
+        return Summary(mean, sd[0], self.paper.published_n) if sd else Summary(mean, None, None)
 
     def _footer(self, cells: Sequence[Cell]) -> Iterator[str]:
         unit = ", in %" if any(cell.metric.endswith("/accuracy") for cell in cells) else ""
         yield (
-            f"Measured: mean ± sample standard deviation (ddof 1){unit}, over n trials that differ only in the seed."
+            f"Measured: mean ± sample standard deviation (ddof 1){unit}; n trials differ only in the seed."
         )
         yield (
-            f"Selection rule {self.rule}: a trial counts with {rules.STEPS[self.rule]}."
-            + (f" The paper file's own rule is {self.paper.select}." if self.rule != self.paper.select else "")
+            f"Selection rule {self.rule}: each trial is scored {rules.STEPS[self.rule]}."
+            + ("" if self.rule == self.paper.select else f" The paper file's rule is {self.paper.select}.")
         )
-        if any("setting" in note.text for cell in cells for note in cell.notes):
+        if any(cell.settings > 1 for cell in cells):
             yield f"Of several hyperparameter settings a cell shows the one with {rules.SETTINGS[self.rule]}."
         if any(cell.published for cell in cells):
             n = self.paper.published_n
             meaning = f"; ± is taken as a sample standard deviation over n = {n} trials" if n else ""
             yield f"Published: {self.paper.source}{meaning}."
             yield (
-                f"Verdict: Welch's t-test of measured against published mean, from the summaries, two-sided, "
-                f"alpha = {ALPHA:g}: consistent (p >= alpha) or differs (p < alpha; in brackets measured minus "
-                f"published, in points). Too few seeds: n < {FEWEST}, or published without ± or n."
+                "Verdict: two-sided Welch's t-test of measured against published mean, from mean, sd and n; "
+                f"alpha = {ALPHA:g}: consistent (p >= alpha) or differs (p < alpha; in brackets measured "
+                f"minus published, in points). Too few seeds: n < {FEWEST}, or published without ± or n."
             )
             k = sum(cell.verdict is not None and cell.verdict.p is not None for cell in cells)
-            yield (
-                f"Multiple comparisons: {k} verdicts, uncorrected; if every cell agreed with its paper, "
-                f"{ALPHA * k:.2g} would still differ on average."
-            )
+            if k:
+                yield (
+                    f"Multiple comparisons: {k} tests, uncorrected; if measured and published agreed "
+                    f"everywhere, {ALPHA * k:.2g} of them would still say differs, on average."
+                )
         if self.user:
             yield f"Overrides on top of the paper file: {' '.join(self.user)}."
         yield f"Results from: {', '.join(map(str, self.stores))}."

@@ -111,7 +111,7 @@ def check(result: Mapping[str, Any], path: Path) -> None:
             for environments in chosen["scores"].values():
                 for scores in environments.values():
                     for value in scores.values():
-                        if not (value is None or (isinstance(value, int | float) and not isinstance(value, bool))):
+                        if value is not None and type(value) not in (int, float):
                             raise DamagedFile(f"{path}: {value!r} in metrics.{rule} is not a number")
     except (AttributeError, KeyError, TypeError):
         raise DamagedFile(f"{path}: its metrics are not rule -> scores -> split -> environment") from None
@@ -132,10 +132,13 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
         return Reading(trial, "unselected")
     scores = result["metrics"][rule]["scores"]
     split, environment, measure = parts(metric)
-    known = [f"{s}/{e}/{m}" for s in scores for e in scores[s] for m in scores[s][e]]
-    if metric not in known:
-        return Reading(trial, "unknown metric", detail=", ".join(k for k in known if k.endswith(measure)))
-    value = scores[split][environment][measure]
+    try:
+        value = scores[split][environment][measure]
+    except KeyError:
+        known = ", ".join(
+            f"{s}/{e}/{m}" for s in scores for e in scores[s] for m in scores[s][e] if m == measure
+        )
+        return Reading(trial, "unknown metric", detail=f"(has {known})")
     if value is None:
         return Reading(trial, "not finite")
     return Reading(trial, "measured", value, _validation(scores))
@@ -175,7 +178,8 @@ def settings(readings: Sequence[Reading]) -> list[Setting]:
         groups.setdefault(text, []).append(reading)
         configs.setdefault(text, config)
     flat = {text: dict(_leaves(config)) for text, config in configs.items()}
-    keys = [key for key in dict.fromkeys(k for own in flat.values() for k in own) if _several(key, flat.values())]
+    every = dict.fromkeys(key for own in flat.values() for key in own)
+    keys = [key for key in every if _several(key, flat.values())]
     return [Setting({k: flat[text][k] for k in keys if k in flat[text]}, groups[text]) for text in groups]
 
 

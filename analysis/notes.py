@@ -29,43 +29,29 @@ def setting_note(chosen: Setting, candidates: Sequence[Setting], rule: str) -> N
         (key,) = chosen.differs
         differs += f" of {', '.join(_value(setting.differs.get(key)) for setting in candidates)}"
     measured = sum(bool(setting.values) for setting in candidates)
-    only = f", of which {measured} {'has' if measured == 1 else 'have'} results" if measured < len(candidates) else ""
-    return Note(f"setting {differs} ({len(candidates)} settings{only}); it has {rules.SETTINGS[rule]}")
+    among = f"{measured} settings with results" if measured > 1 else "the only setting with results"
+    return Note(f"setting: {differs}; of {among} out of {len(candidates)} it has {rules.SETTINGS[rule]}")
 
 
 def status_notes(candidates: Sequence[Setting], rule: str, metric: str, fill: str, rerun: str) -> list[Note]:
     """Account for every trial of a cell that is not in its mean, but for those of other settings."""
-    notes = []
     total = sum(len(setting.readings) for setting in candidates)
+    notes = []
 
-    def of(status: str) -> list[tuple[Setting, Reading]]:
-        return [(setting, r) for setting in candidates for r in setting.readings if r.status == status]
+    def note(status: str, text: str, command: str | None = None, named: bool = True) -> None:
+        some = [(setting, r) for setting in candidates for r in setting.readings if r.status == status]
+        if some:
+            names = f": {_named(some)}" if named else ""
+            notes.append(Note(f"{text}: {len(some)} of {total} trials{names}", command))
 
-    if missing := of("missing"):
-        all_of = "no trial has a result yet" if len(missing) == total else f"{_count(missing, total)} no result yet"
-        notes.append(Note(all_of, fill))
-    if diverged := of("diverged"):
-        notes.append(Note(f"{_count(diverged, total)} diverged and {_left_out(diverged)}: {_named(diverged)}"))
-    if failed := of("failed"):
-        notes.append(Note(f"{_count(failed, total)} failed and {_left_out(failed)}: {_named(failed)}", rerun))
-    if infinite := of("not finite"):
-        notes.append(
-            Note(f"{_count(infinite, total)} no finite {metric} and {_left_out(infinite)}: {_named(infinite)}")
-        )
-    if unselected := of("unselected"):
-        needs = "; it needs validation images: run and tabulate with dataset.n_val=N" if rule == "val" else ""
-        notes.append(Note(f"{_count(unselected, total)} no evaluation under the rule {rule}{needs}"))
-    if unknown := of("unknown metric"):
-        notes.append(Note(f"{_count(unknown, total)} no {metric}, but {unknown[0][1].detail or 'nothing like it'}"))
+    note("missing", "no result yet", fill, named=False)
+    note("diverged", "diverged, left out")
+    note("failed", "failed, left out", rerun)
+    note("not finite", f"{metric} not finite, left out")
+    hint = " (run and tabulate with dataset.n_val=N to hold images back)" if rule == "val" else ""
+    note("unselected", f"no evaluation under selection rule {rule}{hint}, left out")
+    note("unknown metric", f"{metric} not measured, left out")
     return notes
-
-
-def _count(some: Sequence[Any], total: int) -> str:
-    return f"{len(some)} of {total} trials have"
-
-
-def _left_out(some: Sequence[Any]) -> str:
-    return "is left out" if len(some) == 1 else "are left out"
 
 
 def _named(some: Sequence[tuple[Setting, Reading]]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 STEPS = {
-    "last": "the end of training",
-    "val": "the step with the highest mean accuracy on held-out images of the training environments",
-    "oracle": "the step with the highest accuracy on the shifted test environment (an upper bound, not a method)",
+    "last": "at the end of training",
+    "val": "at the step with the highest mean accuracy on held-out images of the training environments",
+    "oracle": "at the step with the highest accuracy on the shifted test environment: an upper bound",
 }
-"""Rule -> the step it takes of each trial (computed when the trial ran)."""
+"""Rule -> where it scores each trial (computed when the trial ran)."""
 
 SETTINGS = {
     "last": "the highest mean of the cell's own metric, so it is tuned on the test environment",

@@ -17,7 +17,7 @@ Word = Literal["consistent", "differs", "too few seeds"]
 
 @dataclass(frozen=True)
 class Summary:
-    """Some trials' mean, sample standard deviation (None if unknown or n < 2) and number (None if unknown)."""
+    """Mean, sample standard deviation (None if unknown or n < 2) and number of trials (None if unknown)."""
 
     mean: float
     sd: float | None
@@ -78,7 +78,7 @@ def welch(a: Summary, b: Summary) -> float:
         raise ValueError("Welch's test needs both standard deviations and numbers of trials")
     if a.sd == b.sd == 0:
         return float(a.mean == b.mean)
-    test = ttest_ind_from_stats(a.mean, a.sd, a.n, b.mean, b.sd, b.n, equal_var=False, alternative="two-sided")
+    test = ttest_ind_from_stats(a.mean, a.sd, a.n, b.mean, b.sd, b.n, equal_var=False)
     return float(test.pvalue)
 
 

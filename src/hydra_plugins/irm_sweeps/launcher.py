@@ -36,3 +36,21 @@ class InProcessLauncher(_Adapter):
         from irm_sweeps.launchers.inprocess import InProcess
 
         super().__init__(InProcess())
+
+
+class LocalLauncher(_Adapter):
+    """`hydra/launcher=local`, the default."""
+
+    def __init__(self, slots: int | None, runs_per_gpu: int, threads_per_worker: int | None) -> None:
+        from irm_sweeps.launchers.local import Local
+
+        super().__init__(Local(slots, runs_per_gpu, threads_per_worker))
+
+
+class SlurmLauncher(_Adapter):
+    """`hydra/launcher=slurm`."""
+
+    def __init__(self, **fields: Any) -> None:
+        from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
+
+        super().__init__(Slurm(SlurmOptions.from_config(fields)))

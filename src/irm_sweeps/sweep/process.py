@@ -65,11 +65,16 @@ class Process:
         heartbeat_age
             Seconds since it last renewed the file that names it, by the file server's clock.
         """
-        if self.machine == _machine():
+        if is_here(self):
             return _started(self.pid) == self.started
         if self.job is not None and slurm_says_dead(self.job):
             return False
         return heartbeat_age < STALE_SECONDS
+
+
+def is_here(process: Process) -> bool:
+    """Return whether the process belongs to this machine, since its last boot."""
+    return process.machine == _machine()
 
 
 def this_process() -> Process:

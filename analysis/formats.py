@@ -1,0 +1,93 @@
+"""A table as Markdown, CSV and HTML; LaTeX has its own file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from latex import latex
+from layout import Cell, Table
+from notes import Note
+from words import measured_text, published_text, verdict_text
+
+
+def markdown(table: Table) -> str:
+    """Return a GitHub table, aligned so that it reads as plain text too."""
+    kinds = _kinds(table)
+    header = [""]
+    for column in table.columns:
+        header += [column, *(name for name, _ in kinds[1:])]
+    lines = [header]
+    for label, cells in table.rows:
+        lines.append([label])
+        for cell in cells:
+            numbers = "".join(f" [{table.notes.index(note) + 1}]" for note in cell.notes)
+            own, *others = (text(cell) for _, text in kinds)
+            lines[-1] += [own + numbers, *others]
+    lines = [[text.replace("|", "\\|") for text in line] for line in lines]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+
+    def joined(line: Sequence[str]) -> str:
+        padded = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    rule = f"|{'|'.join('-' * (width + 2) for width in widths)}|"
+    parts = [f"**{table.title}**", "\n".join([joined(lines[0]), rule, *map(joined, lines[1:])])]
+    if table.notes:
+        parts.append("\n".join(f"- [{i}] {_sentence(note)}" for i, note in enumerate(table.notes, 1)))
+    parts.append("\n".join(f"- {line}" for line in table.footer))
+    return "\n\n".join(parts) + "\n"
+
+
+def csv(table: Table) -> str:
+    """Return one line a cell, in full precision; accuracies are in per cent."""
+    import pandas as pd
+
+    records = [
+        {
+            "row": cell.row,
+            "column": cell.column,
+            "metric": cell.metric,
+            "mean": cell.measured.mean if cell.measured else None,
+            "sd": cell.measured.sd if cell.measured else None,
+            "n": cell.measured.n if cell.measured else 0,
+            "published_mean": cell.published.mean if cell.published else None,
+            "published_sd": cell.published.sd if cell.published else None,
+            "published_n": cell.published.n if cell.published else None,
+            "difference": cell.verdict.difference if cell.verdict else None,
+            "p_value": cell.verdict.p if cell.verdict else None,
+            "verdict": cell.verdict.word if cell.verdict else None,
+            "note": "; ".join(note.text for note in cell.notes) or None,
+            "command": "; ".join(note.command for note in cell.notes if note.command) or None,
+        }
+        for cell in table.cells
+    ]
+    frame = pd.DataFrame(records).astype({"n": "Int64", "published_n": "Int64"})
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def html(table: Table) -> str:
+    """Return a page that needs nothing else."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("table.html").render(
+        table=table, measured=measured_text, published=published_text, verdict=verdict_text
+    )
+    return page + "\n"
+
+
+def _kinds(table: Table) -> list[tuple[str, Callable[[Cell], str]]]:
+    kinds: list[tuple[str, Callable[[Cell], str]]] = [("", measured_text)]
+    return [*kinds, ("published", published_text), ("verdict", verdict_text)] if table.compared else kinds
+
+
+def _sentence(note: Note) -> str:
+    return f"{note.text}: `{note.command}`" if note.command else note.text
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {"md": markdown, "latex": latex, "csv": csv, "html": html}
+"""Every format, by the name it has on the command line."""

@@ -1,0 +1,66 @@
+"""Print a paper's table: every cell as measured, with the published one beside it and a verdict."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from command_line import Parser, find_paper
+from irm_sweeps.errors import one_line_errors
+
+_DESCRIPTION = """\
+Print a paper's table from the results in the store: each cell as mean ± sd in per cent with its number n of
+trials, the published cell beside it, and whether the two agree (Welch's t-test). A cell without results
+names the command that fills it; nothing that diverged or failed is dropped without saying so.
+
+Rows, columns, trials, selection rule and published cells are those of one file, conf/paper/NAME.yaml."""
+
+_EPILOG = """\
+examples:
+  python analysis/tables.py --paper demo
+  python analysis/tables.py --paper bae2021 --table 1 --format latex --output table1.tex
+  python analysis/tables.py --paper bae2021 --table 1 --results results /scratch/other/results
+  python analysis/tables.py --paper bae2021 --table 1 'seed=range(0,3)' dataset.source=embedded
+      (a shrunken run: give the overrides with which `launch.py -m paper=...` was run)
+
+exit codes: 0 printed, also where cells are missing; 2 something to correct, said in one line."""
+
+_SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".html": "html", ".htm": "html"}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print or write the table that the command line asks for."""
+    parser = Parser(_DESCRIPTION, _EPILOG)
+    parser.add_argument(
+        "--format",
+        choices=["md", "latex", "csv", "html"],
+        help="md: Markdown; latex: a booktabs float; csv: one line a cell; html: a page "
+        "(default: what --output's ending says, else md)",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file and print its name")
+    with one_line_errors():
+        options = parser.read(argv)
+        paper = find_paper(options.paper, options.table)
+
+        from formats import FORMATS
+        from layout import Builder
+
+        builder = Builder(paper, options.stores, options.select or paper.select, options.overrides)
+        table = builder.table()
+        for problem in builder.results.problems:
+            print(f"skipped {problem}", file=sys.stderr)
+        by_suffix = _SUFFIXES.get(options.output.suffix, "md") if options.output else "md"
+        text = FORMATS[options.format or by_suffix](table)
+        if options.output is None:
+            print(text, end="")
+        else:
+            from irm_sweeps.sweep.files import make_folder, write_atomically
+
+            make_folder(options.output.parent)
+            write_atomically(options.output, text.encode())
+            print(options.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""The local pool: one long-lived worker per slot of this machine, started through submitit.
+
+submitit's local executor starts every job at once and gives each the first GPUs. So it is used for what it
+does well, one process per slot with its log; the queue is the sweep's manifest, and the GPU is ours to set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from irm_sweeps.errors import StoreError, UserError
+from irm_sweeps.launchers.entry import WorkerTask
+from irm_sweeps.launchers.launcher import Launcher
+from irm_sweeps.sweep.follow import Follower
+from irm_sweeps.sweep.log import tail
+from irm_sweeps.sweep.manifest import Manifest
+from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.sweep.roster import workers_here
+from irm_sweeps.sweep.store import Store
+
+POLL_SECONDS = 0.5
+YEAR_MINUTES = 60 * 24 * 365
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one worker: a GPU (as CUDA_VISIBLE_DEVICES names it; empty: none) and CPU threads."""
+
+    gpu: str
+    threads: int
+
+
+class Local(Launcher):
+    """Keeps every slot of this machine busy until nothing is left to claim; replaces workers that die.
+
+    Parameters
+    ----------
+    slots
+        Workers; None: GPUs x `runs_per_gpu`, or on a CPU one per `threads_per_worker` cores.
+    runs_per_gpu
+        Workers that share a GPU.
+    threads_per_worker
+        CPU threads of each worker; None: the cores shared out, and on a CPU one core each.
+    """
+
+    def __init__(self, slots: int | None, runs_per_gpu: int, threads_per_worker: int | None) -> None:
+        for name, value in (
+            ("slots", slots),
+            ("runs_per_gpu", runs_per_gpu),
+            ("threads_per_worker", threads_per_worker),
+        ):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise UserError(f"hydra.launcher.{name}={value!r}: must be a whole number of at least 1")
+        self._slots, self._runs_per_gpu, self._threads = slots, runs_per_gpu, threads_per_worker
+
+    def slots(self, device: str) -> list[Slot]:
+        """Return the slots for `device=DEVICE`, round-robin over the GPUs."""
+        cores = len(os.sched_getaffinity(0))
+        gpus = visible_gpus(device)
+        if gpus:
+            n = self._slots or len(gpus) * self._runs_per_gpu
+            threads = self._threads or max(1, cores // n)
+            return [Slot(gpus[i % len(gpus)], threads) for i in range(n)]
+        n = self._slots or max(1, cores // (self._threads or 1))
+        return [Slot("", self._threads or max(1, cores // n)) for _ in range(n)]
+
+    def workers(self, device: str) -> int:
+        """Return the number of slots."""
+        return len(self.slots(device))
+
+    def uses_gpu(self, device: str) -> bool:
+        """Return whether the slots have GPUs."""
+        return bool(visible_gpus(device))
+
+    def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
+        """Start the workers and follow the sweep to its end.
+
+        Workers outlive this process: if it is killed or its terminal closes, they go on. On Ctrl-C they are
+        asked to stop, and save what they are training.
+
+        Raises
+        ------
+        UserError
+            The workers cannot start, or cannot write the store; the message is the worker's own.
+        """
+        slots = self.slots(manifest.settings["device"])
+        pool = _Pool(store, manifest, slots)
+        follower = Follower(store, manifest, progress)
+        previous = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            while True:
+                started = time.monotonic()
+                finished = progress.finished
+                follower.poll()
+                pool.collect(progressed=progress.finished > finished)
+                if follower.complete or (follower.stopped_by_error() and not pool.jobs):
+                    return True
+                free = pool.free_slots()
+                if free and not follower.stopped_by_error():
+                    for slot in free[: follower.unclaimed() - pool.starting()]:
+                        pool.start(slot)
+                time.sleep(max(POLL_SECONDS, 5 * (time.monotonic() - started)))
+        except KeyboardInterrupt:
+            pool.stop()
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+class _Pool:
+    """The worker processes that this launcher has started and not yet seen end."""
+
+    def __init__(self, store: Store, manifest: Manifest, slots: list[Slot]) -> None:
+        from submitit import LocalExecutor
+
+        self._store, self._manifest, self._slots = store, manifest, slots
+        self._executor = LocalExecutor(manifest.folder(store) / "jobs")
+        self._executor.update_parameters(timeout_min=YEAR_MINUTES)
+        self.jobs: list[tuple[Slot, Any]] = []
+        self._early_deaths = 0
+
+    def free_slots(self) -> list[Slot]:
+        """Return the slots without a worker, an earlier launch's workers counted."""
+        taken = [slot.gpu for slot, _ in self.jobs]
+        entries = workers_here(self._store, self._manifest)
+        taken += [entry.gpu or "" for entry in entries if entry.launch != self._manifest.launch]
+        free = []
+        for slot in self._slots:
+            if slot.gpu in taken:
+                taken.remove(slot.gpu)
+            else:
+                free.append(slot)
+        return free
+
+    def starting(self) -> int:
+        """Return how many of our workers have not come to work yet, and so may hold no claim."""
+        here = workers_here(self._store, self._manifest)
+        return len(self.jobs) - sum(entry.launch == self._manifest.launch for entry in here)
+
+    def start(self, slot: Slot) -> None:
+        """Start a worker that no signal meant for this terminal can reach."""
+        task = WorkerTask(str(self._store.root), self._manifest.name, slot.gpu, slot.threads)
+        # Children inherit what is ignored: closing the terminal or Ctrl-C must not end them halfway.
+        previous = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGHUP)}
+        try:
+            self.jobs.append((slot, self._executor.submit(task)))
+        finally:
+            for signum, handler in previous.items():
+                signal.signal(signum, handler)
+
+    def collect(self, progressed: bool) -> None:
+        """Forget the workers that have ended.
+
+        Raises
+        ------
+        UserError
+            One could not write the store, or three in a row died without bringing the sweep forward.
+        """
+        if progressed:
+            self._early_deaths = 0
+        for slot, job in list(self.jobs):
+            if not job.done():
+                continue
+            self.jobs.remove((slot, job))
+            last_line = tail(job.paths.stderr, 1)
+            if last_line.startswith("error: "):
+                self.stop()
+                raise StoreError(last_line.removeprefix("error: "))
+            if not job.paths.result_pickle.exists():
+                self._early_deaths += 1
+            if self._early_deaths > 2 + len(self._slots):
+                self.stop()
+                raise UserError(f"workers die without finishing a trial; the last one's words: {last_line or 'none'}")
+
+    def stop(self) -> None:
+        """Ask all workers to save and stop, and wait until they have (at most a minute)."""
+        if not self.jobs:
+            return
+        print("stopping: workers save what they are training ...", file=sys.stderr)
+        for _, job in self.jobs:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(job.job_id), signal.SIGTERM)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not all(job.done() for _, job in self.jobs):
+            time.sleep(0.1)
+
+
+def visible_gpus(device: str) -> list[str]:
+    """Return the GPUs that `device` and CUDA_VISIBLE_DEVICES allow, as CUDA_VISIBLE_DEVICES names them."""
+    if device == "cpu":
+        return []
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        gpus = [name.strip() for name in allowed.split(",") if name.strip() not in ("", "-1")]
+    else:
+        import torch
+
+        gpus = [str(index) for index in range(torch.cuda.device_count())]
+    if device.startswith("cuda:"):
+        index = int(device.removeprefix("cuda:"))
+        if index >= len(gpus):
+            raise UserError(f"device={device}: CUDA_VISIBLE_DEVICES shows {len(gpus)} GPUs")
+        return [gpus[index]]
+    return gpus

@@ -1,0 +1,49 @@
+"""Following a sweep from its files alone."""
+
+from __future__ import annotations
+
+from irm_sweeps.sweep import claims
+from irm_sweeps.sweep.files import DamagedFile
+from irm_sweeps.sweep.manifest import Manifest
+from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.sweep.store import Store
+
+
+class Follower:
+    """Notices results as they appear, whoever writes them."""
+
+    def __init__(self, store: Store, manifest: Manifest, progress: Progress) -> None:
+        self._store, self._manifest, self._progress = store, manifest, progress
+        self._stacks = [set(stack) for stack in manifest.stacks]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every trial of the launch has a result."""
+        return not self._stacks
+
+    def poll(self) -> None:
+        """Look for new results."""
+        for stack in self._stacks:
+            for trial_id in list(stack):
+                if not (self._store.folder(trial_id) / "result.json").exists():
+                    continue
+                try:
+                    result = self._store.result(trial_id)
+                except DamagedFile:
+                    continue
+                if result is not None:
+                    stack.discard(trial_id)
+                    self._progress.add(result)
+        self._stacks = [stack for stack in self._stacks if stack]
+
+    def unclaimed(self) -> int:
+        """Return how many stacks have a trial that no living worker holds."""
+        return sum(any(not self._is_held(trial_id) for trial_id in stack) for stack in self._stacks)
+
+    def _is_held(self, trial_id: str) -> bool:
+        claim = claims.current(self._store, trial_id)
+        return claim is not None and claim.is_in_force()
+
+    def stopped_by_error(self) -> bool:
+        """Return whether a failure has ended this launch (`on_error=stop`)."""
+        return (self._manifest.folder(self._store) / f"stop.{self._manifest.launch}").exists()
