@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -80,8 +79,6 @@ class Parser(argparse.ArgumentParser):
         for store in options.stores:
             if store.exists() and not store.is_dir():
                 raise UserError(f"--results {store} is a file: give a directory")
-            if not store.exists():
-                print(f"{store}: no such store, so nothing is measured there", file=sys.stderr)
         return options
 
 

@@ -41,11 +41,11 @@ def draw(curves: Sequence[Curve], measure: str, title: str, kind: str) -> bytes:
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.6, 4.0), layout="constrained")
+        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
         axes = figure.subplots()
         places = _places(curves)
         methods = [curve for curve in curves if not curve.reference]
-        step = 0.1 if not any(curve.published for curve in methods) else min(0.15, 0.7 / len(methods))
+        step = 0.1 if not any(curve.published for curve in methods) else min(0.15, 0.84 / len(methods))
         step *= _gap(places)
         for i, curve in enumerate(methods):
             _draw_curve(axes, curve, places, (i - (len(methods) - 1) / 2) * step, step, i)
@@ -107,7 +107,7 @@ def _draw_curve(
             markerfacecolor="white",
             markeredgewidth=0.9,
             label=None if own else f"{curve.label} (published)",
-            **{**common, "elinewidth": 0.6, "capsize": 0},
+            **{**common, "markersize": 3.6, "elinewidth": 0.6, "capsize": 0, "zorder": 3},
         )
 
 

@@ -153,7 +153,7 @@ class Builder:
         notes = status_notes(candidates, self.rule, column.metric, fill, rerun)
         if chosen is None:
             statuses = {reading.status for reading in readings}
-            state = statuses.pop() if len(statuses) == 1 else "no value"
+            state = next((s for s in ("missing", "diverged", "failed") if statuses == {s}), "no value")
             return empty(state, n, tuple(notes))
         if n > 1:
             notes.insert(0, setting_note(chosen, candidates, self.rule))

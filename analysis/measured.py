@@ -62,7 +62,7 @@ class Results:
     Attributes
     ----------
     problems
-        One line for every damaged file met so far.
+        One line for every store that is not there and every damaged file met so far.
     """
 
     def __init__(self, stores: Iterable[Path]) -> None:
@@ -70,7 +70,7 @@ class Results:
 
         self._stores = [Store(root) for root in stores]
         self._found: dict[str, dict[str, Any] | None] = {}
-        self.problems: list[str] = []
+        self.problems = [f"{store.root}: no such store" for store in self._stores if not store.root.exists()]
 
     def of(self, trial_id: str) -> dict[str, Any] | None:
         """Return the trial's result, or None if no store has one that can be read."""
