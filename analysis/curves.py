@@ -64,34 +64,32 @@ def _curve(
     measure: str,
 ) -> Curve:
     """Measure a row; of several settings, the last column's metric chooses."""
-    metric = builder.paper.columns[-1].metric
-    candidates = settings([read(trial, builder.results, builder.rule, metric) for trial in trials])
+    metric, rule = builder.paper.columns[-1].metric, builder.rule_for(row)
+    candidates = settings([read(trial, builder.results, rule, metric) for trial in trials])
     fill, rerun = builder.command(name), builder.command(name, "rerun=failed")
-    notes = status_notes(candidates, builder.rule, metric, fill, rerun)
-    chosen = choose(candidates, builder.rule, metric)
+    notes = status_notes(candidates, rule, metric, fill, rerun)
+    chosen = choose(candidates, rule, metric)
     if chosen and len(candidates) > 1:
-        notes.insert(0, setting_note(chosen, candidates, builder.rule))
+        notes.insert(0, setting_note(chosen, candidates, rule))
     remarks = [f"{row.label}: {note.text}" + (f": {note.command}" if note.command else "") for note in notes]
     if chosen is None:
         return Curve(row.label, False, {}, published, remarks)
     own = [reading.trial for reading in chosen.readings]
     scale = 100.0 if measure == "accuracy" else 1.0
     measured = {}
-    for environment in _environments(builder, own):
-        readings = [
-            read(trial, builder.results, builder.rule, f"test/{environment}/{measure}") for trial in own
-        ]
+    for environment in _environments(builder, own, rule):
+        readings = [read(trial, builder.results, rule, f"test/{environment}/{measure}") for trial in own]
         values = [scale * reading.value for reading in readings if reading.value is not None]
         if values:
             measured[environment] = summarize(values)
     return Curve(row.label, False, measured, published, remarks)
 
 
-def _environments(builder: Builder, trials: Sequence[Trial]) -> list[str]:
+def _environments(builder: Builder, trials: Sequence[Trial], rule: str) -> list[str]:
     found: dict[str, None] = {}
     for trial in trials:
         metrics = (builder.results.of(trial.id) or {}).get("metrics", {})
-        found.update(dict.fromkeys(metrics.get(builder.rule, {}).get("scores", {}).get("test", {})))
+        found.update(dict.fromkeys(metrics.get(rule, {}).get("scores", {}).get("test", {})))
     return list(found)
 
 

@@ -77,9 +77,7 @@ def _gap(places: Mapping[str, float]) -> float:
     return min((b - a for a, b in pairwise(at)), default=1.0)
 
 
-def _draw_curve(
-    axes: Axes, curve: Curve, places: Mapping[str, float], shift: float, step: float, i: int
-) -> None:
+def _draw_curve(axes: Axes, curve: Curve, places: Mapping[str, float], shift: float, step: float, i: int) -> None:
     """Draw what is measured, and half a step to its right what is published."""
     common: dict[str, Any] = {
         "color": _COLOURS[i % len(_COLOURS)],
@@ -112,9 +110,7 @@ def _draw_curve(
 
 
 def _points(summaries: Mapping[str, Summary], places: Mapping[str, float]) -> list[tuple[float, Summary]]:
-    return sorted(
-        ((places[name], s) for name, s in summaries.items() if name in places), key=lambda point: point[0]
-    )
+    return sorted(((places[name], s) for name, s in summaries.items() if name in places), key=lambda point: point[0])
 
 
 def _draw_reference(axes: Axes, curve: Curve, places: Mapping[str, float]) -> None:
@@ -152,9 +148,7 @@ def _add_legend(figure: Any, axes: Axes, drawn: Sequence[Curve]) -> None:
 
     handles, labels = axes.get_legend_handles_labels()
     if any(curve.published and curve.measured for curve in drawn):
-        handles.append(
-            Line2D([], [], color=_GREY, marker="o", markerfacecolor="white", markersize=4, linestyle="none")
-        )
+        handles.append(Line2D([], [], color=_GREY, marker="o", markerfacecolor="white", markersize=4, linestyle="none"))
         labels.append("published")
     counts = sorted({summary.n or 0 for curve in drawn for summary in curve.measured.values()})
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

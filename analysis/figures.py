@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from irm_sweeps.sweep.files import make_folder, write_atomically
         from layout import Builder
 
-        builder = Builder(paper, options.stores, options.select or paper.select, options.overrides)
+        builder = Builder(paper, options.stores, options.select, options.overrides)
         builder.check_user()
         found = list(curves(builder, paper.figure.metric))
         for problem in builder.results.problems:

@@ -21,7 +21,7 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"{\char34}",
     "[": "{[}",
     "]": "{]}",
     "'": r"\textquotesingle{}",
@@ -31,6 +31,9 @@ _ESCAPES = {
     "–": "--",
     "λ": r"$\lambda$",
 }
+
+_LAST_LETTER = "\u017f"
+"""The end of Latin Extended-A, which LaTeX reads without further packages."""
 
 
 def escape(text: str) -> str:
@@ -67,9 +70,7 @@ def latex(table: Table) -> str:
             own.append(escape(measured_text(cell)) + (rf"\textsuperscript{{{numbers}}}" if numbers else ""))
         lines.append(_row(escape(label), *own))
         if any(cell.published for cell in cells):
-            beside = (
-                escape(", ".join(filter(None, [published_text(cell), verdict_text(cell)]))) for cell in cells
-            )
+            beside = (escape(", ".join(filter(None, [published_text(cell), verdict_text(cell)]))) for cell in cells)
             lines.append(_row(r"\quad published", *beside))
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip"]
     lines += [r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright"]
@@ -82,7 +83,7 @@ def latex(table: Table) -> str:
 
 
 def _literal(text: str) -> str:
-    return "".join(_ESCAPES.get(c, c) for c in text)
+    return "".join(_ESCAPES.get(c, c if c <= _LAST_LETTER else "?") for c in text)
 
 
 def _row(*cells: str) -> str:

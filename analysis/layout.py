@@ -90,15 +90,19 @@ class Builder:
     stores
         Where to look; commands fill the first.
     rule
-        Selection rule.
+        Selection rule of all rows; None: the paper file's, and a row's own where it has one.
     user
         Overrides on top of the paper's.
     """
 
     paper: Paper
     stores: Sequence[Path]
-    rule: str
+    rule: str | None
     user: Sequence[str]
+
+    def rule_for(self, row: Row) -> str:
+        """Return the selection rule of a row."""
+        return self.rule or row.select or self.paper.select
 
     def __post_init__(self) -> None:
         self.results = Results(self.stores)
@@ -145,18 +149,19 @@ class Builder:
             note = Note(f"this version has no {lacking}; once it has", self.command(name))
             return empty("not available", notes=(note,))
 
-        readings = [read(trial, self.results, self.rule, column.metric) for trial in trials.values()]
+        rule = self.rule_for(row)
+        readings = [read(trial, self.results, rule, column.metric) for trial in trials.values()]
         candidates = settings(readings)
         n = len(candidates)
-        chosen = choose(candidates, self.rule, column.metric)
+        chosen = choose(candidates, rule, column.metric)
         fill, rerun = self.command(name), self.command(name, "rerun=failed")
-        notes = status_notes(candidates, self.rule, column.metric, fill, rerun)
+        notes = status_notes(candidates, rule, column.metric, fill, rerun)
         if chosen is None:
             statuses = {reading.status for reading in readings}
             state = next((s for s in ("missing", "diverged", "failed") if statuses == {s}), "no value")
             return empty(state, n, tuple(notes))
         if n > 1:
-            notes.insert(0, setting_note(chosen, candidates, self.rule))
+            notes.insert(0, setting_note(chosen, candidates, rule))
         own = summarize([scale * value for value in chosen.values])
         verdict = compare(own, published) if published else None
         return Cell(name, column.label, column.metric, own, published, verdict, "", n, tuple(notes))
@@ -182,15 +187,18 @@ class Builder:
 
     def _footer(self, cells: Sequence[Cell]) -> Iterator[str]:
         unit = ", in %" if any(cell.metric.endswith("/accuracy") for cell in cells) else ""
+        yield (f"Measured: mean ± sample standard deviation (ddof 1){unit}; n trials differ only in the seed.")
+        rule = self.rule or self.paper.select
         yield (
-            f"Measured: mean ± sample standard deviation (ddof 1){unit}; n trials differ only in the seed."
+            f"Selection rule {rule}: each trial is scored {rules.STEPS[rule]}."
+            + ("" if rule == self.paper.select else f" The paper file's rule is {self.paper.select}.")
         )
-        yield (
-            f"Selection rule {self.rule}: each trial is scored {rules.STEPS[self.rule]}."
-            + ("" if self.rule == self.paper.select else f" The paper file's rule is {self.paper.select}.")
-        )
+        own = {row.label: row.select for row in self.paper.rows.values() if row.select not in (None, rule)}
+        if self.rule is None and own:
+            for label, other in own.items():
+                yield f"Row {label} has selection rule {other}: {rules.STEPS[str(other)]}."
         if any(cell.settings > 1 for cell in cells):
-            yield f"Of several hyperparameter settings a cell shows the one with {rules.SETTINGS[self.rule]}."
+            yield f"Of several hyperparameter settings a cell shows the one with {rules.SETTINGS[rule]}."
         if any(cell.published for cell in cells):
             n = self.paper.published_n
             meaning = f"; ± is taken as a sample standard deviation over n = {n} trials" if n else ""

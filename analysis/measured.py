@@ -135,9 +135,7 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
     try:
         value = scores[split][environment][measure]
     except KeyError:
-        known = ", ".join(
-            f"{s}/{e}/{m}" for s in scores for e in scores[s] for m in scores[s][e] if m == measure
-        )
+        known = ", ".join(f"{s}/{e}/{m}" for s in scores for e in scores[s] for m in scores[s][e] if m == measure)
         return Reading(trial, "unknown metric", detail=f"(has {known})")
     if value is None:
         return Reading(trial, "not finite")

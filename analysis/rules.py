@@ -6,6 +6,7 @@ STEPS = {
     "last": "at the end of training",
     "val": "at the step with the highest mean accuracy on held-out images of the training environments",
     "oracle": "at the step with the highest accuracy on the shifted test environment: an upper bound",
+    "stop": "at the step that the method's own stopping rule chooses from training environments",
 }
 """Rule -> where it scores each trial (computed when the trial ran)."""
 
@@ -13,5 +14,6 @@ SETTINGS = {
     "last": "the highest mean of the cell's own metric, so it is tuned on the test environment",
     "val": "the highest mean accuracy on held-out images of the training environments",
     "oracle": "the highest mean of the cell's own metric, so it is tuned on the test environment",
+    "stop": "the highest mean of the cell's own metric, so it is tuned on the test environment",
 }
 """Rule -> how one of several hyperparameter settings is chosen (computed here, over the seeds)."""

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from formats import FORMATS
         from layout import Builder
 
-        builder = Builder(paper, options.stores, options.select or paper.select, options.overrides)
+        builder = Builder(paper, options.stores, options.select, options.overrides)
         table = builder.table()
         for problem in builder.results.problems:
             print(f"skipped {problem}", file=sys.stderr)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from irm_sweeps import compose
+from irm_sweeps.sweep import grid
 from irm_sweeps.sweep.paper import Paper
 from irm_sweeps.sweep.store import SCHEMA, Store
 from irm_sweeps.trial import Trial
@@ -14,6 +19,18 @@ ENVIRONMENTS = [f"0.{i}" for i in range(1, 10)]
 
 Accuracy = Callable[[Trial, str], float | None]
 """From trial and test environment to the accuracy that is made up."""
+
+
+@contextmanager
+def composed_once() -> Iterator[None]:
+    """Hydra takes 0.1 s for every row of every table; in here it composes each only once."""
+    cached = functools.cache(compose.compose)
+
+    def composed(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]:
+        return cached(tuple(overrides), resolve=resolve)
+
+    with patch.object(compose, "compose", composed), patch.object(grid, "compose", composed):
+        yield
 
 
 def trials_of(paper: Paper, row: str, user: Sequence[str] = ()) -> list[Trial]:
@@ -49,7 +66,9 @@ def head(trial: Trial, status: str) -> dict[str, Any]:
 
 def write(root: Path, *results: dict[str, Any]) -> None:
     for result in results:
-        Store(root).write_result(result, [])
+        store = Store(root)
+        store.prepare()
+        store.write_result(result, [])
 
 
 def fill(root: Path, paper: Paper, row: str, accuracy: Accuracy, user: Sequence[str] = ()) -> list[Trial]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "analysis"), str(ROOT / "tests")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 
 import figures
 import synthetic_store as synthetic
@@ -17,6 +17,12 @@ from drawing import draw
 from irm_sweeps.sweep.paper import load_paper
 from layout import Builder
 from verdict import Summary
+
+
+@pytest.fixture(autouse=True, scope="module")
+def composed_once():
+    with synthetic.composed_once():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +48,12 @@ def test_a_curve_is_mean_and_sd_over_all_test_environments(bae, tmp_path):
     assert erm.measured["0.4"].mean == pytest.approx(61)
     assert erm.measured["0.4"].sd == pytest.approx(1)
     assert erm.measured["0.4"].n == 3
-    assert erm.published == {
-        "0.1": Summary(88.6, 0.3, 10),
-        "0.2": Summary(79.7, 0.6, 10),
-        "0.9": Summary(16.4, 0.8, 10),
-    }
+    assert list(erm.published) == ["0.1", "0.2", "0.9"]
+    assert erm.published["0.9"] == Summary(16.4, 0.8, 10)
     assert found["Random"].reference
     assert not found["V-REx"].measured
-    assert (
-        f"no result yet: 3 of 3 trials: {bae.command('vrex', ['seed=range(0,3)', f'results={tmp_path}'])}"
-        in (found["V-REx"].remarks[0])
-    )
+    command = bae.command("vrex", ["seed=range(0,3)", f"results={tmp_path}"])
+    assert found["V-REx"].remarks == [f"V-REx: no result yet: 3 of 3 trials: {command}"]
 
 
 def test_of_several_settings_one_is_drawn_and_named(bae, tmp_path):
@@ -88,15 +89,8 @@ def test_svg_has_labels_units_and_open_markers_and_is_reproducible(bae, tmp_path
     found = list(curves(Builder(bae, [tmp_path], "last", ["seed=0,1"]), "accuracy"))
     picture = draw(found, "accuracy", "A title", "svg")
     text = picture.decode()
-    for words in (
-        "test accuracy (%)",
-        "of the test environment",
-        "ERM",
-        "IRMv1",
-        "published",
-        "Random",
-        "Optimal",
-    ):
+    axes = ["test accuracy (%)", "of the test environment"]
+    for words in (*axes, "ERM", "IRMv1", "published", "Random", "Optimal"):
         assert words in text
     assert "n = 2 seeds" in text
     assert "A title" in text
@@ -111,7 +105,7 @@ def test_svg_has_labels_units_and_open_markers_and_is_reproducible(bae, tmp_path
         (["--paper", "demo"], "nothing measured yet, so nothing to draw: run python launch.py -m paper=demo"),
         (
             ["--paper", "demo", "--output", "x.jpg"],
-            "--output x.jpg: give a file that ends in .png, .pdf or .svg",
+            "x.jpg: give a file that ends in .png, .pdf or .svg",
         ),
         (["--paper", "nobody"], "no conf/paper/nobody.yaml"),
     ],

@@ -7,9 +7,14 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from irm_sweeps.errors import UserError, one_line_errors
 from irm_sweeps.sweep.store import Store
+
+if TYPE_CHECKING:
+    from irm_sweeps.launchers.slurm import JobRecord
+    from irm_sweeps.sweep.status import SweepStatus
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,6 +73,7 @@ def _sweep(options: argparse.Namespace, store: Store) -> str:
 
 
 def _status(options: argparse.Namespace) -> None:
+    from irm_sweeps.launchers.slurm import JobRecord
     from irm_sweeps.sweep.manifest import read_manifest
     from irm_sweeps.sweep.status import sweep_status
 
@@ -76,14 +82,26 @@ def _status(options: argparse.Namespace) -> None:
     while True:
         manifest = read_manifest(store, name)
         status = sweep_status(store, manifest)
-        from irm_sweeps.launchers.slurm import JobRecord
-
-        if JobRecord(store, manifest).cut_short():
-            status.notes.append("a launcher died while submitting: compare squeue --name irm_sweeps with jobs.json")
+        _add_jobs(status, JobRecord(store, manifest))
         print(json.dumps(status.as_json(), indent=1) if options.json else status.text(), flush=True)
         if not options.watch or status.done == status.total:
             return
         time.sleep(5)
+
+
+def _add_jobs(status: SweepStatus, record: JobRecord) -> None:
+    from irm_sweeps.launchers.slurm import SlurmError, in_words
+
+    if record.cut_short():
+        status.notes.append("a submission is under way or was cut short; the next launch, or cancel, finds its jobs")
+    if not record.ids():
+        return
+    try:
+        jobs = record.living()
+    except SlurmError as error:
+        status.notes.append(f"its SLURM jobs are unknown: {error}")
+    else:
+        status.jobs = in_words(jobs) if jobs else None
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -140,8 +158,8 @@ def _cancel(options: argparse.Namespace) -> None:
 
     store = _store(options)
     manifest = read_manifest(store, options.sweep)
-    cancelled = JobRecord(store, manifest).cancel()
-    print(f"{manifest.name}: cancelled {', '.join(cancelled) if cancelled else 'nothing: no job is queued or running'}")
+    cancelled = ", ".join(JobRecord(store, manifest).cancel())
+    print(f"{manifest.name}: cancelled {cancelled or 'nothing: no job is queued or running'}")
 
 
 def _methods(options: argparse.Namespace) -> None:

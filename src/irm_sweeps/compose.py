@@ -18,8 +18,10 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
-def compose(overrides: Sequence[str]) -> dict[str, Any]:
+def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]:
     """Return the config of these overrides as plain values, without Hydra's own part.
+
+    Without `resolve`, what refers to another key (`${lam}`) stays as it is written.
 
     Raises
     ------
@@ -27,23 +29,29 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
         An override names an unknown key or choice, or cannot be parsed.
     """
     from hydra import compose as hydra_compose
+
+    with readable_hydra_errors(), hydra_initialized():
+        return plain(hydra_compose("config", list(overrides)), resolve=resolve)
+
+
+@contextmanager
+def hydra_initialized() -> Iterator[Any]:
+    """Yield Hydra's global state: that of the command that is running, else one that knows `conf/`."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    with readable_hydra_errors():
-        if GlobalHydra.instance().is_initialized():
-            config = hydra_compose("config", list(overrides))
-        else:
-            with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-                config = hydra_compose("config", list(overrides))
-        return plain(config)
+    if GlobalHydra.instance().is_initialized():
+        yield GlobalHydra.instance()
+    else:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            yield GlobalHydra.instance()
 
 
-def plain(config: Any) -> dict[str, Any]:
-    """Return a resolved OmegaConf config as dicts and lists, without Hydra's own part."""
+def plain(config: Any, *, resolve: bool = True) -> dict[str, Any]:
+    """Return an OmegaConf config as dicts and lists, without Hydra's own part."""
     from omegaconf import OmegaConf
 
-    values = OmegaConf.to_container(config, resolve=True)
+    values = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items() if key != "hydra"}
 

@@ -4,6 +4,9 @@ Values and defaults live in `conf/`, one commented YAML per choice; meaning live
 that uses it. Every dataset, backbone, method and optimizer is a frozen pydantic model whose fields are its
 configuration (a field's docstring is its documentation) and whose methods do the work. A YAML names its
 model under `_target_`, so that a file outside this package is used the same way.
+
+Fields have no defaults here, with one exception: a field added after a class's first results defaults to
+what those results had, and at that value it is not part of a trial's identity.
 """
 
 from __future__ import annotations

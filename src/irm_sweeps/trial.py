@@ -55,17 +55,28 @@ class Trial(Config):
         for key in values:
             if key not in known:
                 raise UserError(f"unknown key `{key}`{did_you_mean(key, known)}")
-        parts: dict[str, Any] = {
-            group: build_component(values[group], base, group) for group, base in GROUPS.items()
-        }
+        for key in (*cls.model_fields, *Settings.model_fields):
+            if key not in values:
+                raise UserError(f"`{key}` is missing: give it a value instead of removing it")
+        parts: dict[str, Any] = {group: build_component(values[group], base, group) for group, base in GROUPS.items()}
         parts["training"] = validated(Training, values["training"], prefix="training.")
         trial = validated(cls, {**parts, "lam": values["lam"], "seed": values["seed"]})
-        return trial if trial.method.uses_lam else trial.model_copy(update={"lam": None})
+        if not trial.method.uses_lam:
+            return trial.model_copy(update={"lam": None})
+        if trial.lam is None:
+            raise UserError("lam=null: this method needs a penalty weight, e.g. lam=100")
+        return trial
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
-        """The config as plain JSON values: what the id is made of."""
-        plain: dict[str, Any] = json.loads(json.dumps(self.model_dump(mode="json", by_alias=True), allow_nan=False))
+        """The config as plain JSON values: what the id is made of.
+
+        A field that was added to a class after its first results has a default in the schema: the value which
+        earlier trials had. At that value it is left out, so that ids outlive the addition.
+        """
+        plain: dict[str, Any] = json.loads(
+            json.dumps(self.model_dump(mode="json", by_alias=True, exclude_defaults=True), allow_nan=False)
+        )
         return plain
 
     @cached_property

@@ -53,4 +53,12 @@ class SlurmLauncher(_Adapter):
     def __init__(self, **fields: Any) -> None:
         from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
 
-        super().__init__(Slurm(SlurmOptions.from_config(fields)))
+        self._options = SlurmOptions.from_config(fields)
+        super().__init__(Slurm(self._options))
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run one trial per list of overrides; a searching sweeper needs their objectives, so this waits."""
+        from irm_sweeps.launchers.slurm import Slurm
+
+        self.launcher = Slurm(self._options.model_copy(update={"wait": True}))
+        return super().launch(job_overrides, initial_job_idx)

@@ -14,8 +14,6 @@ class IrmSweeper(Sweeper):
         """Keep what Hydra passes until the sweep starts."""
         from hydra.core.plugins import Plugins
 
-        from hydra.core.plugins import Plugins
-
         self._launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )

@@ -72,5 +72,9 @@ class Model:
 
     def classify(self, parameters: Parameters, h: Tensor) -> Tensor:
         """Return the logits g_v(h): `[n]` for a head of width 1, else `[n, classes]`."""
-        logits = self._apply("head", parameters, h)
-        return logits.squeeze(-1) if logits.shape[-1] == 1 else logits
+        return squeezed(self._apply("head", parameters, h))
+
+
+def squeezed(logits: Tensor) -> Tensor:
+    """Return `[n]` for logits `[n, 1]`, else the logits."""
+    return logits.squeeze(-1) if logits.shape[-1] == 1 else logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
@@ -25,18 +26,16 @@ class MLP(Backbone):
     init: Literal["xavier", "torch"]
     """`xavier`: Glorot-uniform weights, zero biases (the reference). `torch`: PyTorch's own for Linear."""
 
-    def build(
-        self, features: tuple[int, ...], outputs: int, generator: torch.Generator
-    ) -> tuple[nn.Module, nn.Module]:
+    def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
         """Return `depth` x (Linear, ReLU) and the linear head."""
         sizes = [math.prod(features)] + [self.width] * self.depth
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in pairwise(sizes):
             layers += [self._linear(n_in, n_out, generator), nn.ReLU()]
         return nn.Sequential(*layers), self._linear(self.width, outputs, generator)
 
     def _linear(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
-        layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+        layer: nn.Linear = nn.utils.skip_init(nn.Linear, n_in, n_out)
         if self.init == "xavier":
             nn.init.xavier_uniform_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)

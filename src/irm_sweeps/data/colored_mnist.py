@@ -55,7 +55,7 @@ class ColoredMNIST(Dataset):
             raise ValueError(
                 f"p_e has {len(self.p_e)} values and label_noise {len(self.label_noise)}: one each per environment"
             )
-        if len(set(self.test_p_e)) != len(self.test_p_e):
+        if len({f"{p:g}" for p in self.test_p_e}) != len(self.test_p_e):
             raise ValueError(f"test_p_e={list(self.test_p_e)} names an environment twice")
         return self
 
@@ -152,9 +152,7 @@ class ColoredMNIST(Dataset):
         return painted.reshape(len(images), -1)
 
     def _test(self, digits: Digits, draws: Draws) -> EvaluationSet:
-        label, colours = self._label_and_colour(
-            digits.test_digits, draws, "test", self.test_label_noise, self.test_p_e
-        )
+        label, colours = self._label_and_colour(digits.test_digits, draws, "test", self.test_label_noise, self.test_p_e)
         n = len(label)
         names = [f"{p:g}" for p in self.test_p_e]
         if self.grayscale:

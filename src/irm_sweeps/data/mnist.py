@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -76,14 +77,17 @@ def _from_npz(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
             if missing:
                 raise UserError(f"{path} lacks the arrays {missing}: it needs {list(KEYS)}, as Keras' mnist.npz has")
             images, digits = archive["x_train"], archive["y_train"]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+    ) as error:
         raise UserError(f"{path} is damaged ({error}): delete it, or put an intact mnist.npz there") from None
-    if images.shape != (60_000, 28, 28) or digits.shape != (60_000,) or images.dtype != np.uint8:
-        raise UserError(
-            f"{path}: x_train is {images.dtype}{list(images.shape)}, y_train {list(digits.shape)}; "
-            "expected uint8[60000, 28, 28] and [60000]"
-        )
-    return images, digits.astype(np.uint8)
+    return _checked(images, digits, path)
 
 
 def _from_torchvision(data_dir: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -92,9 +96,22 @@ def _from_torchvision(data_dir: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArra
     try:
         train = MNIST(str(data_dir), train=True, download=True)
     except Exception as error:  # torchvision raises whatever urllib, gzip or the file system raised
-        reason = str(error).strip().splitlines()
+        reason = " ".join(str(error).split()) or repr(error)
         raise UserError(
-            f"no MNIST in data_dir={data_dir} and it cannot be downloaded ({reason[0] if reason else error!r}): "
+            f"no readable MNIST in data_dir={data_dir} and it cannot be downloaded ({reason}): "
             "put mnist.npz or torchvision's MNIST/raw folder there, or use dataset.source=embedded"
         ) from None
-    return train.data.numpy(), train.targets.numpy().astype(np.uint8)
+    return _checked(train.data.numpy(), train.targets.numpy(), data_dir / "MNIST" / "raw")
+
+
+def _checked(
+    images: npt.NDArray[Any], digits: npt.NDArray[Any], path: Path
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return the arrays as uint8 if they can be MNIST's training images and digits."""
+    shaped = images.shape == (60_000, 28, 28) and images.dtype == np.uint8 and digits.shape == (60_000,)
+    if not shaped or not np.isin(digits, range(10)).all():
+        raise UserError(
+            f"{path}: the training images are {images.dtype}{list(images.shape)}, their labels "
+            f"{digits.dtype}{list(digits.shape)}; expected uint8[60000, 28, 28] and [60000] digits 0...9"
+        )
+    return images, digits.astype(np.uint8)

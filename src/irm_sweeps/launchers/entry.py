@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+SIBLINGS_SECONDS = 60.0
+"""How long the worker that requeues a job waits for the job's others to save."""
+
+
+def import_folders() -> list[str]:
+    """Return where this process imports from: a user's own method file may lie beside the front door."""
+    return [os.path.abspath(folder) for folder in sys.path]
 
 
 @dataclass
@@ -21,25 +30,32 @@ class WorkerTask:
     visible_gpu
         What CUDA_VISIBLE_DEVICES becomes; None leaves it as the scheduler set it.
     threads
-        CPU threads; None leaves torch's own choice.
+        CPU threads; None: those that SLURM gave, elsewhere torch's own choice.
+    folders
+        Where to import a user's own files from, besides the worker's own `sys.path`.
     """
 
     results: str
     sweep: str
     visible_gpu: str | None = None
     threads: int | None = None
+    folders: list[str] = field(default_factory=import_folders)
 
     def __call__(self) -> None:
         """Work until nothing is left to claim.
 
-        Exits with 1 if a trial failed, 2 if the store cannot be written, 143 after an orderly stop.
+        Exits with 1 if a trial failed, 2 if it cannot work here (the store, the device), 143 after an orderly
+        stop.
         """
-        if self.visible_gpu is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = self.visible_gpu
-        if self.threads is not None:
+        sys.path += [folder for folder in self.folders if folder not in sys.path]
+        gpu = self.visible_gpu if self.visible_gpu is not None else _own_gpu_of_slurm()
+        if gpu is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        threads = self.threads or _threads_of_slurm()
+        if threads is not None:
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-                os.environ[name] = str(self.threads)
-        code = self._work()
+                os.environ[name] = str(threads)
+        code = self._work(gpu, threads)
         if code:
             sys.exit(code)
 
@@ -52,45 +68,100 @@ class WorkerTask:
 
         return DelayedSubmission(self)
 
-    def _work(self) -> int:
+    def _work(self, gpu: str | None, threads: int | None) -> int:
         import faulthandler
+        import threading
+
+        requeue = signal.getsignal(signal.SIGUSR2)
+        received: list[int] = []
+        stop_requested = threading.Event()
+
+        def stop(signum: int, frame: Any) -> None:
+            del frame
+            received.append(signum)
+            stop_requested.set()
+
+        # Before the slow imports: a signal must never fall into a gap.
+        for signum in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, stop)
 
         import torch
 
         from irm_sweeps.device import choose_device, tame_allocator
-        from irm_sweeps.errors import StoreError
+        from irm_sweeps.errors import UserError
         from irm_sweeps.sweep.manifest import read_manifest
-        from irm_sweeps.sweep.roster import on_roster
+        from irm_sweeps.sweep.roster import on_roster, siblings
         from irm_sweeps.sweep.store import Store
         from irm_sweeps.sweep.worker import Interrupted, Worker
 
         faulthandler.enable()
         tame_allocator()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        if threads is not None:
+            torch.set_num_threads(threads)
         store = Store(Path(self.results))
-        manifest = read_manifest(store, self.sweep)
-        device = choose_device(manifest.settings["device"])
-        worker = Worker(store, manifest, device)
-        received: list[int] = []
-        requeue = signal.getsignal(signal.SIGUSR2)
-
-        def stop(signum: int, frame: Any) -> None:
-            del frame
-            received.append(signum)
-            worker.stop_requested.set()
-
-        for signum in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, stop)
         try:
-            with on_roster(store, manifest, self.visible_gpu):
+            manifest = read_manifest(store, self.sweep)
+            wanted = str(manifest.settings["device"])
+            # A worker that was given one GPU sees no other, whatever its number is outside.
+            device = choose_device(wanted.partition(":")[0] if gpu else wanted)
+            worker = Worker(store, manifest, device, stop_requested=stop_requested)
+            with on_roster(store, manifest, gpu):
                 worker.work()
+            # Only the job's first task requeues it (submitit's rule), so it stays until the others are done.
+            while _is_first_task() and siblings(store, manifest):
+                if worker.stop_requested.wait(1.0):
+                    raise Interrupted
         except Interrupted:
-            if signal.SIGUSR2 in received and callable(requeue):
+            if callable(requeue) and (signal.SIGUSR2 in received or _slurm_preempts_us()):
                 # Trials are saved and released; submitit now stores this task and requeues the job.
+                deadline = time.monotonic() + SIBLINGS_SECONDS
+                while _is_first_task() and siblings(store, manifest) and time.monotonic() < deadline:
+                    time.sleep(0.1)
                 requeue(signal.SIGUSR2, None)
             return 143
-        except StoreError as error:
+        except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
         return 1 if worker.tally.failed else 0
+
+
+def _is_first_task() -> bool:
+    """Return whether this is the first of several worker processes of one SLURM job."""
+    return int(os.environ.get("SLURM_NTASKS", "1")) > 1 and os.environ.get("SLURM_PROCID") == "0"
+
+
+def _own_gpu_of_slurm() -> str | None:
+    """Return this task's GPU: SLURM shows every task of a job all of the job's GPUs on its node."""
+    if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
+        return None
+    gpus = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return gpus[int(os.environ.get("SLURM_LOCALID", "0")) % len(gpus)] if gpus else None
+
+
+def _threads_of_slurm() -> int | None:
+    """Return this task's share of the CPUs that SLURM gave its job on this node."""
+    if own := os.environ.get("SLURM_CPUS_PER_TASK"):
+        return int(own)
+    node = os.environ.get("SLURM_CPUS_ON_NODE")
+    tasks = int(os.environ.get("SLURM_NTASKS_PER_NODE") or os.environ.get("SLURM_NTASKS") or "1")
+    return None if node is None else max(1, int(node) // tasks)
+
+
+def _slurm_preempts_us() -> bool:
+    """Return whether SLURM is taking the resources back: it then requeues only a job that lives to the end.
+
+    The first word of a preemption is SIGTERM on most sites, as it is of `scancel` and `scontrol requeue`.
+    """
+    import subprocess
+
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return False
+    try:
+        answer = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    words = answer.stdout.split()
+    return "JobState=RUNNING" in words and any(
+        word.startswith("PreemptTime=") and word != "PreemptTime=None" for word in words
+    )

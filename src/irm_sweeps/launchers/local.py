@@ -6,7 +6,7 @@ does well, one process per slot with its log; the queue is the sweep's manifest,
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import signal
 import sys
@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from irm_sweeps.device import choose_device
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.launchers.entry import WorkerTask
 from irm_sweeps.launchers.launcher import Launcher
@@ -21,10 +22,12 @@ from irm_sweeps.sweep.follow import Follower
 from irm_sweeps.sweep.log import tail
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
-from irm_sweeps.sweep.roster import workers_here
+from irm_sweeps.sweep.roster import Entry, workers_here
 from irm_sweeps.sweep.store import Store
 
 POLL_SECONDS = 0.5
+STOP_SECONDS = 60.0
+MAX_EARLY_DEATHS = 3
 YEAR_MINUTES = 60 * 24 * 365
 
 
@@ -60,7 +63,14 @@ class Local(Launcher):
         self._slots, self._runs_per_gpu, self._threads = slots, runs_per_gpu, threads_per_worker
 
     def slots(self, device: str) -> list[Slot]:
-        """Return the slots for `device=DEVICE`, round-robin over the GPUs."""
+        """Return the slots for `device=DEVICE`, round-robin over the GPUs.
+
+        Raises
+        ------
+        UserError
+            There is no such device.
+        """
+        choose_device(device)
         cores = len(os.sched_getaffinity(0))
         gpus = visible_gpus(device)
         if gpus:
@@ -96,14 +106,14 @@ class Local(Launcher):
         try:
             while True:
                 started = time.monotonic()
-                finished = progress.finished
                 follower.poll()
-                pool.collect(progressed=progress.finished > finished)
+                pool.collect()
                 if follower.complete or (follower.stopped_by_error() and not pool.jobs):
                     return True
                 free = pool.free_slots()
                 if free and not follower.stopped_by_error():
-                    for slot in free[: follower.unclaimed() - pool.starting()]:
+                    wanted = follower.unclaimed(at_most=len(free) + pool.starting()) - pool.starting()
+                    for slot in free[: max(0, wanted)]:
                         pool.start(slot)
                 time.sleep(max(POLL_SECONDS, 5 * (time.monotonic() - started)))
         except KeyboardInterrupt:
@@ -114,6 +124,7 @@ class Local(Launcher):
 
 
 def _interrupt(signum: int, frame: Any) -> None:
+    del signum, frame
     raise KeyboardInterrupt
 
 
@@ -127,13 +138,13 @@ class _Pool:
         self._executor = LocalExecutor(manifest.folder(store) / "jobs")
         self._executor.update_parameters(timeout_min=YEAR_MINUTES)
         self.jobs: list[tuple[Slot, Any]] = []
+        self._came_to_work: set[int] = set()
         self._early_deaths = 0
 
     def free_slots(self) -> list[Slot]:
-        """Return the slots without a worker, an earlier launch's workers counted."""
+        """Return the slots without a worker, those that another launch has started counted."""
         taken = [slot.gpu for slot, _ in self.jobs]
-        entries = workers_here(self._store, self._manifest)
-        taken += [entry.gpu or "" for entry in entries if entry.launch != self._manifest.launch]
+        taken += [entry.gpu or "" for entry in self._look_round() if entry.starter not in self._pids()]
         free = []
         for slot in self._slots:
             if slot.gpu in taken:
@@ -143,9 +154,20 @@ class _Pool:
         return free
 
     def starting(self) -> int:
-        """Return how many of our workers have not come to work yet, and so may hold no claim."""
-        here = workers_here(self._store, self._manifest)
-        return len(self.jobs) - sum(entry.launch == self._manifest.launch for entry in here)
+        """Return how many of our workers have not come to work yet, and so can hold no claim."""
+        return len(self._pids() - self._came_to_work)
+
+    def _pids(self) -> set[int]:
+        # A job's id is the pid of the process that starts the worker and watches over it.
+        return {int(job.job_id) for _, job in self.jobs}
+
+    def _look_round(self) -> list[Entry]:
+        entries = workers_here(self._store, self._manifest)
+        newly = (self._pids() & {entry.starter for entry in entries}) - self._came_to_work
+        if newly:
+            self._came_to_work |= newly
+            self._early_deaths = 0
+        return entries
 
     def start(self, slot: Slot) -> None:
         """Start a worker that no signal meant for this terminal can reach."""
@@ -154,57 +176,82 @@ class _Pool:
         previous = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGHUP)}
         try:
             self.jobs.append((slot, self._executor.submit(task)))
+        except OSError as error:
+            self.stop()
+            raise StoreError(f"no worker can start: {error}") from None
         finally:
             for signum, handler in previous.items():
                 signal.signal(signum, handler)
 
-    def collect(self, progressed: bool) -> None:
+    def collect(self) -> None:
         """Forget the workers that have ended.
+
+        A worker that died at work says nothing about the next one (a trial that kills its workers is given up
+        by them), but those that never get so far will not start to by being tried for ever.
 
         Raises
         ------
         UserError
-            One could not write the store, or three in a row died without bringing the sweep forward.
+            The store is gone or cannot be written, or workers die one after another before they come to work.
         """
-        if progressed:
-            self._early_deaths = 0
+        self._look_round()
+        if not self._manifest.folder(self._store).is_dir():
+            self._check_store()
         for slot, job in list(self.jobs):
             if not job.done():
                 continue
             self.jobs.remove((slot, job))
+            came_to_work = int(job.job_id) in self._came_to_work
+            self._came_to_work.discard(int(job.job_id))
             last_line = tail(job.paths.stderr, 1)
             if last_line.startswith("error: "):
                 self.stop()
                 raise StoreError(last_line.removeprefix("error: "))
-            if not job.paths.result_pickle.exists():
+            if job.paths.result_pickle.exists():
+                continue
+            self._check_store()
+            if not came_to_work:
                 self._early_deaths += 1
-            if self._early_deaths > 2 + len(self._slots):
+            if self._early_deaths > MAX_EARLY_DEATHS:
                 self.stop()
-                raise UserError(f"workers die without finishing a trial; the last one's words: {last_line or 'none'}")
+                raise UserError(f"workers die before they come to work; last words: {last_line or 'none'}")
+
+    def _check_store(self) -> None:
+        try:
+            if not self._manifest.folder(self._store).is_dir():
+                raise StoreError(f"{self._manifest.folder(self._store)} was removed while the sweep ran")
+            self._store.prepare()
+        except StoreError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Ask all workers to save and stop, and wait until they have (at most a minute)."""
         if not self.jobs:
             return
         print("stopping: workers save what they are training ...", file=sys.stderr)
-        for _, job in self.jobs:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(job.job_id), signal.SIGTERM)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + STOP_SECONDS
+        asked = -math.inf
         while time.monotonic() < deadline and not all(job.done() for _, job in self.jobs):
+            # Again and again: one that is still starting up may not hear the first time.
+            if time.monotonic() - asked > 2:
+                asked = time.monotonic()
+                for _, job in self.jobs:
+                    if not job.done():
+                        os.kill(int(job.job_id), signal.SIGTERM)
             time.sleep(0.1)
 
 
 def visible_gpus(device: str) -> list[str]:
     """Return the GPUs that `device` and CUDA_VISIBLE_DEVICES allow, as CUDA_VISIBLE_DEVICES names them."""
-    if device == "cpu":
+    import torch
+
+    if device == "cpu" or torch.cuda.device_count() == 0:
         return []
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         gpus = [name.strip() for name in allowed.split(",") if name.strip() not in ("", "-1")]
     else:
-        import torch
-
         gpus = [str(index) for index in range(torch.cuda.device_count())]
     if device.startswith("cuda:"):
         index = int(device.removeprefix("cuda:"))

@@ -64,9 +64,7 @@ class IRMv1(Penalized):
             residual = residual.unsqueeze(-1)
         r, h = at.batch.by_environment(residual), at.batch.by_environment(features)
         halves = [slice(None)] * 2 if self.form == "squared" else [slice(0, None, 2), slice(1, None, 2)]
-        first, second = (
-            (r[:, rows].mT @ h[:, rows] / r[:, rows].shape[1], r[:, rows].mean(1)) for rows in halves
-        )
+        first, second = ((r[:, rows].mT @ h[:, rows] / r[:, rows].shape[1], r[:, rows].mean(1)) for rows in halves)
         weight, bias = first[0] * second[0], first[1] * second[1]
         if self.hidden_norm == "mean":
             return weight.mean((-2, -1)) + bias.mean(-1)

@@ -9,16 +9,22 @@ turns one trial's game into a stack of trials.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from irm_sweeps.backbones.backbone import Model, Parameters
 from irm_sweeps.config import Component
-from irm_sweeps.draws import Draws
 from irm_sweeps.methods.risks import losses
+
+STATE = "state."
+"""Prefix of the tensors that are a method's state (weights of groups, moving averages), not a predictor's."""
+
+Fresh = Callable[[str], dict[str, Tensor]]
+"""From a purpose to a newly initialised set of the backbone's parameters, drawn from the trial's seed."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Batch:
 
     def by_environment(self, values: Tensor) -> Tensor:
         """Reshape `[environments * n, ...]` to `[environments, n, ...]`."""
-        return values.unflatten(0, (self.environments, -1))
+        return values.reshape(self.environments, -1, *values.shape[1:])
 
     def means(self, values: Tensor) -> Tensor:
         """Return the mean of per-image values in each environment, `[environments, ...]`."""
@@ -41,6 +47,37 @@ class Batch:
         """Return the means over the even and over the odd images of each environment: independent halves."""
         split = self.by_environment(values)
         return split[:, ::2].mean(1), split[:, 1::2].mean(1)
+
+
+@dataclass(frozen=True)
+class Move:
+    """Players that step at the same time, from the same point.
+
+    Attributes
+    ----------
+    batch
+        Which of the step's batches they see; moves with the same number see the same images.
+    """
+
+    players: Sequence[str]
+    batch: int = 0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a player turns its gradient into a step.
+
+    Attributes
+    ----------
+    optimizer
+        `trial`: the trial's own optimizer. `descent`: plain gradient descent, for players whose update is a
+        closed rule (an exponentiated gradient, a moving average).
+    lr
+        Learning rate of `descent`; for `trial` a multiple of the trial's.
+    """
+
+    optimizer: Literal["trial", "descent"] = "trial"
+    lr: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +92,8 @@ class Point:
         0-d tensors: `lam`, `l2`, and the method's own `PerTrial` fields.
     step
         Updates done so far.
+    noise
+        This step's uniform numbers in [0, 1), as `Method.noise` asked for them.
     """
 
     model: Model
@@ -62,6 +101,7 @@ class Point:
     batch: Batch
     numbers: Mapping[str, Tensor]
     step: int
+    noise: Mapping[str, Tensor] = field(default_factory=dict)
 
     def features(self) -> Tensor:
         """Return h_u of the batch, `[environments * n, width]`."""
@@ -76,10 +116,13 @@ class Point:
         return self.batch.means(losses(logits, self.batch.labels))
 
     def l2(self) -> Tensor | float:
-        """Return `training.l2` times the sum of squares of all parameters; 0 where no trial wants it."""
+        """Return `training.l2` times the sum of squares of all parameters; 0 where no trial wants it.
+
+        What a method keeps as its state (names under `state.`) is no parameter of a predictor and is left out.
+        """
         if "l2" not in self.numbers:
             return 0.0
-        squares = [p.square().sum() for p in self.parameters.values()]
+        squares = [p.square().sum() for name, p in self.parameters.items() if not name.startswith(STATE)]
         return self.numbers["l2"] * sum(squares[1:], squares[0])
 
 
@@ -99,6 +142,24 @@ class Turn:
     log: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Check:
+    """What a stopping rule may see of one evaluation: training environments, in their order.
+
+    Attributes
+    ----------
+    step
+        Updates done.
+    train_risks, train_accuracies, val_risks
+        Per training environment; `val_risks` is empty without held-out images.
+    """
+
+    step: int
+    train_risks: Sequence[float]
+    train_accuracies: Sequence[float]
+    val_risks: Sequence[float]
+
+
 class Method(Component):
     """A game. Subclass it in one file, and name the subclass in one YAML's `_target_`."""
 
@@ -109,19 +170,54 @@ class Method(Component):
     reference: ClassVar[str] = ""
     """Paper and equation."""
 
-    def extra_parameters(self, model: Model, environments: int, draws: Draws) -> dict[str, Tensor]:
-        """Return the initial parameters that the method adds to the backbone's; none by default."""
-        del model, environments, draws
+    def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the initial tensors that the method adds to the backbone's; none by default.
+
+        Parameters
+        ----------
+        fresh
+            `fresh("backbone")` is the backbone as it starts; any other purpose is an independent draw.
+        generator
+            For initialisation by other laws than the backbone's.
+        """
+        del fresh, environments, generator
         return {}
 
     def players(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return which parameters each player moves; one player, `model`, moves all by default."""
         return {"model": list(names)}
 
-    def moves(self, step: int) -> Sequence[Sequence[str]]:
-        """Return the moves of one step, in order; the players of one move step at the same time."""
-        del step
-        return [["model"]]
+    def pace(self, player: str) -> Pace:
+        """Return how a player steps; by the trial's optimizer by default."""
+        del player
+        return Pace()
+
+    def moves(self, step: int, environments: int) -> Sequence[Move]:
+        """Return the moves of one step, in order; one move of `model` by default."""
+        del step, environments
+        return [Move(["model"])]
+
+    def noise(self, parameters: Mapping[str, Tensor], environments: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the uniform numbers that each step needs, by name; none by default."""
+        del parameters, environments
+        return {}
+
+    def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return tensors that take new values before this step, none by default; all are `[trials, ...]`."""
+        del step, parameters
+        return {}
+
+    def predict(self, model: Model, parameters: Parameters, inputs: Tensor) -> Tensor:
+        """Return the logits of the trained predictor; the backbone's own by default."""
+        return model.classify(parameters, model.represent(parameters, inputs))
+
+    def stop(self, checks: Sequence[Check]) -> int | None:
+        """Return which of the evaluations so far the method's own stopping rule chooses; None: none yet.
+
+        A rule looks at training environments only: their risks and accuracies on training and held-out images.
+        """
+        del checks
+        return None
 
     def restarts_optimizer_at(self) -> int | None:
         """Return the step before which optimizer state is forgotten, if any (DomainBed's habit)."""

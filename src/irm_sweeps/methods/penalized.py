@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from irm_sweeps.config import Count, Number
-from irm_sweeps.methods.method import Method, Point, Turn
+from irm_sweeps.methods.method import Method, Move, Point, Turn
 
 
 class Penalized(Method):
@@ -32,6 +32,10 @@ class Penalized(Method):
     `none`: 1 (DomainBed)."""
     reset_optimizer: bool
     """Whether the optimizer starts afresh when the weight becomes `lam` (DomainBed does)."""
+    head: Literal["penalised", "risk"] = "penalised"
+    """What the classifier head minimises: the same objective as the representation, or the plain pooled risk,
+    stepping at the same time (IRMBed's released code; there the head's step came before the representation's
+    gradient was taken, through a graph that current torch refuses)."""
 
     @abstractmethod
     def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
@@ -52,17 +56,44 @@ class Penalized(Method):
         return int(self.anneal) if self.reset_optimizer else None
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
-        """Return the one player's objective."""
+        """Return the objective of the one player, or of both."""
         features = at.features()
         logits = at.logits(features)
         risks = at.risks(logits)
-        penalty = self.penalty(at, features, logits, risks)
-        weight = torch.where(
-            at.step >= at.numbers["anneal"], at.numbers["lam"], at.numbers["weight_before_anneal"]
-        )
         pooled = risks.sum() if self.risk == "sum" else risks.mean()
-        objective = (pooled + at.l2() + weight * penalty) / self._scale(weight)
-        return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": penalty})
+        penalty = self.penalty(at, features, logits, risks)
+        weight = torch.where(at.step >= at.numbers["anneal"], at.numbers["lam"], at.numbers["weight_before_anneal"])
+        extra = self.further_term(at, features, logits)
+        objective = (pooled + at.l2() + weight * penalty + extra) / self._scale(weight)
+        objectives = self.other_objectives(at, features, logits)
+        objectives |= {
+            player: pooled if player == "head" else objective for player in moving if player not in objectives
+        }
+        return Turn(objectives, {"risks": risks, "penalty": penalty})
+
+    def other_objectives(self, at: Point, features: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """Return what players besides the model's minimise; there are none by default."""
+        del at, features, logits
+        return {}
+
+    def further_term(self, at: Point, features: Tensor, logits: Tensor) -> Tensor | float:
+        """Return what else is added to the loss; nothing by default."""
+        del at, features, logits
+        return 0.0
+
+    def players(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """Return one player, or with `head=risk` the representation and the head."""
+        if self.head == "penalised":
+            return super().players(names)
+        return {
+            "representation": [name for name in names if not name.startswith("head.")],
+            "head": [name for name in names if name.startswith("head.")],
+        }
+
+    def moves(self, step: int, environments: int) -> Sequence[Move]:
+        """Return one move of all players."""
+        del step, environments
+        return [Move(["model"] if self.head == "penalised" else ["representation", "head"])]
 
     def _scale(self, weight: Tensor) -> Tensor | float:
         match self.rescale:

@@ -11,7 +11,6 @@ from irm_sweeps.methods.method import Point
 from irm_sweeps.methods.penalized import Penalized
 
 
-
 class VREx(Penalized):
     """V-REx (Krueger et al. 2020): penalise the variance of the risks."""
 

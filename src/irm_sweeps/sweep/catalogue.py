@@ -38,5 +38,5 @@ def methods() -> Iterator[Entry]:
     for path in sorted((conf_dir() / "method").glob("*.yaml")):
         values = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(values, dict)
-        target = import_class(str(values.pop("_target_")), Method, "method")
+        target = import_class(str(values.pop("_target_")), Method, "method")  # type: ignore[type-abstract]
         yield Entry(path.stem, target, {str(key): value for key, value in values.items()})

@@ -17,7 +17,7 @@ from typing import Any
 
 from irm_sweeps.errors import StoreError
 from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
-from irm_sweeps.sweep.process import Process, age_of, this_process
+from irm_sweeps.sweep.process import Process, this_process
 from irm_sweeps.sweep.store import Store
 
 _NAME = re.compile(r"claim\.(\d+)\.json")
@@ -34,7 +34,8 @@ class Claim:
     launch
         Which launch of the sweep the holder belongs to: deaths are counted per launch.
     deaths
-        How many holders of this launch died on the trial before, with no new checkpoint in between.
+        How many holders of this launch died on the trial before, with no new checkpoint in between. A release
+        neither adds to it nor clears it.
     checkpoint
         Time stamp of the trial's checkpoint when it was claimed, 0 without one: has there been progress since?
     released
@@ -102,7 +103,14 @@ class Claim:
         if self.released:
             return False
         try:
-            return self.holder.is_alive(age_of(self.path))
+            return self.holder.is_alive(self.path)
+        except FileNotFoundError:
+            return False
+
+    def is_doubtful(self) -> bool:
+        """Return whether it is in force, but perhaps not for long: its holder may be dead."""
+        try:
+            return not self.released and self.holder.may_be_dead(self.path)
         except FileNotFoundError:
             return False
 
@@ -146,7 +154,7 @@ def acquire(store: Store, trial_id: str, launch: str, steps: int, stack: int) ->
     before = current(store, trial_id)
     if before is not None and before.is_in_force():
         return None
-    make_folder(folder)
+    make_folder(folder, parents=False)
     claim = Claim(
         path=folder / f"claim.{(before.n if before else 0) + 1}.json",
         n=(before.n if before else 0) + 1,
@@ -167,9 +175,10 @@ def acquire(store: Store, trial_id: str, launch: str, steps: int, stack: int) ->
 
 
 def _deaths(before: Claim | None, launch: str, folder: Path) -> int:
-    if before is None or before.released or before.launch != launch:
+    if before is None or before.launch != launch:
         return 0
-    return 1 if _checkpoint_time(folder) != before.checkpoint else before.deaths + 1
+    before_it = before.deaths if _checkpoint_time(folder) == before.checkpoint else 0
+    return before_it if before.released else before_it + 1
 
 
 def _checkpoint_time(folder: Path) -> float:
@@ -204,6 +213,6 @@ def clear(store: Store, trial_id: str) -> None:
 def _numbers(folder: Path) -> list[int]:
     try:
         names = os.listdir(folder)
-    except FileNotFoundError:
+    except OSError:
         return []
     return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))

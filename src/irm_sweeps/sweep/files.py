@@ -35,8 +35,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder and its parents.
+def make_folder(path: Path, *, parents: bool = True) -> None:
+    """Create a folder and, with `parents`, those it lies in: a store that was removed must not come back.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def make_folder(path: Path) -> None:
         It cannot be created.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=parents, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot create {path}: {error.strerror or error}") from error
 
@@ -66,8 +66,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_bytes(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(path) from None
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: {error}") from None
 

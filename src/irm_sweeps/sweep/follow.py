@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.files import DamagedFile
 from irm_sweeps.sweep.manifest import Manifest
@@ -29,16 +31,19 @@ class Follower:
                     continue
                 try:
                     result = self._store.result(trial_id)
-                except DamagedFile:
+                except DamagedFile as damage:
+                    stack.discard(trial_id)
+                    self._progress.damaged(str(damage))
                     continue
                 if result is not None:
                     stack.discard(trial_id)
                     self._progress.add(result)
         self._stacks = [stack for stack in self._stacks if stack]
 
-    def unclaimed(self) -> int:
-        """Return how many stacks have a trial that no living worker holds."""
-        return sum(any(not self._is_held(trial_id) for trial_id in stack) for stack in self._stacks)
+    def unclaimed(self, at_most: int) -> int:
+        """Return how many stacks have a trial that no living worker holds; stop counting at `at_most`."""
+        free = (stack for stack in self._stacks if not all(map(self._is_held, stack)))
+        return sum(1 for _ in islice(free, at_most))
 
     def _is_held(self, trial_id: str) -> bool:
         claim = claims.current(self._store, trial_id)

@@ -8,15 +8,16 @@ from typing import Any, Protocol
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
-from irm_sweeps.sweep.grid import expand
+from irm_sweeps.sweep.grid import expand, is_group
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
-from irm_sweeps.sweep.objective import objective
+from irm_sweeps.sweep.objective import check_objective, objective
 from irm_sweeps.sweep.paper import Paper
 from irm_sweeps.sweep.plan import Plan, make_plan
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.trial import Trial
+
 
 class Launches(Protocol):
     """What a sweep needs of a launcher (see `irm_sweeps.launchers.launcher`)."""
@@ -49,6 +50,9 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
         return {trial.id: trial for trial in found}, _one_settings(configs), "sweep"
 
     trials: dict[str, Trial] = {}
+    # A choice that does not exist is the user's mistake here, and no row that this version lacks.
+    for _ in expand([o for o in user if is_group(o.partition("=")[0])]):
+        pass
     configs = list(expand([o for o in overrides if o not in user] + _settings_only(user)))
     names = []
     for config in configs:
@@ -58,6 +62,8 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
         for row, reason in unavailable.items():
             print(f"{paper.name}: row {row} is left out: {reason}", file=sys.stderr)
         trials.update(own)
+    if not trials:
+        raise UserError(f"paper={'+'.join(dict.fromkeys(names))}: none of the rows can be run")
     return trials, _one_settings(configs), "+".join(dict.fromkeys(names))
 
 
@@ -68,8 +74,10 @@ def _settings_only(overrides: Sequence[str]) -> list[str]:
 def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
     distinct = {str(s): s for s in (Settings.from_config(config) for config in configs)}
     if len(distinct) != 1:
-        raise UserError("results, data_dir, device, stack, plan, rerun, on_error, ... must be one value for all trials")
-    return next(iter(distinct.values()))
+        raise UserError(f"one value for all trials of a sweep, please: {', '.join(Settings.model_fields)}")
+    settings = next(iter(distinct.values()))
+    check_objective(settings.objective)
+    return settings
 
 
 def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, label: str) -> Manifest:
@@ -81,9 +89,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, la
     for trial_id, word in plan.retire.items():
         if trial_id not in plan.running:
             store.retire(trial_id, word)
-    stacks = form_stacks(
-        waiting, settings.stack, launcher.uses_gpu(settings.device), launcher.workers(settings.device)
-    )
+    stacks = form_stacks(waiting, settings.stack, launcher.uses_gpu(settings.device), launcher.workers(settings.device))
     return write_manifest(
         store,
         label,
@@ -99,7 +105,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, la
 
 
 def run_sweep(overrides: Sequence[str], launcher: Launches) -> int:
-    """Run what a sweep lacks; return how many of its trials failed.
+    """Run what a sweep lacks; return how many of the trials that ran have failed.
 
     Raises
     ------
@@ -121,7 +127,7 @@ def run_sweep(overrides: Sequence[str], launcher: Launches) -> int:
     if complete:
         print(progress.summary())
         print(f"results in {settings.results}; look at one with: irm-sweeps show {plan.to_run[0]}")
-    return progress.counts["failed"]
+    return progress.failures
 
 
 def run_trial(config: Mapping[str, Any]) -> float:
@@ -131,7 +137,7 @@ def run_trial(config: Mapping[str, Any]) -> float:
 
     if config.get("paper"):
         raise UserError(f"paper={config['paper']['name']} is a sweep: python launch.py -m paper=...")
-    trial, settings = Trial.from_config(config), Settings.from_config(config)
+    trial, settings = Trial.from_config(config), _one_settings([config])
     store = Store(settings.results)
     plan = make_plan(store, {trial.id: trial}, settings)
     if settings.plan:

@@ -8,12 +8,13 @@ in copies of the result.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from irm_sweeps.compose import compose, dotted_keys, readable_hydra_errors, unknown_key
+from irm_sweeps.compose import compose, dotted_keys, hydra_initialized, plain, readable_hydra_errors, unknown_key
 from irm_sweeps.errors import UserError
 from irm_sweeps.trial import Trial
 
@@ -37,17 +38,18 @@ def expand(overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
     UserError
         An override cannot be parsed, names an unknown key or choice, or is a continuous interval.
     """
-    axes = [_axis(override) for override in _parse(overrides)]
-    bases: dict[tuple[str, ...], dict[str, Any]] = {}
+    axes = _axes(overrides)
+    bases: dict[tuple[str, ...], tuple[dict[str, Any], bool]] = {}
     for indices in product(*(range(len(axis.values)) for axis in axes)):
         composed = tuple(axis.texts[i] for axis, i in zip(axes, indices, strict=True) if axis.composed)
         if composed not in bases:
-            bases[composed] = compose(composed)
-        config = copy.deepcopy(bases[composed])
+            bases[composed] = _base(composed)
+        base, refers = bases[composed]
+        config = copy.deepcopy(base)
         for axis, i in zip(axes, indices, strict=True):
             if not axis.composed:
                 _assign(config, axis.key, axis.values[i])
-        yield config
+        yield _resolved(config) if refers else config
 
 
 def trials(overrides: Sequence[str]) -> dict[str, Trial]:
@@ -65,14 +67,27 @@ def last_wins(*layers: Sequence[str]) -> list[str]:
     return list(merged.values())
 
 
-def _parse(overrides: Sequence[str]) -> list[Any]:
-    from hydra.core.global_hydra import GlobalHydra
+def _base(composed: Sequence[str]) -> tuple[dict[str, Any], bool]:
+    """Return a config, and whether parts of it refer to other keys and so must be resolved after these are set."""
+    config = compose(composed, resolve=False)
+    if re.search(r"\$\{(?![\w.]+:)", str(config)):
+        return config, True
+    return _resolved(config), False
+
+
+def _resolved(config: dict[str, Any]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    with readable_hydra_errors():
+        return plain(OmegaConf.create(config))
+
+
+def _axes(overrides: Sequence[str]) -> list[_Axis]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    hydra = GlobalHydra.instance()
-    loader = hydra.config_loader() if hydra.is_initialized() else None
-    with readable_hydra_errors():
-        return list(OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)))
+    with readable_hydra_errors(), hydra_initialized() as hydra:
+        parser = OverridesParser.create(config_loader=hydra.config_loader())
+        return [_axis(override) for override in parser.parse_overrides(list(overrides))]
 
 
 def _axis(override: Any) -> _Axis:

@@ -18,7 +18,7 @@ class TrialLog:
     def __init__(self, folders: Sequence[Path]) -> None:
         self._paths = [folder / "log.txt" for folder in folders]
         for folder in folders:
-            make_folder(folder)
+            make_folder(folder, parents=False)
 
     def write(self, text: str) -> None:
         """Append a line; a log that cannot be written never stops a trial."""

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from irm_sweeps.errors import UserError
+
+_GRAMMAR = "write auto or RULE:SPLIT/ENVIRONMENT/METRIC, e.g. last:test/0.9/accuracy"
+
+
+def check_objective(wanted: str) -> None:
+    """Find out before anything runs whether `wanted` is written as it must be.
+
+    Raises
+    ------
+    UserError
+        It is not.
+    """
+    if wanted != "auto" and not re.fullmatch(r"\w+:\w+/[^/]+/\w+", wanted):
+        raise UserError(f"objective={wanted}: {_GRAMMAR}")
 
 
 def objective(result: Mapping[str, Any], wanted: str) -> float:
@@ -31,8 +46,6 @@ def objective(result: Mapping[str, Any], wanted: str) -> float:
         values = [scores[name][metric] for name in (scores if environment in ("mean", "min") else [environment])]
     except (KeyError, ValueError):
         rules = ", ".join(result["metrics"])
-        raise UserError(
-            f"objective={wanted}: write RULE:SPLIT/ENVIRONMENT/METRIC, e.g. last:test/0.9/accuracy (rules: {rules})"
-        ) from None
+        raise UserError(f"objective={wanted}: the result has no such number (rules: {rules}); {_GRAMMAR}") from None
     numbers = [float("nan") if value is None else float(value) for value in values]
     return min(numbers) if environment == "min" else sum(numbers) / len(numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,15 +17,21 @@ Published = Annotated[tuple[float, ...], Field(min_length=1, max_length=2)]
 """A published cell in per cent: (mean, sd), or (value,) where no spread is published."""
 
 
+Rule = Literal["last", "val", "oracle", "stop"]
+"""Which of a trial's evaluations speaks for it (see `irm_sweeps.training.selection`); `stop`: the method's own."""
+
+
 class Row(Config):
     """One row of a table."""
 
     label: str
     """As printed."""
-    sweep: list[str] | None = None
+    sweep: tuple[str, ...] | None = None
     """Overrides that make the row's trials; null: nothing to measure (chance level, optimum)."""
-    published: list[Published | None] = []
+    published: tuple[Published | None, ...] = ()
     """One per column; null or absent where nothing is published."""
+    select: Rule | None = None
+    """Selection rule of this row, where it is not the table's."""
 
 
 class Column(Config):
@@ -34,7 +41,7 @@ class Column(Config):
     """As printed."""
     metric: str
     """`split/environment/accuracy` or `.../risk`, e.g. `test/0.9/accuracy`."""
-    sweep: list[str] = []
+    sweep: tuple[str, ...] = ()
     """Overrides that make the column's trials, on top of the row's."""
 
 
@@ -57,7 +64,7 @@ class Paper(Config):
     """Where the published cells come from."""
     published_n: Annotated[int, Field(ge=2)] | None = None
     """Trials behind each published mean."""
-    select: Literal["last", "val", "oracle"]
+    select: Rule
     """Selection rule of the printed table."""
     sweep: list[str]
     """Overrides common to all trials."""
@@ -66,7 +73,7 @@ class Paper(Config):
     columns: list[Column]
     figure: Figure | None = None
     """A picture to draw from the same trials."""
-    only: list[str] = []
+    only: tuple[str, ...] = ()
     """Names of the rows to run; empty: all."""
 
     @model_validator(mode="after")
@@ -76,7 +83,9 @@ class Paper(Config):
                 raise ValueError(f"no row {name!r}{did_you_mean(name, self.rows)}; rows: {', '.join(self.rows)}")
         for name, row in self.rows.items():
             if row.published and len(row.published) != len(self.columns):
-                raise ValueError(f"row {name!r} has {len(row.published)} published cells for {len(self.columns)} columns")
+                raise ValueError(
+                    f"row {name!r} has {len(row.published)} published cells for {len(self.columns)} columns"
+                )
         return self
 
     @classmethod
@@ -86,7 +95,7 @@ class Paper(Config):
 
     def cell_overrides(self, row: Row, column: Column, user: Sequence[str] = ()) -> list[str]:
         """Return the overrides of one cell; the user's own go last and win."""
-        return last_wins(self.sweep, row.sweep or [], column.sweep, user)
+        return last_wins(self.sweep, row.sweep or (), column.sweep, user)
 
     def cell_trials(self, row: Row, column: Column, user: Sequence[str] = ()) -> dict[str, Trial]:
         """Return the trials that one cell is measured with, by id.
@@ -120,7 +129,9 @@ class Paper(Config):
 
     def command(self, row: str, user: Sequence[str] = ()) -> str:
         """Return the command that runs what one row is missing."""
-        return " ".join(["python launch.py -m", f"paper={self.name}", f"paper.only=[{row}]", *map(_quoted, user)])
+        return " ".join(
+            ["python launch.py -m", f"paper={self.name}", *map(shlex.quote, [f"paper.only=[{row}]", *user])]
+        )
 
 
 def load_paper(name: str) -> Paper:
@@ -137,9 +148,3 @@ def load_paper(name: str) -> Paper:
     if not config:
         raise UserError(f"paper={name} is empty")
     return Paper.from_config(config)
-
-
-def _quoted(override: str) -> str:
-    import shlex
-
-    return shlex.quote(override)

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,9 @@ STALE_SECONDS = 120.0
 """A process on another host whose last heartbeat is older than this is taken for dead."""
 HEARTBEAT_SECONDS = 10.0
 """How often a living worker renews its claims."""
-_SLURM_ALIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STOPPED", "REQUEUED", "RESIZING")
+SILENT_SECONDS = 3 * HEARTBEAT_SECONDS
+"""SLURM's word that a job has ended counts after this silence: a node cut off may still be at work."""
+_SLURM_ALIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STOPPED", "REQUEUED")
 
 
 @dataclass(frozen=True)
@@ -57,19 +60,37 @@ class Process:
             restarts=int(values["restarts"]),
         )
 
-    def is_alive(self, heartbeat_age: float) -> bool:
+    def is_alive(self, heartbeat: Path) -> bool:
         """Return whether it lives: on this machine for certain, elsewhere as SLURM and the heartbeat say.
 
         Parameters
         ----------
-        heartbeat_age
-            Seconds since it last renewed the file that names it, by the file server's clock.
+        heartbeat
+            The file that names it, and that it renews.
+
+        Raises
+        ------
+        FileNotFoundError
+            That file is gone, and nothing else tells.
         """
         if is_here(self):
             return _started(self.pid) == self.started
-        if self.job is not None and slurm_says_dead(self.job):
-            return False
-        return heartbeat_age < STALE_SECONDS
+        silent = age_of(heartbeat)
+        if silent < SILENT_SECONDS:
+            return True
+        return silent < STALE_SECONDS and not self._ended_for_slurm()
+
+    def may_be_dead(self, heartbeat: Path) -> bool:
+        """Return whether a process on another machine has missed a heartbeat or is a job's earlier run."""
+        return not is_here(self) and (age_of(heartbeat) > 2 * HEARTBEAT_SECONDS or self._is_forerunner())
+
+    def _ended_for_slurm(self) -> bool:
+        return self.job is not None and (self._is_forerunner() or slurm_says_dead(self.job))
+
+    def _is_forerunner(self) -> bool:
+        """Return whether it ran in this very job before SLURM requeued it."""
+        me = this_process()
+        return self.job is not None and self.job == me.job and self.restarts < me.restarts
 
 
 def is_here(process: Process) -> bool:
@@ -133,8 +154,11 @@ def age_of(path: Path) -> float:
     """Return seconds since `path` was last touched, by the clock of the file system that holds it.
 
     Hosts' clocks may jump or disagree; comparing two files' times on one server does not depend on them.
+    Where this user may not write, this host's clock has to do.
     """
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now.") as now:
-        return os.stat(now.name).st_mtime - path.stat().st_mtime
-
-
+    touched = path.stat().st_mtime
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now.") as now:
+            return os.stat(now.name).st_mtime - touched
+    except OSError:
+        return time.time() - touched

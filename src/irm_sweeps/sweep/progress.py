@@ -41,6 +41,7 @@ class Progress:
         self._started = time.monotonic()
         self._said = 0.0
         self._bar: Any = None
+        self.failures = 0
 
     @property
     def finished(self) -> int:
@@ -52,9 +53,7 @@ class Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar
 
-            self._bar = Bar(
-                MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
-            )
+            self._bar = Bar(MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
             self._task = self._bar.add_task("starting", total=self.total)
             self._bar.start()
         return self
@@ -72,10 +71,11 @@ class Progress:
 
     def add(self, result: Mapping[str, Any]) -> None:
         """Count one result and show it."""
+        failed = result["status"] == "failed"
         self.counts[result["status"]] += 1
+        self.failures += failed
         if not self.total:
             return
-        failed = result["status"] == "failed"
         text = f"{result['status']} {result['trial_id']} {label(result['config'])}"
         if failed:
             text += f": {result['error']['message']}"
@@ -88,6 +88,11 @@ class Progress:
         if failed or self.finished == self.total or now - self._said >= self.LINE_SECONDS:
             print(f"[{self.finished}/{self.total}] ETA {self.eta()}  {text}", flush=True)
             self._said = now
+
+    def damaged(self, text: str) -> None:
+        """Say which result file cannot be trusted; it counts as a failure of the command."""
+        self.failures += 1
+        print(f"damaged: {text}; issue the command again to replace it", file=sys.stderr)
 
     def summary(self) -> str:
         """Return one line: what ran, how it ended, how long it took."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,10 @@ from irm_sweeps.sweep.store import Store
 
 @dataclass(frozen=True)
 class Entry:
-    """One worker: who it is, which launch it belongs to, and which GPU it was given, if any."""
+    """One worker: who it is, the pid of the process that started it, and which GPU it was given, if any."""
 
     process: Process
-    launch: str
+    starter: int
     gpu: str | None
 
 
@@ -28,7 +29,8 @@ def on_roster(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[Non
     folder = manifest.folder(store) / "workers"
     make_folder(folder)
     path = folder / f"{secrets.token_hex(6)}.json"
-    write_atomically(path, to_json({"process": this_process().as_json(), "launch": manifest.launch, "gpu": gpu}))
+    entry = {"process": this_process().as_json(), "starter": os.getppid(), "gpu": gpu}
+    write_atomically(path, to_json(entry))
     try:
         yield
     finally:
@@ -41,13 +43,20 @@ def workers_here(store: Store, manifest: Manifest) -> list[Entry]:
     for path in (manifest.folder(store) / "workers").glob("*.json"):
         try:
             values = read_json(path)
-            entry = Entry(Process.from_json(values["process"]), values["launch"], values["gpu"])
+            entry = Entry(Process.from_json(values["process"]), int(values["starter"]), values["gpu"])
         except (FileNotFoundError, DamagedFile, KeyError, TypeError, ValueError):
             continue
         if not is_here(entry.process):
             continue
-        if entry.process.is_alive(0.0):
+        if entry.process.is_alive(path):
             living.append(entry)
         else:
             path.unlink(missing_ok=True)
     return living
+
+
+def siblings(store: Store, manifest: Manifest) -> list[Entry]:
+    """Return the living workers on this machine that share this process's SLURM job."""
+    me = this_process()
+    here = workers_here(store, manifest)
+    return [entry for entry in here if entry.process.job == me.job and entry.process != me]

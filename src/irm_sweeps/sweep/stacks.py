@@ -12,9 +12,7 @@ GPU_STACK = 16
 """Largest automatic stack on a GPU. If it does not fit in memory, the worker halves it."""
 
 
-def form_stacks(
-    trials: Iterable[Trial], limit: int | Literal["auto"], on_gpu: bool, workers: int
-) -> list[list[str]]:
+def form_stacks(trials: Iterable[Trial], limit: int | Literal["auto"], on_gpu: bool, workers: int) -> list[list[str]]:
     """Group trials of one `stack_key` into stacks, in the order of their first trials.
 
     `auto` is 1 on a CPU, where a trial keeps the cores busy by itself (stacks gained 1.1 times on small trials
@@ -24,6 +22,6 @@ def form_stacks(
     for trial in trials:
         groups.setdefault(trial.stack_key, []).append(trial.id)
     total = sum(len(group) for group in groups.values())
-    if limit == "auto":
-        limit = min(GPU_STACK, max(1, math.ceil(total / workers))) if on_gpu else 1
-    return [group[i : i + limit] for group in groups.values() for i in range(0, len(group), limit)]
+    automatic = min(GPU_STACK, max(1, math.ceil(total / workers))) if on_gpu else 1
+    size = automatic if limit == "auto" else limit
+    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]

@@ -38,6 +38,8 @@ class SweepStatus:
         Trials whose worker died and that nobody has taken over yet; part of `to_do`.
     failures
         Last line of the error -> ids.
+    jobs
+        The sweep's SLURM jobs that are queued or running, in words; None where none were submitted.
     eta_seconds
         Time left at the present number of workers; None where there is nothing to tell it from.
     """
@@ -51,6 +53,7 @@ class SweepStatus:
     damaged: list[str] = field(default_factory=list)
     seconds_per_trial: float | None = None
     eta_seconds: float | None = None
+    jobs: str | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -76,6 +79,7 @@ class SweepStatus:
             "damaged": self.damaged,
             "seconds_per_trial": self.seconds_per_trial,
             "eta_seconds": self.eta_seconds,
+            "jobs": self.jobs,
             "notes": self.notes,
         }
 
@@ -88,14 +92,18 @@ class SweepStatus:
             f"{len(self.running)} running, {self.to_do} to do{eta}"
         ]
         for entry in self.running:
-            lines.append(f"  running  {entry.trial_id}  {entry.label}  step {entry.step}/{entry.steps}  on {entry.where}")
+            lines.append(
+                f"  running  {entry.trial_id}  {entry.label}  step {entry.step}/{entry.steps}  on {entry.where}"
+            )
         for message, ids in sorted(self.failures.items(), key=lambda item: -len(item[1])):
             lines.append(f"  failed   {len(ids)} x {message}  ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})")
         if self.orphaned:
             lines.append(f"  {self.orphaned} trials lost their worker; the next worker goes on with them")
         lines += [f"  damaged  {damage}" for damage in self.damaged]
         lines += [f"  note     {note}" for note in self.notes]
-        if self.to_do and not self.running:
+        if self.jobs is not None:
+            lines.append(f"  SLURM    {self.jobs}")
+        if self.to_do and not self.running and self.jobs is None:
             lines.append("  nothing is running: issue the sweep's command again, or irm-sweeps work " + self.name)
         return "\n".join(lines)
 

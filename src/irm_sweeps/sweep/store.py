@@ -1,15 +1,16 @@
 """The store: `results/<trial id>/` holds what is known of a trial, and a shared folder is all it needs.
 
-    results/<trial id>/result.json       the result, once there is one
-                       history.jsonl     risks and penalty over training
-                       log.txt           what the trial printed, also when it failed
-                       claim.<n>.json    who works on it (see `claims`), until it is done
-                       checkpoint.safetensors   where it stands, until it is done
-    results/sweeps/<sweep>/manifest.json     a sweep's trials
+results/<trial id>/result.json       the result, once there is one
+                   history.jsonl     risks and penalty over training
+                   log.txt           what the trial printed, also when it failed
+                   claim.<n>.json    who works on it (see `claims`), until it is done
+                   checkpoint.safetensors   where it stands, until it is done
+results/sweeps/<sweep>/manifest.json     a sweep's trials
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from irm_sweeps.errors import UserError
+from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
 
 SCHEMA = 1
@@ -52,16 +53,18 @@ class Store:
 
         Raises
         ------
-        UserError
-            It cannot.
+        StoreError
+            It cannot, e.g. because the disk is full.
         """
         make_folder(self.root)
         probe = self.root / f".probe.{os.getpid()}"
         try:
-            probe.touch()
-            probe.unlink()
+            probe.write_bytes(b"x" * 4096)
         except OSError as error:
-            raise UserError(f"results={self.root} cannot be written: {error.strerror}") from None
+            raise StoreError(f"results={self.root} cannot be written: {error.strerror}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
 
     def result(self, trial_id: str) -> dict[str, Any] | None:
         """Return the trial's result, or None if it has none.
@@ -74,7 +77,7 @@ class Store:
         path = self.folder(trial_id) / "result.json"
         try:
             result = read_json(path)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         if not isinstance(result, dict) or result.get("trial_id") != trial_id:
             raise DamagedFile(f"{path}: not a result of trial {trial_id}")
@@ -100,18 +103,26 @@ class Store:
     def write_result(self, result: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
         """Write history and result, in this order: whoever sees a result sees the whole trial."""
         folder = self.folder(result["trial_id"])
-        make_folder(folder)
+        make_folder(folder, parents=False)
         lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in history)
         write_atomically(folder / "history.jsonl", lines.encode())
         write_atomically(folder / "result.json", to_json(result))
 
     def retire(self, trial_id: str, word: str) -> None:
-        """Move a result aside (`result.WORD.N.json`), so that the trial can run again and nothing is lost."""
+        """Move a result aside (`result.WORD.N.json`), so that the trial can run again and nothing is lost.
+
+        Does nothing if somebody else has just done so.
+        """
         folder = self.folder(trial_id)
         n = 1
         while (target := folder / f"result.{word}.{n}.json").exists():
             n += 1
-        os.replace(folder / "result.json", target)
+        try:
+            os.replace(folder / "result.json", target)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"cannot move {folder / 'result.json'} aside: {error.strerror or error}") from error
 
     def find(self, prefix: str) -> str:
         """Return the one trial id that starts with `prefix`.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,8 @@ class Tally:
 class _Keeper:
     """Between steps: renew the claims, save checkpoints when due, and stop when asked to."""
 
-    def __init__(self, worker: Worker, held: Sequence[Claim]) -> None:
-        self._worker, self._held = worker, list(held)
+    def __init__(self, worker: Worker, held: Sequence[Claim], waiting: Sequence[Claim]) -> None:
+        self._worker, self._held, self._waiting = worker, list(held), list(waiting)
         self._saved = time.monotonic()
         self.step = 0
         self._stop = threading.Event()
@@ -78,6 +78,7 @@ class _Keeper:
                 self._lost = self._lost or not all(claim.is_latest() for claim in self._held)
                 if not self._lost:
                     self._held = [claim.renew(self.step) for claim in self._held]
+                self._waiting = [claim.renew(0) for claim in self._waiting if claim.is_latest()]
             except (OSError, StoreError) as error:
                 self._worker.log.write(f"heartbeat: {error}")
 
@@ -91,6 +92,10 @@ class _Keeper:
             self._saved = time.monotonic()
         if self._worker.stop_requested.is_set():
             raise Interrupted
+
+
+def _ignore(result: dict[str, Any]) -> None:
+    del result
 
 
 class Worker:
@@ -115,21 +120,25 @@ class Worker:
         manifest: Manifest,
         device: torch.device,
         *,
-        report: Callable[[dict[str, Any]], None] = lambda result: None,
+        report: Callable[[dict[str, Any]], None] = _ignore,
         capture: bool = True,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        stop_requested: threading.Event | None = None,
     ) -> None:
         self.store, self.manifest, self.device = store, manifest, device
         self.data_dir = Path(manifest.settings["data_dir"])
         self.checkpoint_seconds = float(manifest.settings["checkpoint_seconds"])
         self.heartbeat_seconds = heartbeat_seconds
-        self.stop_requested = threading.Event()
+        self.stop_requested = stop_requested or threading.Event()
         self.tally = Tally()
         self.log = TrialLog([])
         self._report, self._capture = report, capture
 
     def work(self) -> Tally:
         """Run everything that nobody else has done or is doing.
+
+        What other workers have released or died on meanwhile is tried again, until a round brings
+        nothing. Where it is not yet certain that another worker is dead, this one waits until it is.
 
         Raises
         ------
@@ -138,13 +147,28 @@ class Worker:
         StoreError
             The store cannot be written: disk full, folder gone.
         """
-        for stack in self.manifest.stacks:
-            if self.stop_requested.is_set():
-                raise Interrupted
-            if self._should_stop_on_error():
-                break
-            self._work_on(stack)
+        waiting = list(self.manifest.stacks)
+        while waiting:
+            before = self.tally.trials
+            for stack in waiting:
+                if self.stop_requested.is_set():
+                    raise Interrupted
+                if self._should_stop_on_error():
+                    return self.tally
+                self._work_on(stack)
+            waiting = [stack for stack in waiting if not all(map(self._has_result, stack))]
+            if self.tally.trials == before:
+                if not any(self._is_doubtful(trial_id) for stack in waiting for trial_id in stack):
+                    break
+                self.stop_requested.wait(self.heartbeat_seconds)
         return self.tally
+
+    def _has_result(self, trial_id: str) -> bool:
+        return (self.store.folder(trial_id) / "result.json").exists()
+
+    def _is_doubtful(self, trial_id: str) -> bool:
+        claim = claims.current(self.store, trial_id)
+        return claim is not None and claim.is_doubtful()
 
     def _should_stop_on_error(self) -> bool:
         marker = self.manifest.folder(self.store) / f"stop.{self.manifest.launch}"
@@ -155,23 +179,41 @@ class Worker:
         return marker.exists()
 
     def _work_on(self, stack: Sequence[str]) -> None:
+        left = list(stack)
+        while left:
+            with self._claims(left) as held:
+                together, later = self._next_group(held)
+                for claim in later:
+                    claim.release(0)
+                if together and together[0].deaths >= MAX_DEATHS:
+                    self._give_up(together[0])
+                elif together:
+                    self._train(together)
+            left = [claim.path.parent.name for claim in later]
+
+    def _next_group(self, held: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
+        """Return the claims to train next, which stand at one step, and the others.
+
+        A trial that may have killed its worker comes last and alone: no other trial is then in the same hands.
+        """
+        innocent = [claim for claim in held if not claim.deaths]
+        if not innocent:
+            return list(held[:1]), list(held[1:])
+        steps = [self._checkpoint_step(claim) for claim in innocent]
+        together = [claim for claim, step in zip(innocent, steps, strict=True) if step == steps[0]]
+        return together, [claim for claim in held if claim not in together]
+
+    @contextmanager
+    def _claims(self, trial_ids: Sequence[str]) -> Iterator[list[Claim]]:
+        """Claim what is free of these trials; what is still held at the end is given up."""
         held = []
-        for trial_id in stack:
-            steps = int(self.manifest.trials[trial_id]["training"]["steps"])
-            claim = claims.acquire(self.store, trial_id, self.manifest.launch, steps, len(stack))
-            if claim is not None:
-                held.append(claim)
-        groups: dict[int, list[Claim]] = {}
-        for claim in held:
-            if claim.deaths >= MAX_DEATHS:
-                self._give_up(claim)
-            else:
-                # A trial that has killed its worker once is retried by itself, so that it harms no other.
-                key = self._checkpoint_step(claim) if not claim.deaths else -1 - claim.n
-                groups.setdefault(key, []).append(claim)
         try:
-            for group in groups.values():
-                self._train(group)
+            for trial_id in trial_ids:
+                steps = int(self.manifest.trials[trial_id]["training"]["steps"])
+                claim = claims.acquire(self.store, trial_id, self.manifest.launch, steps, len(trial_ids))
+                if claim is not None:
+                    held.append(claim)
+            yield held
         finally:
             for claim in held:
                 if claim.path.exists() and claim.is_latest():
@@ -184,12 +226,15 @@ class Worker:
         trial = self._trial(claim)
         self._write(trial, crashed(trial, claim.deaths, tail(claim.path.parent / "log.txt")), [])
 
-    def _train(self, held: Sequence[Claim]) -> None:
+    def _train(self, held: Sequence[Claim], waiting: Sequence[Claim] = ()) -> None:
         """Train the trials of these claims as one stack; if that fails, as two halves, and so on."""
+        held = [claim for claim in held if claim.is_latest()]
+        if not held:
+            return
         self.log = TrialLog([claim.path.parent for claim in held])
         trials = [self._trial(claim) for claim in held]
         try:
-            self._train_stack(held, trials)
+            self._train_stack(held, trials, waiting)
         except Lost:
             self.log.write("another worker has taken over: nothing more is written here")
         except StoreError:
@@ -200,8 +245,8 @@ class Worker:
                 del error
                 self._free_memory()
                 middle = len(held) // 2
-                self._train(held[:middle])
-                self._train(held[middle:])
+                self._train(held[:middle], [*held[middle:], *waiting])
+                self._train(held[middle:], waiting)
             else:
                 result = failed(trials[0], error)
                 self.log.write(result["error"]["details"])
@@ -212,11 +257,11 @@ class Worker:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _train_stack(self, held: Sequence[Claim], trials: Sequence[Trial]) -> None:
+    def _train_stack(self, held: Sequence[Claim], trials: Sequence[Trial], waiting: Sequence[Claim]) -> None:
         self.log.write(
             f"stack of {len(trials)} on {self.device} in process {held[0].holder.pid} on {held[0].holder.host}"
         )
-        with self.log.capture() if self._capture else nullcontext(), _Keeper(self, held) as keeper:
+        with self.log.capture() if self._capture else nullcontext(), _Keeper(self, held, waiting) as keeper:
             training = StackTraining(trials, self.data_dir, self.device)
             self._resume(training)
             outcomes = training.run(keeper)
@@ -257,4 +302,3 @@ class Worker:
         if len(states) == len(found) and len({state[1]["step"] for state in states}) == 1:
             training.restore(states)
             self.log.write(f"resumed at step {training.step}")
-

@@ -9,7 +9,7 @@ from irm_sweeps.draws import Draws
 
 
 class Minibatches:
-    """Shuffled epochs over each training environment, as a pure function of (seed, step).
+    """Shuffled epochs over each training environment, as a pure function of seed and batch number.
 
     Every epoch is a fresh permutation per environment, cut into batches; an incomplete last batch is left out.
     Nothing has to be saved to resume.
@@ -21,9 +21,9 @@ class Minibatches:
         self._epoch = -1
         self._order: npt.NDArray[np.int64] = np.empty((environments, 0), np.int64)
 
-    def at(self, step: int) -> npt.NDArray[np.int64]:
-        """Return `[environments * size]` positions in the flattened `[environments * n]` images."""
-        epoch, position = divmod(step, self._per_epoch)
+    def at(self, number: int) -> npt.NDArray[np.int64]:
+        """Return batch `number`: `[environments * size]` positions in the flattened `[environments * n]` images."""
+        epoch, position = divmod(number, self._per_epoch)
         if epoch != self._epoch:
             self._order = np.stack(
                 [

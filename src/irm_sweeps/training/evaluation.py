@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.data.dataset import EvaluationSet
 from irm_sweeps.methods.risks import correct, losses
 
@@ -53,14 +52,14 @@ class StackedSet:
         )
 
 
-def stacked_logits(model: Model, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+Predict = Callable[[Mapping[str, Tensor], Tensor], Tensor]
+"""From one trial's parameters and inputs `[m, *features]` to its logits."""
+
+
+def stacked_logits(predict: Predict, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
     """Return `[S, m]` or `[S, m, classes]` logits of `[S, m, *features]` inputs."""
-
-    def one(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        return model.classify(p, model.represent(p, x))
-
-    apply = torch.func.vmap(one) if inputs.shape[0] > 1 else lifted(one)
-    return torch.cat([apply(parameters, chunk) for chunk in inputs.split(ROWS, dim=1)], dim=1)
+    apply = torch.func.vmap(predict) if inputs.shape[0] > 1 else lifted(predict)
+    return torch.cat([apply(parameters, chunk) for chunk in torch.split(inputs, ROWS, dim=1)], dim=1)
 
 
 def lifted(function: Any) -> Any:
@@ -74,12 +73,12 @@ def lifted(function: Any) -> Any:
 
 
 @torch.no_grad()
-def evaluate(model: Model, parameters: Mapping[str, Tensor], sets: Mapping[str, StackedSet]) -> list[Scores]:
+def evaluate(predict: Predict, parameters: Mapping[str, Tensor], sets: Mapping[str, StackedSet]) -> list[Scores]:
     """Return each trial's scores."""
     trials = next(iter(parameters.values())).shape[0]
     scores: list[Scores] = [{split: {} for split in sets} for _ in range(trials)]
     for split, stacked in sets.items():
-        logits = stacked_logits(model, parameters, stacked.inputs)
+        logits = stacked_logits(predict, parameters, stacked.inputs)
         rows = torch.arange(trials, device=logits.device).unsqueeze(1)
         for e, (index, labels) in enumerate(zip(stacked.index, stacked.labels, strict=True)):
             z, y = logits[rows, index].flatten(0, 1), labels.flatten()

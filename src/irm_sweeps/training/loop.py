@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from irm_sweeps.methods.method import Batch, Point, Turn
 from irm_sweeps.training.batches import Minibatches
 from irm_sweeps.training.evaluation import Scores, StackedSet, evaluate, lifted
 from irm_sweeps.training.parameters import StackedParameters
-from irm_sweeps.training.selection import RULES, Evaluation
+from irm_sweeps.training.selection import RULES, Evaluation, check
 from irm_sweeps.trial import Trial
 
 
@@ -111,10 +112,16 @@ class StackTraining:
         self._load(data)
         self._minibatches = self._plan_batches(draws)
         self.model, initial = self._build(draws)
-        names = list(initial[0])
+        players = first.method.players(list(initial[0]))
         self.parameters = StackedParameters(
-            initial, first.method.players(names), [trial.optimizer for trial in self.trials]
+            initial,
+            players,
+            [trial.optimizer for trial in self.trials],
+            {player: first.method.pace(player) for player in players},
         )
+        self._draws = draws
+        self._noise_shapes = first.method.noise(initial[0], self._environments)
+        self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
 
@@ -130,7 +137,7 @@ class StackTraining:
             "train": StackedSet(
                 self._inputs,
                 [torch.from_numpy(np.stack([rows] * len(data))).to(self.device) for rows in index],
-                list(self._labels.unflatten(1, (self._environments, self._n)).unbind(1)),
+                list(self._labels.reshape(-1, self._environments, self._n).unbind(1)),
                 [list(d.names) for d in data],
             )
         }
@@ -148,12 +155,24 @@ class StackTraining:
 
     def _build(self, draws: Sequence[Draws]) -> tuple[Model, list[dict[str, Tensor]]]:
         initial = []
+        model = self._backbone(self._first, draws[0], "backbone")
         for trial, own in zip(self.trials, draws, strict=True):
-            generator = torch.Generator().manual_seed(own.integer("parameters"))
-            model = Model(*trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator))
-            named = {**model.initial(), **trial.method.extra_parameters(model, self._environments, own)}
+            fresh = partial(self._fresh, trial, own)
+            generator = torch.Generator().manual_seed(own.integer("parameters/method"))
+            extra = trial.method.extra_parameters(fresh, self._environments, generator)
+            named = {**fresh("backbone"), **extra}
             initial.append({name: p.to(self.device, self._dtype) for name, p in named.items()})
         return model, initial
+
+    @staticmethod
+    def _backbone(trial: Trial, draws: Draws, purpose: str) -> Model:
+        stream = "parameters" if purpose == "backbone" else f"parameters/{purpose}"
+        generator = torch.Generator().manual_seed(draws.integer(stream))
+        return Model(*trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator))
+
+    @classmethod
+    def _fresh(cls, trial: Trial, draws: Draws, purpose: str) -> dict[str, Tensor]:
+        return cls._backbone(trial, draws, purpose).initial()
 
     def _stack_numbers(self) -> dict[str, Tensor]:
         per_trial = [trial.numbers for trial in self.trials]
@@ -218,34 +237,51 @@ class StackTraining:
         method = self._first.method
         if self.step == method.restarts_optimizer_at():
             self.parameters.restart()
-        inputs, labels = self._batch()
-        turn = None
-        for moving in method.moves(self.step):
-            turn = self._turn(moving, inputs, labels)
+        if replaced := method.reset(self.step, self.parameters.tensors()):
+            self.parameters.assign(replaced)
+        noise = self._noise()
+        moves = method.moves(self.step, self._environments)
+        batches = 1 + max(move.batch for move in moves)
+        seen: dict[str, Tensor] = {}
+        for move in moves:
+            inputs, labels = self._batch(self.step * batches + move.batch)
+            turn = self._turn(move.players, inputs, labels, noise)
             self._watch(turn)
             self.parameters.move(turn.objectives)
-        if turn is not None and self.step % self._first.training.log_every == 0:
-            self._pending.append((self.step, {k: v.detach() for k, v in self._logged(turn).items()}))
+            seen.update(self._logged(turn))
+        if self.step % self._first.training.log_every == 0:
+            self._pending.append((self.step, {name: value.detach() for name, value in seen.items()}))
         self.step += 1
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
+    def _batch(self, number: int) -> tuple[Tensor, Tensor]:
         if self._minibatches is None:
             return self._inputs, self._labels
-        rows = torch.from_numpy(np.stack([m.at(self.step) for m in self._minibatches])).to(self.device)
+        rows = torch.from_numpy(np.stack([m.at(number) for m in self._minibatches])).to(self.device)
         trial = torch.arange(len(self.trials), device=self.device).unsqueeze(1)
         return self._inputs[trial, rows], self._labels[trial, rows]
 
-    def _turn(self, moving: Sequence[str], inputs: Tensor, labels: Tensor) -> Turn:
+    def _noise(self) -> dict[str, Tensor]:
+        """Return this step's uniform numbers, `[S, *shape]` by name, drawn from each trial's seed."""
+        return {
+            name: torch.from_numpy(
+                np.stack([draws.uniform(f"noise/{name}/{self.step}", *shape) for draws in self._draws])
+            ).to(self.device, self._dtype)
+            for name, shape in self._noise_shapes.items()
+        }
+
+    def _turn(self, moving: Sequence[str], inputs: Tensor, labels: Tensor, noise: Mapping[str, Tensor]) -> Turn:
         """Return the stack's turn: every tensor of it with a leading axis of trials."""
         method, model, step, environments = self._first.method, self.model, self.step, self._environments
 
-        def one(parameters: Any, x: Tensor, y: Tensor, numbers: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            at = Point(model, parameters, Batch(x, y, environments), numbers, step)
+        def one(
+            parameters: Any, x: Tensor, y: Tensor, numbers: Any, noise: Any
+        ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            at = Point(model, parameters, Batch(x, y, environments), numbers, step, noise)
             turn = method.turn(at, moving)
             return turn.objectives, turn.log
 
         apply = torch.func.vmap(one) if len(self.trials) > 1 else lifted(one)
-        return Turn(*apply(self.parameters.tensors(), inputs, labels, self._numbers))
+        return Turn(*apply(self.parameters.tensors(), inputs, labels, self._numbers, noise))
 
     def _watch(self, turn: Turn) -> None:
         """Note, without waiting for the device, which trials' objectives have just ceased to be finite."""
@@ -259,7 +295,7 @@ class StackTraining:
 
     def _evaluate(self) -> None:
         self._collect()
-        scores: list[Scores] = evaluate(self.model, self.parameters.tensors(), self._sets)
+        scores: list[Scores] = evaluate(self._predict, self.parameters.tensors(), self._sets)
         for progress, own in zip(self._progress, scores, strict=True):
             progress.evaluations.append(Evaluation(self.step, own))
             progress.history.append({"step": self.step, "scores": own})
@@ -282,6 +318,8 @@ class StackTraining:
         outcomes: list[Outcome | None] = [None] * len(self.trials)
         for i, (trial, progress) in enumerate(zip(self.trials, self._progress, strict=True)):
             chosen = {name: rule(progress.evaluations, trial.dataset.shifted) for name, rule in RULES.items()}
+            stopped = trial.method.stop([check(evaluation) for evaluation in progress.evaluations])
+            chosen["stop"] = None if stopped is None else progress.evaluations[stopped]
             lost = diverged[i] >= 0
             outcomes[self._order[i]] = Outcome(
                 steps=diverged[i] if lost else self.step,

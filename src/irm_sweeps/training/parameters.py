@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irm_sweeps.methods.method import Pace
 from irm_sweeps.training.optimizers import Optimizer
 
 
@@ -28,6 +29,8 @@ class StackedParameters:
         Which names each player moves.
     optimizers
         Per trial; they differ in `lr` at most, and trials with an equal `lr` stand side by side.
+    paces
+        How each player steps.
     """
 
     def __init__(
@@ -35,31 +38,37 @@ class StackedParameters:
         initial: Sequence[Mapping[str, Tensor]],
         players: Mapping[str, Sequence[str]],
         optimizers: Sequence[Optimizer],
+        paces: Mapping[str, Pace],
     ) -> None:
         runs = groupby(range(len(initial)), key=lambda trial: optimizers[trial].lr)
         self._groups = [(lr, list(trials)) for lr, trials in runs]
         self._leaves: list[dict[str, Tensor]] = [
-            {
-                name: torch.stack([initial[trial][name] for trial in trials]).requires_grad_()
-                for name in initial[0]
-            }
+            {name: torch.stack([initial[trial][name] for trial in trials]).requires_grad_() for name in initial[0]}
             for _, trials in self._groups
         ]
         self._players = players
         self._optimizer = optimizers[0]
+        self._paces = paces
         self.restart()
 
     def restart(self) -> None:
         """Forget all optimizer state."""
-        self._optimizers = {
-            player: self._optimizer.build(
-                [
-                    {"params": [leaves[name] for name in names], "lr": lr}
-                    for (lr, _), leaves in zip(self._groups, self._leaves, strict=True)
-                ]
-            )
-            for player, names in self._players.items()
-        }
+        self._optimizers = {player: self._build(player, self._paces[player]) for player in self._players}
+
+    def _build(self, player: str, pace: Pace) -> torch.optim.Optimizer:
+        leaves = [[leaves[name] for name in self._players[player]] for leaves in self._leaves]
+        if pace.optimizer == "descent":
+            return torch.optim.SGD([leaf for group in leaves for leaf in group], lr=pace.lr)
+        return self._optimizer.build(
+            [{"params": group, "lr": lr * pace.lr} for (lr, _), group in zip(self._groups, leaves, strict=True)]
+        )
+
+    @torch.no_grad()
+    def assign(self, values: Mapping[str, Tensor]) -> None:
+        """Give named tensors `[trials, ...]` new values."""
+        for name, value in values.items():
+            for (_, trials), leaves in zip(self._groups, self._leaves, strict=True):
+                leaves[name].copy_(value[trials])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return `[trials, ...]` tensors by name, differentiable with respect to the leaves."""
@@ -70,15 +79,15 @@ class StackedParameters:
     def move(self, objectives: Mapping[str, Tensor]) -> None:
         """Let each player of `objectives` step down its own (summed over trials), all from the same point."""
         owned = {
-            player: [leaves[name] for leaves in self._leaves for name in self._players[player]]
-            for player in objectives
+            player: [leaves[name] for leaves in self._leaves for name in self._players[player]] for player in objectives
         }
         for i, (player, objective) in enumerate(objectives.items()):
             gradients = torch.autograd.grad(
                 objective.sum(), owned[player], retain_graph=i + 1 < len(objectives), allow_unused=True
             )
             for leaf, gradient in zip(owned[player], gradients, strict=True):
-                leaf.grad = gradient
+                # The fused kernels walk memory, not indices: a gradient laid out otherwise would be misread.
+                leaf.grad = None if gradient is None else gradient.contiguous()
         for player in objectives:
             self._optimizers[player].step()
             self._optimizers[player].zero_grad(set_to_none=True)

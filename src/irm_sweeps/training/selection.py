@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from irm_sweeps.methods.method import Check
 from irm_sweeps.training.evaluation import Scores
 
 
@@ -47,4 +48,14 @@ def oracle(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None
 
 
 RULES: dict[str, Rule] = {"last": last, "val": val, "oracle": oracle}
-"""Every selection rule, by the name it has in results and tables."""
+"""Every general selection rule, by the name it has in results and tables; `stop` is the method's own."""
+
+
+def check(evaluation: Evaluation) -> Check:
+    """Return what a method's stopping rule may see of an evaluation: nothing of the test environments."""
+
+    def column(split: str, metric: str) -> list[float]:
+        scores = evaluation.scores.get(split, {}).values()
+        return [float("inf") if s[metric] is None else float(s[metric] or 0.0) for s in scores]
+
+    return Check(evaluation.step, column("train", "risk"), column("train", "accuracy"), column("val", "risk"))

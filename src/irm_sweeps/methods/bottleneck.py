@@ -1,0 +1,61 @@
+"""Information bottleneck: representations that vary no more than they must."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from irm_sweeps.config import Count, Number
+from irm_sweeps.methods.irmv1 import IRMv1
+from irm_sweeps.methods.method import Method, Point, Turn
+
+
+def variance(at: Point, features: Tensor, logits: Tensor, bottleneck: str) -> Tensor:
+    """Return the unbiased variance within each environment, averaged over dimensions and environments."""
+    logits = logits.unsqueeze(-1) if logits.ndim == 1 else logits
+    values = at.batch.by_environment(features if bottleneck == "features" else logits)
+    return values.var(dim=1).mean()
+
+
+class IBERM(Method):
+    """Ahuja et al. (2021): risk + lam times the variance of the representation."""
+
+    reference: ClassVar[str] = "Ahuja et al. (2021), IB-ERM; DomainBed's form"
+
+    bottleneck: Literal["features", "logits"]
+    """Whose variance: the representation's (DomainBed, and by its author's word the paper's Table 4) or the
+    output's (the paper's text)."""
+    anneal: Count
+    """Steps before the bottleneck has weight `lam`; 0 until then."""
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Turn:
+        """Return the objective."""
+        features = at.features()
+        logits = at.logits(features)
+        risks = at.risks(logits)
+        spread = variance(at, features, logits, self.bottleneck)
+        weight = torch.where(at.step >= at.numbers["anneal"], at.numbers["lam"], 0.0)
+        objective = risks.mean() + at.l2() + weight * spread
+        return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": spread})
+
+
+class IBIRM(IRMv1):
+    """Ahuja et al. (2021): IRMv1 with weight lam, and the variance of the representation with weight ib_lam."""
+
+    reference: ClassVar[str] = "Ahuja et al. (2021), IB-IRM; DomainBed's form"
+
+    bottleneck: Literal["features", "logits"]
+    """As in IB-ERM."""
+    ib_lam: Annotated[Number, Field(ge=0)]
+    """Weight of the variance."""
+    ib_anneal: Count
+    """Steps before the variance has its weight; 0 until then."""
+
+    def further_term(self, at: Point, features: Tensor, logits: Tensor) -> Tensor:
+        """Return the weighted variance."""
+        weight = torch.where(at.step >= at.numbers["ib_anneal"], at.numbers["ib_lam"], 0.0)
+        return weight * variance(at, features, logits, self.bottleneck)

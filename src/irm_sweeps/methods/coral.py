@@ -1,0 +1,34 @@
+"""CORAL: the representations of the environments should have equal means and covariances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import ClassVar
+
+from torch import Tensor
+
+from irm_sweeps.methods.method import Method, Point, Turn
+
+
+class CORAL(Method):
+    """Sun & Saenko (2016), in DomainBed's form: mean risk + lam times, averaged over pairs of environments, the
+    mean squared difference of the features' means plus that of their covariances."""
+
+    reference: ClassVar[str] = "Sun & Saenko (2016); DomainBed's form"
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Turn:
+        """Return the objective."""
+        features = at.features()
+        risks = at.risks(at.logits(features))
+        split = at.batch.by_environment(features)
+        means = split.mean(1)
+        centred = split - means[:, None, :]
+        covariances = centred.mT @ centred / (split.shape[1] - 1)
+        pairs = list(combinations(range(at.batch.environments), 2))
+        distances: list[Tensor] = [
+            (means[i] - means[j]).square().mean() + (covariances[i] - covariances[j]).square().mean() for i, j in pairs
+        ]
+        penalty = sum(distances[1:], distances[0]) / len(pairs) if pairs else risks.sum() * 0
+        objective = risks.mean() + at.l2() + at.numbers["lam"] * penalty
+        return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": penalty})

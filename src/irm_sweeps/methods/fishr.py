@@ -1,0 +1,89 @@
+"""Fishr: the gradients of the environments should vary alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from irm_sweeps.errors import UserError
+from irm_sweeps.methods.method import STATE, Fresh, Move, Pace, Point
+from irm_sweeps.methods.penalized import Penalized
+from irm_sweeps.methods.risks import residuals
+
+AVERAGE = STATE + "gradient_variance"
+
+
+class Fishr(Penalized):
+    """Rame et al. (2022): the variance over images of the head's gradients should be the same in all environments.
+
+    For a linear head and cross-entropy an image's gradient is residual times feature, so its variance needs
+    two matrix products and no gradient per image. Two forms: DomainBed's (`ema` .95, `reduce=mean`, no
+    rescaling) and that of the authors' Colored MNIST script (`ema` 0, `reduce=sum`, rescaled by the weight);
+    their penalty weights are not transferable.
+    """
+
+    reference: ClassVar[str] = "Rame et al. (2022), Eq. 4"
+
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    """Decay of the moving average of each environment's variance over steps; 0 for none. As in DomainBed the
+    averaged variance is divided by 1 - ema, so that the gradient's size does not depend on it."""
+    reduce: Literal["mean", "sum"]
+    """Over parameters and environments: mean of both (DomainBed), or sum (the authors' script)."""
+
+    def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the moving average, `[environments, entries of the head]`, if there is one."""
+        del generator
+        if not self.ema:
+            return {}
+        outputs, width = fresh("backbone")["head.weight"].shape
+        return {AVERAGE: torch.zeros(environments, outputs * (width + 1))}
+
+    def players(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """Return the model's players and the moving average."""
+        found = super().players([name for name in names if name != AVERAGE])
+        return {**found, "average": [AVERAGE]} if self.ema else found
+
+    def pace(self, player: str) -> Pace:
+        """Return the average's: a step of 1 - ema towards the present variance."""
+        return Pace("descent", 1 - self.ema) if player == "average" else Pace()
+
+    def moves(self, step: int, environments: int) -> Sequence[Move]:
+        """Return one move of all players."""
+        (move,) = super().moves(step, environments)
+        return [Move([*move.players, "average"])] if self.ema else [move]
+
+    def other_objectives(self, at: Point, features: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """Return, for the average, half its squared distance to the present variance."""
+        if not self.ema:
+            return {}
+        now = self._variance(at, features.detach(), logits.detach())
+        return {"average": (at.parameters[AVERAGE] - now).square().sum() / 2}
+
+    def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
+        """Return the distance of the variances to their mean."""
+        del risks
+        return self._distance(at, self._variance(at, features, logits))
+
+    def _distance(self, at: Point, variance: Tensor) -> Tensor:
+        if self.ema:
+            averaged = self.ema * at.parameters[AVERAGE].detach() + (1 - self.ema) * variance
+            variance = averaged / (1 - self.ema)
+        squares = (variance - variance.mean(0)).square()
+        return squares.sum() if self.reduce == "sum" else squares.mean()
+
+    @staticmethod
+    def _variance(at: Point, features: Tensor, logits: Tensor) -> Tensor:
+        """Return the population variance of each entry of the head's gradient, `[environments, entries]`."""
+        if not at.model.head_is_linear:
+            raise UserError("method=fishr needs a backbone whose head is one linear layer")
+        residual = residuals(logits, at.batch.labels)
+        residual = residual.unsqueeze(-1) if residual.ndim == 1 else residual
+        r, h = at.batch.by_environment(residual), at.batch.by_environment(features)
+        h = torch.cat([h, torch.ones_like(h[..., :1])], dim=-1)
+        mean = r.mT @ h / r.shape[1]
+        second = r.square().mT @ h.square() / r.shape[1]
+        return (second - mean.square()).flatten(1)

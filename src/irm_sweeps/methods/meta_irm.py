@@ -1,0 +1,156 @@
+"""Meta-IRM: parameters that serve the other environments even after one step towards any single one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from irm_sweeps.backbones.backbone import Parameters
+from irm_sweeps.config import Number
+from irm_sweeps.methods.method import Check, Method, Point, Turn
+from irm_sweeps.methods.risks import losses
+
+
+class MetaIRM(Method):
+    """bae2021 Eq. 3-6: theta_i' = theta - alpha grad R_i(theta); minimise sum_i sum_{j != i} R_j(theta_i') + lam sigma.
+
+    sigma is the population standard deviation of the meta-losses R_j(theta_i'). Each adapted parameter set
+    is computed once, and all its environments are evaluated in one forward pass. The trained predictor is
+    theta itself, un-adapted.
+
+    None of its hyperparameters is published. There is no fixed point at invariance: training passes
+    through it, and the stopping rule makes the number. bae2021 stops when the standard deviation of the
+    training environments' validation losses falls below an unpublished threshold (`stop_rule=first_below`
+    with `stop_on=val`); `lowest_risk` is steadier. Both need `training.evaluate_every`.
+    """
+
+    reference: ClassVar[str] = "bae2021 Eq. 3-6, Algorithm 1"
+
+    inner_lr: Annotated[Number, Field(gt=0)]
+    """alpha, the learning rate of the inner steps."""
+    inner_steps: Annotated[int, Field(ge=1)]
+    """Inner steps per environment, over all parameters."""
+    first_order: bool
+    """Whether the inner gradient counts as constant (Table 5: first-order approximation)."""
+    same_env: bool
+    """Whether the meta-loss is that of the inner step's own environment (Table 5: using same env.)."""
+    others: Annotated[int, Field(ge=1)] | None
+    """How many other environments give meta-losses per inner environment, drawn anew each step; null: all."""
+    drop_grad: Literal["none", "gaussian", "binary"]
+    """Noise on the inner gradient (Tseng et al. 2020): times N(1, p / (1 - p)), or kept with probability 1 - p
+    and divided by it, element by element, fresh at each inner step."""
+    drop_rate: Annotated[float, Field(ge=0, lt=1)]
+    """p of `drop_grad`."""
+    stop_rule: Literal["none", "first_below", "lowest_risk"]
+    """Which evaluation speaks for the trial: the first whose risks' standard deviation is below
+    `stop_threshold`; or, of all below it, the one with the lowest mean validation risk."""
+    stop_on: Literal["val", "pooled"]
+    """Standard deviation over validation risks (bae2021), or over training and validation risks together,
+    which has less sampling noise."""
+    stop_threshold: Annotated[float, Field(gt=0)]
+    """Largest standard deviation that counts as equal risks."""
+    stop_warmup: Annotated[int, Field(ge=0)]
+    """Steps before the rule applies: at initialisation all risks are equal."""
+
+    def noise(self, parameters: Mapping[str, Tensor], environments: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of DropGrad's noise, and of the draw of other environments."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.drop_grad != "none" and self.drop_rate:
+            copies = (environments, self.inner_steps)
+            shapes = {f"drop/{name}": (*copies, *p.shape) for name, p in parameters.items()}
+        if self._sampled(environments):
+            shapes["others"] = (environments, environments - 1)
+        return shapes
+
+    def _sampled(self, environments: int) -> bool:
+        return not self.same_env and self.others is not None and self.others < environments - 1
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Turn:
+        """Return the meta-objective."""
+        inputs, labels = at.batch.by_environment(at.batch.inputs), at.batch.by_environment(at.batch.labels)
+        environments = at.batch.environments
+        meta = [
+            self._meta_losses(at, self._adapt(at, inputs[e], labels[e], e), inputs, labels, e)
+            for e in range(environments)
+        ]
+        losses_ = torch.cat(meta)
+        sigma = _population_std(losses_)
+        objective = losses_.sum() + at.numbers["lam"] * sigma + at.l2()
+        return Turn(dict.fromkeys(moving, objective), {"meta_losses": losses_, "penalty": sigma})
+
+    def _adapt(self, at: Point, x: Tensor, y: Tensor, e: int) -> Parameters:
+        """Return theta_e', differentiable with respect to theta."""
+
+        def risk(parameters: dict[str, Tensor]) -> Tensor:
+            logits = at.model.classify(parameters, at.model.represent(parameters, x))
+            return losses(logits, y).mean()
+
+        adapted = dict(at.parameters)
+        for k in range(self.inner_steps):
+            gradient = torch.func.grad(risk)(adapted)
+            if self.first_order:
+                gradient = {name: g.detach() for name, g in gradient.items()}
+            adapted = {
+                name: adapted[name] - at.numbers["inner_lr"] * self._dropped(at, name, gradient[name], e, k)
+                for name in adapted
+            }
+        return adapted
+
+    def _dropped(self, at: Point, name: str, gradient: Tensor, e: int, k: int) -> Tensor:
+        uniform = at.noise.get(f"drop/{name}")
+        if uniform is None:
+            return gradient
+        p, u = self.drop_rate, uniform[e, k]
+        if self.drop_grad == "binary":
+            return gradient * (u >= p) / (1 - p)
+        # Clamped, since the quantile of 0 is minus infinity.
+        normal = torch.special.ndtri(u.clamp(1e-7, 1 - 1e-7))
+        factor: Tensor = 1 + (p / (1 - p)) ** 0.5 * normal
+        return gradient * factor
+
+    def _meta_losses(self, at: Point, adapted: Parameters, inputs: Tensor, labels: Tensor, e: int) -> Tensor:
+        """Return the risks of the adapted parameters in the environments that judge them."""
+        if self.same_env:
+            x, y = inputs[e : e + 1], labels[e : e + 1]
+        elif self._sampled(at.batch.environments):
+            order = at.noise["others"][e].argsort()[: self.others]
+            judges = order + (order >= e)
+            x, y = inputs.index_select(0, judges), labels.index_select(0, judges)
+        elif e == 0 or e == at.batch.environments - 1:
+            rest = slice(1, None) if e == 0 else slice(0, -1)
+            x, y = inputs[rest], labels[rest]
+        else:
+            x, y = torch.cat([inputs[:e], inputs[e + 1 :]]), torch.cat([labels[:e], labels[e + 1 :]])
+        logits = at.model.classify(adapted, at.model.represent(adapted, x.flatten(0, 1)))
+        return losses(logits, y.flatten()).reshape(x.shape[0], -1).mean(1)
+
+    def stop(self, checks: Sequence[Check]) -> int | None:
+        """Choose by `stop_rule`; None where no evaluation qualifies."""
+        if self.stop_rule == "none":
+            return None
+        allowed = [
+            i
+            for i, check in enumerate(checks)
+            if check.step >= self.stop_warmup and self._spread(check) < self.stop_threshold
+        ]
+        if not allowed or self.stop_rule == "first_below":
+            return allowed[0] if allowed else None
+        return min(allowed, key=lambda i: sum(checks[i].val_risks or checks[i].train_risks))
+
+    def _spread(self, check: Check) -> float:
+        risks = list(check.val_risks) or list(check.train_risks)
+        if self.stop_on == "pooled":
+            # Training and validation risk of an environment estimate the same quantity.
+            risks = [*check.train_risks, *check.val_risks]
+        mean = sum(risks) / len(risks)
+        return float((sum((r - mean) ** 2 for r in risks) / len(risks)) ** 0.5)
+
+
+def _population_std(values: Tensor) -> Tensor:
+    variance = (values - values.mean()).square().mean()
+    equal = variance == 0
+    return torch.where(equal, 0.0, torch.where(equal, 1.0, variance).sqrt())
