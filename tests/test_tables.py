@@ -146,7 +146,7 @@ def test_footer_says_how(show, bae):
 
 
 def test_every_selection_rule_has_words():
-    assert set(rules.STEPS) == set(rules.SETTINGS) == set(RULES)
+    assert set(rules.STEPS) == set(rules.SETTINGS) == {*RULES, "stop"}
 
 
 # -- what is missing ----------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_every_missing_cell_has_the_command_that_fills_it(show, bae):
 def test_commands_keep_the_overrides_and_the_store(show, tmp_path):
     (tmp_path / "my results").mkdir()
     text = show("--paper", "demo", "--results", "my results", FEW, "dataset.n_val=100")
-    assert f"paper.only=[erm] '{FEW}' dataset.n_val=100 'results=my results'`" in text
+    assert f"'paper.only=[erm]' '{FEW}' dataset.n_val=100 'results=my results'`" in text
 
 
 def test_a_partly_measured_cell_says_what_it_lacks(show, demo, tmp_path):
@@ -428,7 +428,7 @@ def test_latex_is_complete_and_escaped(show, full):
     assert "100\\% of\\_the \\#disk \\& \\{more\\} \\textbackslash{} \\textasciitilde{}\\textasciicircum{}" in printed
     assert balanced(printed)
     assert re.sub(r"\$[^$\n]*\$", "", printed).count("$") == 0
-    assert r"paper.only={[}vrex{]} rerun=failed}" in printed
+    assert r"'paper.only={[}vrex{]}' rerun=failed}" in printed
     assert r"88.6 $\pm$ 0.3, differs" in printed
 
 

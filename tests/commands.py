@@ -1,0 +1,203 @@
+"""The project's commands as a user types them: in this process where that will do, else in processes of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
+
+SMALL = [
+    "dataset.source=embedded",
+    "dataset.n_train=50",
+    "dataset.test_p_e=[0.1,0.9]",
+    "backbone.width=8",
+    "training.steps=20",
+    "device=cpu",
+]
+"""A trial of milliseconds."""
+
+ROGUE = [*SMALL, "method=erm", "method._target_=rogue.Rogue", "+method.deed=none"]
+"""The same with a method of a user's own file, `tests/rogue.py`: slow until a gate opens, or doing a deed."""
+
+TRAINED = "stack of "
+"""Begins the line that a trial's log gets whenever somebody starts to train it."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line on stderr of a command that ended with a user's mistake."""
+        assert self.code == 2, self
+        (line,) = self.err.splitlines()
+        assert line.startswith("error: "), self
+        return line
+
+
+def eventually(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
+    """Wait until the condition is true, and return what it gave."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+    return found
+
+
+def launch(*arguments: str) -> Answer:
+    """`python launch.py ...`, in this process; a sweep starts no other."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    if "-m" in arguments and not any(a.startswith("hydra/launcher=") for a in arguments):
+        arguments = (*arguments, "hydra/launcher=inprocess")
+    GlobalHydra.instance().clear()
+    argv = [str(ROOT / "launch.py"), *arguments]
+    return _in_this_process(argv, lambda: runpy.run_path(argv[0], run_name="__main__"))
+
+
+def irm_sweeps(*arguments: str) -> Answer:
+    """`irm-sweeps ...`, in this process."""
+    from irm_sweeps import cli
+
+    return _in_this_process(["irm-sweeps", *arguments], lambda: cli.main(list(arguments)))
+
+
+def _in_this_process(argv: list[str], run: Callable[[], object]) -> Answer:
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with patch.object(sys, "argv", argv), patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
+        try:
+            run()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
+@dataclass
+class Desk:
+    """A folder with a store, and commands at work on it in processes of their own."""
+
+    folder: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    @property
+    def gate(self) -> Path:
+        return self.folder / "gate"
+
+    def start(self, *arguments: str, command: Sequence[str] = ("launch.py",)) -> subprocess.Popen[str]:
+        """Start a command; what it writes goes to files, so that no pipe keeps it waiting."""
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([*sys.path[:0], str(TESTS), os.environ.get("PYTHONPATH", "")]),
+            "GATE": str(self.gate),
+        }
+        n = len(self.started)
+        with (self.folder / f"{n}.out").open("w") as out, (self.folder / f"{n}.err").open("w") as err:
+            process = subprocess.Popen(
+                [sys.executable, *command, *arguments],
+                cwd=ROOT,
+                env=environment,
+                stdout=out,
+                stderr=err,
+                text=True,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    def sweep(self, *overrides: str, launcher: str = "local") -> subprocess.Popen[str]:
+        """Start `launch.py -m` with two workers."""
+        slots = ["hydra.launcher.slots=2"] if launcher == "local" else []
+        own = [f"results={self.results}", f"hydra/launcher={launcher}", *slots]
+        return self.start("-m", *own, *overrides)
+
+    def answer(self, process: subprocess.Popen[str], seconds: float = 120) -> Answer:
+        """Wait for a command to end."""
+        code = process.wait(seconds)
+        n = self.started.index(process)
+        return Answer(code, (self.folder / f"{n}.out").read_text(), (self.folder / f"{n}.err").read_text())
+
+    def in_store(self) -> dict[str, dict[str, Any]]:
+        """Every result, by trial id."""
+        return {path.parent.name: json.loads(path.read_text()) for path in self.results.glob("*/result.json")}
+
+    def workers(self) -> list[int]:
+        """The pids of the workers at work."""
+        found = []
+        for path in self.results.glob("sweeps/*/workers/*.json"):
+            pid = json.loads(path.read_text())["process"]["pid"]
+            if is_running(pid):
+                found.append(pid)
+        return found
+
+    def holders(self) -> dict[str, int]:
+        """The pid of the worker that holds each claimed trial."""
+        held = {}
+        for path in sorted(self.results.glob("*/claim.*.json"), key=lambda path: int(path.name.split(".")[1])):
+            claim = json.loads(path.read_text())
+            if not claim["released"] and is_running(claim["holder"]["pid"]):
+                held[path.parent.name] = claim["holder"]["pid"]
+        return held
+
+    def log(self, trial_id: str) -> str:
+        path = self.results / trial_id / "log.txt"
+        return path.read_text() if path.exists() else ""
+
+    def times_trained(self) -> dict[str, int]:
+        """How often somebody started to train each trial."""
+        return {path.parent.name: path.read_text().count(TRAINED) for path in self.results.glob("*/log.txt")}
+
+    def end(self) -> None:
+        """End whatever was started here and still runs, workers included: they are in the commands' process groups."""
+        for process in self.started:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            process.wait(10)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def outcome(result: dict[str, Any]) -> dict[str, Any]:
+    """What must not depend on who trained a trial, where and how often it was interrupted."""
+    return {
+        "status": result["status"],
+        "steps": result["steps"],
+        "metrics": result["metrics"],
+        "parameters": result["provenance"].get("parameters_sha256"),
+    }
+
+
+def outcomes(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {trial_id: outcome(result) for trial_id, result in results.items()}

@@ -1,0 +1,200 @@
+"""A trial is a value: its id depends on what can change its result, and on nothing else."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from commands import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from irm_sweeps.compose import compose
+from irm_sweeps.config import Config, Settings
+from irm_sweeps.errors import UserError
+from irm_sweeps.trial import Trial
+
+PINNED = {
+    "method=erm": "6a61e9bcb0d0d9ac",
+    "method=irmv1 lam=100 seed=3": "",
+}
+"""If one of these changes, every result that anybody has becomes another trial's: raise `trial.IDENTITY` then."""
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return compose(["method=vrex", "dataset.source=embedded", "lam=10"])
+
+
+def with_value(config: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    changed: Any = {**config}
+    node = changed
+    *groups, leaf = path.split(".")
+    for group in groups:
+        node[group] = {**node[group]}
+        node = node[group]
+    node[leaf] = value
+    return dict(changed)
+
+
+def identity(config: dict[str, Any]) -> str:
+    return Trial.from_config(config).id
+
+
+def shuffled(value: Any, rng: random.Random) -> Any:
+    if not isinstance(value, dict):
+        return value
+    keys = list(value)
+    rng.shuffle(keys)
+    return {key: shuffled(value[key], rng) for key in keys}
+
+
+@pytest.mark.parametrize("overrides", PINNED)
+def test_ids_of_earlier_versions_still_hold(overrides: str) -> None:
+    assert identity(compose(overrides.split())) == PINNED[overrides]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_the_order_of_keys_does_not_matter(seed: int) -> None:
+    config = compose_once()
+    assert identity(shuffled(config, random.Random(seed))) == identity(config)
+
+
+_composed: dict[str, Any] = {}
+
+
+def compose_once() -> dict[str, Any]:
+    if not _composed:
+        _composed.update(compose(["method=irmv1"]))
+    return _composed
+
+
+def test_another_process_gives_the_same_id(config: dict[str, Any]) -> None:
+    script = (
+        "from irm_sweeps.compose import compose; from irm_sweeps.trial import Trial;"
+        "print(Trial.from_config(compose(['lam=10','dataset.source=embedded','method=vrex'])).id)"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == identity(config)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("results", "elsewhere"),
+        ("data_dir", "elsewhere"),
+        ("device", "cuda:3"),
+        ("stack", 7),
+        ("plan", True),
+        ("rerun", "all"),
+        ("on_error", "stop"),
+        ("checkpoint_seconds", 1),
+        ("objective", "last:test/0.9/accuracy"),
+    ],
+)
+def test_how_it_is_run_does_not_matter(config: dict[str, Any], setting: str, value: object) -> None:
+    assert identity({**config, setting: value}) == identity(config)
+
+
+def test_every_setting_is_tried_above() -> None:
+    (mark,) = test_how_it_is_run_does_not_matter.pytestmark  # type: ignore[attr-defined]
+    assert {setting for setting, _ in mark.args[1]} == set(Settings.model_fields)
+
+
+OTHER = {
+    "lam": 11,
+    "seed": 1,
+    "dataset.source": "auto",
+    "dataset.classes": 5,
+    "dataset.p_e": [0.2, 0.15],
+    "dataset.label_noise": [0.25, 0.2],
+    "dataset.test_p_e": [0.1, 0.9],
+    "dataset.test_label_noise": 0.2,
+    "dataset.n_train": 60,
+    "dataset.n_val": 10,
+    "dataset.grayscale": True,
+    "backbone.depth": 3,
+    "backbone.width": 9,
+    "backbone.init": "torch",
+    "method.variance": "sample",
+    "method.risk": "mean",
+    "method.anneal": 7,
+    "method.weight_before_anneal": 0.5,
+    "method.rescale": "none",
+    "method.reset_optimizer": True,
+    "training.steps": 9,
+    "training.batch_size": 8,
+    "training.l2": 0.5,
+    "training.evaluate_every": 3,
+    "training.log_every": 3,
+    "training.precision": "float64",
+    "optimizer.lr": 0.5,
+}
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_each_of_these_makes_another_trial(config: dict[str, Any], key: str) -> None:
+    assert identity(with_value(config, key, OTHER[key])) != identity(config)
+
+
+def test_no_field_of_a_trial_is_without_effect(config: dict[str, Any]) -> None:
+    """Every field that a config spells out is part of what the id is made of."""
+    trial = Trial.from_config(config)
+    for group in ("dataset", "backbone", "method", "optimizer", "training"):
+        assert set(config[group]) == set(trial.canonical[group]), group
+    assert {"lam", "seed"} < set(trial.canonical)
+
+
+def test_a_whole_number_is_the_same_number(config: dict[str, Any]) -> None:
+    for key in ("lam", "training.l2", "optimizer.lr", "dataset.test_label_noise"):
+        assert identity(with_value(config, key, 1)) == identity(with_value(config, key, 1.0)), key
+
+
+def test_lam_does_not_matter_to_a_method_without_penalty() -> None:
+    erm = compose(["method=erm"])
+    assert identity({**erm, "lam": 1}) == identity({**erm, "lam": 2}) == identity({**erm, "lam": None})
+
+
+def test_a_penalised_method_needs_lam(config: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="lam=null: this method needs a penalty weight"):
+        Trial.from_config({**config, "lam": None})
+
+
+def test_a_key_that_was_removed_is_missed(config: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="`seed` is missing"):
+        Trial.from_config({key: value for key, value in config.items() if key != "seed"})
+
+
+def test_trials_that_differ_in_numbers_share_a_stack(config: dict[str, Any]) -> None:
+    key = Trial.from_config(config).stack_key
+    for name, value in {
+        "lam": 3,
+        "seed": 4,
+        "optimizer.lr": 0.5,
+        "training.l2": 0.0,
+        "dataset.p_e": [0.3, 0.1],
+        "dataset.label_noise": [0.1, 0.1],
+        "method.anneal": 5,
+    }.items():
+        assert Trial.from_config(with_value(config, name, value)).stack_key == key, name
+
+
+def test_trials_of_other_shapes_do_not(config: dict[str, Any]) -> None:
+    keys = {
+        Trial.from_config(with_value(config, name, OTHER[name])).stack_key
+        for name in OTHER
+        if name not in {"lam", "seed", "optimizer.lr", "training.l2", "method.anneal", "method.weight_before_anneal"}
+        and name not in {"dataset.p_e", "dataset.label_noise", "dataset.test_label_noise"}
+    }
+    keys.add(Trial.from_config(with_value(config, "dataset.p_e", [0.2, 0.1, 0.3])).stack_key) if False else None
+    assert len(keys) == len(OTHER) - 9
+    assert Trial.from_config(config).stack_key not in keys
+
+
+def test_a_setting_is_never_a_field_of_a_trial() -> None:
+    assert not set(Settings.model_fields) & set(Trial.model_fields)
+    assert issubclass(Settings, Config)
