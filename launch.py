@@ -1,11 +1,12 @@
 """The front door: `python launch.py --help`."""
 
 import os
+import sys
 
 import hydra
 from omegaconf import DictConfig
 
-from irm_sweeps.compose import plain, readable_hydra_errors
+from irm_sweeps.compose import own_conf_dir, plain, readable_hydra_errors
 from irm_sweeps.errors import one_line_errors
 
 
@@ -20,5 +21,8 @@ def launch(config: DictConfig) -> float:
 
 if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets a user's mistake arrive here, to become one line
+    sys.path.append(os.getcwd())  # where a user's own methods and data sets lie
     with one_line_errors(), readable_hydra_errors():
+        if (own := own_conf_dir()) and "--config-dir" not in sys.argv:
+            sys.argv += ["--config-dir", str(own)]
         launch()

@@ -1,60 +1,59 @@
-"""Fixtures that every test may use: small trials of real digits, and a training of them on the CPU."""
+"""Fixtures that every test may use: small trials of real digits, and their training on the CPU."""
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import torch
+import yaml
 
-from irm_sweeps import compose
-from irm_sweeps.sweep import grid
+from irm_sweeps.sweep.grid import expand
 from irm_sweeps.training.loop import StackTraining
-from irm_sweeps.trial import Trial
+from irm_sweeps.trial import GROUPS, Trial
 
-TINY = [
-    "dataset.source=embedded",
-    "dataset.n_train=60",
-    "dataset.test_p_e=[0.1,0.9]",
-    "backbone.width=8",
-    "training.precision=float64",
-    "training.steps=20",
-    "training.log_every=1",
-    "lam=10",
-]
+TINY = {
+    "dataset.source": "embedded",
+    "dataset.n_train": 60,
+    "dataset.test_p_e": [0.1, 0.9],
+    "backbone.width": 8,
+    "training.precision": "float64",
+    "training.steps": 20,
+    "training.log_every": 1,
+    "lam": 10,
+}
 """What makes a trial of the defaults a matter of milliseconds."""
 
-MakeTrials = Callable[..., list[Trial]]
 MakeTrial = Callable[..., Trial]
 Train = Callable[..., StackTraining]
 
 
-@pytest.fixture(scope="session")
-def make_trials() -> MakeTrials:
-    """From overrides in Hydra's grammar to trials; what they leave out is `TINY`."""
-    composed_once = functools.cache(compose.compose)
-
-    def cached(overrides: Sequence[str], *, resolve: bool) -> dict[str, Any]:
-        return composed_once(tuple(overrides), resolve=resolve)
-
-    def make(*overrides: str) -> list[Trial]:
-        with patch.object(grid, "compose", cached):
-            return list(grid.trials(grid.last_wins(TINY, overrides)).values())
-
-    return make
+@functools.cache
+def composed(choices: tuple[str, ...]) -> dict[str, Any]:
+    """The config of a choice of groups; composing one takes Hydra 0.1 s."""
+    (config,) = expand(choices)
+    return config
 
 
 @pytest.fixture(scope="session")
-def make_trial(make_trials: MakeTrials) -> MakeTrial:
-    """From overrides to the one trial they describe."""
+def make_trial() -> MakeTrial:
+    """From overrides like `method=irmv1`, `lam=3` to a trial; what they leave out is `TINY`."""
 
     def make(*overrides: str) -> Trial:
-        (trial,) = make_trials(*overrides)
-        return trial
+        pairs = dict(override.split("=", 1) for override in overrides)
+        choices = tuple(f"{key}={value}" for key, value in pairs.items() if key in GROUPS)
+        config = copy.deepcopy(composed(choices))
+        values = {key: yaml.safe_load(value) for key, value in pairs.items() if key not in GROUPS}
+        for key, value in {**TINY, **values}.items():
+            *path, leaf = key.split(".")
+            node = functools.reduce(dict.__getitem__, path, config)
+            assert leaf in node, f"no config has {key}"
+            node[leaf] = value
+        return Trial.from_config(config)
 
     return make
 

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from irm_sweeps.methods.method import Move
+from irm_sweeps.sweep.catalogue import methods
 from irm_sweeps.training.checkpoint import pack, unpack
 from irm_sweeps.training.loop import Outcome, StackTraining
 from irm_sweeps.trial import Trial
 
-METHODS = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "method").glob("*.yaml"))
+METHODS = [entry.name for entry in methods()]
 
 VARIANTS = {
     "irmv1 on the hidden layer": ["method=irmv1", "method.on=hidden", "method.form=even_odd"],
@@ -205,13 +206,15 @@ def test_without_weight_it_is_erm(method: str, make, training) -> None:
 def test_a_large_lam_shrinks_the_penalty(case: str, make, training) -> None:
     penalties = []
     for lam in (0, 100):
-        trial = make(CASES[case], "dataset.n_train=100", "training.steps=150", f"lam={lam}", "optimizer.lr=0.005")
+        trial = make(
+            CASES[case], "dataset.n_train=300", "training.steps=80", f"lam={lam}", "optimizer.lr=0.005", ib_lam=0
+        )
         (outcome,) = training(trial).run()
         logged = [row for row in outcome.history if "penalty" in row]
         if not logged:
             pytest.skip("it logs no penalty")
         penalties.append(np.mean([row["penalty"] for row in logged[-20:]]))
-    assert penalties[1] < 0.7 * penalties[0]
+    assert penalties[1] < min(0.5 * penalties[0], penalties[0]), "half, where it is positive at all"
 
 
 # Stacks.
@@ -249,19 +252,20 @@ def varied(make, overrides: list[str], *more: str) -> list[Trial]:
     ]
 
 
+HOW = {
+    "adam": ["optimizer=adam"],
+    "sgd": ["optimizer=sgd"],
+    "adam minibatch": ["optimizer=adam", "training.batch_size=16"],
+    "sgd minibatch": ["optimizer=sgd", "training.batch_size=16"],
+}
+
+
 @pytest.mark.parametrize(
-    "how",
-    [
-        ["optimizer=adam"],
-        ["optimizer=sgd"],
-        ["optimizer=adam", "training.batch_size=16"],
-        ["optimizer=sgd", "training.batch_size=16"],
-    ],
-    ids=" ".join,
+    ("case", "how"),
+    [(case, how) for case in ALL for how in HOW if case in METHODS or how == "adam minibatch"],
 )
-@pytest.mark.parametrize("case", ALL)
-def test_a_stacked_trial_equals_its_solo_run(case: str, how: list[str], make, training) -> None:
-    trials = varied(make, ALL[case], *how, "training.steps=50")
+def test_a_stacked_trial_equals_its_solo_run(case: str, how: str, make, training) -> None:
+    trials = varied(make, ALL[case], *HOW[how], "training.steps=50")
     if not trials[0].method.stacks:
         pytest.skip("it does not stack")
     assert len({trial.id for trial in trials}) == 4
@@ -291,7 +295,7 @@ def test_a_diverging_trial_leaves_its_neighbours_alone(case: str, make, training
         (solo,) = training(trials[lost]).run()
         assert outcomes[lost].diverged_at == solo.diverged_at
         assert outcomes[lost].steps == solo.diverged_at
-        assert 1 <= solo.diverged_at <= 6
+        assert 0 <= solo.diverged_at <= 6
         assert outcomes[lost].metrics == {}
     for healthy in (0, 3):
         assert outcomes[healthy].diverged_at is None

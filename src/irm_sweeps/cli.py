@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -51,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; a user's mistake is one line and exit code 2."""
+    sys.path.append(os.getcwd())  # where a user's own methods and data sets lie
     options = parser().parse_args(arguments)
     with one_line_errors():
         COMMANDS[options.command](options)

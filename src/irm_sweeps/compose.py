@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,23 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
+def own_conf_dir() -> Path | None:
+    """Return the user's own folder of YAMLs, IRM_SWEEPS_CONF, searched besides `conf/`; None if there is none.
+
+    Raises
+    ------
+    UserError
+        The variable names no folder.
+    """
+    name = os.environ.get("IRM_SWEEPS_CONF")
+    if not name:
+        return None
+    folder = Path(name).expanduser().absolute()
+    if not folder.is_dir():
+        raise UserError(f"IRM_SWEEPS_CONF={name}: no such folder")
+    return folder
+
+
 def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]:
     """Return the config of these overrides as plain values, without Hydra's own part.
 
@@ -32,7 +50,9 @@ def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]
 
     with readable_hydra_errors(), hydra_initialized():
         try:
-            return plain(hydra_compose("config", list(overrides)), resolve=resolve)
+            own = own_conf_dir()
+            found = [] if own is None else [f"hydra.searchpath=['file://{own}']"]
+            return plain(hydra_compose("config", [*found, *overrides]), resolve=resolve)
         except ValueError as error:  # Hydra's, e.g. for a group that is set to null
             raise UserError(str(error)) from None
 

@@ -107,6 +107,9 @@ class Settings(Config):
     @classmethod
     def from_config(cls, values: Mapping[str, Any]) -> Settings:
         """Validate the settings' part of a resolved config; paths become absolute."""
+        for name in cls.model_fields:
+            if name not in values:
+                raise UserError(f"`{name}` is missing: give it a value instead of removing it")
         settings = validated(cls, {name: values[name] for name in cls.model_fields})
         return settings.model_copy(
             update={

@@ -55,7 +55,7 @@ class Trial(Config):
         for key in values:
             if key not in known:
                 raise UserError(f"unknown key `{key}`{did_you_mean(key, known)}")
-        for key in (*cls.model_fields, *Settings.model_fields):
+        for key in cls.model_fields:
             if key not in values:
                 raise UserError(f"`{key}` is missing: give it a value instead of removing it")
         parts: dict[str, Any] = {group: build_component(values[group], base, group) for group, base in GROUPS.items()}

@@ -299,7 +299,10 @@ def test_wait_follows_to_the_end(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("partition=nosuch", "Invalid partition name specified"),
+        (
+            "partition=nosuch",
+            "invalid partition specified: nosuch; Batch job submission failed: Invalid partition name specified",
+        ),
         ("gpus_per_node=7", "Requested node configuration is not available"),
         ("additional={nosuch:1}", "unrecognized option '--nosuch=1'"),
     ],

@@ -20,6 +20,11 @@ class Launcher(ABC):
     def uses_gpu(self, device: str) -> bool:
         """Return whether its workers train on GPUs."""
 
+    def threads(self, device: str) -> int | None:
+        """Return the CPU threads of each worker; None where it cannot be known here."""
+        del device
+        return None
+
     @abstractmethod
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
         """Start the workers, and follow them.

@@ -84,6 +84,10 @@ class Local(Launcher):
         """Return the number of slots."""
         return len(self.slots(device))
 
+    def threads(self, device: str) -> int | None:
+        """Return the threads of a slot."""
+        return self.slots(device)[0].threads
+
     def uses_gpu(self, device: str) -> bool:
         """Return whether the slots have GPUs."""
         return bool(visible_gpus(device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -9,7 +10,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,6 +108,11 @@ class Slurm(Launcher):
         del device
         return self.options.workers * self.options.tasks_per_node
 
+    def threads(self, device: str) -> int | None:
+        """Return `cpus_per_task`."""
+        del device
+        return self.options.cpus_per_task
+
     def uses_gpu(self, device: str) -> bool:
         """Return whether the tasks ask for GPUs."""
         return device != "cpu" and bool(self.options.gpus_per_node)
@@ -154,9 +160,10 @@ class Slurm(Launcher):
         for first in range(0, wanted, most):
             executor = self._executor(manifest, store)
             record.about_to_submit()
+            # Within a job its SLURM_* variables would become the workers' options.
+            outside_any_job = clean_env() if "SLURM_JOB_ID" in os.environ else nullcontext()
             try:
-                # Within a job its SLURM_* variables would become the workers' options.
-                with clean_env() if "SLURM_JOB_ID" in os.environ else nullcontext(), executor.batch():
+                with redirect_stderr(io.StringIO()), outside_any_job, executor.batch():
                     jobs = [executor.submit(task) for _ in range(min(most, wanted - first))]
             except Exception as error:  # submitit raises its own, subprocess's and the file system's errors
                 record.submitted([])
@@ -338,11 +345,10 @@ def _slurm(command: Sequence[str]) -> str:
 
 
 def _reason(error: Exception | str) -> str:
-    """Return the line of SLURM's complaint that says most."""
-    output = getattr(error, "stderr", None) or str(error)
-    text = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Try ")]
-    return lines[-1] if lines else repr(error)
+    """Return SLURM's complaint on one line."""
+    lines = [re.sub(r"^sbatch: (error: )?", "", line.strip()) for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Try ")]
+    return "; ".join(said[-3:]) or repr(error)
 
 
 def _brief(ids: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
@@ -183,7 +184,8 @@ class InvRatEB(InvRat):
         n_in = (width if self.on == "hidden" else outputs) + self.emb_dim
 
         def uniform(bound: int, *shape: int) -> Tensor:
-            return (2 * torch.rand(*shape, generator=generator) - 1) / bound**0.5
+            drawn: Tensor = 2 * torch.rand(*shape, generator=generator) - 1
+            return drawn / math.sqrt(bound)
 
         name = "adversary.embedding" if self.embedding_side == "adversary" else "embedding"
         return {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.compose import conf_dir
+from irm_sweeps.compose import conf_dir, own_conf_dir
 from irm_sweeps.config import import_class
 from irm_sweeps.methods.method import Method
 
@@ -35,7 +35,8 @@ def methods() -> Iterator[Entry]:
     """Yield every method that has a YAML in `conf/method/`."""
     from omegaconf import OmegaConf
 
-    for path in sorted((conf_dir() / "method").glob("*.yaml")):
+    folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
+    for path in sorted(path for folder in folders for path in (folder / "method").glob("*.yaml")):
         values = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(values, dict)
         target = import_class(str(values.pop("_target_")), Method, "method")  # type: ignore[type-abstract]

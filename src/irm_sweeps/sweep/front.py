@@ -13,6 +13,7 @@ from irm_sweeps.sweep.manifest import Manifest, write_manifest
 from irm_sweeps.sweep.objective import check_objective, objective
 from irm_sweeps.sweep.paper import Paper
 from irm_sweeps.sweep.plan import Plan, make_plan
+from irm_sweeps.sweep.price import report
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.sweep.store import Store
@@ -27,6 +28,9 @@ class Launches(Protocol):
 
     def uses_gpu(self, device: str) -> bool:
         """Return whether its workers train on GPUs."""
+
+    def threads(self, device: str) -> int | None:
+        """Return the CPU threads of each worker, if known."""
 
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
         """Start workers on the manifest and follow them."""
@@ -118,6 +122,9 @@ def run_sweep(overrides: Sequence[str], launcher: Launches) -> int:
     for damage in plan.damaged:
         print(f"damaged, will be set aside and run again: {damage}", file=sys.stderr)
     print(plan.summary())
+    if settings.plan:
+        for line in report(store, plan, settings, launcher):
+            print(line)
     if settings.plan or not plan.to_run:
         return 0
     manifest = prepare(store, plan, settings, launcher, label)

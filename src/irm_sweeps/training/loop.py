@@ -232,6 +232,22 @@ class StackTraining:
             control.after_step(self)
         return self._finish()
 
+    def time_steps(self, steps: int) -> tuple[float, float]:
+        """Train a few steps and evaluate, to price a trial; return seconds per step and per evaluation."""
+        self._advance()  # the first step also warms up the device and the allocator
+        self._wait()
+        started = time.perf_counter()
+        for _ in range(steps):
+            self._advance()
+        self._wait()
+        trained = time.perf_counter()
+        self._evaluate()
+        return (trained - started) / steps, time.perf_counter() - trained
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def _advance(self) -> None:
         """Do one step of the game: its moves in order."""
         method = self._first.method

@@ -1,0 +1,133 @@
+"""What a sweep will cost, before it starts: from this store's history, else from a probe of a few steps."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from irm_sweeps.config import Settings
+from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.plan import Plan
+from irm_sweeps.sweep.progress import duration, label
+from irm_sweeps.sweep.stacks import form_stacks
+from irm_sweeps.sweep.store import Problem, Store
+from irm_sweeps.trial import Trial
+
+PROBE_STEPS = 3
+LISTED = 40
+"""Most trials named one by one."""
+BYTES_PER_TRIAL = 10_000
+"""Result, history and log of a trial, where the store has none to measure."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one kind of trial (equal `stack_key`) costs.
+
+    Attributes
+    ----------
+    example
+        Short name of its first trial.
+    seconds
+        Per trial: of one worker, a stack's time shared out.
+    basis
+        Where the seconds come from.
+    """
+
+    example: str
+    trials: int
+    seconds: float
+    basis: str
+
+
+def report(store: Store, plan: Plan, settings: Settings, launcher: Any) -> Iterator[str]:
+    """Yield the lines of `plan=true`: what is done, what would run, and what it costs."""
+    waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
+    if len(plan.trials) <= LISTED:
+        for trial_id, trial in plan.trials.items():
+            state = "done" if trial_id in plan.done else "running" if trial_id in plan.running else "to run"
+            yield f"  {trial_id}  {state:8s}{label(trial.canonical)}"
+    if not waiting:
+        return
+    on_gpu, workers = launcher.uses_gpu(settings.device), launcher.workers(settings.device)
+    stacks = form_stacks(waiting, settings.stack, on_gpu, workers)
+    prices = list(_prices(store, waiting, settings, launcher))
+    yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
+    for price in prices:
+        yield f"{price.trials:8d}  {price.seconds:8.1f}  {price.example}  [{price.basis}]"
+    seconds = sum(price.trials * price.seconds for price in prices)
+    busy = min(workers, len(stacks))
+    unit = "GPU-hours" if on_gpu else "worker-hours"
+    yield (
+        f"{len(stacks)} stacks on {busy} workers: about {seconds / 3600:.2f} {unit}, "
+        f"{duration(seconds / busy)} of wall time, {_megabytes(store, len(waiting)):.1f} MB of disk"
+    )
+
+
+def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher: Any) -> Iterator[Price]:
+    kinds: dict[str, list[Trial]] = {}
+    for trial in waiting:
+        kinds.setdefault(trial.stack_key, []).append(trial)
+    history = _history(store, set(kinds))
+    for key, trials in kinds.items():
+        example = label(trials[0].canonical)
+        if key in history:
+            known = history[key]
+            yield Price(example, len(trials), statistics.fmean(known), f"history of {len(known)}")
+        else:
+            seconds = _probe(trials[0], settings, launcher)
+            yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here")
+
+
+def _history(store: Store, wanted: set[str]) -> Mapping[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for result in store.results():
+        if isinstance(result, Problem) or result["status"] != "completed":
+            continue
+        try:
+            key = Trial.from_config(result["config"]).stack_key
+        except UserError:
+            continue  # a user's own method that cannot be imported here, or another version's trial
+        if key in wanted:
+            timing = result["timing"]
+            found.setdefault(key, []).append(timing["seconds"] / timing["stack_size"])
+    return found
+
+
+def _probe(trial: Trial, settings: Settings, launcher: Any) -> float:
+    """Return the seconds that a solo trial would take: set-up, steps, and its evaluations."""
+    import torch
+
+    from irm_sweeps.device import choose_device, tame_allocator
+    from irm_sweeps.training.loop import StackTraining
+
+    tame_allocator()
+    threads = launcher.threads(settings.device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    started = time.perf_counter()
+    training = StackTraining([trial], settings.data_dir, choose_device(settings.device))
+    set_up = time.perf_counter() - started
+    steps, evaluation = training.time_steps(PROBE_STEPS)
+    every = trial.training.evaluate_every
+    evaluations = 1 + (trial.training.steps // every if every else 0)
+    return set_up + trial.training.steps * steps + evaluations * evaluation
+
+
+def _megabytes(store: Store, trials: int) -> float:
+    sizes: list[int] = []
+    for result in store.results():
+        if len(sizes) == 50:
+            break
+        if not isinstance(result, Problem):
+            sizes.append(_size(store.folder(result["trial_id"])))
+    return trials * (statistics.fmean(sizes) if sizes else BYTES_PER_TRIAL) / 1e6
+
+
+def _size(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(folder))
