@@ -13,10 +13,11 @@ from irm_sweeps.errors import one_line_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def launch(config: DictConfig) -> float:
     """Run one trial and return what a searching sweeper maximises; `-m` goes through the sweeper instead."""
+    from irm_sweeps.launchers.inprocess import InProcess
     from irm_sweeps.sweep.front import run_trial
 
     with one_line_errors():
-        return run_trial(plain(config))
+        return run_trial(plain(config), InProcess())
 
 
 if __name__ == "__main__":

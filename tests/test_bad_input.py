@@ -51,7 +51,7 @@ SWEEPING_MISTAKES = {
     "paper=demo method=irm": "method=irm: no such method (did you mean `irmv1`?)",
     "hydra/launcher=local hydra.launcher.slots=0": "hydra.launcher.slots=0: must be a whole number of at least 1",
     "hydra/launcher=local hydra.launcher.slotz=1": "unknown key `hydra.launcher.slotz`",
-    "hydra/launcher=local device=cuda:9": "device=cuda:9: this machine shows",
+    "device=cuda:9": "device=cuda:9: this machine shows",
     "hydra/launcher=basic": "cannot run a sweep of irm_sweeps: use hydra/launcher=local, inprocess or slurm",
     "hydra/launcher=nope": "hydra/launcher=nope: no such hydra/launcher; choose from",
     "results=a,b": "one value for all trials",

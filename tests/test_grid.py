@@ -93,7 +93,7 @@ def by_hydra(overrides: list[str]) -> list[dict[str, Any]]:
     return [compose(job) for batch in batches for job in batch]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_expansion_equals_hydras_own(data: st.DataObject) -> None:
     keys = data.draw(st.lists(st.sampled_from(sorted(AXES)), max_size=4, unique=True))

@@ -236,16 +236,15 @@ def assert_same_outcome(a: Outcome, b: Outcome) -> None:
 
 
 def varied(make, overrides: list[str], *more: str) -> list[Trial]:
-    """Four trials that differ in everything that may differ within a stack; two share a learning rate."""
+    """Trials that differ in everything that may differ within a stack; two of them share a learning rate."""
     differences = [
         ("seed=1", "lam=3", "optimizer.lr=0.01", "training.l2=0.001", "dataset.p_e=[0.2,0.1]"),
         ("seed=2", "lam=0", "optimizer.lr=0.002", "training.l2=0", "dataset.p_e=[0.3,0.05]"),
-        ("seed=3", "lam=20", "optimizer.lr=0.01", "training.l2=0.02", "dataset.p_e=[0.4,0.2]"),
-        ("seed=3", "lam=1", "optimizer.lr=0.005", "training.l2=0.01", "dataset.label_noise=[0.1,0.3]"),
+        ("seed=2", "lam=20", "optimizer.lr=0.01", "training.l2=0.02", "dataset.label_noise=[0.1,0.3]"),
     ]
     per_trial = type(make(overrides).method).per_trial_fields()
-    anneals = (4, 20, 60, 0) if "anneal" in per_trial else (4, 4, 4, 4)
-    inner = (0.5, 1.0, 0.1, 0.7)
+    anneals = (4, 60, 0) if "anneal" in per_trial else (4, 4, 4)
+    inner = (0.5, 1.0, 0.1)
     return [
         make(overrides, *change, *more, anneal=anneal, inner_lr=inner_lr, reset_optimizer="false")
         for change, anneal, inner_lr in zip(differences, anneals, inner, strict=True)
@@ -254,7 +253,6 @@ def varied(make, overrides: list[str], *more: str) -> list[Trial]:
 
 HOW = {
     "adam": ["optimizer=adam"],
-    "sgd": ["optimizer=sgd"],
     "adam minibatch": ["optimizer=adam", "training.batch_size=16"],
     "sgd minibatch": ["optimizer=sgd", "training.batch_size=16"],
 }
@@ -262,13 +260,13 @@ HOW = {
 
 @pytest.mark.parametrize(
     ("case", "how"),
-    [(case, how) for case in ALL for how in HOW if case in METHODS or how == "adam minibatch"],
+    [(case, how) for case in ALL for how in HOW if (case in METHODS) != (how == "adam minibatch")],
 )
 def test_a_stacked_trial_equals_its_solo_run(case: str, how: str, make, training) -> None:
     trials = varied(make, ALL[case], *HOW[how], "training.steps=50")
     if not trials[0].method.stacks:
         pytest.skip("it does not stack")
-    assert len({trial.id for trial in trials}) == 4
+    assert len({trial.id for trial in trials}) == 3
     stack = training(*trials)
     outcomes = stack.run()
     tensors = stack.parameters.tensors()
@@ -321,8 +319,7 @@ class StopAt:
             raise self.Stopped
 
 
-@pytest.mark.parametrize("batch", ["null", "16"])
-@pytest.mark.parametrize("size", ["solo", "stacked"])
+@pytest.mark.parametrize(("size", "batch"), [("solo", "null"), ("stacked", "16")])
 @pytest.mark.parametrize("case", ALL)
 def test_resuming_changes_nothing(case: str, size: str, batch: str, make, training) -> None:
     """To the bit: 40 steps at once, and 20 + a checkpoint + 20 in a fresh training."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from commands import ROGUE, SMALL, TRAINED, Answer, Desk, irm_sweeps, launch, outcomes
+from commands import ROGUE, SMALL, Answer, Desk, irm_sweeps, launch, outcomes
 
 
 @pytest.fixture
@@ -159,22 +158,3 @@ def test_a_checkpoint_that_cannot_be_trusted_is_not_used(desk: Desk, damage: str
     assert outcomes(desk.in_store()) == undisturbed
     assert "is damaged" in desk.log(trial_id)
     assert "the trial starts from its beginning" in desk.log(trial_id)
-
-
-def test_who_finds_two_manifests_of_one_sweep_reads_the_last(desk: Desk) -> None:
-    assert sweep(desk, *SMALL, "seed=0,1").code == 0
-    names = [path.parent.name for path in desk.results.glob("sweeps/*/manifest.json")]
-    assert sweep(desk, *SMALL, "seed=0,1", "rerun=all").code == 0
-    assert [path.parent.name for path in desk.results.glob("sweeps/*/manifest.json")] == names
-
-
-def test_the_worker_joins_by_name(desk: Desk) -> None:
-    assert sweep(desk, *SMALL, "seed=0,1").code == 0
-    victim = next(desk.results.glob("*/result.json"))
-    before: dict[str, Any] = json.loads(victim.read_text())
-    victim.unlink()
-    joined = irm_sweeps("work", "sweep", "--results", str(desk.results))
-    assert joined.code == 0
-    after = json.loads(victim.read_text())
-    assert outcomes({"": after}) == outcomes({"": before})
-    assert desk.log(victim.parent.name).count(TRAINED) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,12 +50,9 @@ def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]
     from hydra import compose as hydra_compose
 
     with readable_hydra_errors(), hydra_initialized():
-        try:
-            own = own_conf_dir()
-            found = [] if own is None else [f"hydra.searchpath=['file://{own}']"]
-            return plain(hydra_compose("config", [*found, *overrides]), resolve=resolve)
-        except ValueError as error:  # Hydra's, e.g. for a group that is set to null
-            raise UserError(str(error)) from None
+        own = own_conf_dir()
+        found = [] if own is None else [f"hydra.searchpath=['file://{own}']"]
+        return plain(hydra_compose("config", [*found, *overrides]), resolve=resolve)
 
 
 @contextmanager
@@ -107,6 +105,15 @@ def readable_hydra_errors() -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise _translated(error) from None
+    except ValueError as error:
+        if _raised_by_hydra(error):  # e.g. for a group that is set to null
+            raise UserError(str(error)) from None
+        raise
+
+
+def _raised_by_hydra(error: Exception) -> bool:
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__")).startswith("hydra.")
 
 
 def _translated(error: Exception) -> UserError:

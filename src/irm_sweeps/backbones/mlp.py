@@ -19,8 +19,8 @@ class MLP(Backbone):
     The reference for Colored MNIST (Arjovsky et al. 2019) has two hidden layers of equal width.
     """
 
-    depth: Annotated[int, Field(ge=1)]
-    """Hidden layers."""
+    depth: Annotated[int, Field(ge=0)]
+    """Hidden layers; 0 makes the representation the input itself and the predictor linear."""
     width: Annotated[int, Field(ge=1)]
     """Units of each hidden layer."""
     init: Literal["xavier", "torch"]
@@ -32,7 +32,7 @@ class MLP(Backbone):
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             layers += [self._linear(n_in, n_out, generator), nn.ReLU()]
-        return nn.Sequential(*layers), self._linear(self.width, outputs, generator)
+        return nn.Sequential(*layers), self._linear(sizes[-1], outputs, generator)
 
     def _linear(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
         layer: nn.Linear = nn.utils.skip_init(nn.Linear, n_in, n_out)

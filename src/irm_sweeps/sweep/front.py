@@ -85,15 +85,15 @@ def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
 
 
 def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, label: str) -> Manifest:
-    """Check the data, move aside results that are to be made again, and write the manifest."""
-    store.prepare()
+    """Check device, data and store, move aside results that are to be made again, and write the manifest."""
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
+    stacks = form_stacks(waiting, settings.stack, launcher.uses_gpu(settings.device), launcher.workers(settings.device))
     for dataset in {str(trial.dataset): trial.dataset for trial in waiting}.values():
         dataset.check(settings.data_dir)
+    store.prepare()
     for trial_id, word in plan.retire.items():
         if trial_id not in plan.running:
             store.retire(trial_id, word)
-    stacks = form_stacks(waiting, settings.stack, launcher.uses_gpu(settings.device), launcher.workers(settings.device))
     return write_manifest(
         store,
         label,
@@ -137,9 +137,8 @@ def run_sweep(overrides: Sequence[str], launcher: Launches) -> int:
     return progress.failures
 
 
-def run_trial(config: Mapping[str, Any]) -> float:
-    """Run one trial in this process, unless it is done; print its scores and return its objective."""
-    from irm_sweeps.launchers.inprocess import InProcess
+def run_trial(config: Mapping[str, Any], launcher: Launches) -> float:
+    """Run one trial, unless it is done; print its scores and return its objective."""
     from irm_sweeps.sweep.show import scores_table
 
     if config.get("paper"):
@@ -153,7 +152,6 @@ def run_trial(config: Mapping[str, Any]) -> float:
     if plan.running:
         raise UserError(f"trial {trial.id} is being trained by another process: see irm-sweeps status")
     if plan.to_run:
-        launcher = InProcess()
         manifest = prepare(store, plan, settings, launcher, "trial")
         launcher.run(store, manifest, Progress(0))
     else:

@@ -1,0 +1,144 @@
+"""Linear unit tests of invariance: synthetic problems whose invariant predictor is known."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from scipy.special import ndtri
+
+from irm_sweeps.config import PerTrial
+from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData
+from irm_sweeps.draws import Draws
+
+ANIMAL_SCALE, BACKGROUND_SCALE = 1e-2, 1.0
+MARGIN = 0.1
+COW_BACKGROUND = (0.95, 0.97, 0.99)
+COWS = (0.3, 0.5, 0.7)
+
+
+class LinearUnitTests(Dataset):
+    """Examples 2 and 3 of Aubin et al. (2021), and their scrambled versions; binary labels.
+
+    `cows_camels` (Example 2): the animal decides the label but is drawn a hundred times fainter than the
+    background, which agrees with it in 95, 97, 99 % of cases. `small_margin` (Example 3): invariant features
+    have means +-0.1, spurious ones large means that each environment draws anew. Scrambling rotates invariant
+    and spurious features into each other. Noise has variance 0.1. Example 1 is a regression and is not here.
+
+    Test environments are the training environments with the spurious features permuted between
+    observations: whoever uses them is at chance level or worse, the invariant predictor loses nothing.
+    """
+
+    example: Literal["cows_camels", "small_margin"]
+    """Example 2 or Example 3."""
+    scrambled: bool
+    """Whether the features are rotated."""
+    environments: Annotated[int, Field(ge=2)]
+    """Training environments; beyond three, Example 2 draws its probabilities at random, as the paper does."""
+    n_train: Annotated[int, Field(ge=2)]
+    """Observations per environment (10,000 in the paper)."""
+    n_val: Annotated[int, Field(ge=0)]
+    """Observations per environment held back for validation."""
+    n_test: Annotated[int, Field(ge=1)]
+    """Observations per test environment."""
+    d_invariant: Annotated[int, Field(ge=1)]
+    """Invariant features (5 in the paper)."""
+    d_spurious: Annotated[int, Field(ge=1)]
+    """Spurious features (5 in the paper)."""
+    problem_seed: Annotated[int, PerTrial(), Field(ge=0)] | None
+    """Seed of the environments' own constants and of the rotation; null: the trial's."""
+
+    @property
+    def outputs(self) -> int:
+        """One logit."""
+        return 1
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """All features in one vector."""
+        return (self.d_invariant + self.d_spurious,)
+
+    @property
+    def shifted(self) -> str:
+        """The last environment; all of them are shifted alike."""
+        return str(self.environments - 1)
+
+    def fingerprint(self, data_dir: Path) -> dict[str, str]:
+        """Return the digest of the recipe's name: there is no file."""
+        del data_dir
+        return {"synthetic": hashlib.sha256(b"linear_unit_tests 1").hexdigest()}
+
+    def draw(self, seed: int, data_dir: Path) -> TrialData:
+        """Draw environments, held-out and test observations."""
+        del data_dir
+        draws = Draws(seed)
+        problem = Draws(seed if self.problem_seed is None else self.problem_seed)
+        rotation = self._rotation(problem)
+        names = [str(e) for e in range(self.environments)]
+        held_out: dict[str, list[tuple[Array, Array]]] = {"val": [], "test": []}
+        inputs, labels = [], []
+        for e in range(self.environments):
+            z, y = self._observe(draws, problem, f"train/{e}", e, self.n_train + self.n_val)
+            x = (z @ rotation).astype(np.float32)
+            inputs.append(x[: self.n_train])
+            labels.append(y[: self.n_train])
+            held_out["val"].append((x[self.n_train :], y[self.n_train :]))
+            z, y = self._observe(draws, problem, f"test/{e}", e, self.n_test)
+            spurious = z[draws.permutation(f"test/{e}/shuffle", len(z)), self.d_invariant :]
+            shuffled = np.concatenate([z[:, : self.d_invariant], spurious], axis=1)
+            held_out["test"].append(((shuffled @ rotation).astype(np.float32), y))
+        if not self.n_val:
+            del held_out["val"]
+        sets = {split: _set(names, parts) for split, parts in held_out.items()}
+        return TrialData(names, np.stack(inputs), np.stack(labels), sets)
+
+    def _rotation(self, problem: Draws) -> npt.NDArray[np.float64]:
+        d = self.features[0]
+        if not self.scrambled:
+            return np.eye(d)
+        q, r = np.linalg.qr(_normal(problem, "rotation", d, d))
+        rotation: npt.NDArray[np.float64] = q * np.sign(np.diag(r))
+        return rotation
+
+    def _observe(self, draws: Draws, problem: Draws, purpose: str, e: int, n: int) -> tuple[Array, Array]:
+        """Return features `[n, d]` (invariant ones first) and labels `[n]` of environment e."""
+        noise = np.sqrt(0.1) * _normal(draws, f"{purpose}/noise", n, self.features[0])
+        invariant, spurious = noise[:, : self.d_invariant], noise[:, self.d_invariant :]
+        if self.example == "small_margin":
+            y = (draws.uniform(f"{purpose}/label", n) < 0.5).astype(np.int64)
+            sign = np.where(y == 0, 1.0, -1.0)[:, None]
+            centre = _normal(problem, f"centre/{e}", self.d_spurious)
+            return np.concatenate([sign * MARGIN + invariant, sign * centre + spurious], axis=1), y
+        background, cows = self._probabilities(problem, e)
+        is_cow = draws.uniform(f"{purpose}/animal", n) < cows
+        usual = draws.uniform(f"{purpose}/background", n) < background
+        animal = np.where(is_cow, 1.0, -1.0)[:, None]
+        grass = np.where(is_cow == usual, 1.0, -1.0)[:, None]
+        features = [(animal + invariant) * ANIMAL_SCALE, (grass + spurious) * BACKGROUND_SCALE]
+        return np.concatenate(features, axis=1), (features[0].sum(1) > 0).astype(np.int64)
+
+    def _probabilities(self, problem: Draws, e: int) -> tuple[float, float]:
+        if e < len(COWS):
+            return COW_BACKGROUND[e], COWS[e]
+        return 0.9 + 0.1 * float(problem.uniform(f"background/{e}", 1)[0]), 0.3 + 0.4 * float(
+            problem.uniform(f"cows/{e}", 1)[0]
+        )
+
+
+def _normal(draws: Draws, purpose: str, *shape: int) -> npt.NDArray[np.float64]:
+    uniform = np.clip(draws.uniform(purpose, *shape), 1e-12, 1 - 1e-12)
+    normal: npt.NDArray[np.float64] = ndtri(uniform)
+    return normal
+
+
+def _set(names: list[str], parts: list[tuple[Array, Array]]) -> EvaluationSet:
+    starts = np.cumsum([0, *(len(y) for _, y in parts)])
+    environments = {
+        name: Environment(np.arange(len(y)) + start, y)
+        for name, (_, y), start in zip(names, parts, starts, strict=False)
+    }
+    return EvaluationSet(np.concatenate([x for x, _ in parts]), environments)
