@@ -112,7 +112,7 @@ class Desk:
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([*sys.path[:0], str(TESTS), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
             "GATE": str(self.gate),
         }
         n = len(self.started)
@@ -129,11 +129,9 @@ class Desk:
         self.started.append(process)
         return process
 
-    def sweep(self, *overrides: str, launcher: str = "local") -> subprocess.Popen[str]:
-        """Start `launch.py -m` with two workers."""
-        slots = ["hydra.launcher.slots=2"] if launcher == "local" else []
-        own = [f"results={self.results}", f"hydra/launcher={launcher}", *slots]
-        return self.start("-m", *own, *overrides)
+    def sweep(self, *overrides: str, slots: int = 2) -> subprocess.Popen[str]:
+        """Start `launch.py -m` with a local pool."""
+        return self.start("-m", f"results={self.results}", f"hydra.launcher.slots={slots}", *overrides)
 
     def answer(self, process: subprocess.Popen[str], seconds: float = 120) -> Answer:
         """Wait for a command to end."""

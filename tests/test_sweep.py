@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -134,8 +135,6 @@ def test_every_trial_has_what_native_code_prints_in_its_own_log(desk: Desk) -> N
     folder = desk.folder / "0123456789abcdef"
     log = TrialLog([folder])
     with log.capture():
-        import os
-
         os.write(1, b"from native code\n")
     log.write("done")
     text = (folder / "log.txt").read_text()
@@ -158,3 +157,22 @@ def test_a_checkpoint_that_cannot_be_trusted_is_not_used(desk: Desk, damage: str
     assert outcomes(desk.in_store()) == undisturbed
     assert "is damaged" in desk.log(trial_id)
     assert "the trial starts from its beginning" in desk.log(trial_id)
+
+
+def test_a_disk_that_fills_up_leaves_what_is_finished(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sweep(desk, *SMALL, "seed=0").code == 0
+    before = tree(desk.results)
+    real, calls = os.fsync, iter(range(1000))
+
+    def until_full(fd: int) -> None:
+        if next(calls) >= 3:
+            raise OSError(28, "No space left on device")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", until_full)
+    answer = sweep(desk, *SMALL, "seed=0,1,2")
+    assert "No space left on device" in answer.complaint
+    monkeypatch.undo()
+    assert {name: content for name, content in tree(desk.results).items() if name in before} == before
+    assert sweep(desk, *SMALL, "seed=0,1,2").code == 0
+    assert len(desk.in_store()) == 3

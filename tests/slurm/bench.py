@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -84,6 +85,32 @@ class Bench:
         return self.run(
             sys.executable, ROOT / "launch.py", "-m", *overrides, f"results='{self.results}'", **environment
         )
+
+    def nodes_as_machines(self) -> str:
+        """Return the override that makes workers take each node for a machine of its own."""
+        folder = self.folder / "bin"
+        folder.mkdir()
+        disguise = folder / "disguise"
+        disguise.write_text(
+            "#!/bin/bash\n"
+            'echo "$SLURMD_NODENAME" > "/tmp/$$.boot_id"\n'
+            'mount --bind "/tmp/$$.boot_id" /proc/sys/kernel/random/boot_id\n'
+            'rm "/tmp/$$.boot_id"\n'
+            'exec "$@"\n'
+        )
+        srun = folder / "srun"
+        srun.write_text(
+            "#!/bin/bash\n"
+            'options=()\nwhile [[ $1 != */python* ]]; do options+=("$1"); shift; done\n'
+            f'exec {shutil.which("srun")} "${{options[@]}}" unshare --mount {disguise} "$@"\n'
+        )
+        disguise.chmod(0o755)
+        srun.chmod(0o755)
+        return f"hydra.launcher.setup=['export PATH={folder}:$PATH']"
+
+    def silences(self) -> list[float]:
+        """Return the seconds since each claim's last heartbeat."""
+        return [time.time() - path.stat().st_mtime for path in self.results.glob("*/claim.*.json")]
 
     def submit(self, *overrides: str) -> list[str]:
         """Issue a sweep that must reach SLURM, and return its job ids."""

@@ -329,7 +329,10 @@ class StackTraining:
         started = time.perf_counter()
         self._evaluate()
         self._seconds += time.perf_counter() - started
-        diverged = self._diverged_at.tolist()
+        diverged = [
+            self.step if at < 0 and progress.evaluations[-1].unusable else at
+            for at, progress in zip(self._diverged_at.tolist(), self._progress, strict=True)
+        ]
         tensors = self.parameters.tensors()
         outcomes: list[Outcome | None] = [None] * len(self.trials)
         for i, (trial, progress) in enumerate(zip(self.trials, self._progress, strict=True)):

@@ -93,7 +93,10 @@ class StackedParameters:
             self._optimizers[player].zero_grad(set_to_none=True)
 
     def state_of(self, trial: int) -> dict[str, Tensor]:
-        """Return one trial's parameters (`parameters/NAME`) and optimizer state (`PLAYER/NAME/KEY`)."""
+        """Return one trial's parameters (`parameters/NAME`) and optimizer state (`PLAYER/NAME/KEY`).
+
+        Optimizer state of a parameter's shape keeps its axis of trials, so that it differs from a step count.
+        """
         group = next(g for g, (_, trials) in enumerate(self._groups) if trial in trials)
         row = self._groups[group][1].index(trial)
         leaves = self._leaves[group]
@@ -103,7 +106,7 @@ class StackedParameters:
                 for key, value in self._optimizers[player].state[leaves[name]].items():
                     if isinstance(value, Tensor):
                         stacked = value.shape == leaves[name].shape
-                        state[f"{player}/{name}/{key}"] = (value[row] if stacked else value).clone()
+                        state[f"{player}/{name}/{key}"] = (value[row : row + 1] if stacked else value).clone()
         return state
 
     def restore(self, states: Sequence[Mapping[str, Tensor]]) -> None:
@@ -125,5 +128,5 @@ class StackedParameters:
         restored: dict[str, Any] = {}
         for key in keys:
             values = [state[prefix + key].to(leaf.device) for state in own]
-            restored[key] = torch.stack(values) if values[0].shape == leaf.shape[1:] and leaf.ndim > 1 else values[0]
+            restored[key] = torch.cat(values) if values[0].ndim == leaf.ndim else values[0]
         return restored

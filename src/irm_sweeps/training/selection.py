@@ -16,6 +16,11 @@ class Evaluation:
     step: int
     scores: Scores
 
+    @property
+    def unusable(self) -> bool:
+        """Whether a training environment's risk is not finite: the last update broke the network."""
+        return any(score["risk"] is None for score in self.scores["train"].values())
+
 
 Rule = Callable[[Sequence[Evaluation], str], Evaluation | None]
 """From a trial's evaluations and its shifted test environment to the chosen one, or None if it cannot say."""

@@ -1,0 +1,167 @@
+"""The rules of the house, as tests: read from the sources, nothing is run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from irm_sweeps.config import build_component
+from irm_sweeps.trial import GROUPS
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
+
+LAYERS = [
+    {"errors", "__init__"},
+    {"config", "draws", "device", "compose", "provenance"},
+    {"data", "backbones"},
+    {"methods"},
+    {"training", "trial"},
+    {"sweep"},
+    {"launchers"},
+    {"cli", "sweep.front"},
+]
+"""A module imports from its own layer and those above it in this list. `sweep.front` is the front door of
+`launch.py`, as `cli` is of the command: both may start launchers."""
+
+BELOW_TRAINING = {"training.optimizers"}
+"""A contract with nothing beneath it but `config`; `trial` is made of it and of the other groups."""
+
+
+def name_of(path: Path) -> str:
+    """`sweep.grid` for src/irm_sweeps/sweep/grid.py; of other files, the path."""
+    package = ROOT / "src" / "irm_sweeps"
+    if package not in path.parents:
+        return str(path.relative_to(ROOT))
+    return ".".join(path.relative_to(package).with_suffix("").parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every imported module, wherever the import stands; `from a import b` is both a and a.b."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(path: Path) -> set[str]:
+    return {name.removeprefix("irm_sweeps.") for name in imports(path) if name.startswith("irm_sweeps.")}
+
+
+def layer(module: str) -> int:
+    """The most particular entry of `LAYERS` that names the module; a name within a module counts as it."""
+    parts = module.split(".")
+    for end in range(len(parts), 0, -1):
+        for i, names in enumerate(LAYERS):
+            if ".".join(parts[:end]) in names:
+                return i
+    raise AssertionError(f"{module} belongs to no layer: name it in LAYERS")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_modules_are_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if "hydra_plugins" not in p.parts], ids=name_of)
+def test_arrows_point_one_way(path: Path) -> None:
+    module = name_of(path)
+    for imported in own_imports(path):
+        assert layer(imported) <= layer(module), f"{module} imports {imported}"
+
+
+def importing(package: str) -> list[Path]:
+    return [path for path in SOURCES if name_of(path).startswith(f"{package}.")]
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("methods", ("data", "training", "sweep", "launchers", "trial")),
+        ("data", ("methods", "backbones", "training", "sweep", "launchers", "trial")),
+        ("backbones", ("methods", "data", "training", "sweep", "launchers", "trial")),
+        ("training", ("sweep", "launchers")),
+    ],
+)
+def test_packages_do_not_know_each_other(package: str, forbidden: tuple[str, ...]) -> None:
+    paths = importing(package)
+    assert paths
+    for path in paths:
+        assert not {i for i in own_imports(path) if i.split(".")[0] in forbidden}, path
+
+
+def test_the_optimizers_are_beneath_the_trial() -> None:
+    for module in BELOW_TRAINING:
+        path = ROOT / "src" / "irm_sweeps" / Path(*module.split(".")).with_suffix(".py")
+        assert {i.split(".")[0] for i in own_imports(path)} <= {"config", "errors"}
+
+
+def test_analysis_reads_results_and_trains_nothing() -> None:
+    for path in (ROOT / "analysis").glob("*.py"):
+        assert not {i for i in own_imports(path) if i.split(".")[0] in {"training", "launchers"}}, path
+        assert "torch" not in {i.split(".")[0] for i in imports(path)}, path
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
+def test_nothing_is_unpickled(path: Path) -> None:
+    assert not {i.split(".")[0] for i in imports(path)} & {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        call, arguments = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
+        if call == "torch.load":
+            assert arguments.get("weights_only") == "True", f"{path}:{node.lineno}"
+        if call in ("np.load", "numpy.load"):
+            assert arguments.get("allow_pickle", "False") == "False", f"{path}:{node.lineno}"
+        assert call not in ("yaml.load", "eval", "exec"), f"{path}:{node.lineno}"
+
+
+def undocumented(path: Path) -> Iterator[str]:
+    """Public classes, functions and methods without a docstring; not those inside functions."""
+
+    def look(node: ast.AST, where: str) -> Iterator[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                if child.name.startswith("_"):
+                    continue
+                if not ast.get_docstring(child):
+                    yield f"{where}.{child.name}"
+                if isinstance(child, ast.ClassDef):
+                    yield from look(child, f"{where}.{child.name}")
+
+    tree = ast.parse(path.read_text())
+    if not ast.get_docstring(tree):
+        yield str(path)
+    yield from look(tree, name_of(path))
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
+def test_what_is_public_is_documented(path: Path) -> None:
+    assert not list(undocumented(path))
+
+
+YAMLS = [(group, path) for group in GROUPS for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize(("group", "path"), YAMLS, ids=[f"{group}/{path.stem}" for group, path in YAMLS])
+def test_a_yaml_has_its_class_s_fields_and_no_others(group: str, path: Path) -> None:
+    """None is missing, so that the YAML shows all there is to set; every field is explained in its class."""
+    values: dict[str, Any] = yaml.safe_load(path.read_text())
+    component = build_component(values, GROUPS[group], group)
+    assert set(values) - {"_target_"} == set(type(component).model_fields) - {"target"}
+    for name, field in type(component).model_fields.items():
+        assert field.description, f"{name} has no docstring"
+    assert component.target == values["_target_"]
+
+
+def test_every_group_has_a_yaml() -> None:
+    assert {group for group, _ in YAMLS} == set(GROUPS)
