@@ -187,7 +187,8 @@ def test_even_odd_may_be_negative_and_is_unbiased() -> None:
 def test_irmv1_hidden_needs_a_linear_head() -> None:
     at = point(1)
     model = Model(nn.Sequential(nn.Linear(4, 6), nn.Tanh()), nn.Sequential(nn.Linear(6, 1)))
-    at = Point(model, model.initial(), at.batch, at.numbers, 0)
+    parameters = {name: p.double() for name, p in model.initial().items()}
+    at = Point(model, parameters, at.batch, at.numbers, 0)
     with pytest.raises(UserError, match=r"method\.on=hidden"):
         ours(method(IRMv1, on="hidden"), at)
 

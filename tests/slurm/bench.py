@@ -30,11 +30,11 @@ SMALL = [
 GATED = [
     *SMALL,
     "method._target_=gated.Gated",
-    "training.steps=600",
+    "training.steps=1200",
     "training.evaluate_every=100",
     "checkpoint_seconds=1",
 ]
-"""A minute of training while the gate is closed, a second once it is open."""
+"""Two minutes of training while the gate is closed, seconds once it is open."""
 
 SLURM = [
     "hydra/launcher=slurm",

@@ -196,6 +196,8 @@ def _create(claim: Claim) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
+        if (claim.path.parent / "result.json").exists():
+            return False  # whoever finished the trial has tidied up
         raise StoreError(f"cannot claim {claim.path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -203,11 +205,13 @@ def _create(claim: Claim) -> bool:
 
 
 def clear(store: Store, trial_id: str) -> None:
-    """Remove the claims and the checkpoint of a trial that has its result."""
+    """Remove the claims and the checkpoint of a trial that has its result, and what killed writers left half-done."""
     folder = store.folder(trial_id)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     for n in _numbers(folder):
         (folder / f"claim.{n}.json").unlink(missing_ok=True)
+    for temporary in folder.glob(".*"):
+        temporary.unlink(missing_ok=True)
 
 
 def _numbers(folder: Path) -> list[int]:

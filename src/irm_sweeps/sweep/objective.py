@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -28,15 +29,17 @@ def objective(result: Mapping[str, Any], wanted: str) -> float:
 
     ENVIRONMENT may be `mean` or `min` over the split's environments. `auto` looks at training environments
     only: mean accuracy on their held-out images (`val:val/mean/accuracy`), or without any on the training
-    images. A trial that diverged or failed is worth nan.
+    images. A trial that diverged has the worst value there is, accuracy 0 or an infinite risk: nan, which says
+    as much, is what searching sweepers stop at.
 
     Raises
     ------
     UserError
         The result has no such number.
     """
+    worst = math.inf if wanted.endswith("/risk") else 0.0
     if not result["metrics"]:
-        return float("nan")
+        return worst
     if wanted == "auto":
         wanted = "val:val/mean/accuracy" if "val" in result["metrics"] else "last:train/mean/accuracy"
     try:
@@ -47,5 +50,5 @@ def objective(result: Mapping[str, Any], wanted: str) -> float:
     except (KeyError, ValueError):
         rules = ", ".join(result["metrics"])
         raise UserError(f"objective={wanted}: the result has no such number (rules: {rules}); {_GRAMMAR}") from None
-    numbers = [float("nan") if value is None else float(value) for value in values]
+    numbers = [worst if value is None else float(value) for value in values]
     return min(numbers) if environment == "min" else sum(numbers) / len(numbers)
