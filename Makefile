@@ -24,7 +24,7 @@ test: $(READY)     ## all tests but those that need a SLURM cluster
 	$(BIN)/python -m pytest -m 'not slurm'
 
 test-slurm: $(READY)  ## the tests that start a real SLURM cluster on this machine (Debian, root)
-	$(BIN)/python -m pytest -m slurm -rs
+	$(BIN)/python -m pytest -m slurm -rs tests/slurm
 
 lint: $(READY)     ## ruff and mypy
 	$(BIN)/ruff check .
