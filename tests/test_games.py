@@ -77,7 +77,7 @@ def test_irm_games(variant: str, make_trial, training) -> None:
     assert list(turn(run, "environment_0", "environment_1", "environment_2").values()) == pytest.approx(risks)
     if variant == "v":
         assert turn(run, "representation")["representation"] == pytest.approx(sum(risks))
-    x, y = environments(run)[0]
+    x, _ = environments(run)[0]
     predicted = run.trials[0].method.predict(run.model, p, x)
     torch.testing.assert_close(predicted, ensemble(x))
     assert (predicted - logit(p, x)).abs().max() > 1e-3, "no single player's"
@@ -102,7 +102,7 @@ def test_invrat_ec(on: str, make_trial, training) -> None:
     assert turn(run, "adversary")["adversary"] == pytest.approx(adversary)
     expected = risk + 7 * (risk - adversary)
     assert turn(run, "representation", "head") == pytest.approx({"representation": expected, "head": expected})
-    assert risk != pytest.approx(adversary, rel=1e-3)
+    assert risk != pytest.approx(adversary, rel=1e-5)
 
 
 def test_invrat_eb(make_trial, training) -> None:
@@ -160,7 +160,7 @@ def test_meta_irm(steps: int, same: str, make_trial, training) -> None:
 
 def test_groupdro_is_exponentiated_gradient(make_trial, training) -> None:
     """q_e *= exp(eta R_e), normalised, then the weighted risk: DomainBed's update."""
-    run = game(make_trial, training, "method=groupdro", "method.eta=0.5", steps=0)
+    run = game(make_trial, training, "method=groupdro", "method.eta=5", steps=0)
     q, move = np.ones(3), run.parameters.move
     told: list[float] = []
 
@@ -172,7 +172,7 @@ def test_groupdro_is_exponentiated_gradient(make_trial, training) -> None:
     for _ in range(5):
         p = parameters(run)
         risks = np.array([bce(logit(p, x), y).item() for x, y in environments(run)])
-        q = q * np.exp(0.5 * risks)
+        q = q * np.exp(5 * risks)
         q = q / q.sum()
         run._advance()
         assert told.pop() == pytest.approx(float(q @ risks))
