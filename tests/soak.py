@@ -20,6 +20,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from commands import SMALL, Desk, launch, outcomes
 
 CHECKPOINT_SECONDS = 0.2
@@ -132,6 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=10**9, help="at most")
     parser.add_argument("--seed", type=int, default=0, help="of the killer")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="irm_sweeps_soak.") as name:
         (Path(name) / "undisturbed").mkdir()
         (Path(name) / "soak").mkdir()

@@ -188,7 +188,9 @@ def test_coral(make_trial, training) -> None:
         for a, b in itertools.combinations(h, 2)
     ]
     risk = mean([bce(logit(p, x), y) for x, y in environments(run)]).item()
-    assert turn(run, "model")["model"] == pytest.approx(risk + 7 * np.mean(distances))
+    penalty = run._turn(["model"], *run._batch(0), {}).log["penalty"].item()
+    assert penalty == pytest.approx(np.mean(distances), rel=1e-10)
+    assert turn(run, "model")["model"] == pytest.approx(risk + 7 * penalty)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
