@@ -15,8 +15,8 @@ GPU_STACK = 16
 def form_stacks(trials: Iterable[Trial], limit: int | Literal["auto"], on_gpu: bool, workers: int) -> list[list[str]]:
     """Group trials of one `stack_key` into stacks, in the order of their first trials.
 
-    `auto` is 1 on a CPU, where a trial keeps the cores busy by itself (stacks gained 1.1 times on small trials
-    and lost on large ones), and up to `GPU_STACK` on a GPU, but never so many that a worker stays idle.
+    `auto` is 1 on a CPU, where the workers share out the cores and large trials lose by stacking (tiny ones gain:
+    docs/performance.md), and up to `GPU_STACK` on a GPU, but never so many that a worker stays idle.
     """
     groups: dict[str, list[str]] = {}
     for trial in trials:
