@@ -92,6 +92,11 @@ def _in_this_process(argv: list[str], run: Callable[[], object]) -> Answer:
     return Answer(code, out.getvalue(), err.getvalue())
 
 
+def _as_a_terminal_does() -> None:
+    """Undo what a background shell does to its children: it lets them ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Desk:
     """A folder with a store, and commands at work on it in processes of their own."""
@@ -125,6 +130,7 @@ class Desk:
                 stderr=err,
                 text=True,
                 start_new_session=True,
+                preexec_fn=_as_a_terminal_does,
             )
         self.started.append(process)
         return process

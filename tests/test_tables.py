@@ -428,7 +428,7 @@ def test_latex_is_complete_and_escaped(show, full):
     assert "100\\% of\\_the \\#disk \\& \\{more\\} \\textbackslash{} \\textasciitilde{}\\textasciicircum{}" in printed
     assert balanced(printed)
     assert re.sub(r"\$[^$\n]*\$", "", printed).count("$") == 0
-    assert r"'paper.only={[}vrex{]}' rerun=failed}" in printed
+    assert r"\textquotesingle{}paper.only={[}vrex{]}\textquotesingle{} rerun=failed}" in printed
     assert r"88.6 $\pm$ 0.3, differs" in printed
 
 

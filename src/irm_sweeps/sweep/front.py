@@ -122,6 +122,8 @@ def run_sweep(overrides: Sequence[str], launcher: Launches) -> int:
     for damage in plan.damaged:
         print(f"damaged, will be set aside and run again: {damage}", file=sys.stderr)
     print(plan.summary())
+    if plan.unsuccessful:
+        print(f"{len(plan.unsuccessful)} of those done failed or diverged: rerun=failed runs them again")
     if settings.plan:
         for line in report(store, plan, settings, launcher):
             print(line)

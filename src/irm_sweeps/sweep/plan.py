@@ -26,6 +26,8 @@ class Plan:
         Of these, the ones whose result file must be moved aside first, with the word that says why.
     running
         Ids among `to_run` that a living worker holds at this moment.
+    unsuccessful
+        Ids among `done` that failed or diverged.
     damaged
         What is wrong with which result file.
     """
@@ -36,6 +38,7 @@ class Plan:
     retire: dict[str, str] = field(default_factory=dict)
     running: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    unsuccessful: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
         """Return e.g. `8 done, 0 to run`."""
@@ -61,6 +64,8 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
             plan.retire[trial_id] = result["status"]
         else:
             plan.done.append(trial_id)
+            if result["status"] != "completed":
+                plan.unsuccessful.append(trial_id)
     for trial_id in plan.to_run:
         claim = claims.current(store, trial_id)
         if claim is not None and claim.is_in_force():
