@@ -12,12 +12,12 @@ from torch import Tensor
 from irm_sweeps.config import Count, Number
 from irm_sweeps.methods.irmv1 import IRMv1
 from irm_sweeps.methods.method import Method, Point, Turn
+from irm_sweeps.methods.risks import columns
 
 
 def variance(at: Point, features: Tensor, logits: Tensor, bottleneck: str) -> Tensor:
     """Return the unbiased variance within each environment, averaged over dimensions and environments."""
-    logits = logits.unsqueeze(-1) if logits.ndim == 1 else logits
-    values = at.batch.by_environment(features if bottleneck == "features" else logits)
+    values = at.batch.by_environment(features if bottleneck == "features" else columns(logits))
     return values.var(dim=1).mean()
 
 

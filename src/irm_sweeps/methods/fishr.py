@@ -12,7 +12,7 @@ from torch import Tensor
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import STATE, Fresh, Move, Pace, Point
 from irm_sweeps.methods.penalized import Penalized
-from irm_sweeps.methods.risks import residuals
+from irm_sweeps.methods.risks import columns, residuals
 
 AVERAGE = STATE + "gradient_variance"
 
@@ -80,8 +80,7 @@ class Fishr(Penalized):
         """Return the population variance of each entry of the head's gradient, `[environments, entries]`."""
         if not at.model.head_is_linear:
             raise UserError("method=fishr needs a backbone whose head is one linear layer")
-        residual = residuals(logits, at.batch.labels)
-        residual = residual.unsqueeze(-1) if residual.ndim == 1 else residual
+        residual = columns(residuals(logits, at.batch.labels))
         r, h = at.batch.by_environment(residual), at.batch.by_environment(features)
         h = torch.cat([h, torch.ones_like(h[..., :1])], dim=-1)
         mean = r.mT @ h / r.shape[1]

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from irm_sweeps.backbones.backbone import Parameters, squeezed
 from irm_sweeps.methods.method import Fresh, Method, Move, Pace, Point, Turn
+from irm_sweeps.methods.risks import columns
 
 
 class InvRat(Method):
@@ -86,7 +87,7 @@ class InvRat(Method):
         pooled = self._pool(risks)
         if at.step < self.anneal:
             return Turn(dict.fromkeys(moving, pooled + at.l2()), {"risks": risks})
-        seen = features if self.on == "hidden" else self._columns(logits)
+        seen = features if self.on == "hidden" else columns(logits)
         gap = self.penalty_scale * (pooled - self._pool(at.risks(self.adversary(at, seen))))
         gap = gap.clamp(min=0.0) if self.clamp else gap
         scale = 1.0 + at.numbers["lam"] if self.rescale == "one_plus_weight" else 1.0
@@ -94,11 +95,7 @@ class InvRat(Method):
         return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": gap})
 
     def _seen(self, at: Point, features: Tensor) -> Tensor:
-        return features if self.on == "hidden" else self._columns(at.logits(features))
-
-    @staticmethod
-    def _columns(logits: Tensor) -> Tensor:
-        return logits.unsqueeze(-1) if logits.ndim == 1 else logits
+        return features if self.on == "hidden" else columns(at.logits(features))
 
     def _pool(self, risks: Tensor) -> Tensor:
         return risks.sum() if self.risk == "sum" else risks.mean()

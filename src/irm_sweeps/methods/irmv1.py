@@ -9,7 +9,7 @@ from torch import Tensor
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Point
 from irm_sweeps.methods.penalized import Penalized
-from irm_sweeps.methods.risks import residuals
+from irm_sweeps.methods.risks import columns, residuals
 
 
 class IRMv1(Penalized):
@@ -60,9 +60,7 @@ class IRMv1(Penalized):
         """Return the norm per environment of the head's gradient: weight `[k, width]` and bias `[k]`."""
         if not at.model.head_is_linear:
             raise UserError("method.on=hidden needs a backbone whose head is one linear layer")
-        if residual.ndim == 1:
-            residual = residual.unsqueeze(-1)
-        r, h = at.batch.by_environment(residual), at.batch.by_environment(features)
+        r, h = at.batch.by_environment(columns(residual)), at.batch.by_environment(features)
         halves = [slice(None)] * 2 if self.form == "squared" else [slice(0, None, 2), slice(1, None, 2)]
         first, second = ((r[:, rows].mT @ h[:, rows] / r[:, rows].shape[1], r[:, rows].mean(1)) for rows in halves)
         weight, bias = first[0] * second[0], first[1] * second[1]

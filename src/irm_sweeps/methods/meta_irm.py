@@ -12,7 +12,7 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import Parameters
 from irm_sweeps.config import Number
 from irm_sweeps.methods.method import Check, Method, Point, Turn
-from irm_sweeps.methods.risks import losses
+from irm_sweeps.methods.risks import losses, population_std
 
 
 class MetaIRM(Method):
@@ -78,7 +78,7 @@ class MetaIRM(Method):
             for e in range(environments)
         ]
         losses_ = torch.cat(meta)
-        sigma = _population_std(losses_)
+        sigma = population_std(losses_)
         objective = losses_.sum() + at.numbers["lam"] * sigma + at.l2()
         return Turn(dict.fromkeys(moving, objective), {"meta_losses": losses_, "penalty": sigma})
 
@@ -148,9 +148,3 @@ class MetaIRM(Method):
             risks = [*check.train_risks, *check.val_risks]
         mean = sum(risks) / len(risks)
         return float((sum((r - mean) ** 2 for r in risks) / len(risks)) ** 0.5)
-
-
-def _population_std(values: Tensor) -> Tensor:
-    variance = (values - values.mean()).square().mean()
-    equal = variance == 0
-    return torch.where(equal, 0.0, torch.where(equal, 1.0, variance).sqrt())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from irm_sweeps.methods.method import Point
 from irm_sweeps.methods.penalized import Penalized
+from irm_sweeps.methods.risks import population_std
 
 
 class VREx(Penalized):
@@ -55,6 +55,4 @@ class RVP(Penalized):
     def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
         """Return the standard deviation of the risks."""
         del at, features, logits
-        variance = (risks - risks.mean()).square().mean()
-        equal = variance == 0
-        return torch.where(equal, 0.0, torch.where(equal, 1.0, variance).sqrt())
+        return population_std(risks)

@@ -21,6 +21,18 @@ def residuals(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.softmax(-1) - F.one_hot(labels.long(), logits.shape[-1]).to(logits.dtype)
 
 
+def columns(values: Tensor) -> Tensor:
+    """Return `[n, 1]` for per-image values `[n]`, else the values: one column per logit."""
+    return values.unsqueeze(-1) if values.ndim == 1 else values
+
+
+def population_std(values: Tensor) -> Tensor:
+    """Return the population standard deviation; where all are equal it has no gradient, and 0 is taken."""
+    variance = (values - values.mean()).square().mean()
+    equal = variance == 0
+    return torch.where(equal, 0.0, torch.where(equal, 1.0, variance).sqrt())
+
+
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
     """Return, per image, whether the predicted class is the label; a logit of exactly 0 predicts class 0."""
     predicted = logits > 0 if logits.ndim == 1 else logits.argmax(-1)

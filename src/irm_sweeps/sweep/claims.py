@@ -149,7 +149,7 @@ def current(store: Store, trial_id: str) -> Claim | None:
 def acquire(store: Store, trial_id: str, launch: str, steps: int, stack: int) -> Claim | None:
     """Claim a trial; None if it is done or in another living worker's hands."""
     folder = store.folder(trial_id)
-    if (folder / "result.json").exists():
+    if store.has_result(trial_id):
         return None
     before = current(store, trial_id)
     if before is not None and before.is_in_force():
@@ -167,7 +167,7 @@ def acquire(store: Store, trial_id: str, launch: str, steps: int, stack: int) ->
     )
     if not _create(claim):
         return None
-    if (folder / "result.json").exists():
+    if store.has_result(trial_id):
         # Finished between the look and the claim: its worker removed claims n and below, not this one.
         claim.path.unlink(missing_ok=True)
         return None

@@ -27,7 +27,7 @@ class Follower:
         """Look for new results."""
         for stack in self._stacks:
             for trial_id in list(stack):
-                if not (self._store.folder(trial_id) / "result.json").exists():
+                if not self._store.has_result(trial_id):
                     continue
                 try:
                     result = self._store.result(trial_id)
@@ -51,4 +51,4 @@ class Follower:
 
     def stopped_by_error(self) -> bool:
         """Return whether a failure has ended this launch (`on_error=stop`)."""
-        return (self._manifest.folder(self._store) / f"stop.{self._manifest.launch}").exists()
+        return self._manifest.stop_marker(self._store).exists()

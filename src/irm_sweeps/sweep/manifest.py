@@ -44,6 +44,10 @@ class Manifest:
     created: str
     command: str
 
+    def stop_marker(self, store: Store) -> Path:
+        """Return the file that, once there, ends this launch (`on_error=stop`)."""
+        return self.folder(store) / f"stop.{self.launch}"
+
     def folder(self, store: Store) -> Path:
         """Return where the sweep's own files lie."""
         return store.root / "sweeps" / self.name

@@ -87,6 +87,10 @@ class Store:
             raise DamagedFile(f"{path}: no status or config")
         return result
 
+    def has_result(self, trial_id: str) -> bool:
+        """Return whether the trial has a result file, readable or not: one look, for those who ask often."""
+        return (self.folder(trial_id) / "result.json").exists()
+
     def results(self) -> Iterator[dict[str, Any] | Problem]:
         """Yield every result in the store, and a `Problem` for every file that should be one and is not."""
         if not self.root.is_dir():

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,6 @@ class Tally:
     completed: int = 0
     diverged: int = 0
     failed: int = 0
-    problems: list[str] = field(default_factory=list)
 
     @property
     def trials(self) -> int:
@@ -156,22 +155,19 @@ class Worker:
                 if self._should_stop_on_error():
                     return self.tally
                 self._work_on(stack)
-            waiting = [stack for stack in waiting if not all(map(self._has_result, stack))]
+            waiting = [stack for stack in waiting if not all(map(self.store.has_result, stack))]
             if self.tally.trials == before:
                 if not any(self._is_doubtful(trial_id) for stack in waiting for trial_id in stack):
                     break
                 self.stop_requested.wait(self.heartbeat_seconds)
         return self.tally
 
-    def _has_result(self, trial_id: str) -> bool:
-        return (self.store.folder(trial_id) / "result.json").exists()
-
     def _is_doubtful(self, trial_id: str) -> bool:
         claim = claims.current(self.store, trial_id)
         return claim is not None and claim.is_doubtful()
 
     def _should_stop_on_error(self) -> bool:
-        marker = self.manifest.folder(self.store) / f"stop.{self.manifest.launch}"
+        marker = self.manifest.stop_marker(self.store)
         if self.manifest.settings["on_error"] != "stop":
             return False
         if self.tally.failed:
