@@ -78,8 +78,9 @@ class Training(Config):
     `val` and `oracle` choose among these evaluations."""
     log_every: Annotated[int, Field(ge=1)]
     """Steps between the rows of `history.jsonl` (risks, penalty, objective)."""
-    precision: Literal["float32", "float64"]
-    """Number format of parameters, inputs and optimizer state."""
+    precision: Literal["float32", "float64", "bf16"]
+    """Number format of parameters, inputs and optimizer state. `bf16`: float32, but the products of layers take
+    bfloat16 inputs (mixed precision); losses, penalties and evaluations stay in float32."""
 
 
 class Settings(Config):

@@ -71,8 +71,9 @@ class Model:
         return self._apply("representation", parameters, x)
 
     def classify(self, parameters: Parameters, h: Tensor) -> Tensor:
-        """Return the logits g_v(h): `[n]` for a head of width 1, else `[n, classes]`."""
-        return squeezed(self._apply("head", parameters, h))
+        """Return the logits g_v(h): `[n]` for a head of width 1, else `[n, classes]`; float32 at least."""
+        logits = squeezed(self._apply("head", parameters, h))
+        return logits.float() if logits.dtype is torch.bfloat16 else logits
 
 
 def squeezed(logits: Tensor) -> Tensor:

@@ -48,9 +48,10 @@ class MetaIRM(Method):
     stop_rule: Literal["none", "first_below", "lowest_risk"]
     """Which evaluation speaks for the trial: the first whose risks' standard deviation is below
     `stop_threshold`; or, of all below it, the one with the lowest mean validation risk."""
-    stop_on: Literal["val", "pooled"]
-    """Standard deviation over validation risks (bae2021), or over training and validation risks together,
-    which has less sampling noise."""
+    stop_on: Literal["val", "pooled", "merged"]
+    """Whose standard deviation: the environments' validation risks (bae2021); training and validation risks as
+    separate values (`pooled`); or each environment's risk over all its images, held out or not (`merged`),
+    which has the least sampling noise: 2,500 validation images leave about .006."""
     stop_threshold: Annotated[float, Field(gt=0)]
     """Largest standard deviation that counts as equal risks."""
     stop_warmup: Annotated[int, Field(ge=0)]
@@ -144,7 +145,9 @@ class MetaIRM(Method):
     def _spread(self, check: Check) -> float:
         risks = list(check.val_risks) or list(check.train_risks)
         if self.stop_on == "pooled":
-            # Training and validation risk of an environment estimate the same quantity.
             risks = [*check.train_risks, *check.val_risks]
+        elif self.stop_on == "merged" and check.val_risks:
+            held = check.held_back
+            risks = [(1 - held) * t + held * v for t, v in zip(check.train_risks, check.val_risks, strict=True)]
         mean = sum(risks) / len(risks)
         return float((sum((r - mean) ** 2 for r in risks) / len(risks)) ** 0.5)

@@ -152,12 +152,15 @@ class Check:
         Updates done.
     train_risks, train_accuracies, val_risks
         Per training environment; `val_risks` is empty without held-out images.
+    held_back
+        Held-out images over all images of a training environment, in [0, 1).
     """
 
     step: int
     train_risks: Sequence[float]
     train_accuracies: Sequence[float]
     val_risks: Sequence[float]
+    held_back: float = 0.0
 
 
 class Method(Component):

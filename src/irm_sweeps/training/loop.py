@@ -102,7 +102,8 @@ class StackTraining:
         self.step = 0
         self._seconds = 0.0
         self._first = first = self.trials[0]
-        self._dtype = getattr(torch, first.training.precision)
+        self._mixed = first.training.precision == "bf16"
+        self._dtype = torch.float64 if first.training.precision == "float64" else torch.float32
         self._progress = [Progress() for _ in trials]
         self._pending: list[tuple[int, Mapping[str, Tensor]]] = []
 
@@ -297,7 +298,9 @@ class StackTraining:
             return turn.objectives, turn.log
 
         apply = torch.func.vmap(one) if len(self.trials) > 1 else lifted(one)
-        return Turn(*apply(self.parameters.tensors(), inputs, labels, self._numbers, noise))
+        # The cache of cast weights would carry tensors made under no_grad into a differentiated pass.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed, cache_enabled=False):
+            return Turn(*apply(self.parameters.tensors(), inputs, labels, self._numbers, noise))
 
     def _watch(self, turn: Turn) -> None:
         """Note, without waiting for the device, which trials' objectives have just ceased to be finite."""
@@ -334,10 +337,12 @@ class StackTraining:
             for at, progress in zip(self._diverged_at.tolist(), self._progress, strict=True)
         ]
         tensors = self.parameters.tensors()
+        held_out = self._sets["val"].index[0].shape[1] if "val" in self._sets else 0
+        held_back = held_out / (self._n + held_out)
         outcomes: list[Outcome | None] = [None] * len(self.trials)
         for i, (trial, progress) in enumerate(zip(self.trials, self._progress, strict=True)):
             chosen = {name: rule(progress.evaluations, trial.dataset.shifted) for name, rule in RULES.items()}
-            stopped = trial.method.stop([check(evaluation) for evaluation in progress.evaluations])
+            stopped = trial.method.stop([check(evaluation, held_back) for evaluation in progress.evaluations])
             chosen["stop"] = None if stopped is None else progress.evaluations[stopped]
             lost = diverged[i] >= 0
             outcomes[self._order[i]] = Outcome(

@@ -56,11 +56,14 @@ RULES: dict[str, Rule] = {"last": last, "val": val, "oracle": oracle}
 """Every general selection rule, by the name it has in results and tables; `stop` is the method's own."""
 
 
-def check(evaluation: Evaluation) -> Check:
-    """Return what a method's stopping rule may see of an evaluation: nothing of the test environments."""
+def check(evaluation: Evaluation, held_back: float = 0.0) -> Check:
+    """Return what a method's stopping rule may see of an evaluation: nothing of the test environments.
+
+    `held_back` is the fraction of a training environment's images that are held out.
+    """
 
     def column(split: str, metric: str) -> list[float]:
         scores = evaluation.scores.get(split, {}).values()
         return [float("inf") if s[metric] is None else float(s[metric] or 0.0) for s in scores]
 
-    return Check(evaluation.step, column("train", "risk"), column("train", "accuracy"), column("val", "risk"))
+    return Check(evaluation.step, column("train", "risk"), column("train", "accuracy"), column("val", "risk"), held_back)
