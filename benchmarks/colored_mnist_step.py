@@ -94,8 +94,8 @@ def ours(width: int, steps: int, n: int) -> list[float]:
         train = environments(n)[:2]
         import torch
 
-        training._inputs = torch.cat([env["images"] for env in train]).unsqueeze(0)
-        training._labels = torch.cat([env["labels"] for env in train]).squeeze(1).unsqueeze(0)
+        training.data._inputs = torch.cat([env["images"] for env in train]).unsqueeze(0)
+        training.data._labels = torch.cat([env["labels"] for env in train]).squeeze(1).unsqueeze(0)
     seconds = []
     for step in range(steps + 2):
         started = time.perf_counter()

@@ -31,13 +31,14 @@ def parameters(run: StackTraining) -> P:
 
 
 def environments(run: StackTraining) -> list[tuple[Tensor, Tensor]]:
-    x, y = run._batch(0)
+    batch = run.data.batch(0, 0, 1)
+    x, y = batch.inputs, batch.labels
     return list(zip(x[0].chunk(3), y[0].chunk(3), strict=True))
 
 
 def turn(run: StackTraining, *players: str) -> dict[str, float]:
     """What each player minimises."""
-    return {p: v.item() for p, v in run._turn(players, *run._batch(0), run._noise()).objectives.items()}
+    return {p: v.item() for p, v in run._turn(players, run.data.batch(0, 0, 1), run._noise()).objectives.items()}
 
 
 def hidden(p: P, x: Tensor, prefix: str = "") -> Tensor:
@@ -188,7 +189,7 @@ def test_coral(make_trial, training) -> None:
         for a, b in itertools.combinations(h, 2)
     ]
     risk = mean([bce(logit(p, x), y) for x, y in environments(run)]).item()
-    penalty = run._turn(["model"], *run._batch(0), {}).log["penalty"].item()
+    penalty = run._turn(["model"], run.data.batch(0, 0, 1), {}).log["penalty"].item()
     assert penalty == pytest.approx(np.mean(distances), rel=1e-10)
     assert turn(run, "model")["model"] == pytest.approx(risk + 7 * penalty)
 

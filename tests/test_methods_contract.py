@@ -14,6 +14,7 @@ from irm_sweeps.methods.method import Move
 from irm_sweeps.sweep.catalogue import methods
 from irm_sweeps.training.checkpoint import pack, unpack
 from irm_sweeps.training.loop import Outcome, StackTraining
+from irm_sweeps.training.stacked_data import StackedBatch
 from irm_sweeps.trial import Trial
 
 METHODS = [entry.name for entry in methods()]
@@ -75,15 +76,15 @@ def advance(training: StackTraining, steps: int) -> None:
 def play(training: StackTraining) -> Iterator[tuple[Move, Any]]:
     """Yield each move of the present step and a function that gives its turn; then make the move."""
     method = training.trials[0].method
-    moves = method.moves(training.step, training._environments)
+    moves = method.moves(training.step, training.data.environments)
     if replaced := method.reset(training.step, training.parameters.tensors()):
         training.parameters.assign(replaced)
     noise = training._noise()
     for move in moves:
-        inputs, labels = training._batch(training.step * (1 + max(m.batch for m in moves)) + move.batch)
+        batch = training.data.batch(training.step, move.batch, 1 + max(m.batch for m in moves))
 
-        def turn(players=move.players, inputs=inputs, labels=labels):
-            return training._turn(players, inputs, labels, noise)
+        def turn(players=move.players, batch=batch):
+            return training._turn(players, batch, noise)
 
         yield move, turn
         training.parameters.move(turn().objectives)
@@ -155,18 +156,19 @@ def test_environments_are_treated_alike(case: str, make, training) -> None:
     run = training(make(CASES[case], *THREE))
     own = run.parameters.tensors()
     run.parameters.assign(symmetric(own))
-    inputs, labels = run._batch(0)
+    batch = run.data.batch(0, 0, 1)
     order = [2, 0, 1]
 
     def reordered(t: Tensor) -> Tensor:
         return t.unflatten(1, (3, -1))[:, order].flatten(1, 2)
 
+    swapped = StackedBatch(reordered(batch.inputs), reordered(batch.labels))
     for step in (0, 50):
         found = {}, {}
         for run.step in range(step, step + 8):
             for move in run.trials[0].method.moves(run.step, 3):
-                for seen, x, y in zip(found, (inputs, reordered(inputs)), (labels, reordered(labels)), strict=True):
-                    seen.update({p: v.item() for p, v in run._turn(move.players, x, y, {}).objectives.items()})
+                for seen, own in zip(found, (batch, swapped), strict=True):
+                    seen.update({p: v.item() for p, v in run._turn(move.players, own, {}).objectives.items()})
         one, other = (sorted(seen.values()) for seen in found)
         assert len(one) == len(other) > 0
         np.testing.assert_allclose(one, other, rtol=1e-10)

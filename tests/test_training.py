@@ -115,9 +115,9 @@ def test_the_optimizer_restarts_at_the_anneal(make_trial, training) -> None:
 
 
 def gradient(run: Any) -> dict[str, np.ndarray]:
-    inputs, labels = run._batch(0)
+    batch = run.data.batch(0, 0, 1)
     tensors = run.parameters.tensors()
-    objective = run._turn(["model"], inputs, labels, {}).objectives["model"].sum()
+    objective = run._turn(["model"], batch, {}).objectives["model"].sum()
     gradients = torch.autograd.grad(objective, list(tensors.values()))
     return {name: g[0].numpy() for name, g in zip(tensors, gradients, strict=True)}
 
@@ -201,7 +201,7 @@ def test_scores_are_numpy_s(extra: list[str], make_trial, training) -> None:
 def test_large_sets_are_evaluated_in_pieces_to_the_same_scores(make_trial, training, monkeypatch) -> None:
     trial = make_trial()
     (whole,) = training(trial).run()
-    monkeypatch.setattr("irm_sweeps.training.evaluation.ROWS", 37)
+    monkeypatch.setattr("irm_sweeps.training.stacked_data.ROWS", 37)
     (pieces,) = training(trial).run()
     for split, environments in whole.metrics["last"]["scores"].items():
         for name, scores in environments.items():
@@ -270,7 +270,7 @@ def test_precision_is_that_of_parameters_inputs_and_optimizer(precision: str, ma
     tensors, _ = run.state(0)
     floats = [t for name, t in tensors.items() if name != "diverged_at" and not name.endswith("/step")]
     assert len(floats) == 18, "6 parameters and Adam's two moments of each"
-    assert {t.dtype for t in (*floats, *run._batch(0))} == {dtype}
+    assert {t.dtype for t in (*floats, run.data.batch(0, 0, 1).inputs, run.data.batch(0, 0, 1).labels)} == {dtype}
 
 
 def test_float32_is_close_to_float64(make_trial, training) -> None:

@@ -25,6 +25,10 @@ class PerTrial:
     """Marks a field that may differ between the trials of one stack: a number that shapes no tensor."""
 
 
+class Place:
+    """Marks a field that says where something lies, not what it is: no part of a trial's identity."""
+
+
 Number = Annotated[float, PerTrial()]
 """A float that trials of one stack may differ in."""
 
@@ -42,11 +46,16 @@ class Config(BaseModel):
     @classmethod
     def per_trial_fields(cls) -> list[str]:
         """Return the names of the fields marked `PerTrial`, in order of definition."""
-        return [
-            name
-            for name, field in cls.model_fields.items()
-            if any(isinstance(mark, PerTrial) for mark in field.metadata)
-        ]
+        return cls._marked(PerTrial)
+
+    @classmethod
+    def place_fields(cls) -> list[str]:
+        """Return the names of the fields marked `Place`."""
+        return cls._marked(Place)
+
+    @classmethod
+    def _marked(cls, mark: type) -> list[str]:
+        return [name for name, field in cls.model_fields.items() if any(isinstance(m, mark) for m in field.metadata)]
 
 
 class Component(Config):
@@ -66,21 +75,43 @@ class Component(Config):
 class Training(Config):
     """How long and how a trial trains. Every field is part of the trial's identity."""
 
-    steps: Annotated[int, Field(ge=0)]
-    """Parameter updates."""
+    steps: Annotated[int, Field(ge=0)] | None
+    """Parameter updates; null where `epochs` says it."""
+    epochs: Annotated[int, Field(ge=0)] | None = None
+    """Passes over the training images, in place of `steps`. In a step of per-environment batches every
+    environment advances by `batch_size` images."""
     batch_size: Annotated[int, Field(ge=1)] | None
-    """Images per training environment and step; null: all of them at every step (full batch)."""
+    """Images per training environment and step, or with `batches=pooled` of all together; null: all of them at
+    every step (full batch)."""
+    batches: Literal["per_environment", "pooled"] = "per_environment"
+    """`per_environment`: equally many images of each environment in every step. `pooled`: drawn from all images
+    together, as lin2021's released code does, so that an environment's share varies; such trials train alone."""
     l2: Annotated[Number, Field(ge=0)]
     """Coefficient of the sum of squares of all parameters, added to the loss as Arjovsky et al. do. Equals
     an optimizer's `weight_decay` of twice this value for SGD."""
     evaluate_every: Annotated[int, Field(ge=0)]
     """Steps between evaluations of all splits during training; 0: only at the end. The selection rules
     `val` and `oracle` choose among these evaluations."""
+    evaluate_train: Annotated[int, Field(ge=1)] | None = None
+    """Training images per environment that evaluations look at; null: all of them."""
     log_every: Annotated[int, Field(ge=1)]
     """Steps between the rows of `history.jsonl` (risks, penalty, objective)."""
     precision: Literal["float32", "float64", "bf16"]
     """Number format of parameters, inputs and optimizer state. `bf16`: float32, but the products of layers take
     bfloat16 inputs (mixed precision); losses, penalties and evaluations stay in float32."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_replace_steps(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("epochs") is not None:
+            return {**values, "steps": None}
+        return values
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> Training:
+        if self.steps is None and self.epochs is None:
+            raise ValueError("steps=null and epochs=null: give one of them")
+        return self
 
 
 class Settings(Config):

@@ -82,19 +82,29 @@ class Trial(Config):
     @cached_property
     def id(self) -> str:
         """16 hexadecimal digits that depend on nothing but the config's values."""
-        return _digest({"identity": IDENTITY, "trial": self.canonical})
+        return _digest({"identity": IDENTITY, "trial": self._what})
+
+    @cached_property
+    def _what(self) -> dict[str, Any]:
+        """The canonical config without what says where things lie."""
+        what = dict(self.canonical)
+        for group in GROUPS:
+            places = getattr(self, group).place_fields()
+            if places:
+                what[group] = {key: value for key, value in what[group].items() if key not in places}
+        return what
 
     @cached_property
     def stack_key(self) -> str:
         """Equal for trials that may train as one stack: those that differ only in numbers and seed."""
-        shape: dict[str, Any] = {name: dict(self.canonical[name]) for name in (*GROUPS, "training")}
+        shape: dict[str, Any] = {name: dict(self._what[name]) for name in (*GROUPS, "training")}
         for name, part in shape.items():
             for field in getattr(self, name).per_trial_fields():
                 value = part.pop(field)
                 if isinstance(value, list):
                     part[field] = len(value)
         shape["restart"] = self.method.restarts_optimizer_at()
-        if not (self.method.stacks and self.backbone.stacks):
+        if not (self.method.stacks and self.backbone.stacks and self.training.batches == "per_environment"):
             shape["alone"] = self.id
         return _digest(shape)
 

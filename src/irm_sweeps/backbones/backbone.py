@@ -13,14 +13,23 @@ from torch.func import functional_call
 from irm_sweeps.config import Component
 
 Parameters = Mapping[str, Tensor]
-"""Named tensors: `representation.*` is u, `head.*` is v; a method may add players' own under other names."""
+"""Named tensors: `representation.*` is u, `head.*` is v; a method may add players' own under other names. What a
+half keeps besides parameters (running averages of batch norm) is there as `buffer.HALF.NAME`."""
+
+BUFFER = "buffer."
+"""Prefix of the tensors that no player moves and that forward passes in training update in place."""
 
 
 class Backbone(Component):
     """A network in two halves. Subclass it, and name the subclass in a YAML's `_target_`."""
 
     stacks: ClassVar[bool] = True
-    """False where one trial's forward pass is not a pure function of its own batch (batch statistics)."""
+    """False where a forward pass does more than map its batch to features (batch statistics)."""
+
+    @property
+    def inner_averages(self) -> bool:
+        """Whether passes that serve only an adversary or an inner step update running averages too."""
+        return False
 
     @abstractmethod
     def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
@@ -36,16 +45,22 @@ class Backbone(Component):
 
 
 class Model:
-    """h_u and g_v as functions of a parameter mapping, free of state.
+    """h_u and g_v as functions of a parameter mapping.
+
+    They are free of state, but for one exception: in training, a half with batch norm updates the running averages
+    in the mapping it is given.
 
     Parameters
     ----------
     representation, head
-        Modules whose own parameters serve as names, shapes and initial values only.
+        Modules whose own tensors serve as names, shapes and initial values only.
+    inner_averages
+        See `Backbone.inner_averages`.
     """
 
-    def __init__(self, representation: nn.Module, head: nn.Module) -> None:
+    def __init__(self, representation: nn.Module, head: nn.Module, *, inner_averages: bool = False) -> None:
         self._halves = {"representation": representation, "head": head}
+        self.inner_averages = inner_averages
 
     def initial(self) -> dict[str, Tensor]:
         """Return the initial parameters by name."""
@@ -55,25 +70,48 @@ class Model:
             for name, tensor in module.named_parameters()
         }
 
+    def buffers(self) -> dict[str, Tensor]:
+        """Return the initial running averages and the like, `buffer.HALF.NAME`."""
+        return {
+            f"{BUFFER}{half}.{name}": tensor.detach().clone()
+            for half, module in self._halves.items()
+            for name, tensor in module.named_buffers()
+        }
+
+    def train(self, mode: bool) -> None:
+        """Choose between batch statistics (training) and running averages (evaluation)."""
+        for module in self._halves.values():
+            module.train(mode)
+
     @property
     def head_is_linear(self) -> bool:
         """Whether g_v is one fully connected layer."""
         return isinstance(self._halves["head"], nn.Linear)
 
-    def _apply(self, half: str, parameters: Parameters, x: Tensor) -> Tensor:
-        prefix = half + "."
-        own = {name.removeprefix(prefix): p for name, p in parameters.items() if name.startswith(prefix)}
+    def _apply(self, half: str, parameters: Parameters, x: Tensor, averages: bool) -> Tensor:
+        own: dict[str, Tensor] = {}
+        for name, value in parameters.items():
+            if name.startswith(f"{half}."):
+                own[name.removeprefix(f"{half}.")] = value
+            elif name.startswith(f"{BUFFER}{half}."):
+                own[name.removeprefix(f"{BUFFER}{half}.")] = value if averages else value.clone()
         output: Tensor = functional_call(self._halves[half], own, (x,))
         return output
 
-    def represent(self, parameters: Parameters, x: Tensor) -> Tensor:
-        """Return h_u(x), `[n, width]`."""
-        return self._apply("representation", parameters, x)
+    def represent(self, parameters: Parameters, x: Tensor, *, averages: bool = True) -> Tensor:
+        """Return h_u(x), `[n, width]`; without `averages` the pass leaves running averages as they are."""
+        return self._apply("representation", parameters, x, averages)
 
     def classify(self, parameters: Parameters, h: Tensor) -> Tensor:
         """Return the logits g_v(h): `[n]` for a head of width 1, else `[n, classes]`; float32 at least."""
-        logits = squeezed(self._apply("head", parameters, h))
+        logits = squeezed(self._apply("head", parameters, h, averages=True))
         return logits.float() if logits.dtype is torch.bfloat16 else logits
+
+
+def head_sizes(parameters: Parameters) -> tuple[int, int]:
+    """Return (outputs, width of the representation) of a head, be it of one layer or of several."""
+    weights = [p for name, p in parameters.items() if name.startswith("head.") and name.endswith("weight")]
+    return weights[-1].shape[0], weights[0].shape[1]
 
 
 def squeezed(logits: Tensor) -> Tensor:

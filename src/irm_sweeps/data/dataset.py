@@ -6,12 +6,15 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from irm_sweeps.config import Component
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +53,8 @@ class TrialData:
     names
         The training environments, in the order of the first axis of `inputs` and `labels`.
     inputs, labels
-        `[environments, n, *features]` floats and `[environments, n]` class numbers.
+        `[environments, n, ...]` floats of the shape of `features`, or bytes that `Dataset.prepare` turns into them;
+        and `[environments, n]` class numbers.
     held_out
         Evaluation sets by split: `test`, and `val` where the dataset holds images of the training
         environments back.
@@ -99,6 +103,31 @@ class Dataset(Component):
             As `draw` would.
         """
         self.fingerprint(data_dir)
+
+    @property
+    def draws_per_image(self) -> int:
+        """How many uniform numbers `prepare` needs for each image of a training batch; none by default."""
+        return 0
+
+    @property
+    def draws_at_test(self) -> bool:
+        """Whether `prepare` needs them in evaluations too."""
+        return False
+
+    def prepare(self, images: Tensor, uniforms: Tensor | None, *, training: bool) -> Tensor:
+        """Turn a batch of inputs into what the network sees, `[n, *features]`, on their device; as is by default.
+
+        Parameters
+        ----------
+        images
+            `[n, ...]` floats: bytes arrive as 0...1.
+        uniforms
+            `[n, draws_per_image]` in [0, 1), from the trial's seed; None where none are asked for.
+        training
+            False in evaluations.
+        """
+        del uniforms, training
+        return images
 
     @abstractmethod
     def fingerprint(self, data_dir: Path) -> dict[str, str]:

@@ -16,9 +16,12 @@ from irm_sweeps.methods.risks import columns
 
 
 def variance(at: Point, features: Tensor, logits: Tensor, bottleneck: str) -> Tensor:
-    """Return the unbiased variance within each environment, averaged over dimensions and environments."""
-    values = at.batch.by_environment(features if bottleneck == "features" else columns(logits))
-    return values.var(dim=1).mean()
+    """Return the unbiased variance within each environment, averaged over dimensions and environments;
+    a single image of an environment has none."""
+    values = features if bottleneck == "features" else columns(logits)
+    if at.batch.even:
+        return at.batch.by_environment(values).var(dim=1).mean()
+    return at.batch.each(lambda own: own.var(0) if len(own) > 1 else own.sum(0) * 0, values).mean()
 
 
 class IBERM(Method):

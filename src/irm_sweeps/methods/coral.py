@@ -21,14 +21,18 @@ class CORAL(Method):
         """Return the objective."""
         features = at.features()
         risks = at.risks(at.logits(features))
-        split = at.batch.by_environment(features)
-        means = split.mean(1)
-        centred = split - means[:, None, :]
-        covariances = centred.mT @ centred / (split.shape[1] - 1)
-        pairs = list(combinations(range(at.batch.environments), 2))
+        means = at.batch.means(features)
+        covariances = at.batch.each(self._covariance, features)
+        pairs = list(combinations(range(len(means)), 2))
         distances: list[Tensor] = [
             (means[i] - means[j]).square().mean() + (covariances[i] - covariances[j]).square().mean() for i, j in pairs
         ]
         penalty = sum(distances[1:], distances[0]) / len(pairs) if pairs else risks.sum() * 0
         objective = risks.mean() + at.l2() + at.numbers["lam"] * penalty
         return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": penalty})
+
+    @staticmethod
+    def _covariance(features: Tensor) -> Tensor:
+        """Return the unbiased covariance `[width, width]` of `[n, width]` features; 0 for a single image."""
+        centred = features - features.mean(0)
+        return centred.mT @ centred / max(len(features) - 1, 1)

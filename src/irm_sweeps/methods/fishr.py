@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from irm_sweeps.backbones.backbone import head_sizes
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import STATE, Fresh, Move, Pace, Point
 from irm_sweeps.methods.penalized import Penalized
@@ -39,7 +40,7 @@ class Fishr(Penalized):
         del generator
         if not self.ema:
             return {}
-        outputs, width = fresh("backbone")["head.weight"].shape
+        outputs, width = head_sizes(fresh("backbone"))
         return {AVERAGE: torch.zeros(environments, outputs * (width + 1))}
 
     def players(self, names: Sequence[str]) -> dict[str, list[str]]:
@@ -61,7 +62,7 @@ class Fishr(Penalized):
         if not self.ema:
             return {}
         now = self._variance(at, features.detach(), logits.detach())
-        return {"average": (at.parameters[AVERAGE] - now).square().sum() / 2}
+        return {"average": (at.batch.of_present(at.parameters[AVERAGE]) - now).square().sum() / 2}
 
     def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
         """Return the distance of the variances to their mean."""
@@ -70,7 +71,7 @@ class Fishr(Penalized):
 
     def _distance(self, at: Point, variance: Tensor) -> Tensor:
         if self.ema:
-            averaged = self.ema * at.parameters[AVERAGE].detach() + (1 - self.ema) * variance
+            averaged = self.ema * at.batch.of_present(at.parameters[AVERAGE].detach()) + (1 - self.ema) * variance
             variance = averaged / (1 - self.ema)
         squares = (variance - variance.mean(0)).square()
         return squares.sum() if self.reduce == "sum" else squares.mean()
@@ -81,8 +82,7 @@ class Fishr(Penalized):
         if not at.model.head_is_linear:
             raise UserError("method=fishr needs a backbone whose head is one linear layer")
         residual = columns(residuals(logits, at.batch.labels))
-        r, h = at.batch.by_environment(residual), at.batch.by_environment(features)
-        h = torch.cat([h, torch.ones_like(h[..., :1])], dim=-1)
-        mean = r.mT @ h / r.shape[1]
-        second = r.square().mT @ h.square() / r.shape[1]
+        h = torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
+        mean = at.batch.products(residual, h)
+        second = at.batch.products(residual.square(), h.square())
         return (second - mean.square()).flatten(1)

@@ -50,10 +50,9 @@ class GroupDRO(Method):
         """Return -sum (log q)_e R_e for the weights, sum_e q_e R_e for the model."""
         log_weights = at.parameters[LOG_WEIGHTS]
         if "weights" in moving:
-            with torch.no_grad():
-                risks = at.risks(at.logits(at.features()))
-            return Turn({"weights": -(log_weights * risks.detach()).sum()}, {})
+            risks = at.risks(at.logits(at.frozen_features()))
+            return Turn({"weights": -(at.batch.of_present(log_weights) * risks.detach()).sum()}, {})
         risks = at.risks(at.logits(at.features()))
         weights = log_weights.detach().softmax(0)
-        objective = (weights * risks).sum() + at.l2()
+        objective = (at.batch.of_present(weights) * risks).sum() + at.l2()
         return Turn({"model": objective}, {"risks": risks, "weights": weights})

@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from irm_sweeps.backbones.backbone import Parameters, squeezed
-from irm_sweeps.methods.method import Fresh, Method, Move, Pace, Point, Turn
+from irm_sweeps.backbones.backbone import Parameters, head_sizes, squeezed
+from irm_sweeps.methods.method import Fresh, Method, Move, Pace, Point, Pooling, Turn
 from irm_sweeps.methods.risks import columns
 
 
@@ -36,7 +36,9 @@ class InvRat(Method):
     """Whether each inner step draws images of its own or sees the model's; no difference at full batch."""
     adversary_lr_scale: Annotated[float, Field(gt=0)]
     """The adversary's learning rate over the trial's."""
-    risk: Literal["mean", "sum"]
+    adversary_schedule: Literal["trial", "constant"] = "trial"
+    """Whether the adversary's learning rate decays with the trial's or stays (lin2021's released code)."""
+    risk: Pooling
     """How the environments' risks are pooled, in the risk and in the gap alike."""
     anneal: Annotated[int, Field(ge=0)]
     """Steps of plain ERM before the game begins."""
@@ -63,7 +65,9 @@ class InvRat(Method):
 
     def pace(self, player: str) -> Pace:
         """Return the adversary's own learning rate."""
-        return Pace(lr=self.adversary_lr_scale if player == "adversary" else 1.0)
+        if player != "adversary":
+            return Pace()
+        return Pace(lr=self.adversary_lr_scale, decays=self.adversary_schedule == "trial")
 
     def moves(self, step: int, environments: int) -> Sequence[Move]:
         """Return ERM before the anneal; then the adversary's moves and the model's."""
@@ -77,18 +81,17 @@ class InvRat(Method):
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the adversary's risk, or the model's objective."""
         if "adversary" in moving:
-            with torch.no_grad():
-                seen = self._seen(at, at.features())
-            risk = self._pool(at.risks(self.adversary(at, seen)))
+            seen = self._seen(at, at.frozen_features()).detach()
+            risk = at.pool(at.risks(self.adversary(at, seen)), self.risk)
             return Turn({"adversary": risk}, {"adversary_risk": risk})
         features = at.features()
         logits = at.logits(features)
         risks = at.risks(logits)
-        pooled = self._pool(risks)
+        pooled = at.pool(risks, self.risk)
         if at.step < self.anneal:
             return Turn(dict.fromkeys(moving, pooled + at.l2()), {"risks": risks})
         seen = features if self.on == "hidden" else columns(logits)
-        gap = self.penalty_scale * (pooled - self._pool(at.risks(self.adversary(at, seen))))
+        gap = self.penalty_scale * (pooled - at.pool(at.risks(self.adversary(at, seen)), self.risk))
         gap = gap.clamp(min=0.0) if self.clamp else gap
         scale = 1.0 + at.numbers["lam"] if self.rescale == "one_plus_weight" else 1.0
         objective = (pooled + at.l2() + at.numbers["lam"] * gap) / scale
@@ -96,9 +99,6 @@ class InvRat(Method):
 
     def _seen(self, at: Point, features: Tensor) -> Tensor:
         return features if self.on == "hidden" else columns(at.logits(features))
-
-    def _pool(self, risks: Tensor) -> Tensor:
-        return risks.sum() if self.risk == "sum" else risks.mean()
 
 
 class InvRatEC(InvRat):
@@ -119,7 +119,7 @@ class InvRatEC(InvRat):
         """Return the heads, `adversary.NAME` `[environments, ...]`."""
         del generator
         if self.on == "output":
-            outputs = fresh("backbone")["head.weight"].shape[0]
+            outputs, _ = head_sizes(fresh("backbone"))
             return {
                 "adversary.scale": torch.ones(environments),
                 "adversary.bias": torch.zeros(environments, outputs),
@@ -143,20 +143,23 @@ class InvRatEC(InvRat):
 
     def adversary(self, at: Point, seen: Tensor) -> Tensor:
         """Return each image's logits under its environment's head."""
-        own = at.batch.by_environment(seen)
         if self.on == "output":
-            scale, bias = at.parameters["adversary.scale"], at.parameters["adversary.bias"]
-            logits = own * scale[:, None, None] + bias[:, None, :]
-        else:
-            heads = {
-                "head." + name.removeprefix("adversary."): value
-                for name, value in at.parameters.items()
-                if name.startswith("adversary.")
-            }
-            per_environment: Tensor = torch.func.vmap(at.model.classify)(heads, own)
-            return per_environment.flatten(0, 1)
-        logits = logits.flatten(0, 1)
-        return squeezed(logits)
+            scale, bias = at.batch.of_images(at.parameters["adversary.scale"]), at.parameters["adversary.bias"]
+            return squeezed(seen * scale[:, None] + at.batch.of_images(bias))
+        heads = {
+            "head." + name.removeprefix("adversary."): value
+            for name, value in at.parameters.items()
+            if name.startswith("adversary.")
+        }
+        if at.batch.even:
+            together: Tensor = torch.func.vmap(at.model.classify)(heads, at.batch.by_environment(seen))
+            return together.flatten(0, 1)
+        return torch.cat(
+            [
+                at.model.classify({name: head[e] for name, head in heads.items()}, own)
+                for e, own in zip(at.batch.present, at.batch.split(seen), strict=True)
+            ]
+        )
 
 
 class InvRatEB(InvRat):
@@ -177,7 +180,7 @@ class InvRatEB(InvRat):
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return embedding (standard normal, as torch's) and layers (uniform in +-1/sqrt(inputs), as torch's)."""
-        outputs, width = fresh("backbone")["head.weight"].shape
+        outputs, width = head_sizes(fresh("backbone"))
         n_in = (width if self.on == "hidden" else outputs) + self.emb_dim
 
         def uniform(bound: int, *shape: int) -> Tensor:
@@ -197,9 +200,7 @@ class InvRatEB(InvRat):
         """Return the two-layer head's logits."""
         p: Parameters = at.parameters
         embedding = p["adversary.embedding" if self.embedding_side == "adversary" else "embedding"]
-        own = at.batch.by_environment(seen)
-        known = embedding[:, None, :].expand(-1, own.shape[1], -1)
-        both = torch.cat([own, known], dim=-1).flatten(0, 1)
+        both = torch.cat([seen, at.batch.of_images(embedding)], dim=-1)
         hidden = F.linear(both, p["adversary.0.weight"], p["adversary.0.bias"]).relu()
         logits = F.linear(hidden, p["adversary.2.weight"], p["adversary.2.bias"])
         return squeezed(logits)

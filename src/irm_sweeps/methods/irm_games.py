@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from irm_sweeps.backbones.backbone import Model, Parameters
+from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
+from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Check, Fresh, Method, Move, Pace, Point, Turn
 
 
@@ -83,10 +84,16 @@ class IRMGames(Method):
         """Return R_e for player e and the sum of the risks for the representation."""
         risks = at.risks(self.predict(at.model, at.parameters, at.batch.inputs))
         objectives = {
-            player: risks.sum() + at.l2() if player == "representation" else risks[int(player.split("_")[1])] + at.l2()
+            player: (risks.sum() if player == "representation" else self._risk(at, risks, player)) + at.l2()
             for player in moving
         }
         return Turn(objectives, {"risks": risks})
+
+    @staticmethod
+    def _risk(at: Point, risks: Tensor, player: str) -> Tensor:
+        """Return a classifier's own risk; one whose environment is absent from the batch has nothing to gain."""
+        e = int(player.split("_")[1])
+        return risks[at.batch.present.index(e)] if e in at.batch.present else risks.sum() * 0
 
     def predict(self, model: Model, parameters: Parameters, inputs: Tensor) -> Tensor:
         """Return the mean of the players' logits."""
@@ -102,6 +109,8 @@ class IRMGames(Method):
         """Return each player's parameters under the backbone's names, by number."""
         owners: dict[int, dict[str, Tensor]] = {0: {}}
         for name, value in parameters.items():
+            if name.startswith(BUFFER):
+                raise UserError("method.variant=f needs a backbone without batch statistics: take method.variant=v")
             if name.startswith("player."):
                 _, e, own = name.split(".", 2)
                 owners.setdefault(int(e), {})[own] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from irm_sweeps.errors import UserError
@@ -60,7 +61,13 @@ class IRMv1(Penalized):
         """Return the norm per environment of the head's gradient: weight `[k, width]` and bias `[k]`."""
         if not at.model.head_is_linear:
             raise UserError("method.on=hidden needs a backbone whose head is one linear layer")
-        r, h = at.batch.by_environment(columns(residual)), at.batch.by_environment(features)
+        if at.batch.even:
+            return self._products(at.batch.by_environment(columns(residual)), at.batch.by_environment(features))
+        pairs = zip(at.batch.split(columns(residual)), at.batch.split(features), strict=True)
+        return torch.cat([self._products(r.unsqueeze(0), h.unsqueeze(0)) for r, h in pairs])
+
+    def _products(self, r: Tensor, h: Tensor) -> Tensor:
+        """Return the norms for residuals `[environments, n, k]` and features `[environments, n, width]`."""
         halves = [slice(None)] * 2 if self.form == "squared" else [slice(0, None, 2), slice(1, None, 2)]
         first, second = ((r[:, rows].mT @ h[:, rows] / r[:, rows].shape[1], r[:, rows].mean(1)) for rows in halves)
         weight, bias = first[0] * second[0], first[1] * second[1]

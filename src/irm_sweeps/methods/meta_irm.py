@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from irm_sweeps.backbones.backbone import Parameters
+from irm_sweeps.backbones.backbone import BUFFER, Parameters
 from irm_sweeps.config import Number
+from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Check, Method, Point, Turn
 from irm_sweeps.methods.risks import losses, population_std
 
@@ -72,11 +73,10 @@ class MetaIRM(Method):
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the meta-objective."""
-        inputs, labels = at.batch.by_environment(at.batch.inputs), at.batch.by_environment(at.batch.labels)
-        environments = at.batch.environments
+        inputs, labels = at.batch.split(at.batch.inputs), at.batch.split(at.batch.labels)
         meta = [
-            self._meta_losses(at, self._adapt(at, inputs[e], labels[e], e), inputs, labels, e)
-            for e in range(environments)
+            self._meta_losses(at, self._adapt(at, x, y, e), inputs, labels, e)
+            for e, (x, y) in enumerate(zip(inputs, labels, strict=True))
         ]
         losses_ = torch.cat(meta)
         sigma = population_std(losses_)
@@ -84,13 +84,15 @@ class MetaIRM(Method):
         return Turn(dict.fromkeys(moving, objective), {"meta_losses": losses_, "penalty": sigma})
 
     def _adapt(self, at: Point, x: Tensor, y: Tensor, e: int) -> Parameters:
-        """Return theta_e', differentiable with respect to theta."""
+        """Return theta_e', differentiable with respect to theta; inner steps leave running averages alone."""
+        buffers = {name: value for name, value in at.parameters.items() if name.startswith(BUFFER)}
 
         def risk(parameters: dict[str, Tensor]) -> Tensor:
-            logits = at.model.classify(parameters, at.model.represent(parameters, x))
+            every = {**parameters, **buffers}
+            logits = at.model.classify(every, at.model.represent(every, x, averages=False))
             return losses(logits, y).mean()
 
-        adapted = dict(at.parameters)
+        adapted = {name: value for name, value in at.parameters.items() if name not in buffers}
         for k in range(self.inner_steps):
             gradient = torch.func.grad(risk)(adapted)
             if self.first_order:
@@ -99,7 +101,7 @@ class MetaIRM(Method):
                 name: adapted[name] - at.numbers["inner_lr"] * self._dropped(at, name, gradient[name], e, k)
                 for name in adapted
             }
-        return adapted
+        return {**adapted, **buffers}
 
     def _dropped(self, at: Point, name: str, gradient: Tensor, e: int, k: int) -> Tensor:
         uniform = at.noise.get(f"drop/{name}")
@@ -113,19 +115,33 @@ class MetaIRM(Method):
         factor: Tensor = 1 + (p / (1 - p)) ** 0.5 * normal
         return gradient * factor
 
-    def _meta_losses(self, at: Point, adapted: Parameters, inputs: Tensor, labels: Tensor, e: int) -> Tensor:
-        """Return the risks of the adapted parameters in the environments that judge them."""
+    def _meta_losses(
+        self, at: Point, adapted: Parameters, inputs: Sequence[Tensor], labels: Sequence[Tensor], e: int
+    ) -> Tensor:
+        """Return the risks of the adapted parameters in the environments that judge them, in one forward pass."""
         if self.same_env:
             x, y = inputs[e : e + 1], labels[e : e + 1]
-        elif self._sampled(at.batch.environments):
-            order = at.noise["others"][e].argsort()[: self.others]
-            judges = order + (order >= e)
-            x, y = inputs.index_select(0, judges), labels.index_select(0, judges)
-        elif e == 0 or e == at.batch.environments - 1:
-            rest = slice(1, None) if e == 0 else slice(0, -1)
-            x, y = inputs[rest], labels[rest]
+        elif self._sampled(len(inputs)):
+            return self._sampled_losses(at, adapted, inputs, labels, e)
         else:
-            x, y = torch.cat([inputs[:e], inputs[e + 1 :]]), torch.cat([labels[:e], labels[e + 1 :]])
+            x, y = [*inputs[:e], *inputs[e + 1 :]], [*labels[:e], *labels[e + 1 :]]
+        if not x:
+            return inputs[e].new_zeros(0)
+        logits = at.model.classify(adapted, at.model.represent(adapted, _joined(x)))
+        each = losses(logits, _joined(y))
+        if at.batch.even:
+            return each.reshape(len(y), -1).mean(1)
+        return torch.stack([own.mean() for own in each.split([len(own) for own in y])])
+
+    def _sampled_losses(
+        self, at: Point, adapted: Parameters, inputs: Sequence[Tensor], labels: Sequence[Tensor], e: int
+    ) -> Tensor:
+        if not at.batch.even:
+            raise UserError(f"method.others={self.others} needs training.batches=per_environment")
+        order = at.noise["others"][e].argsort()[: self.others]
+        judges = order + (order >= e)
+        x = torch.stack(list(inputs)).index_select(0, judges)
+        y = torch.stack(list(labels)).index_select(0, judges)
         logits = at.model.classify(adapted, at.model.represent(adapted, x.flatten(0, 1)))
         return losses(logits, y.flatten()).reshape(x.shape[0], -1).mean(1)
 
@@ -151,3 +167,7 @@ class MetaIRM(Method):
             risks = [(1 - held) * t + held * v for t, v in zip(check.train_risks, check.val_risks, strict=True)]
         mean = sum(risks) / len(risks)
         return float((sum((r - mean) ** 2 for r in risks) / len(risks)) ** 0.5)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

@@ -16,8 +16,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from irm_sweeps.backbones.backbone import Model, Parameters
+from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
 from irm_sweeps.config import Component
+from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.risks import losses
 
 STATE = "state."
@@ -26,27 +27,9 @@ STATE = "state."
 Fresh = Callable[[str], dict[str, Tensor]]
 """From a purpose to a newly initialised set of the backbone's parameters, drawn from the trial's seed."""
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Inputs `[environments * n, *features]` and labels `[environments * n]`, one environment after another."""
-
-    inputs: Tensor
-    labels: Tensor
-    environments: int
-
-    def by_environment(self, values: Tensor) -> Tensor:
-        """Reshape `[environments * n, ...]` to `[environments, n, ...]`."""
-        return values.reshape(self.environments, -1, *values.shape[1:])
-
-    def means(self, values: Tensor) -> Tensor:
-        """Return the mean of per-image values in each environment, `[environments, ...]`."""
-        return self.by_environment(values).mean(1)
-
-    def half_means(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the means over the even and over the odd images of each environment: independent halves."""
-        split = self.by_environment(values)
-        return split[:, ::2].mean(1), split[:, 1::2].mean(1)
+Pooling = Literal["mean", "sum", "images"]
+"""How the risks of environments become one number: their mean, their sum, or the mean over all images, which
+differs from the mean where a pooled minibatch has more images of one environment than of another."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +57,13 @@ class Pace:
         closed rule (an exponentiated gradient, a moving average).
     lr
         Learning rate of `descent`; for `trial` a multiple of the trial's.
+    decays
+        Whether the optimizer's schedule applies.
     """
 
     optimizer: Literal["trial", "descent"] = "trial"
     lr: float = 1.0
+    decays: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,6 +80,8 @@ class Point:
         Updates done so far.
     noise
         This step's uniform numbers in [0, 1), as `Method.noise` asked for them.
+    passes
+        Encoder passes over this batch so far, if a later move of the step can use them; else None.
     """
 
     model: Model
@@ -102,27 +90,51 @@ class Point:
     numbers: Mapping[str, Tensor]
     step: int
     noise: Mapping[str, Tensor] = field(default_factory=dict)
+    passes: dict[str, Tensor] | None = None
 
     def features(self) -> Tensor:
-        """Return h_u of the batch, `[environments * n, width]`."""
-        return self.model.represent(self.parameters, self.batch.inputs)
+        """Return h_u of the batch, `[n, width]`."""
+        if self.passes is None:
+            return self.model.represent(self.parameters, self.batch.inputs)
+        if "features" not in self.passes:
+            self.passes["features"] = self.model.represent(self.parameters, self.batch.inputs)
+        return self.passes["features"]
+
+    def frozen_features(self) -> Tensor:
+        """Return h_u of the batch for a player who cannot move it, from the same pass as `features` if possible."""
+        if self.passes is not None:
+            return self.features().detach()
+        with torch.no_grad():
+            return self.model.represent(self.parameters, self.batch.inputs, averages=self.model.inner_averages)
 
     def logits(self, features: Tensor) -> Tensor:
         """Return g_v of the features."""
         return self.model.classify(self.parameters, features)
 
     def risks(self, logits: Tensor) -> Tensor:
-        """Return R^e, the mean loss of each environment, `[environments]`."""
+        """Return R^e, the mean loss of each environment of the batch, `[present]`."""
         return self.batch.means(losses(logits, self.batch.labels))
+
+    def pool(self, risks: Tensor, how: Pooling) -> Tensor:
+        """Return one risk for those of the batch's environments."""
+        if how == "sum":
+            return risks.sum()
+        if how == "mean" or self.batch.even:
+            return risks.mean()
+        assert self.batch.counts is not None
+        counts = [count for count in self.batch.counts if count]
+        weighted = [risk * (count / sum(counts)) for risk, count in zip(risks.unbind(), counts, strict=True)]
+        return torch.stack(weighted).sum()
 
     def l2(self) -> Tensor | float:
         """Return `training.l2` times the sum of squares of all parameters; 0 where no trial wants it.
 
-        What a method keeps as its state (names under `state.`) is no parameter of a predictor and is left out.
+        What a method keeps as its state (names under `state.`) is no parameter of a predictor and is left out,
+        and so are running averages (`buffer.`).
         """
         if "l2" not in self.numbers:
             return 0.0
-        squares = [p.square().sum() for name, p in self.parameters.items() if not name.startswith(STATE)]
+        squares = [p.square().sum() for name, p in self.parameters.items() if not name.startswith((STATE, BUFFER))]
         return self.numbers["l2"] * sum(squares[1:], squares[0])
 
 

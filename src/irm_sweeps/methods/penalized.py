@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from irm_sweeps.config import Count, Number
-from irm_sweeps.methods.method import Method, Move, Point, Turn
+from irm_sweeps.methods.method import Method, Move, Point, Pooling, Turn
 
 
 class Penalized(Method):
@@ -20,8 +20,8 @@ class Penalized(Method):
     The published codes agree on this shape and differ in every field below.
     """
 
-    risk: Literal["mean", "sum"]
-    """How the environments' risks are pooled: `mean` (Arjovsky et al., DomainBed) or `sum` (REx)."""
+    risk: Pooling
+    """How the environments' risks are pooled: `mean` (Arjovsky et al., DomainBed), `sum` (REx), `images` (IRMBed)."""
     anneal: Count
     """Steps before the penalty weight becomes `lam`."""
     weight_before_anneal: Annotated[Number, Field(ge=0)]
@@ -60,7 +60,7 @@ class Penalized(Method):
         features = at.features()
         logits = at.logits(features)
         risks = at.risks(logits)
-        pooled = risks.sum() if self.risk == "sum" else risks.mean()
+        pooled = at.pool(risks, self.risk)
         penalty = self.penalty(at, features, logits, risks)
         weight = torch.where(at.step >= at.numbers["anneal"], at.numbers["lam"], at.numbers["weight_before_anneal"])
         extra = self.further_term(at, features, logits)

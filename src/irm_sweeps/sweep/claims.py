@@ -114,9 +114,9 @@ class Claim:
         except FileNotFoundError:
             return False
 
-    def renew(self, step: int) -> Claim:
-        """Tell the others that this worker lives, and where it is."""
-        renewed = replace(self, step=step)
+    def renew(self, step: int, steps: int | None = None) -> Claim:
+        """Tell the others that this worker lives, where it is, and of how many steps if that has become known."""
+        renewed = replace(self, step=step, steps=self.steps if steps is None else steps)
         write_atomically(self.path, renewed.content())
         return renewed
 

@@ -115,8 +115,8 @@ def _probe(trial: Trial, settings: Settings, launcher: Any) -> float:
     set_up = time.perf_counter() - started
     steps, evaluation = training.time_steps(PROBE_STEPS)
     every = trial.training.evaluate_every
-    evaluations = 1 + (trial.training.steps // every if every else 0)
-    return set_up + trial.training.steps * steps + evaluations * evaluation
+    evaluations = 1 + (training.steps // every if every else 0)
+    return set_up + training.steps * steps + evaluations * evaluation
 
 
 def _megabytes(store: Store, trials: int) -> float:

@@ -58,7 +58,7 @@ class _Keeper:
     def __init__(self, worker: Worker, held: Sequence[Claim], waiting: Sequence[Claim]) -> None:
         self._worker, self._held, self._waiting = worker, list(held), list(waiting)
         self._saved = time.monotonic()
-        self.step = 0
+        self.step, self.steps = 0, held[0].steps
         self._stop = threading.Event()
         self._lost = False
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -76,13 +76,13 @@ class _Keeper:
             try:
                 self._lost = self._lost or not all(claim.is_latest() for claim in self._held)
                 if not self._lost:
-                    self._held = [claim.renew(self.step) for claim in self._held]
+                    self._held = [claim.renew(self.step, self.steps) for claim in self._held]
                 self._waiting = [claim.renew(0) for claim in self._waiting if claim.is_latest()]
             except (OSError, StoreError) as error:
                 self._worker.log.write(f"heartbeat: {error}")
 
     def after_step(self, training: StackTraining) -> None:
-        self.step = training.step
+        self.step, self.steps = training.step, training.steps
         if self._lost:
             raise Lost
         due = time.monotonic() - self._saved >= self._worker.checkpoint_seconds
@@ -205,7 +205,7 @@ class Worker:
         held = []
         try:
             for trial_id in trial_ids:
-                steps = int(self.manifest.trials[trial_id]["training"]["steps"])
+                steps = int(self.manifest.trials[trial_id]["training"]["steps"] or 0)
                 claim = claims.acquire(self.store, trial_id, self.manifest.launch, steps, len(trial_ids))
                 if claim is not None:
                     held.append(claim)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,9 +18,6 @@ from irm_sweeps.methods.risks import correct, losses
 Scores = dict[str, dict[str, dict[str, float | None]]]
 """split -> environment -> {risk, accuracy}; None where the value is not finite."""
 
-ROWS = 10_000
-"""Most inputs in one forward pass per trial: bounds the memory of activations, changes no result."""
-
 
 @dataclass(frozen=True)
 class StackedSet:
@@ -28,7 +26,7 @@ class StackedSet:
     Attributes
     ----------
     inputs
-        `[S, m, *features]`.
+        `[S, m, ...]`, as the dataset gave them.
     index, labels
         Per environment, `[S, n]`: which inputs it has, under which labels.
     names
@@ -41,25 +39,35 @@ class StackedSet:
     names: Sequence[Sequence[str]]
 
     @classmethod
-    def of(cls, sets: Sequence[EvaluationSet], device: torch.device, dtype: torch.dtype) -> StackedSet:
-        """Stack the trials' own sets, environment by environment."""
+    def of(cls, sets: Sequence[EvaluationSet], inputs: Tensor) -> StackedSet:
+        """Stack the trials' own sets, environment by environment; `inputs` are theirs, on the device."""
         columns = list(zip(*(list(s.environments.values()) for s in sets), strict=True))
         return cls(
-            torch.from_numpy(np.stack([s.inputs for s in sets])).to(device, dtype),
-            [torch.from_numpy(np.stack([e.index for e in column])).to(device) for column in columns],
-            [torch.from_numpy(np.stack([e.labels for e in column])).to(device) for column in columns],
+            inputs,
+            [torch.from_numpy(np.stack([e.index for e in column])).to(inputs.device) for column in columns],
+            [torch.from_numpy(np.stack([e.labels for e in column])).to(inputs.device) for column in columns],
             [list(s.environments) for s in sets],
         )
+
+    def without_unused(self, rows: npt.NDArray[np.int64]) -> StackedSet:
+        """Return the set with the inputs `rows` only, which its environments use one after another."""
+        ends = np.cumsum([index.shape[1] for index in self.index])
+        index = [
+            torch.arange(end - own.shape[1], end, device=own.device).expand_as(own)
+            for own, end in zip(self.index, ends.tolist(), strict=True)
+        ]
+        return StackedSet(self.inputs[:, torch.from_numpy(rows)], index, self.labels, self.names)
 
 
 Predict = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 """From one trial's parameters and inputs `[m, *features]` to its logits."""
 
 
-def stacked_logits(predict: Predict, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-    """Return `[S, m]` or `[S, m, classes]` logits of `[S, m, *features]` inputs."""
-    apply = torch.func.vmap(predict) if inputs.shape[0] > 1 else lifted(predict)
-    return torch.cat([apply(parameters, chunk) for chunk in torch.split(inputs, ROWS, dim=1)], dim=1)
+def stacked_logits(predict: Predict, parameters: Mapping[str, Tensor], pieces: Iterable[Tensor]) -> Tensor:
+    """Return `[S, m]` or `[S, m, classes]` logits of inputs that come in pieces `[S, rows, *features]`."""
+    trials = next(iter(parameters.values())).shape[0]
+    apply = torch.func.vmap(predict) if trials > 1 else lifted(predict)
+    return torch.cat([apply(parameters, piece) for piece in pieces], dim=1)
 
 
 def lifted(function: Any) -> Any:
@@ -73,12 +81,17 @@ def lifted(function: Any) -> Any:
 
 
 @torch.no_grad()
-def evaluate(predict: Predict, parameters: Mapping[str, Tensor], sets: Mapping[str, StackedSet]) -> list[Scores]:
-    """Return each trial's scores."""
+def evaluate(
+    predict: Predict,
+    parameters: Mapping[str, Tensor],
+    sets: Mapping[str, StackedSet],
+    prepared: Callable[[str], Iterable[Tensor]],
+) -> list[Scores]:
+    """Return each trial's scores; `prepared` gives a split's inputs as the network sees them, in pieces."""
     trials = next(iter(parameters.values())).shape[0]
     scores: list[Scores] = [{split: {} for split in sets} for _ in range(trials)]
     for split, stacked in sets.items():
-        logits = stacked_logits(predict, parameters, stacked.inputs)
+        logits = stacked_logits(predict, parameters, prepared(split))
         rows = torch.arange(trials, device=logits.device).unsqueeze(1)
         for e, (index, labels) in enumerate(zip(stacked.index, stacked.labels, strict=True)):
             z, y = logits[rows, index].flatten(0, 1), labels.flatten()

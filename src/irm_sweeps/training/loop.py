@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irm_sweeps.backbones.backbone import Model
-from irm_sweeps.data.dataset import EvaluationSet, TrialData
+from irm_sweeps.backbones.backbone import BUFFER, Model
 from irm_sweeps.draws import Draws
-from irm_sweeps.methods.method import Batch, Point, Turn
-from irm_sweeps.training.batches import Minibatches
-from irm_sweeps.training.evaluation import Scores, StackedSet, evaluate, lifted
+from irm_sweeps.methods.batch import Batch
+from irm_sweeps.methods.method import Point, Turn
+from irm_sweeps.training.evaluation import Scores, evaluate, lifted
 from irm_sweeps.training.parameters import StackedParameters
 from irm_sweeps.training.selection import RULES, Evaluation, check
+from irm_sweeps.training.stacked_data import StackedBatch, StackedData
 from irm_sweeps.trial import Trial
 
 
@@ -108,12 +108,12 @@ class StackTraining:
         self._pending: list[tuple[int, Mapping[str, Tensor]]] = []
 
         draws = [Draws(trial.seed) for trial in self.trials]
-        data = [trial.dataset.draw(trial.seed, data_dir) for trial in self.trials]
-        self._environments, self._n = data[0].labels.shape[:2]
-        self._load(data)
-        self._minibatches = self._plan_batches(draws)
+        self.data = StackedData(self.trials, data_dir, device, self._dtype)
+        epochs = first.training.epochs
+        self.steps = first.training.steps or 0 if epochs is None else epochs * self.data.epoch
         self.model, initial = self._build(draws)
-        players = first.method.players(list(initial[0]))
+        owned = [name for name in initial[0] if not name.startswith(BUFFER)]
+        players = first.method.players(owned)
         self.parameters = StackedParameters(
             initial,
             players,
@@ -121,38 +121,10 @@ class StackTraining:
             {player: first.method.pace(player) for player in players},
         )
         self._draws = draws
-        self._noise_shapes = first.method.noise(initial[0], self._environments)
+        self._noise_shapes = first.method.noise({name: initial[0][name] for name in owned}, self.data.environments)
         self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
-
-    def _load(self, data: Sequence[TrialData]) -> None:
-        """Put inputs `[S, E * n, *features]`, labels `[S, E * n]` and the evaluation sets on the device."""
-        inputs = np.stack([d.inputs.reshape(-1, *d.inputs.shape[2:]) for d in data])
-        labels = np.stack([d.labels.reshape(-1) for d in data])
-        self._inputs = torch.from_numpy(inputs).to(self.device, self._dtype)
-        self._labels = torch.from_numpy(labels).to(self.device)
-        # Every split is evaluated in this order: training environments first.
-        index = np.arange(self._environments * self._n).reshape(self._environments, self._n)
-        self._sets = {
-            "train": StackedSet(
-                self._inputs,
-                [torch.from_numpy(np.stack([rows] * len(data))).to(self.device) for rows in index],
-                list(self._labels.reshape(-1, self._environments, self._n).unbind(1)),
-                [list(d.names) for d in data],
-            )
-        }
-        for split in data[0].held_out:
-            own: list[EvaluationSet] = [d.held_out[split] for d in data]
-            self._sets[split] = StackedSet.of(own, self.device, self._dtype)
-        if self._first.dataset.outputs == 1:
-            self._labels = self._labels.to(self._dtype)
-
-    def _plan_batches(self, draws: Sequence[Draws]) -> list[Minibatches] | None:
-        size = self._first.training.batch_size
-        if size is None or size >= self._n:
-            return None
-        return [Minibatches(d, self._environments, self._n, size) for d in draws]
 
     def _build(self, draws: Sequence[Draws]) -> tuple[Model, list[dict[str, Tensor]]]:
         initial = []
@@ -160,16 +132,20 @@ class StackTraining:
         for trial, own in zip(self.trials, draws, strict=True):
             fresh = partial(self._fresh, trial, own)
             generator = torch.Generator().manual_seed(own.integer("parameters/method"))
-            extra = trial.method.extra_parameters(fresh, self._environments, generator)
-            named = {**fresh("backbone"), **extra}
-            initial.append({name: p.to(self.device, self._dtype) for name, p in named.items()})
+            extra = trial.method.extra_parameters(fresh, self.data.environments, generator)
+            named = {**fresh("backbone"), **extra, **model.buffers()}
+            initial.append({name: self._put(tensor) for name, tensor in named.items()})
         return model, initial
+
+    def _put(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, self._dtype if tensor.is_floating_point() else None)
 
     @staticmethod
     def _backbone(trial: Trial, draws: Draws, purpose: str) -> Model:
         stream = "parameters" if purpose == "backbone" else f"parameters/{purpose}"
         generator = torch.Generator().manual_seed(draws.integer(stream))
-        return Model(*trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator))
+        halves = trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator)
+        return Model(*halves, inner_averages=trial.backbone.inner_averages)
 
     @classmethod
     def _fresh(cls, trial: Trial, draws: Draws, purpose: str) -> dict[str, Tensor]:
@@ -221,11 +197,11 @@ class StackTraining:
         """Train to the last step and return the outcomes, in the order in which the trials were given."""
         control = control or NoControl()
         training = self._first.training
-        while self.step < training.steps:
+        while self.step < self.steps:
             started = time.perf_counter()
             self._advance()
             due = training.evaluate_every and self.step % training.evaluate_every == 0
-            if due and self.step < training.steps:
+            if due and self.step < self.steps:
                 self._evaluate()
             self._seconds += time.perf_counter() - started
             if self.step % training.log_every == 0 and bool((self._diverged_at >= 0).all()):
@@ -254,28 +230,29 @@ class StackTraining:
         method = self._first.method
         if self.step == method.restarts_optimizer_at():
             self.parameters.restart()
+        self.parameters.scale_lr(self._first.optimizer.factor(self.step / max(self.steps, 1)))
         if replaced := method.reset(self.step, self.parameters.tensors()):
             self.parameters.assign(replaced)
         noise = self._noise()
-        moves = method.moves(self.step, self._environments)
-        batches = 1 + max(move.batch for move in moves)
+        moves = method.moves(self.step, self.data.environments)
+        numbers = [self.data.same_as(move.batch) for move in moves]
+        batches = {number: self.data.batch(self.step, number, 1 + max(numbers)) for number in set(numbers)}
+        # Moves that see the same images share an encoder pass, until a player moves the encoder. Tensors under
+        # vmap cannot be kept.
+        shared = {number for number in numbers if numbers.count(number) > 1 and len(self.trials) == 1}
+        passes: dict[int, dict[str, Tensor]] = {}
         seen: dict[str, Tensor] = {}
-        for move in moves:
-            inputs, labels = self._batch(self.step * batches + move.batch)
-            turn = self._turn(move.players, inputs, labels, noise)
+        for move, number in zip(moves, numbers, strict=True):
+            own = passes.setdefault(number, {}) if number in shared else None
+            turn = self._turn(move.players, batches[number], noise, own)
             self._watch(turn)
             self.parameters.move(turn.objectives)
+            if any(self.parameters.moves_encoder(player) for player in move.players):
+                passes.clear()
             seen.update(self._logged(turn))
         if self.step % self._first.training.log_every == 0:
             self._pending.append((self.step, {name: value.detach() for name, value in seen.items()}))
         self.step += 1
-
-    def _batch(self, number: int) -> tuple[Tensor, Tensor]:
-        if self._minibatches is None:
-            return self._inputs, self._labels
-        rows = torch.from_numpy(np.stack([m.at(number) for m in self._minibatches])).to(self.device)
-        trial = torch.arange(len(self.trials), device=self.device).unsqueeze(1)
-        return self._inputs[trial, rows], self._labels[trial, rows]
 
     def _noise(self) -> dict[str, Tensor]:
         """Return this step's uniform numbers, `[S, *shape]` by name, drawn from each trial's seed."""
@@ -286,21 +263,27 @@ class StackTraining:
             for name, shape in self._noise_shapes.items()
         }
 
-    def _turn(self, moving: Sequence[str], inputs: Tensor, labels: Tensor, noise: Mapping[str, Tensor]) -> Turn:
+    def _turn(
+        self,
+        moving: Sequence[str],
+        batch: StackedBatch,
+        noise: Mapping[str, Tensor],
+        passes: dict[str, Tensor] | None = None,
+    ) -> Turn:
         """Return the stack's turn: every tensor of it with a leading axis of trials."""
-        method, model, step, environments = self._first.method, self.model, self.step, self._environments
+        method, model, step, environments = self._first.method, self.model, self.step, self.data.environments
 
         def one(
             parameters: Any, x: Tensor, y: Tensor, numbers: Any, noise: Any
         ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            at = Point(model, parameters, Batch(x, y, environments), numbers, step, noise)
-            turn = method.turn(at, moving)
+            own = Batch(x, y, environments, batch.counts)
+            turn = method.turn(Point(model, parameters, own, numbers, step, noise, passes), moving)
             return turn.objectives, turn.log
 
         apply = torch.func.vmap(one) if len(self.trials) > 1 else lifted(one)
         # The cache of cast weights would carry tensors made under no_grad into a differentiated pass.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed, cache_enabled=False):
-            return Turn(*apply(self.parameters.tensors(), inputs, labels, self._numbers, noise))
+            return Turn(*apply(self.parameters.tensors(), batch.inputs, batch.labels, self._numbers, noise))
 
     def _watch(self, turn: Turn) -> None:
         """Note, without waiting for the device, which trials' objectives have just ceased to be finite."""
@@ -314,7 +297,10 @@ class StackTraining:
 
     def _evaluate(self) -> None:
         self._collect()
-        scores: list[Scores] = evaluate(self._predict, self.parameters.tensors(), self._sets)
+        self.model.train(False)
+        prepared = self.data.prepared(self.step)
+        scores: list[Scores] = evaluate(self._predict, self.parameters.tensors(), self.data.sets, prepared)
+        self.model.train(True)
         for progress, own in zip(self._progress, scores, strict=True):
             progress.evaluations.append(Evaluation(self.step, own))
             progress.history.append({"step": self.step, "scores": own})
@@ -337,12 +323,10 @@ class StackTraining:
             for at, progress in zip(self._diverged_at.tolist(), self._progress, strict=True)
         ]
         tensors = self.parameters.tensors()
-        held_out = self._sets["val"].index[0].shape[1] if "val" in self._sets else 0
-        held_back = held_out / (self._n + held_out)
         outcomes: list[Outcome | None] = [None] * len(self.trials)
         for i, (trial, progress) in enumerate(zip(self.trials, self._progress, strict=True)):
             chosen = {name: rule(progress.evaluations, trial.dataset.shifted) for name, rule in RULES.items()}
-            stopped = trial.method.stop([check(evaluation, held_back) for evaluation in progress.evaluations])
+            stopped = trial.method.stop([check(evaluation, self.data.held_back) for evaluation in progress.evaluations])
             chosen["stop"] = None if stopped is None else progress.evaluations[stopped]
             lost = diverged[i] >= 0
             outcomes[self._order[i]] = Outcome(

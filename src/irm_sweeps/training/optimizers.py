@@ -17,6 +17,15 @@ class Optimizer(Component):
     lr: Annotated[Number, Field(gt=0)]
     """Learning rate."""
 
+    decay_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """When the learning rate drops, as fractions of the trial's steps; never by default."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """What it is multiplied with each time."""
+
+    def factor(self, progress: float) -> float:
+        """Return the learning rate over its initial value after a fraction `progress` of the steps."""
+        return float(self.decay ** sum(progress >= at for at in self.decay_at))
+
     @abstractmethod
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return the torch optimizer over parameter groups `{"params": [...], "lr": ...}`."""

@@ -26,7 +26,7 @@ class StackedParameters:
     initial
         Per trial, its parameters by name; all trials have the same names and shapes.
     players
-        Which names each player moves.
+        Which names each player moves; what no player moves (`buffer.*`) needs no gradient.
     optimizers
         Per trial; they differ in `lr` at most, and trials with an equal `lr` stand side by side.
     paces
@@ -42,8 +42,12 @@ class StackedParameters:
     ) -> None:
         runs = groupby(range(len(initial)), key=lambda trial: optimizers[trial].lr)
         self._groups = [(lr, list(trials)) for lr, trials in runs]
+        owned = {name for names in players.values() for name in names}
         self._leaves: list[dict[str, Tensor]] = [
-            {name: torch.stack([initial[trial][name] for trial in trials]).requires_grad_() for name in initial[0]}
+            {
+                name: torch.stack([initial[trial][name] for trial in trials]).requires_grad_(name in owned)
+                for name in initial[0]
+            }
             for _, trials in self._groups
         ]
         self._players = players
@@ -53,6 +57,7 @@ class StackedParameters:
 
     def restart(self) -> None:
         """Forget all optimizer state."""
+        self._lr_factor = 1.0
         self._optimizers = {player: self._build(player, self._paces[player]) for player in self._players}
 
     def _build(self, player: str, pace: Pace) -> torch.optim.Optimizer:
@@ -62,6 +67,21 @@ class StackedParameters:
         return self._optimizer.build(
             [{"params": group, "lr": lr * pace.lr} for (lr, _), group in zip(self._groups, leaves, strict=True)]
         )
+
+    def scale_lr(self, factor: float) -> None:
+        """Set the learning rates of the players whose pace decays to `factor` times their initial ones."""
+        if factor == self._lr_factor:
+            return
+        for player, optimizer in self._optimizers.items():
+            pace = self._paces[player]
+            if pace.optimizer == "trial" and pace.decays:
+                for (lr, _), group in zip(self._groups, optimizer.param_groups, strict=True):
+                    group["lr"] = lr * pace.lr * factor
+        self._lr_factor = factor
+
+    def moves_encoder(self, player: str) -> bool:
+        """Return whether a player moves any part of the representation."""
+        return any(name.startswith("representation.") for name in self._players[player])
 
     @torch.no_grad()
     def assign(self, values: Mapping[str, Tensor]) -> None:

@@ -1,0 +1,217 @@
+"""ResNet-18 and ResNet-50, torchvision's, without their classifier."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from irm_sweeps.backbones.backbone import Backbone
+from irm_sweeps.config import Place
+from irm_sweeps.errors import UserError
+
+SMALLEST = 32
+"""Fewest rows and columns of an input: five halvings leave one pixel."""
+
+
+class ResNet(Backbone):
+    """A residual network (He et al. 2016) up to its average pooling, and a head of one or two layers.
+
+    The first layer is ImageNet's (7 x 7, stride 2, then pooling) at every resolution. Batch norm makes a pass
+    depend on its batch, so these trials train alone, several processes to a GPU.
+    """
+
+    stacks: ClassVar[bool] = False
+    architecture: ClassVar[str]
+
+    weights: str
+    """`none`: initialised from the seed (He et al.'s rule). `imagenet`: torchvision's, downloaded or from its cache.
+    Else the path of a `.pth` or `.safetensors` file with the network's tensors under torchvision's names; of a
+    path, only the bytes behind it are part of the trial's identity."""
+    weights_sha256: str | None = None
+    """Of that file, filled in when the config is read; null without one. Give it to be sure of the file."""
+    weights_path: Annotated[str | None, Place()] = None
+    """Where that file lies on this machine; filled in, and not part of the trial's identity."""
+    head_hidden: Annotated[int, Field(ge=1)] | None
+    """Hidden units of a two-layer head (lin2021's released InvRat-EB); null: one linear layer."""
+    inner_statistics: bool
+    """Whether passes that serve only an adversary update the running averages of batch norm (lin2021's released
+    code: yes). They normalise by their own batch in any case; meta-IRM's inner steps never update."""
+    channels_last: bool
+    """Whether images are laid out pixel by pixel, which GPUs' convolutions prefer; may change the last bits."""
+    compiled: bool
+    """Whether torch.compile fuses the representation; may change the last bits."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_weights(cls, values: Any) -> Any:
+        """Replace a path by the hash of what lies there, so that ids do not depend on where."""
+        if not isinstance(values, Mapping) or values.get("weights") in ("none", "imagenet", None):
+            return values
+        weights = str(values["weights"])
+        path = values.get("weights_path") or ("" if weights.startswith("sha256:") else weights)
+        found = _sha256(Path(str(path)).expanduser().absolute())
+        told = values.get("weights_sha256") or weights.removeprefix("sha256:")
+        if told not in (found, weights):
+            raise ValueError(f"{path} has sha256 {found}, not {told}: it is another file")
+        absolute = str(Path(str(path)).expanduser().absolute())
+        return {**values, "weights": f"sha256:{found}", "weights_sha256": found, "weights_path": absolute}
+
+    @property
+    def inner_averages(self) -> bool:
+        """As `inner_statistics` says."""
+        return self.inner_statistics
+
+    def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
+        """Return the network without its classifier, `[n, 512 or 2048]`, and the head.
+
+        Raises
+        ------
+        UserError
+            The inputs are not images of three channels or too small, or the weights do not fit.
+        """
+        if len(features) != 3 or features[0] != 3 or min(features[1:]) < SMALLEST:
+            raise UserError(
+                f"backbone={self.architecture} needs images of 3 channels and at least {SMALLEST} x {SMALLEST} pixels, "
+                f"not inputs of shape {list(features)}: choose another dataset or dataset.resolution"
+            )
+        from torchvision import models
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+            network = getattr(models, self.architecture)(weights=None)
+            width = network.fc.in_features
+            head = self._head(width, outputs)
+        network.fc = nn.Identity()
+        if self.weights != "none":
+            _load(network, dict(self._tensors), self.architecture, self.weights_path or self.weights)
+        return _Representation(network, channels_last=self.channels_last, compiled=self.compiled), head
+
+    def _head(self, width: int, outputs: int) -> nn.Module:
+        if self.head_hidden is None:
+            return nn.Linear(width, outputs)
+        return nn.Sequential(nn.Linear(width, self.head_hidden), nn.ReLU(), nn.Linear(self.head_hidden, outputs))
+
+    @cached_property
+    def _tensors(self) -> Mapping[str, Tensor]:
+        if self.weights == "imagenet":
+            return _imagenet(self.architecture)
+        assert self.weights_path is not None
+        path = Path(self.weights_path)
+        if _sha256(path) != self.weights_sha256:
+            raise UserError(f"{path} has changed since the trial was planned: its sha256 is not {self.weights_sha256}")
+        return _read(path)
+
+
+class ResNet18(ResNet):
+    """ResNet-18: 512 features."""
+
+    architecture: ClassVar[str] = "resnet18"
+
+
+class ResNet50(ResNet):
+    """ResNet-50 (stride in the 3 x 3 convolution, as torchvision's): 2,048 features."""
+
+    architecture: ClassVar[str] = "resnet50"
+
+
+class _Representation(nn.Module):
+    """The network, in the memory layout and form that the config asks for."""
+
+    def __init__(self, network: nn.Module, *, channels_last: bool, compiled: bool) -> None:
+        super().__init__()
+        self.network = network
+        self._channels_last = channels_last
+        if compiled:
+            self.network.compile()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[n, width]` features of `[n, 3, height, width]` images.
+
+        Raises
+        ------
+        UserError
+            A training batch of one image whose last feature map is one pixel has no batch statistics.
+        """
+        if self._channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        if self.training and len(x) == 1 and max(x.shape[-2:]) <= SMALLEST:
+            raise UserError("batch norm cannot train on one image of 32 x 32: raise training.batch_size or resolution")
+        features: Tensor = self.network(x)
+        return features
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path) -> str:
+    """Return the hash of a weights file.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, or it is none that is read here.
+    """
+    if path.suffix not in (".pth", ".pt", ".safetensors"):
+        raise ValueError(f"{path}: give none, imagenet, or the path of a .pth or .safetensors file")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+
+
+@lru_cache(maxsize=2)
+def _imagenet(architecture: str) -> Mapping[str, Tensor]:
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(architecture).IMAGENET1K_V1
+    try:
+        found: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+    except Exception as error:  # whatever urllib, the file system or torch's reader raised
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        name = weights.url.rpartition("/")[2]
+        reason = " ".join(str(error).split()) or repr(error)
+        raise UserError(
+            f"backbone.weights=imagenet: {weights.url} cannot be had ({reason}): fetch it on a machine with a network "
+            f"and put it at {folder / name}, or give its path as backbone.weights=PATH, or backbone.weights=none"
+        ) from None
+    return found
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path) -> Mapping[str, Tensor]:
+    """Return the tensors of a file; nothing in it is executed."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle, struct, safetensors: each raises its own
+        raise UserError(f"backbone.weights={path} cannot be read as tensors: {error!r:.200}") from None
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise UserError(f"backbone.weights={path} holds no mapping from names to tensors")
+    return found
+
+
+def _load(network: nn.Module, tensors: dict[str, Tensor], architecture: str, source: str) -> None:
+    """Put the tensors into the network; its classifier (`fc.*`) may be there and is not used."""
+    own = {name: value for name, value in tensors.items() if not name.startswith("fc.")}
+    wanted = network.state_dict()
+    # Files from before 2018 have no counts of batches, which nothing here reads.
+    missing = [name for name in wanted if name not in own and not name.endswith("num_batches_tracked")]
+    extra = [name for name in own if name not in wanted]
+    shapes = [
+        f"{name} is {list(own[name].shape)} and should be {list(wanted[name].shape)}"
+        for name in own
+        if name in wanted and own[name].shape != wanted[name].shape
+    ]
+    problems = shapes[:1] + [f"no {name}" for name in missing[:1]] + [f"an unknown {name}" for name in extra[:1]]
+    if problems:
+        raise UserError(f"backbone.weights={source} is not of a {architecture}: {'; '.join(problems)}")
+    network.load_state_dict({**wanted, **own})

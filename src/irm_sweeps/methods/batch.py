@@ -1,0 +1,90 @@
+"""What a step sees: images of several environments, equally many of each or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs `[n, *features]` and labels `[n]`, one environment after another.
+
+    Attributes
+    ----------
+    environments
+        Training environments of the trial.
+    counts
+        Images of each of them, known without asking the device; 0 where an environment is absent from a pooled
+        minibatch. None: equally many of all.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    environments: int
+    counts: tuple[int, ...] | None = None
+
+    @property
+    def present(self) -> list[int]:
+        """The environments with images in the batch; risks, penalties and the like are of these, in this order."""
+        if self.counts is None:
+            return list(range(self.environments))
+        return [e for e, count in enumerate(self.counts) if count]
+
+    @property
+    def even(self) -> bool:
+        """Whether all environments have equally many images."""
+        return self.counts is None or len(set(self.counts)) == 1
+
+    def by_environment(self, values: Tensor) -> Tensor:
+        """Reshape `[n, ...]` to `[environments, n / environments, ...]`; the batch must be `even`."""
+        if not self.even:
+            raise ValueError(f"environments of {self.counts} images do not form one tensor")
+        return values.reshape(self.environments, -1, *values.shape[1:])
+
+    def split(self, values: Tensor) -> Sequence[Tensor]:
+        """Return the `[n_e, ...]` values of each present environment."""
+        n = [count for count in self.counts if count] if self.counts else len(self.labels) // self.environments
+        parts: Sequence[Tensor] = torch.split(values, n)
+        return parts
+
+    def each(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """Return `function` of each present environment's values, stacked."""
+        return torch.stack([function(own) for own in self.split(values)])
+
+    def means(self, values: Tensor) -> Tensor:
+        """Return the mean of per-image values in each present environment, `[present, ...]`."""
+        if self.even:
+            return self.by_environment(values).mean(1)
+        return self.each(lambda own: own.mean(0), values)
+
+    def half_means(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means over the even and over the odd images of each environment: independent halves."""
+        if self.even:
+            split = self.by_environment(values)
+            return split[:, ::2].mean(1), split[:, 1::2].mean(1)
+        return self.each(lambda own: own[::2].mean(0), values), self.each(lambda own: own[1::2].mean(0), values)
+
+    def products(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the mean over images of left x right, `[present, a, b]` for `[n, a]` and `[n, b]`."""
+        if self.even:
+            own = self.by_environment(left)
+            return own.mT @ self.by_environment(right) / own.shape[1]
+        pairs = zip(self.split(left), self.split(right), strict=True)
+        return torch.stack([a.mT @ b / len(a) for a, b in pairs])
+
+    def of_present(self, table: Tensor) -> Tensor:
+        """Return the rows of the present environments of a table `[environments, ...]`."""
+        present = self.present
+        return table if len(present) == self.environments else table[present]
+
+    def of_images(self, table: Tensor) -> Tensor:
+        """Return each image's row of a table of environments: `[n, ...]` for `[environments, ...]`."""
+        if self.even:
+            n = len(self.labels) // self.environments
+            return table[:, None].expand(-1, n, *table.shape[1:]).flatten(0, 1)
+        assert self.counts is not None
+        return torch.cat([row.expand(count, *row.shape) for row, count in zip(table, self.counts, strict=True)])

@@ -1,0 +1,149 @@
+"""What a stack of trials trains and is evaluated on: images on the device, drawn from minibatch by minibatch.
+
+Images stay as the dataset gave them, bytes where it gave bytes; cropping, scaling and the like happen on the
+device for the images of one batch. So CIFAR-MNIST's 11,800 images of 3 x 64 x 32 bytes take 73 MB at any
+resolution that the network sees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from irm_sweeps.data.dataset import Array
+from irm_sweeps.draws import Draws
+from irm_sweeps.training.batches import Minibatches, PooledMinibatches
+from irm_sweeps.training.evaluation import StackedSet
+from irm_sweeps.trial import Trial
+
+ROWS = 10_000
+"""Most inputs per trial in one forward pass of an evaluation."""
+
+NUMBERS = 2**24
+"""Most numbers per trial that these inputs may have together: bounds the memory of large images."""
+
+
+@dataclass(frozen=True)
+class StackedBatch:
+    """Inputs `[S, n, *features]` and labels `[S, n]`, environment after environment; counts as in `Batch`."""
+
+    inputs: Tensor
+    labels: Tensor
+    counts: tuple[int, ...] | None = None
+
+
+class StackedData:
+    """The data of S trials of one `stack_key`.
+
+    Attributes
+    ----------
+    environments, n
+        Training environments, and images of each.
+    sets
+        Evaluation sets by split, `train` first.
+    """
+
+    def __init__(self, trials: Sequence[Trial], data_dir: Path, device: torch.device, dtype: torch.dtype) -> None:
+        drawn = [trial.dataset.draw(trial.seed, data_dir) for trial in trials]
+        self._dataset, self._training = trials[0].dataset, trials[0].training
+        self._device, self._dtype = device, dtype
+        self._draws = [Draws(trial.seed) for trial in trials]
+        self.environments, self.n = (int(size) for size in drawn[0].labels.shape[:2])
+        self._inputs = self._put(np.stack([d.inputs.reshape(-1, *d.inputs.shape[2:]) for d in drawn]))
+        self._labels = torch.from_numpy(np.stack([d.labels.reshape(-1) for d in drawn])).to(device)
+        # Every split is evaluated in this order: training environments first.
+        shown = min(self._training.evaluate_train or self.n, self.n)
+        index = np.arange(self.environments * self.n).reshape(self.environments, self.n)[:, :shown]
+        self.sets = {
+            "train": StackedSet(
+                self._inputs,
+                [torch.from_numpy(np.stack([rows] * len(drawn))).to(device) for rows in index],
+                [own[:, :shown] for own in self._labels.reshape(-1, self.environments, self.n).unbind(1)],
+                [list(d.names) for d in drawn],
+            )
+        }
+        if shown < self.n:
+            self.sets["train"] = self.sets["train"].without_unused(np.concatenate(list(index)))
+        for split in drawn[0].held_out:
+            own = [d.held_out[split] for d in drawn]
+            inputs = self._put(np.stack([s.inputs for s in own]))
+            self.sets[split] = StackedSet.of(own, inputs)
+        if self._dataset.outputs == 1:
+            self._labels = self._labels.to(dtype)
+        self._minibatches = self._plan()
+
+    @property
+    def held_back(self) -> float:
+        """Held-out images over all images of a training environment."""
+        held_out: int = self.sets["val"].index[0].shape[1] if "val" in self.sets else 0
+        return held_out / (self.n + held_out)
+
+    @property
+    def epoch(self) -> int:
+        """Steps in which every training image is seen about once."""
+        return self._minibatches[0].per_epoch if self._minibatches else 1
+
+    def _put(self, inputs: Array) -> Tensor:
+        tensor = torch.from_numpy(inputs)
+        return tensor.to(self._device, None if tensor.dtype is torch.uint8 else self._dtype)
+
+    def _plan(self) -> list[Minibatches] | list[PooledMinibatches] | None:
+        size = self._training.batch_size
+        if self._training.batches == "pooled":
+            if size is None or size >= self.environments * self.n:
+                return None
+            return [PooledMinibatches(d, self.environments, self.n, size) for d in self._draws]
+        if size is None or size >= self.n:
+            return None
+        return [Minibatches(d, self.environments, self.n, size) for d in self._draws]
+
+    def same_as(self, number: int) -> int:
+        """Return the least number with the same images as batch `number` of a step: 0 at full batch."""
+        return 0 if self._minibatches is None and not self._dataset.draws_per_image else number
+
+    def batch(self, step: int, number: int, batches: int) -> StackedBatch:
+        """Return batch `number` of the `batches` that a step sees."""
+        counts = None
+        if self._minibatches is None:
+            inputs, labels = self._inputs, self._labels
+        else:
+            drawn = [m.of_step(step, number, batches) for m in self._minibatches]
+            counts = drawn[0][1]
+            rows = self._send(np.stack([rows for rows, _ in drawn]))
+            trial = torch.arange(len(self._draws), device=self._device).unsqueeze(1)
+            inputs, labels = self._inputs[trial, rows], self._labels[trial, rows]
+        return StackedBatch(self._prepare(inputs, f"augment/{step}/{number}", training=True), labels, counts)
+
+    def _send(self, values: Array) -> Tensor:
+        tensor = torch.from_numpy(values)
+        if self._device.type == "cuda":
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.to(self._device)
+
+    def _prepare(self, inputs: Tensor, purpose: str, *, training: bool) -> Tensor:
+        """Return `[S, n, *features]` of `[S, n, ...]` inputs."""
+        if inputs.dtype is torch.uint8:
+            inputs = inputs.to(self._dtype) / 255
+        k = self._dataset.draws_per_image if training or self._dataset.draws_at_test else 0
+        uniforms = None
+        if k:
+            numbers = np.stack([d.uniform(purpose, inputs.shape[1], k) for d in self._draws])
+            uniforms = self._send(numbers.astype(np.float64)).flatten(0, 1)
+        prepared = self._dataset.prepare(inputs.flatten(0, 1), uniforms, training=training)
+        return prepared.reshape(*inputs.shape[:2], *prepared.shape[1:])
+
+    def pieces(self, split: str, step: int) -> Iterator[Tensor]:
+        """Yield the prepared inputs of a split, `[S, rows, *features]`, as many at a time as memory allows."""
+        rows = max(1, min(ROWS, NUMBERS // math.prod(self._dataset.features)))
+        for i, piece in enumerate(torch.split(self.sets[split].inputs, rows, dim=1)):
+            yield self._prepare(piece, f"augment/{split}/{step}/{i}", training=False)
+
+    def prepared(self, step: int) -> Callable[[str], Iterator[Tensor]]:
+        """Return `pieces` for the evaluation after `step` updates."""
+        return lambda split: self.pieces(split, step)
