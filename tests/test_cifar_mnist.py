@@ -189,7 +189,7 @@ def test_what_the_archives_lack_is_named(make, data_dir: Path, tmp_path: Path) -
         make(cifar_classes=[1, 3]).check(data_dir)
     with pytest.raises(UserError, match=r"n_train=2000 .* have 1200"):
         make(n_train=2000).check(data_dir)
-    with pytest.raises(UserError, match="are needed and .* there are"):
+    with pytest.raises(UserError, match=r"are needed and .* there are"):
         make(n_train=1000, n_test=120, label_noise=0.5).draw(0, data_dir)
     np.savez(tmp_path / "mnist.npz", **digits())
     (tmp_path / "cifar10.npz").write_bytes(b"PK\x03\x04 cut short")

@@ -14,7 +14,7 @@ from irm_sweeps.backbones.backbone import Backbone
 
 
 class MLP(Backbone):
-    """Fully connected ReLU network on flat inputs; its last linear layer is the head.
+    """Fully connected ReLU network on inputs laid out flat; its last linear layer is the head.
 
     The reference for Colored MNIST (Arjovsky et al. 2019) has two hidden layers of equal width.
     """
@@ -29,7 +29,7 @@ class MLP(Backbone):
     def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
         """Return `depth` x (Linear, ReLU) and the linear head."""
         sizes = [math.prod(features)] + [self.width] * self.depth
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.Flatten()] if len(features) > 1 else []
         for n_in, n_out in pairwise(sizes):
             layers += [self._linear(n_in, n_out, generator), nn.ReLU()]
         return nn.Sequential(*layers), self._linear(sizes[-1], outputs, generator)

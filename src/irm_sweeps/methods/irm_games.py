@@ -32,6 +32,9 @@ class IRMGames(Method):
     """V-IRM (learned representation) or F-IRM (fixed: the identity)."""
     order: Literal["alternating", "simultaneous"]
     """Whose turn it is."""
+    inner_batch: Literal["same", "fresh"] = "same"
+    """With `order=simultaneous`: whether the classifiers step on the representation's images or on others (as
+    lin2021's released code)."""
     representation_lr_scale: Annotated[float, Field(gt=0)]
     """The representation's learning rate over the trial's (0.1 in the released code)."""
     stop_below: Annotated[float, Field(ge=0, le=1)]
@@ -73,8 +76,9 @@ class IRMGames(Method):
         """Return whose turn it is."""
         classifiers = [f"environment_{e}" for e in range(environments)]
         if self.order == "simultaneous":
-            representation = [Move(["representation"])] if self.variant == "v" else []
-            return [Move(classifiers), *representation]
+            if self.variant == "f":
+                return [Move(classifiers)]
+            return [Move(classifiers, 1 if self.inner_batch == "fresh" else 0), Move(["representation"])]
         if self.variant == "f":
             return [Move([classifiers[step % environments]])]
         cycle = ["representation", *reversed(classifiers)]
@@ -82,7 +86,12 @@ class IRMGames(Method):
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return R_e for player e and the sum of the risks for the representation."""
-        risks = at.risks(self.predict(at.model, at.parameters, at.batch.inputs))
+        if self.variant == "f":
+            logits = self.predict(at.model, at.parameters, at.batch.inputs)
+        else:
+            features = at.features() if "representation" in moving else at.frozen_features()
+            logits = self._mean_vote(at.model, at.parameters, features)
+        risks = at.risks(logits)
         objectives = {
             player: (risks.sum() if player == "representation" else self._risk(at, risks, player)) + at.l2()
             for player in moving
@@ -98,19 +107,20 @@ class IRMGames(Method):
     def predict(self, model: Model, parameters: Parameters, inputs: Tensor) -> Tensor:
         """Return the mean of the players' logits."""
         if self.variant == "v":
-            features = model.represent(parameters, inputs)
-            votes = [model.classify(own, features) for own in self._classifiers(parameters)]
-        else:
-            votes = [model.classify(own, model.represent(own, inputs)) for own in self._classifiers(parameters)]
+            return self._mean_vote(model, parameters, model.represent(parameters, inputs))
+        if any(name.startswith(BUFFER) for name in parameters):
+            raise UserError("method.variant=f needs a backbone without batch statistics: take method.variant=v")
+        votes = [model.classify(own, model.represent(own, inputs)) for own in self._classifiers(parameters)]
         return torch.stack(votes).mean(0)
+
+    def _mean_vote(self, model: Model, parameters: Parameters, features: Tensor) -> Tensor:
+        return torch.stack([model.classify(own, features) for own in self._classifiers(parameters)]).mean(0)
 
     @staticmethod
     def _classifiers(parameters: Parameters) -> list[Parameters]:
         """Return each player's parameters under the backbone's names, by number."""
         owners: dict[int, dict[str, Tensor]] = {0: {}}
         for name, value in parameters.items():
-            if name.startswith(BUFFER):
-                raise UserError("method.variant=f needs a backbone without batch statistics: take method.variant=v")
             if name.startswith("player."):
                 _, e, own = name.split(".", 2)
                 owners.setdefault(int(e), {})[own] = value
