@@ -29,7 +29,8 @@ class IRMv1(Penalized):
     """On the output of k > 1 logits: one multiplier for all (Arjovsky et al.) or one each (Choe et al.)."""
     form: Literal["squared", "even_odd"]
     """`squared`: the norm of the gradient over the batch. `even_odd`: the product of the gradients over its
-    even and odd images, unbiased on minibatches and possibly negative (DomainBed, IRMBed)."""
+    even and odd images, unbiased on minibatches and possibly negative (DomainBed, IRMBed); of an environment
+    with one image, the squared gradient (IRMBed)."""
     environments: Literal["mean", "sum"]
     """How the environments' penalties are pooled: `sum` in IRMBed and IRM games, else `mean`."""
     hidden_norm: Literal["sum", "mean"]
@@ -60,9 +61,12 @@ class IRMv1(Penalized):
         """Return the norm per environment of the head's gradient: weight `[k, width]` and bias `[k]`."""
         if not at.model.head_is_linear:
             raise UserError("method.on=hidden needs a backbone whose head is one linear layer")
-        r, h = at.batch.by_environment(columns(residual)), at.batch.by_environment(features)
-        halves = [slice(None)] * 2 if self.form == "squared" else [slice(0, None, 2), slice(1, None, 2)]
-        first, second = ((r[:, rows].mT @ h[:, rows] / r[:, rows].shape[1], r[:, rows].mean(1)) for rows in halves)
+        parts = [columns(residual), features]
+        if self.form == "squared":
+            halves = [[at.batch.by_environment(part) for part in parts]] * 2
+        else:
+            halves = [list(half) for half in zip(*(at.batch.halves(part) for part in parts), strict=True)]
+        first, second = ((r.mT @ h / r.shape[1], r.mean(1)) for r, h in halves)
         weight, bias = first[0] * second[0], first[1] * second[1]
         if self.hidden_norm == "mean":
             return weight.mean((-2, -1)) + bias.mean(-1)

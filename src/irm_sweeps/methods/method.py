@@ -44,9 +44,17 @@ class Batch:
         return self.by_environment(values).mean(1)
 
     def half_means(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the means over the even and over the odd images of each environment: independent halves."""
+        """Return the means over the even and over the odd images of each environment: independent halves.
+
+        One image cannot be halved: it is both halves, so that a product of the two is a square (IRMBed).
+        """
+        even, odd = (half.mean(1) for half in self.halves(values))
+        return even, odd
+
+    def halves(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the even and the odd images of each environment, `[environments, about n / 2, ...]`."""
         split = self.by_environment(values)
-        return split[:, ::2].mean(1), split[:, 1::2].mean(1)
+        return split[:, ::2], split[:, 1::2] if split.shape[1] > 1 else split
 
 
 @dataclass(frozen=True)
