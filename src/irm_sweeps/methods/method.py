@@ -9,7 +9,7 @@ turns one trial's game into a stack of trials.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -213,8 +213,12 @@ class Method(Component):
         del parameters, environments
         return {}
 
+    def resets_at(self) -> Collection[int]:
+        """Return the steps before which `reset` is asked; none by default."""
+        return ()
+
     def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return tensors that take new values before this step, none by default; all are `[trials, ...]`."""
+        """Return tensors that take new values before a step of `resets_at`; all are `[trials, ...]`."""
         del step, parameters
         return {}
 
@@ -230,9 +234,9 @@ class Method(Component):
         del checks
         return None
 
-    def restarts_optimizer_at(self) -> int | None:
-        """Return the step before which optimizer state is forgotten, if any (DomainBed's habit)."""
-        return None
+    def restarts_optimizer_at(self) -> Collection[int]:
+        """Return the steps before which optimizer state is forgotten (DomainBed's habit); none by default."""
+        return ()
 
     @abstractmethod
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:

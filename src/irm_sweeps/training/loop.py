@@ -121,6 +121,7 @@ class StackTraining:
             {player: first.method.pace(player) for player in players},
         )
         self._draws = draws
+        self._restarts, self._resets = set(first.method.restarts_optimizer_at()), set(first.method.resets_at())
         self._noise_shapes = first.method.noise(initial[0], self._environments)
         self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
@@ -252,10 +253,10 @@ class StackTraining:
     def _advance(self) -> None:
         """Do one step of the game: its moves in order."""
         method = self._first.method
-        if self.step == method.restarts_optimizer_at():
+        if self.step in self._restarts:
             self.parameters.restart()
-        if replaced := method.reset(self.step, self.parameters.tensors()):
-            self.parameters.assign(replaced)
+        if self.step in self._resets:
+            self.parameters.assign(method.reset(self.step, self.parameters.tensors()))
         noise = self._noise()
         moves = method.moves(self.step, self._environments)
         batches = 1 + max(move.batch for move in moves)
