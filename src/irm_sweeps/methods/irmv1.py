@@ -9,16 +9,16 @@ from torch import Tensor
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Point
 from irm_sweeps.methods.penalized import Penalized
-from irm_sweeps.methods.risks import columns, residuals
+from irm_sweeps.methods.risks import columns
 
 
 class IRMv1(Penalized):
     """Arjovsky et al. (2019), as lin2021 Eq. 2 and bae2021 Eq. 2: sum_e R^e + lam ||grad_w R^e||^2.
 
     `on=output` is lin2021's (o): w multiplies the logits and is fixed at 1. `on=hidden` is its (h): w is
-    the classifier head itself. Both gradients have a closed form for cross-entropy: the mean over images
-    of the residual (predicted minus observed probability) times the logit, or times the feature vector.
-    So the penalty costs no second backward pass.
+    the classifier head itself. Both gradients have a closed form: the mean over images of the residual
+    (d loss / d logit: for cross-entropy predicted minus observed probability) times the logit, or times the
+    feature vector. So the penalty costs no second backward pass.
     """
 
     reference: ClassVar[str] = "Arjovsky et al. (2019), IRMv1; lin2021 Eq. 2"
@@ -40,7 +40,7 @@ class IRMv1(Penalized):
     def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
         """Return the pooled squared gradient norm."""
         del risks
-        residual = residuals(logits, at.batch.labels)
+        residual = at.residuals(logits)
         per_environment = (
             self._output(at, residual * logits) if self.on == "output" else self._hidden(at, residual, features)
         )

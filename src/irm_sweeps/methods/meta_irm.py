@@ -12,7 +12,7 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import Parameters
 from irm_sweeps.config import Number
 from irm_sweeps.methods.method import Check, Method, Point, Turn
-from irm_sweeps.methods.risks import losses, population_std
+from irm_sweeps.methods.risks import population_std
 
 
 class MetaIRM(Method):
@@ -88,7 +88,7 @@ class MetaIRM(Method):
 
         def risk(parameters: dict[str, Tensor]) -> Tensor:
             logits = at.model.classify(parameters, at.model.represent(parameters, x))
-            return losses(logits, y).mean()
+            return at.loss.losses(logits, y).mean()
 
         adapted = dict(at.parameters)
         for k in range(self.inner_steps):
@@ -127,7 +127,7 @@ class MetaIRM(Method):
         else:
             x, y = torch.cat([inputs[:e], inputs[e + 1 :]]), torch.cat([labels[:e], labels[e + 1 :]])
         logits = at.model.classify(adapted, at.model.represent(adapted, x.flatten(0, 1)))
-        return losses(logits, y.flatten()).reshape(x.shape[0], -1).mean(1)
+        return at.loss.losses(logits, y.flatten()).reshape(x.shape[0], -1).mean(1)
 
     def stop(self, checks: Sequence[Check]) -> int | None:
         """Choose by `stop_rule`; None where no evaluation qualifies."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from irm_sweeps.backbones.backbone import Model, Parameters
 from irm_sweeps.config import Component
-from irm_sweeps.methods.risks import losses
+from irm_sweeps.methods.risks import LOSSES, Loss
 
 STATE = "state."
 """Prefix of the tensors that are a method's state (weights of groups, moving averages), not a predictor's."""
@@ -102,6 +102,8 @@ class Point:
         Updates done so far.
     noise
         This step's uniform numbers in [0, 1), as `Method.noise` asked for them.
+    loss
+        The dataset's.
     """
 
     model: Model
@@ -110,6 +112,7 @@ class Point:
     numbers: Mapping[str, Tensor]
     step: int
     noise: Mapping[str, Tensor] = field(default_factory=dict)
+    loss: Loss = LOSSES["cross_entropy"]
 
     def features(self) -> Tensor:
         """Return h_u of the batch, `[environments * n, width]`."""
@@ -121,7 +124,11 @@ class Point:
 
     def risks(self, logits: Tensor) -> Tensor:
         """Return R^e, the mean loss of each environment, `[environments]`."""
-        return self.batch.means(losses(logits, self.batch.labels))
+        return self.batch.means(self.loss.losses(logits, self.batch.labels))
+
+    def residuals(self, logits: Tensor) -> Tensor:
+        """Return d loss / d logits of each image, shaped as the logits."""
+        return self.loss.residuals(logits, self.batch.labels)
 
     def l2(self) -> Tensor | float:
         """Return `training.l2` times the sum of squares of all parameters; 0 where no trial wants it.
@@ -159,7 +166,7 @@ class Check:
     step
         Updates done.
     train_risks, train_accuracies, val_risks
-        Per training environment; `val_risks` is empty without held-out images.
+        Per training environment; `val_risks` is empty without held-out images, `train_accuracies` in a regression.
     held_back
         Held-out images over all images of a training environment, in [0, 1).
     """

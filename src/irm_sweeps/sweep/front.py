@@ -164,7 +164,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launches) -> float:
     print(scores_table(result))
     if result["status"] == "failed":
         raise SystemExit(1)
-    return objective(result, settings.objective)
+    return _value(trial, result, settings)
 
 
 def run_batch(batch: Sequence[Sequence[str]], launcher: Launches) -> list[Any]:
@@ -192,6 +192,10 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launches) -> list[Any]:
             message = result["error"]["message"] if result else "no result: was the search interrupted?"
             answer.status, answer.return_value = JobStatus.FAILED, UserError(f"trial {trial.id}: {message}")
         else:
-            answer.status, answer.return_value = JobStatus.COMPLETED, objective(result, settings.objective)
+            answer.status, answer.return_value = JobStatus.COMPLETED, _value(trial, result, settings)
         returns.append(answer)
     return returns
+
+
+def _value(trial: Trial, result: Mapping[str, Any], settings: Settings) -> float:
+    return objective(result, settings.objective, regression=trial.dataset.loss == "squared")

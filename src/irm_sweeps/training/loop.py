@@ -19,6 +19,7 @@ from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.data.dataset import EvaluationSet, TrialData
 from irm_sweeps.draws import Draws
 from irm_sweeps.methods.method import Batch, Point, Turn
+from irm_sweeps.methods.risks import LOSSES
 from irm_sweeps.training.batches import Minibatches
 from irm_sweeps.training.evaluation import Scores, StackedSet, evaluate, lifted
 from irm_sweeps.training.parameters import StackedParameters
@@ -110,6 +111,7 @@ class StackTraining:
         draws = [Draws(trial.seed) for trial in self.trials]
         data = [trial.dataset.draw(trial.seed, data_dir) for trial in self.trials]
         self._environments, self._n = data[0].labels.shape[:2]
+        self._loss = LOSSES[first.dataset.loss]
         self._load(data)
         self._minibatches = self._plan_batches(draws)
         self.model, initial = self._build(draws)
@@ -294,7 +296,7 @@ class StackTraining:
         def one(
             parameters: Any, x: Tensor, y: Tensor, numbers: Any, noise: Any
         ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            at = Point(model, parameters, Batch(x, y, environments), numbers, step, noise)
+            at = Point(model, parameters, Batch(x, y, environments), numbers, step, noise, self._loss)
             turn = method.turn(at, moving)
             return turn.objectives, turn.log
 
@@ -315,7 +317,7 @@ class StackTraining:
 
     def _evaluate(self) -> None:
         self._collect()
-        scores: list[Scores] = evaluate(self._predict, self.parameters.tensors(), self._sets)
+        scores: list[Scores] = evaluate(self._predict, self.parameters.tensors(), self._sets, self._loss)
         for progress, own in zip(self._progress, scores, strict=True):
             progress.evaluations.append(Evaluation(self.step, own))
             progress.history.append({"step": self.step, "scores": own})
