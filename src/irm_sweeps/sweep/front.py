@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -104,6 +105,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, la
             "device": settings.device,
             "on_error": settings.on_error,
             "checkpoint_seconds": settings.checkpoint_seconds,
+            "folders": [os.getcwd()],
         },
     )
 
