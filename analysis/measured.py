@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ class Reading:
     value
         Risk, or accuracy in [0, 1]; None unless `measured`.
     validation
-        Mean accuracy over the validation environments under the rule; None where there are none.
+        Mean accuracy, or in a regression minus the mean risk, over the validation environments under the rule;
+        None where there are none.
     detail
         What went wrong, in a few words.
     """
@@ -133,7 +135,7 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
     scores = result["metrics"][rule]["scores"]
     split, environment, measure = parts(metric)
     try:
-        value = scores[split][environment][measure]
+        value = _mean(scores[split], measure) if environment == "mean" else scores[split][environment][measure]
     except KeyError:
         known = ", ".join(f"{s}/{e}/{m}" for s in scores for e in scores[s] for m in scores[s][e] if m == measure)
         return Reading(trial, "unknown metric", detail=f"(has {known})")
@@ -142,13 +144,26 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
     return Reading(trial, "measured", value, _validation(scores))
 
 
+def _mean(environments: Mapping[str, Mapping[str, float | None]], measure: str) -> float | None:
+    values = [scores[measure] for scores in environments.values()]
+    finite = [value for value in values if value is not None]
+    return fmean(finite) if len(finite) == len(values) > 0 else None
+
+
 def _validation(scores: Mapping[str, Any]) -> float | None:
-    accuracies = [own.get("accuracy") or 0.0 for own in scores.get("val", {}).values()]
-    return fmean(accuracies) if accuracies else None
+    merits = [_merit(own) for own in scores.get("val", {}).values()]
+    return sum(merits) / len(merits) if merits else None
+
+
+def _merit(scores: Mapping[str, float | None]) -> float:
+    if "accuracy" in scores:
+        return scores["accuracy"] or 0.0
+    risk = scores.get("risk")
+    return -math.inf if risk is None else -risk
 
 
 def parts(metric: str) -> tuple[str, str, str]:
-    """Split `split/environment/measure`; an environment may contain slashes.
+    """Split `split/environment/measure`; an environment may contain slashes, and `mean` is the mean over all.
 
     Raises
     ------
@@ -205,7 +220,8 @@ def choose(candidates: Sequence[Setting], rule: str, metric: str) -> Setting | N
 
     def merit(setting: Setting) -> float:
         if rule == "val":
-            return fmean(r.validation or 0.0 for r in setting.readings if r.value is not None)
+            own = [r.validation for r in setting.readings if r.value is not None]
+            return sum(-math.inf if value is None else value for value in own) / len(own)
         return sign * fmean(setting.values)
 
     return max(measured, key=merit)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 STEPS = {
     "last": "at the end of training",
-    "val": "at the step with the highest mean accuracy on held-out images of the training environments",
-    "oracle": "at the step with the highest accuracy on the shifted test environment: an upper bound",
+    "val": "at the step with the highest mean accuracy on held-out images of the training environments"
+    " (of a regression, the lowest mean risk)",
+    "oracle": "at the step with the highest accuracy on the shifted test environment (of a regression, the lowest"
+    " risk): an upper bound",
     "stop": "at the step that the method's own stopping rule chooses from training environments",
 }
 """Rule -> where it scores each trial (computed when the trial ran)."""
 
 SETTINGS = {
-    "last": "the highest mean of the cell's own metric, so it is tuned on the test environment",
-    "val": "the highest mean accuracy on held-out images of the training environments",
-    "oracle": "the highest mean of the cell's own metric, so it is tuned on the test environment",
-    "stop": "the highest mean of the cell's own metric, so it is tuned on the test environment",
+    "last": "the best mean of the cell's own metric, so it is tuned on the test environment",
+    "val": "the highest mean accuracy on held-out images of the training environments (of a regression, the lowest"
+    " mean risk)",
+    "oracle": "the best mean of the cell's own metric, so it is tuned on the test environment",
+    "stop": "the best mean of the cell's own metric, so it is tuned on the test environment",
 }
 """Rule -> how one of several hyperparameter settings is chosen (computed here, over the seeds)."""

@@ -45,13 +45,22 @@ def composed(choices: tuple[str, ...]) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def make_trial() -> MakeTrial:
     """From overrides like `method=irmv1`, `lam=3` to a trial; what they leave out is `TINY`."""
+    return maker([], TINY)
 
+
+@pytest.fixture(scope="session")
+def make_trial_of() -> Callable[[list[str], dict[str, Any]], MakeTrial]:
+    """Like `make_trial`, of other choices of groups and other values than `TINY`."""
+    return maker
+
+
+def maker(groups: list[str], tiny: dict[str, Any]) -> MakeTrial:
     def make(*overrides: str) -> Trial:
-        pairs = dict(override.split("=", 1) for override in overrides)
+        pairs = dict(override.split("=", 1) for override in [*groups, *overrides])
         choices = tuple(f"{key}={value}" for key, value in pairs.items() if key in GROUPS)
         config = copy.deepcopy(composed(choices))
         values = {key: yaml.safe_load(value) for key, value in pairs.items() if key not in GROUPS}
-        for key, value in {**TINY, **values}.items():
+        for key, value in {**tiny, **values}.items():
             *path, leaf = key.split(".")
             node = functools.reduce(dict.__getitem__, path, config)
             assert leaf in node, f"no config has {key}"

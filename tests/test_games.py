@@ -249,3 +249,40 @@ def test_bottleneck(method: str, what: str, make_trial, training) -> None:
     expected = mean(risks).item() + (7 * np.mean(spreads) if method == "ib_erm" else 5 * np.mean(spreads))
     expected += 7 * np.mean(dummies) if method == "ib_irm" else 0
     assert turn(run, "model")["model"] == pytest.approx(expected)
+
+
+# Anneals.
+
+
+@pytest.mark.parametrize(("reset", "forgotten"), [("true", {4, 6}), ("false", set())])
+def test_ib_irm_forgets_adam_at_either_anneal(reset: str, forgotten: set[int], make_trial, training) -> None:
+    """As DomainBed does: the step count of Adam's moments starts again where either weight sets in."""
+    trial = make_trial("method=ib_irm", "method.anneal=4", "method.ib_anneal=6", f"method.reset_optimizer={reset}")
+    run = training(trial)
+    counts = []
+    for _ in range(9):
+        run._advance()
+        counts.append(int(run.parameters.state_of(0)["model/head.weight/step"]))
+    assert {step for step, count in enumerate(counts) if count == 1} == {0, *forgotten}
+
+
+def test_trials_that_restart_at_other_steps_are_no_stack(make_trial) -> None:
+    keys = {
+        make_trial(
+            "method=ib_irm", f"method.reset_optimizer={reset}", f"method.ib_anneal={at}", "method.anneal=3"
+        ).stack_key
+        for reset, at in (("true", 4), ("true", 5), ("false", 4), ("false", 5))
+    }
+    assert len(keys) == 3, "without a restart the anneal is a number like any other"
+
+
+def test_tensors_are_reset_only_when_due(make_trial, training, monkeypatch) -> None:
+    """A look at all parameters at every step would copy those of a stack with several learning rates."""
+    trial = make_trial("method=invrat_ec", "method.anneal=3")
+    run = training(trial)
+    asked = []
+    real = type(trial.method).reset
+    monkeypatch.setattr(type(trial.method), "reset", lambda m, step, p: asked.append(step) or real(m, step, p))
+    for _ in range(8):
+        run._advance()
+    assert asked == [3]

@@ -77,8 +77,8 @@ def play(training: StackTraining) -> Iterator[tuple[Move, Any]]:
     """Yield each move of the present step and a function that gives its turn; then make the move."""
     method = training.trials[0].method
     moves = method.moves(training.step, training.data.environments)
-    if replaced := method.reset(training.step, training.parameters.tensors()):
-        training.parameters.assign(replaced)
+    if training.step in method.resets_at():
+        training.parameters.assign(method.reset(training.step, training.parameters.tensors()))
     noise = training._noise()
     for move in moves:
         batch = training.data.batch(training.step, move.batch, 1 + max(m.batch for m in moves))

@@ -184,6 +184,16 @@ def test_even_odd_may_be_negative_and_is_unbiased() -> None:
     assert m.penalty(at, features, equal, at.risks(equal)).item() < 0
 
 
+@pytest.mark.parametrize("on", ["output", "hidden"])
+@pytest.mark.parametrize("outputs", CLASSES)
+def test_even_odd_of_one_image_is_the_squared_gradient(outputs: int, on: str) -> None:
+    """There is no odd half; IRMBed squares the gradient of such an environment."""
+    at = point(outputs, environments=3, n=1)
+    m, squared = method(IRMv1, on=on, form="even_odd"), method(IRMv1, on=on, form="squared")
+    assert ours(m, at).item() > 0
+    assert_same(m, at, lambda p: ours(squared, Point(at.model, p, at.batch, at.numbers, 0)))
+
+
 def test_irmv1_hidden_needs_a_linear_head() -> None:
     at = point(1)
     model = Model(nn.Sequential(nn.Linear(4, 6), nn.Tanh()), nn.Sequential(nn.Linear(6, 1)))

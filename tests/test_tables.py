@@ -23,6 +23,7 @@ import synthetic_store as synthetic
 import tables
 from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.training.selection import RULES
+from layout import Builder
 
 ROOT = Path(__file__).parents[1]
 BAE = ["--paper", "bae2021", "--table", "1"]
@@ -341,6 +342,26 @@ def test_one_setting_is_chosen_by_the_rule(show, three_lams, rule, environment, 
     assert f"setting: lam={lam} of 1, 10, 100; of 3 settings" in cell["note"]
     assert ("tuned on the test environment" in cell["note"]) == (rule != "val")
     assert "Of several hyperparameter settings" in show("--paper", "demo", "--select", rule, *three_lams)
+
+
+@pytest.mark.parametrize(("rule", "lam", "mean"), [("val", 10, 3.0), ("last", 100, 1.0)])
+def test_a_regression_s_setting_has_the_lowest_risk(rule, lam, mean, tmp_path):
+    """The metric is the mean over environments; results have no accuracy."""
+    paper = load_paper("linear_unit_tests")
+    test, val = {1: 5.0, 10: 3.0, 100: 1.0}, {1: 0.9, 10: 0.4, 100: None}
+    user = ["lam=1,10,100", "seed=range(0,3)"]
+    for trial in synthetic.trials_of(paper, "irmv1", user):
+        result = synthetic.completed(trial, lambda *_: None)
+        scores = {
+            "val": {"0": {"risk": val[trial.lam]}, "1": {"risk": 0.5}},
+            "test": {"0": {"risk": test[trial.lam] - 1}, "1": {"risk": test[trial.lam] + 1}},
+        }
+        result["metrics"] = {name: {"step": 1, "scores": scores} for name in ("last", "val")}
+        synthetic.write(tmp_path, result)
+    builder = Builder(paper, [tmp_path], rule, user)
+    cell = builder.cell("irmv1", paper.rows["irmv1"], 0)
+    assert (cell.measured.mean, cell.measured.n, cell.decimals) == (mean, 3, 3)
+    assert f"setting: lam={lam} of 1, 10, 100" in cell.notes[0].text
 
 
 def test_a_setting_without_results_cannot_be_chosen(show, demo, tmp_path):

@@ -35,9 +35,9 @@ def test_the_method_is_no_longer_than_promised(folder: Path) -> None:
 
 
 def test_its_commands_work(folder: Path) -> None:
-    (block,) = re.findall(r"```console\nexport .*?\n(.*?)```", TEXT, re.S)
+    by_path, by_name = re.findall(r"```console\n(?:export .*?\n)?(python launch.*?)```", TEXT, re.S)
     outputs = []
-    for line in block.splitlines():
+    for line in [*by_name.splitlines(), *by_path.splitlines()]:
         words = line.split()
         if words[0] == "python":
             outputs.append(run(folder, sys.executable, str(ROOT / words[1]), *words[2:]))
@@ -46,6 +46,8 @@ def test_its_commands_work(folder: Path) -> None:
     assert "completed" in outputs[0]
     assert "1 done, 3 to run" in outputs[1]
     assert "log_vrex  (stacks, uses lam)" in outputs[2]
+    assert "0 done, 2 to run" in outputs[3]
+    assert "2 completed" in outputs[3]
 
 
 def test_the_conformance_suite_takes_it_in(folder: Path) -> None:

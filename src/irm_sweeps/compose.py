@@ -12,6 +12,9 @@ from typing import Any
 
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 
+COMPONENTS = ("dataset", "backbone", "method", "optimizer")
+"""The groups whose choices name a class (`irm_sweeps.trial.GROUPS`)."""
+
 
 def conf_dir() -> Path:
     """Return the folder of YAMLs: inside the installed package, else beside `src/` in a checkout."""
@@ -35,6 +38,45 @@ def own_conf_dir() -> Path | None:
     if not folder.is_dir():
         raise UserError(f"IRM_SWEEPS_CONF={name}: no such folder")
     return folder
+
+
+def own_file(config_path: str) -> tuple[str, Path] | None:
+    """Return group and file of `method//folder/my.yaml`, Hydra's spelling of `method=/folder/my.yaml`.
+
+    None where the choice is a name or the group none of a trial's.
+    """
+    group, _, choice = config_path.partition("/")
+    if group not in COMPONENTS or not choice.endswith((".yaml", ".yml")):
+        return None
+    return group, Path(choice).expanduser().absolute()
+
+
+def read_own_file(config_path: str) -> tuple[dict[Any, Any], str]:
+    """Return what a user's own YAML says, and its text.
+
+    Raises
+    ------
+    UserError
+        There is no such file, or it is not the YAML of a choice.
+    """
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    found = own_file(config_path)
+    assert found is not None, config_path
+    group, path = found
+    try:
+        text = path.read_text()
+        values = OmegaConf.to_container(OmegaConf.create(text))  # unlike yaml, it reads 1e-3 as a number
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UserError(f"{group}={path}: cannot be read: {reason}") from None
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{group}={path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or not values.get("_target_"):
+        raise UserError(f"{group}={path} has no `_target_`: it must name a class, e.g. `_target_: my_file.MyClass`")
+    return values, text
 
 
 def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]:

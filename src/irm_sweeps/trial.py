@@ -103,7 +103,7 @@ class Trial(Config):
                 value = part.pop(field)
                 if isinstance(value, list):
                     part[field] = len(value)
-        shape["restart"] = self.method.restarts_optimizer_at()
+        shape["restart"] = sorted(self.method.restarts_optimizer_at())
         if not (self.method.stacks and self.backbone.stacks and self.training.batches == "per_environment"):
             shape["alone"] = self.id
         return _digest(shape)

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ class Environment:
         `[n]` positions in the set's inputs. Environments may share inputs: nine recolourings of an image
         need only as many forward passes as there are colours.
     labels
-        `[n]` class numbers.
+        `[n]` class numbers, or a regression's real numbers.
     """
 
     index: Array
@@ -54,7 +54,7 @@ class TrialData:
         The training environments, in the order of the first axis of `inputs` and `labels`.
     inputs, labels
         `[environments, n, ...]` floats of the shape of `features`, or bytes that `Dataset.prepare` turns into them;
-        and `[environments, n]` class numbers.
+        and `[environments, n]` labels.
     held_out
         Evaluation sets by split: `test`, and `val` where the dataset holds images of the training
         environments back.
@@ -83,6 +83,15 @@ class Dataset(Component):
     @abstractmethod
     def shifted(self) -> str:
         """Name of the test environment whose spurious correlation is reversed."""
+
+    @property
+    def loss(self) -> Literal["cross_entropy", "squared"]:
+        """What a prediction costs: by default the cross-entropy of a classifier.
+
+        `squared`: a regression, with one output and real labels. Its risk is the mean squared error; it has no
+        accuracy, and what chooses by accuracy elsewhere chooses by the lowest risk.
+        """
+        return "cross_entropy"
 
     @abstractmethod
     def draw(self, seed: int, data_dir: Path) -> TrialData:

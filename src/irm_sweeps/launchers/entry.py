@@ -101,6 +101,7 @@ class WorkerTask:
         store = Store(Path(self.results))
         try:
             manifest = read_manifest(store, self.sweep)
+            manifest.make_importable()
             wanted = str(manifest.settings["device"])
             # A worker that was given one GPU sees no other, whatever its number is outside.
             device = choose_device(wanted.partition(":")[0] if gpu else wanted)

@@ -62,11 +62,12 @@ class Batch:
         return self.each(lambda own: own.mean(0), values)
 
     def half_means(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the means over the even and over the odd images of each environment: independent halves."""
+        """Return the means over the even and over the odd images of each present environment: independent halves."""
         if self.even:
-            split = self.by_environment(values)
-            return split[:, ::2].mean(1), split[:, 1::2].mean(1)
-        return self.each(lambda own: own[::2].mean(0), values), self.each(lambda own: own[1::2].mean(0), values)
+            even, odd = (half.mean(1) for half in even_and_odd(self.by_environment(values)))
+            return even, odd
+        halves = [even_and_odd(own.unsqueeze(0)) for own in self.split(values)]
+        return torch.cat([even.mean(1) for even, _ in halves]), torch.cat([odd.mean(1) for _, odd in halves])
 
     def products(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the mean over images of left x right, `[present, a, b]` for `[n, a]` and `[n, b]`."""
@@ -88,3 +89,11 @@ class Batch:
             return table[:, None].expand(-1, n, *table.shape[1:]).flatten(0, 1)
         assert self.counts is not None
         return torch.cat([row.expand(count, *row.shape) for row, count in zip(table, self.counts, strict=True)])
+
+
+def even_and_odd(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the even and the odd images of `[environments, n, ...]`.
+
+    One image cannot be halved: it is both halves, so that a product of the two is a square (IRMBed).
+    """
+    return values[:, ::2], values[:, 1::2] if values.shape[1] > 1 else values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -57,6 +57,10 @@ class IBIRM(IRMv1):
     """Weight of the variance."""
     ib_anneal: Count
     """Steps before the variance has its weight; 0 until then."""
+
+    def restarts_optimizer_at(self) -> Collection[int]:
+        """Return both anneals where `reset_optimizer` is set (DomainBed)."""
+        return {*super().restarts_optimizer_at(), int(self.ib_anneal)} if self.reset_optimizer else ()
 
     def further_term(self, at: Point, features: Tensor, logits: Tensor) -> Tensor:
         """Return the weighted variance."""

@@ -13,7 +13,7 @@ from irm_sweeps.backbones.backbone import head_sizes
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import STATE, Fresh, Move, Pace, Point
 from irm_sweeps.methods.penalized import Penalized
-from irm_sweeps.methods.risks import columns, residuals
+from irm_sweeps.methods.risks import columns
 
 AVERAGE = STATE + "gradient_variance"
 
@@ -21,7 +21,7 @@ AVERAGE = STATE + "gradient_variance"
 class Fishr(Penalized):
     """Rame et al. (2022): the variance over images of the head's gradients should be the same in all environments.
 
-    For a linear head and cross-entropy an image's gradient is residual times feature, so its variance needs
+    For a linear head an image's gradient is residual times feature, so its variance needs
     two matrix products and no gradient per image. Two forms: DomainBed's (`ema` .95, `reduce=mean`, no
     rescaling) and that of the authors' Colored MNIST script (`ema` 0, `reduce=sum`, rescaled by the weight);
     their penalty weights are not transferable.
@@ -81,7 +81,7 @@ class Fishr(Penalized):
         """Return the population variance of each entry of the head's gradient, `[environments, entries]`."""
         if not at.model.head_is_linear:
             raise UserError("method=fishr needs a backbone whose head is one linear layer")
-        residual = columns(residuals(logits, at.batch.labels))
+        residual = columns(at.residuals(logits))
         h = torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
         mean = at.batch.products(residual, h)
         second = at.batch.products(residual.square(), h.square())

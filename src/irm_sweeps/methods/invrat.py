@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -130,10 +130,13 @@ class InvRatEC(InvRat):
             f"adversary.{name.removeprefix('head.')}": torch.stack([heads[name] for heads in drawn]) for name in names
         }
 
+    def resets_at(self) -> Collection[int]:
+        """Return the anneal, where the heads are copied then."""
+        return {self.anneal} if self.copy_head_at_anneal and self.on == "hidden" else ()
+
     def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the copies of the shared head, at the anneal."""
-        if step != self.anneal or not self.copy_head_at_anneal or self.on == "output":
-            return {}
+        """Return the copies of the shared head."""
+        del step
         copies = {}
         for name, value in parameters.items():
             if name.startswith("head."):

@@ -38,9 +38,9 @@ class IRMGames(Method):
     representation_lr_scale: Annotated[float, Field(gt=0)]
     """The representation's learning rate over the trial's (0.1 in the released code)."""
     stop_below: Annotated[float, Field(ge=0, le=1)]
-    """Termination: the first evaluation after `stop_warmup` whose pooled training accuracy is below this, 0 for
-    never. The released notebooks use .6 (F-IRM) and .55 (V-IRM), read off the oscillation plot. Needs
-    `training.evaluate_every`."""
+    """Termination: the first evaluation after `stop_warmup` whose pooled training accuracy is below this; 0 for
+    never, as in a regression. The released notebooks use .6 (F-IRM) and .55 (V-IRM), read off the oscillation
+    plot. Needs `training.evaluate_every`."""
     stop_warmup: Annotated[int, Field(ge=0)]
     """Steps before the termination rule applies."""
 
@@ -57,7 +57,7 @@ class IRMGames(Method):
 
     def players(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return `environment_0`, `environment_1`, ... and for V-IRM `representation`."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[str]] = {"representation": []} if self.variant == "v" else {}
         for name in names:
             if name.startswith("player."):
                 owner = f"environment_{name.split('.')[1]}"
@@ -131,6 +131,8 @@ class IRMGames(Method):
     def stop(self, checks: Sequence[Check]) -> int | None:
         """Choose the first evaluation at which the ensemble has unlearned the training environments."""
         for index, check in enumerate(checks):
+            if not check.train_accuracies:
+                return None
             accuracy = sum(check.train_accuracies) / len(check.train_accuracies)
             if check.step > self.stop_warmup and accuracy < self.stop_below:
                 return index

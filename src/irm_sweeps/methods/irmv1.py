@@ -8,18 +8,19 @@ import torch
 from torch import Tensor
 
 from irm_sweeps.errors import UserError
+from irm_sweeps.methods.batch import even_and_odd
 from irm_sweeps.methods.method import Point
 from irm_sweeps.methods.penalized import Penalized
-from irm_sweeps.methods.risks import columns, residuals
+from irm_sweeps.methods.risks import columns
 
 
 class IRMv1(Penalized):
     """Arjovsky et al. (2019), as lin2021 Eq. 2 and bae2021 Eq. 2: sum_e R^e + lam ||grad_w R^e||^2.
 
     `on=output` is lin2021's (o): w multiplies the logits and is fixed at 1. `on=hidden` is its (h): w is
-    the classifier head itself. Both gradients have a closed form for cross-entropy: the mean over images
-    of the residual (predicted minus observed probability) times the logit, or times the feature vector.
-    So the penalty costs no second backward pass.
+    the classifier head itself. Both gradients have a closed form: the mean over images of the residual
+    (d loss / d logit: for cross-entropy predicted minus observed probability) times the logit, or times the
+    feature vector. So the penalty costs no second backward pass.
     """
 
     reference: ClassVar[str] = "Arjovsky et al. (2019), IRMv1; lin2021 Eq. 2"
@@ -30,7 +31,8 @@ class IRMv1(Penalized):
     """On the output of k > 1 logits: one multiplier for all (Arjovsky et al.) or one each (Choe et al.)."""
     form: Literal["squared", "even_odd"]
     """`squared`: the norm of the gradient over the batch. `even_odd`: the product of the gradients over its
-    even and odd images, unbiased on minibatches and possibly negative (DomainBed, IRMBed)."""
+    even and odd images, unbiased on minibatches and possibly negative (DomainBed, IRMBed); of an environment
+    with one image, the squared gradient (IRMBed)."""
     environments: Literal["mean", "sum"]
     """How the environments' penalties are pooled: `sum` in IRMBed and IRM games, else `mean`."""
     hidden_norm: Literal["sum", "mean"]
@@ -40,7 +42,7 @@ class IRMv1(Penalized):
     def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
         """Return the pooled squared gradient norm."""
         del risks
-        residual = residuals(logits, at.batch.labels)
+        residual = at.residuals(logits)
         per_environment = (
             self._output(at, residual * logits) if self.on == "output" else self._hidden(at, residual, features)
         )
@@ -61,15 +63,19 @@ class IRMv1(Penalized):
         """Return the norm per environment of the head's gradient: weight `[k, width]` and bias `[k]`."""
         if not at.model.head_is_linear:
             raise UserError("method.on=hidden needs a backbone whose head is one linear layer")
+        residual = columns(residual)
         if at.batch.even:
-            return self._products(at.batch.by_environment(columns(residual)), at.batch.by_environment(features))
-        pairs = zip(at.batch.split(columns(residual)), at.batch.split(features), strict=True)
+            return self._products(at.batch.by_environment(residual), at.batch.by_environment(features))
+        pairs = zip(at.batch.split(residual), at.batch.split(features), strict=True)
         return torch.cat([self._products(r.unsqueeze(0), h.unsqueeze(0)) for r, h in pairs])
 
-    def _products(self, r: Tensor, h: Tensor) -> Tensor:
+    def _products(self, residual: Tensor, features: Tensor) -> Tensor:
         """Return the norms for residuals `[environments, n, k]` and features `[environments, n, width]`."""
-        halves = [slice(None)] * 2 if self.form == "squared" else [slice(0, None, 2), slice(1, None, 2)]
-        first, second = ((r[:, rows].mT @ h[:, rows] / r[:, rows].shape[1], r[:, rows].mean(1)) for rows in halves)
+        if self.form == "squared":
+            halves = [(residual, features)] * 2
+        else:
+            halves = list(zip(even_and_odd(residual), even_and_odd(features), strict=True))
+        first, second = ((r.mT @ h / r.shape[1], r.mean(1)) for r, h in halves)
         weight, bias = first[0] * second[0], first[1] * second[1]
         if self.hidden_norm == "mean":
             return weight.mean((-2, -1)) + bias.mean(-1)

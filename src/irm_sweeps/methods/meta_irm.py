@@ -13,7 +13,7 @@ from irm_sweeps.backbones.backbone import BUFFER, Parameters
 from irm_sweeps.config import Number
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Check, Method, Point, Turn
-from irm_sweeps.methods.risks import losses, population_std
+from irm_sweeps.methods.risks import population_std
 
 
 class MetaIRM(Method):
@@ -74,6 +74,10 @@ class MetaIRM(Method):
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the meta-objective."""
         inputs, labels = at.batch.split(at.batch.inputs), at.batch.split(at.batch.labels)
+        if len(inputs) == 1 and not self.same_env:
+            # A pooled minibatch of a single environment has nothing to say across environments.
+            nothing = at.risks(at.logits(at.features())) * 0
+            return Turn(dict.fromkeys(moving, nothing.sum() + at.l2()), {"meta_losses": nothing, "penalty": nothing[0]})
         meta = [
             self._meta_losses(at, self._adapt(at, x, y, e), inputs, labels, e)
             for e, (x, y) in enumerate(zip(inputs, labels, strict=True))
@@ -90,7 +94,7 @@ class MetaIRM(Method):
         def risk(parameters: dict[str, Tensor]) -> Tensor:
             every = {**parameters, **buffers}
             logits = at.model.classify(every, at.model.represent(every, x, averages=False))
-            return losses(logits, y).mean()
+            return at.loss.losses(logits, y).mean()
 
         adapted = {name: value for name, value in at.parameters.items() if name not in buffers}
         for k in range(self.inner_steps):
@@ -125,10 +129,8 @@ class MetaIRM(Method):
             return self._sampled_losses(at, adapted, inputs, labels, e)
         else:
             x, y = [*inputs[:e], *inputs[e + 1 :]], [*labels[:e], *labels[e + 1 :]]
-        if not x:
-            return inputs[e].new_zeros(0)
         logits = at.model.classify(adapted, at.model.represent(adapted, _joined(x)))
-        each = losses(logits, _joined(y))
+        each = at.loss.losses(logits, _joined(y))
         if at.batch.even:
             return each.reshape(len(y), -1).mean(1)
         return torch.stack([own.mean() for own in each.split([len(own) for own in y])])
@@ -143,7 +145,7 @@ class MetaIRM(Method):
         x = torch.stack(list(inputs)).index_select(0, judges)
         y = torch.stack(list(labels)).index_select(0, judges)
         logits = at.model.classify(adapted, at.model.represent(adapted, x.flatten(0, 1)))
-        return losses(logits, y.flatten()).reshape(x.shape[0], -1).mean(1)
+        return at.loss.losses(logits, y.flatten()).reshape(x.shape[0], -1).mean(1)
 
     def stop(self, checks: Sequence[Check]) -> int | None:
         """Choose by `stop_rule`; None where no evaluation qualifies."""

@@ -9,7 +9,7 @@ turns one trial's game into a stack of trials.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
 from irm_sweeps.config import Component
 from irm_sweeps.methods.batch import Batch
-from irm_sweeps.methods.risks import losses
+from irm_sweeps.methods.risks import LOSSES, Loss
 
 STATE = "state."
 """Prefix of the tensors that are a method's state (weights of groups, moving averages), not a predictor's."""
@@ -80,6 +80,8 @@ class Point:
         Updates done so far.
     noise
         This step's uniform numbers in [0, 1), as `Method.noise` asked for them.
+    loss
+        The dataset's.
     passes
         Encoder passes over this batch so far, if a later move of the step can use them; else None.
     """
@@ -90,6 +92,7 @@ class Point:
     numbers: Mapping[str, Tensor]
     step: int
     noise: Mapping[str, Tensor] = field(default_factory=dict)
+    loss: Loss = LOSSES["cross_entropy"]
     passes: dict[str, Tensor] | None = None
 
     def features(self) -> Tensor:
@@ -113,7 +116,11 @@ class Point:
 
     def risks(self, logits: Tensor) -> Tensor:
         """Return R^e, the mean loss of each environment of the batch, `[present]`."""
-        return self.batch.means(losses(logits, self.batch.labels))
+        return self.batch.means(self.loss.losses(logits, self.batch.labels))
+
+    def residuals(self, logits: Tensor) -> Tensor:
+        """Return d loss / d logits of each image, shaped as the logits."""
+        return self.loss.residuals(logits, self.batch.labels)
 
     def pool(self, risks: Tensor, how: Pooling) -> Tensor:
         """Return one risk for those of the batch's environments."""
@@ -163,7 +170,7 @@ class Check:
     step
         Updates done.
     train_risks, train_accuracies, val_risks
-        Per training environment; `val_risks` is empty without held-out images.
+        Per training environment; `val_risks` is empty without held-out images, `train_accuracies` in a regression.
     held_back
         Held-out images over all images of a training environment, in [0, 1).
     """
@@ -217,8 +224,12 @@ class Method(Component):
         del parameters, environments
         return {}
 
+    def resets_at(self) -> Collection[int]:
+        """Return the steps before which `reset` is asked; none by default."""
+        return ()
+
     def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return tensors that take new values before this step, none by default; all are `[trials, ...]`."""
+        """Return tensors that take new values before a step of `resets_at`; all are `[trials, ...]`."""
         del step, parameters
         return {}
 
@@ -234,9 +245,9 @@ class Method(Component):
         del checks
         return None
 
-    def restarts_optimizer_at(self) -> int | None:
-        """Return the step before which optimizer state is forgotten, if any (DomainBed's habit)."""
-        return None
+    def restarts_optimizer_at(self) -> Collection[int]:
+        """Return the steps before which optimizer state is forgotten (DomainBed's habit); none by default."""
+        return ()
 
     @abstractmethod
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:

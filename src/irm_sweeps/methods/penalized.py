@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -51,9 +51,9 @@ class Penalized(Method):
             `[environments]`.
         """
 
-    def restarts_optimizer_at(self) -> int | None:
+    def restarts_optimizer_at(self) -> Collection[int]:
         """Return `anneal` where `reset_optimizer` is set."""
-        return int(self.anneal) if self.reset_optimizer else None
+        return {int(self.anneal)} if self.reset_optimizer else ()
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the objective of the one player, or of both."""

@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each image's loss, `[n]`: binary cross-entropy for logits `[n]`, cross-entropy for `[n, k]`."""
-    if logits.ndim == 1:
-        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")
-    return F.cross_entropy(logits, labels.long(), reduction="none")
+class Loss(ABC):
+    """What a prediction costs, given the label. A dataset names its own (`Dataset.loss`); no method chooses one."""
+
+    @abstractmethod
+    def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return each image's loss, `[n]`, for outputs `[n]` or `[n, k]` and labels `[n]`."""
+
+    @abstractmethod
+    def residuals(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return d loss / d outputs per image, shaped as the outputs."""
+
+    @abstractmethod
+    def correct(self, outputs: Tensor, labels: Tensor) -> Tensor | None:
+        """Return, per image, whether the predicted class is the label; None where there are no classes."""
 
 
-def residuals(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return d loss / d logits per image: predicted minus observed probability, shaped as the logits."""
-    if logits.ndim == 1:
-        return logits.sigmoid() - labels.to(logits.dtype)
-    return logits.softmax(-1) - F.one_hot(labels.long(), logits.shape[-1]).to(logits.dtype)
+class CrossEntropy(Loss):
+    """Cross-entropy of logits: binary for `[n]`, of k classes for `[n, k]`."""
+
+    def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return minus the log probability of the label."""
+        if outputs.ndim == 1:
+            return F.binary_cross_entropy_with_logits(outputs, labels.to(outputs.dtype), reduction="none")
+        return F.cross_entropy(outputs, labels.long(), reduction="none")
+
+    def residuals(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return predicted minus observed probability."""
+        if outputs.ndim == 1:
+            return outputs.sigmoid() - labels.to(outputs.dtype)
+        return outputs.softmax(-1) - F.one_hot(labels.long(), outputs.shape[-1]).to(outputs.dtype)
+
+    def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return whether the likeliest class is the label; a logit of exactly 0 predicts class 0."""
+        predicted = outputs > 0 if outputs.ndim == 1 else outputs.argmax(-1)
+        return predicted.to(torch.int64) == labels.to(torch.int64)
+
+
+class Squared(Loss):
+    """(prediction - label)^2, of a regression with one output."""
+
+    def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the squared error, without a factor 1/2: a mean of it is the mean squared error."""
+        return (outputs - labels.to(outputs.dtype)).square()
+
+    def residuals(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return twice the error."""
+        return 2 * (outputs - labels.to(outputs.dtype))
+
+    def correct(self, outputs: Tensor, labels: Tensor) -> None:
+        """Return None: a regression has no accuracy."""
+        del outputs, labels
+
+
+LOSSES: dict[Literal["cross_entropy", "squared"], Loss] = {"cross_entropy": CrossEntropy(), "squared": Squared()}
+"""By the name that `Dataset.loss` gives."""
 
 
 def columns(values: Tensor) -> Tensor:
@@ -31,9 +77,3 @@ def population_std(values: Tensor) -> Tensor:
     variance = (values - values.mean()).square().mean()
     equal = variance == 0
     return torch.where(equal, 0.0, torch.where(equal, 1.0, variance).sqrt())
-
-
-def correct(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return, per image, whether the predicted class is the label; a logit of exactly 0 predicts class 0."""
-    predicted = logits > 0 if logits.ndim == 1 else logits.argmax(-1)
-    return predicted.to(torch.int64) == labels.to(torch.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -104,6 +105,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, la
             "device": settings.device,
             "on_error": settings.on_error,
             "checkpoint_seconds": settings.checkpoint_seconds,
+            "folders": [os.getcwd()],
         },
     )
 
@@ -164,7 +166,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launches) -> float:
     print(scores_table(result))
     if result["status"] == "failed":
         raise SystemExit(1)
-    return objective(result, settings.objective)
+    return _value(trial, result, settings)
 
 
 def run_batch(batch: Sequence[Sequence[str]], launcher: Launches) -> list[Any]:
@@ -192,6 +194,10 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launches) -> list[Any]:
             message = result["error"]["message"] if result else "no result: was the search interrupted?"
             answer.status, answer.return_value = JobStatus.FAILED, UserError(f"trial {trial.id}: {message}")
         else:
-            answer.status, answer.return_value = JobStatus.COMPLETED, objective(result, settings.objective)
+            answer.status, answer.return_value = JobStatus.COMPLETED, _value(trial, result, settings)
         returns.append(answer)
     return returns
+
+
+def _value(trial: Trial, result: Mapping[str, Any], settings: Settings) -> float:
+    return objective(result, settings.objective, regression=trial.dataset.loss == "squared")

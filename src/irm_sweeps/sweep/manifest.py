@@ -31,7 +31,8 @@ class Manifest:
     stacks
         Trial ids that train together, in the order in which to start.
     settings
-        `data_dir`, `device`, `on_error`, `checkpoint_seconds`: how to run, not what.
+        `data_dir`, `device`, `on_error`, `checkpoint_seconds`: how to run, not what. `folders`: where the command
+        was typed, and so where a user's own files are imported from; absent from manifests of earlier versions.
     launch
         Changes whenever the command is issued anew.
     """
@@ -43,6 +44,10 @@ class Manifest:
     launch: str
     created: str
     command: str
+
+    def make_importable(self) -> None:
+        """Let this process import what the process that issued the command could import from its folder."""
+        sys.path += [folder for folder in self.settings.get("folders", []) if folder not in sys.path]
 
     def stop_marker(self, store: Store) -> Path:
         """Return the file that, once there, ends this launch (`on_error=stop`)."""

@@ -24,19 +24,22 @@ def check_objective(wanted: str) -> None:
         raise UserError(f"objective={wanted}: {_GRAMMAR}")
 
 
-def objective(result: Mapping[str, Any], wanted: str) -> float:
+def objective(result: Mapping[str, Any], wanted: str, *, regression: bool = False) -> float:
     """Return `wanted` of a result: `auto`, or `RULE:SPLIT/ENVIRONMENT/METRIC`.
 
     ENVIRONMENT may be `mean` or `min` over the split's environments. `auto` looks at training environments
     only: mean accuracy on their held-out images (`val:val/mean/accuracy`), or without any on the training
-    images. A trial that diverged has the worst value there is, accuracy 0 or an infinite risk: nan, which says
-    as much, is what searching sweepers stop at.
+    images; of a regression, which has no accuracy, minus the mean risk there. A trial that diverged has the worst
+    value there is, accuracy 0 or an infinite risk: nan, which says as much, is what searching sweepers stop at.
 
     Raises
     ------
     UserError
         The result has no such number.
     """
+    if wanted == "auto" and regression:
+        held_out = "val" in result["metrics"]
+        return -objective(result, "val:val/mean/risk" if held_out else "last:train/mean/risk")
     worst = math.inf if wanted.endswith("/risk") else 0.0
     if not result["metrics"]:
         return worst

@@ -17,10 +17,17 @@ def scores_table(result: Mapping[str, Any]) -> str:
         lines.append(f"{rule}, step {chosen['step']}" if rule != "last" else f"step {chosen['step']}")
         for split, environments in chosen["scores"].items():
             for name, scores in environments.items():
-                accuracy = "-" if scores["accuracy"] is None else f"{100 * scores['accuracy']:5.1f} %"
                 risk = "-" if scores["risk"] is None else f"{scores['risk']:.4f}"
-                lines.append(f"  {split:5s} {name:>6s}  accuracy {accuracy}  risk {risk}")
+                lines.append(f"  {split:5s} {name:>6s}  {_accuracy(scores)}risk {risk}")
     return "\n".join(lines)
+
+
+def _accuracy(scores: Mapping[str, float | None]) -> str:
+    """Return nothing in a regression."""
+    if "accuracy" not in scores:
+        return ""
+    accuracy = scores["accuracy"]
+    return "accuracy -  " if accuracy is None else f"accuracy {100 * accuracy:5.1f} %  "
 
 
 def _when(result: Mapping[str, Any]) -> str:

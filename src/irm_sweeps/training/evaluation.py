@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from irm_sweeps.data.dataset import EvaluationSet
-from irm_sweeps.methods.risks import correct, losses
+from irm_sweeps.methods.risks import Loss
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
-"""split -> environment -> {risk, accuracy}; None where the value is not finite."""
+"""split -> environment -> {risk, accuracy}; a regression has no `accuracy`; None where the risk is not finite."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def evaluate(
     parameters: Mapping[str, Tensor],
     sets: Mapping[str, StackedSet],
     prepared: Callable[[str], Iterable[Tensor]],
+    loss: Loss,
 ) -> list[Scores]:
     """Return each trial's scores; `prepared` gives a split's inputs as the network sees them, in pieces."""
     trials = next(iter(parameters.values())).shape[0]
@@ -95,12 +96,12 @@ def evaluate(
         rows = torch.arange(trials, device=logits.device).unsqueeze(1)
         for e, (index, labels) in enumerate(zip(stacked.index, stacked.labels, strict=True)):
             z, y = logits[rows, index].flatten(0, 1), labels.flatten()
-            risks = losses(z, y).view_as(index).mean(1).tolist()
-            accuracies = correct(z, y).view_as(index).double().mean(1).tolist()
+            measures = {"risk": loss.losses(z, y).view_as(index).mean(1).tolist()}
+            if (correct := loss.correct(z, y)) is not None:
+                measures["accuracy"] = correct.view_as(index).double().mean(1).tolist()
             for trial in range(trials):
-                finite = math.isfinite(risks[trial])
+                finite = math.isfinite(measures["risk"][trial])
                 scores[trial][split][stacked.names[trial][e]] = {
-                    "risk": risks[trial] if finite else None,
-                    "accuracy": accuracies[trial] if finite else None,
+                    name: values[trial] if finite else None for name, values in measures.items()
                 }
     return scores

@@ -19,6 +19,7 @@ from irm_sweeps.backbones.backbone import BUFFER, Model
 from irm_sweeps.draws import Draws
 from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.method import Point, Turn
+from irm_sweeps.methods.risks import LOSSES
 from irm_sweeps.training.evaluation import Scores, evaluate, lifted
 from irm_sweeps.training.parameters import StackedParameters
 from irm_sweeps.training.selection import RULES, Evaluation, check
@@ -108,6 +109,7 @@ class StackTraining:
         self._pending: list[tuple[int, Mapping[str, Tensor]]] = []
 
         draws = [Draws(trial.seed) for trial in self.trials]
+        self._loss = LOSSES[first.dataset.loss]
         self.data = StackedData(self.trials, data_dir, device, self._dtype)
         epochs = first.training.epochs
         self.steps = first.training.steps or 0 if epochs is None else epochs * self.data.epoch
@@ -121,6 +123,7 @@ class StackTraining:
             {player: first.method.pace(player) for player in players},
         )
         self._draws = draws
+        self._restarts, self._resets = set(first.method.restarts_optimizer_at()), set(first.method.resets_at())
         self._noise_shapes = first.method.noise({name: initial[0][name] for name in owned}, self.data.environments)
         self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
@@ -228,11 +231,11 @@ class StackTraining:
     def _advance(self) -> None:
         """Do one step of the game: its moves in order."""
         method = self._first.method
-        if self.step == method.restarts_optimizer_at():
+        if self.step in self._restarts:
             self.parameters.restart()
         self.parameters.scale_lr(self._first.optimizer.factor(self.step / max(self.steps, 1)))
-        if replaced := method.reset(self.step, self.parameters.tensors()):
-            self.parameters.assign(replaced)
+        if self.step in self._resets:
+            self.parameters.assign(method.reset(self.step, self.parameters.tensors()))
         noise = self._noise()
         moves = method.moves(self.step, self.data.environments)
         numbers = [self.data.same_as(move.batch) for move in moves]
@@ -277,7 +280,8 @@ class StackTraining:
             parameters: Any, x: Tensor, y: Tensor, numbers: Any, noise: Any
         ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             own = Batch(x, y, environments, batch.counts)
-            turn = method.turn(Point(model, parameters, own, numbers, step, noise, passes), moving)
+            at = Point(model, parameters, own, numbers, step, noise, self._loss, passes)
+            turn = method.turn(at, moving)
             return turn.objectives, turn.log
 
         apply = torch.func.vmap(one) if len(self.trials) > 1 else lifted(one)
@@ -299,7 +303,8 @@ class StackTraining:
         self._collect()
         self.model.train(False)
         prepared = self.data.prepared(self.step)
-        scores: list[Scores] = evaluate(self._predict, self.parameters.tensors(), self.data.sets, prepared)
+        tensors = self.parameters.tensors()
+        scores: list[Scores] = evaluate(self._predict, tensors, self.data.sets, prepared, self._loss)
         self.model.train(True)
         for progress, own in zip(self._progress, scores, strict=True):
             progress.evaluations.append(Evaluation(self.step, own))

@@ -97,18 +97,22 @@ class StackedParameters:
         return {name: torch.cat([leaves[name] for leaves in self._leaves]) for name in self._leaves[0]}
 
     def move(self, objectives: Mapping[str, Tensor]) -> None:
-        """Let each player of `objectives` step down its own (summed over trials), all from the same point."""
+        """Let each player of `objectives` step down its own (summed over trials), all from the same point.
+
+        A player without parameters (the representation of a linear predictor) has no step to make.
+        """
+        moving = {player: objective for player, objective in objectives.items() if self._players[player]}
         owned = {
-            player: [leaves[name] for leaves in self._leaves for name in self._players[player]] for player in objectives
+            player: [leaves[name] for leaves in self._leaves for name in self._players[player]] for player in moving
         }
-        for i, (player, objective) in enumerate(objectives.items()):
+        for i, (player, objective) in enumerate(moving.items()):
             gradients = torch.autograd.grad(
-                objective.sum(), owned[player], retain_graph=i + 1 < len(objectives), allow_unused=True
+                objective.sum(), owned[player], retain_graph=i + 1 < len(moving), allow_unused=True
             )
             for leaf, gradient in zip(owned[player], gradients, strict=True):
                 # The fused kernels walk memory, not indices: a gradient laid out otherwise would be misread.
                 leaf.grad = None if gradient is None else gradient.contiguous()
-        for player in objectives:
+        for player in moving:
             self._optimizers[player].step()
             self._optimizers[player].zero_grad(set_to_none=True)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from irm_sweeps.methods.method import Check
@@ -32,24 +33,32 @@ def last(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
     return evaluations[-1] if evaluations else None
 
 
+def merit(scores: Mapping[str, float | None]) -> float:
+    """Return an environment's accuracy, or in a regression minus its risk; the worst there is if not finite."""
+    if "accuracy" in scores:
+        return scores["accuracy"] or 0.0
+    risk = scores["risk"]
+    return -math.inf if risk is None else -risk
+
+
 def val(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
-    """Choose the highest mean accuracy on held-out images of the training environments; earliest on ties."""
+    """Choose the highest mean merit on held-out images of the training environments; earliest on ties."""
     del shifted
     if not evaluations or "val" not in evaluations[0].scores:
         return None
 
-    def accuracy(evaluation: Evaluation) -> float:
-        values = [scores["accuracy"] or 0.0 for scores in evaluation.scores["val"].values()]
+    def mean(evaluation: Evaluation) -> float:
+        values = [merit(scores) for scores in evaluation.scores["val"].values()]
         return sum(values) / len(values)
 
-    return max(evaluations, key=accuracy)
+    return max(evaluations, key=mean)
 
 
 def oracle(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
-    """Choose the highest accuracy on the shifted test environment itself: an upper bound, not a method."""
+    """Choose the highest merit on the shifted test environment itself: an upper bound, not a method."""
     if not evaluations:
         return None
-    return max(evaluations, key=lambda evaluation: evaluation.scores["test"][shifted]["accuracy"] or 0.0)
+    return max(evaluations, key=lambda evaluation: merit(evaluation.scores["test"][shifted]))
 
 
 RULES: dict[str, Rule] = {"last": last, "val": val, "oracle": oracle}
@@ -64,7 +73,8 @@ def check(evaluation: Evaluation, held_back: float = 0.0) -> Check:
 
     def column(split: str, metric: str) -> list[float]:
         scores = evaluation.scores.get(split, {}).values()
-        return [float("inf") if s[metric] is None else float(s[metric] or 0.0) for s in scores]
+        found = [s[metric] for s in scores if metric in s]
+        return [math.inf if value is None else value for value in found]
 
     return Check(
         evaluation.step, column("train", "risk"), column("train", "accuracy"), column("val", "risk"), held_back

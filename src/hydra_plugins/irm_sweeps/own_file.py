@@ -1,0 +1,61 @@
+"""Hydra's contract of a place to find configs on one side, a user's own YAML by its path on the other."""
+
+from __future__ import annotations
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+SCHEME = "own-file"
+
+
+class OwnFileSource(ConfigSource):
+    """Finds `method//folder/my.yaml`, which is what Hydra makes of `method=/folder/my.yaml`."""
+
+    @staticmethod
+    def scheme() -> str:
+        """Return the word before `://` in Hydra's search path."""
+        return SCHEME
+
+    def available(self) -> bool:
+        """Return True: there is no folder that could be missing."""
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        """Return False: a path names one file."""
+        del config_path
+        return False
+
+    def is_config(self, config_path: str) -> bool:
+        """Return whether the choice is written as the path of a YAML; whether it is there is found out later."""
+        from irm_sweeps.compose import own_file
+
+        return own_file(config_path) is not None
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Return nothing: all files of a machine are not to be listed."""
+        del config_path, results_filter
+        return []
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Read the file."""
+        from omegaconf import OmegaConf
+
+        from irm_sweeps.compose import read_own_file
+
+        values, text = read_own_file(config_path)
+        return ConfigResult(
+            provider=self.provider,
+            path=f"{SCHEME}://",
+            config=OmegaConf.create(values),
+            header=self._get_header_dict(text[:512]),
+        )
+
+
+class OwnFileSearchPath(SearchPathPlugin):
+    """Puts that place first, so that `./erm.yaml` is never the package's `erm`."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the place."""
+        search_path.prepend(provider="irm_sweeps", path=f"{SCHEME}://")
