@@ -261,9 +261,10 @@ class Worker:
             training = StackTraining(trials, self.data_dir, self.device)
             self._resume(training)
             outcomes = training.run(keeper)
+        stack = [trial.id for trial in trials]
         for claim, trial, outcome in zip(held, trials, outcomes, strict=True):
             if claim.is_latest():
-                self._write(trial, finished(trial, outcome, self.data_dir, self.device), outcome.history)
+                self._write(trial, finished(trial, outcome, self.data_dir, self.device, stack), outcome.history)
 
     def _write(self, trial: Trial, result: dict[str, Any], history: Sequence[dict[str, Any]]) -> None:
         self.store.write_result(result, history)
