@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,17 +20,17 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
 
 LAYERS = [
-    {"errors", "__init__"},
+    {"errors"},
     {"config", "draws", "device", "compose", "provenance"},
     {"data", "backbones"},
     {"methods"},
     {"training", "trial"},
     {"sweep"},
     {"launchers"},
-    {"cli", "sweep.front"},
+    {"cli", "sweep.front", "__init__"},
 ]
 """A module imports from its own layer and those above it in this list. `sweep.front` is the front door of
-`launch.py`, as `cli` is of the command: both may start launchers."""
+`launch.py`, as `cli` is of the command (both may start launchers) and `__init__` of the notebooks."""
 
 BELOW_TRAINING = {"training.optimizers"}
 """A contract with nothing beneath it but `config`; `trial` is made of it and of the other groups."""
@@ -123,6 +125,18 @@ def test_nothing_is_unpickled(path: Path) -> None:
         if call in ("np.load", "numpy.load"):
             assert arguments.get("allow_pickle", "False") == "False", f"{path}:{node.lineno}"
         assert call not in ("yaml.load", "eval", "exec"), f"{path}:{node.lineno}"
+
+
+def test_the_package_is_light_to_import() -> None:
+    """Every command and every worker imports it; the one name that needs pandas loads it when it is used."""
+    code = (
+        "import sys, irm_sweeps\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'scipy', 'hydra', 'pydantic', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert callable(irm_sweeps.load_results)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def undocumented(path: Path) -> Iterator[str]:

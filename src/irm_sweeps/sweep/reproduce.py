@@ -218,7 +218,7 @@ def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
     provenance = result["provenance"]
     return {
         "commit": _commit(result),
-        **{name: version for name, version in provenance["software"].items()},
+        **provenance["software"],
         **provenance.get("hardware", {}),
         **{f"sha256 of {source}": digest for source, digest in provenance.get("data_sha256", {}).items()},
         "stack size": result["timing"].get("stack_size", 1),
