@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 GROUPS = ("dataset", "backbone", "method", "optimizer")
 
-TYPES = {
+TYPES: dict[str, Any] = {
     "trial_id": "string",
     "status": "category",
     "dataset": "string",
