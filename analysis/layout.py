@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,19 +113,22 @@ class Builder:
         Selection rule of all rows; None: the paper file's, and a row's own where it has one.
     user
         Overrides on top of the paper's.
+    shared
+        What is read of the stores, where several builders share it.
     """
 
     paper: Paper
     stores: Sequence[Path]
     rule: str | None
     user: Sequence[str]
+    shared: InitVar[Results | None] = None
 
     def rule_for(self, row: Row) -> str:
         """Return the selection rule of a row."""
         return self.rule or row.select or self.paper.select
 
-    def __post_init__(self) -> None:
-        self.results = Results(self.stores)
+    def __post_init__(self, shared: Results | None) -> None:
+        self.results = shared or Results(self.stores)
         self._trials: dict[tuple[str, ...], Mapping[str, Trial]] = {}
 
     def table(self) -> Table:
@@ -208,6 +212,15 @@ class Builder:
             elif None in found:
                 commands.append(self.command(name))
         return commands, hopeless
+
+    def every_trial(self) -> Iterator[str]:
+        """Yield the ids of the trials of all rows that this version can run."""
+        from irm_sweeps.errors import UnknownChoice
+
+        for row in self.paper.rows.values():
+            for column in self.paper.columns if row.sweep is not None else []:
+                with contextlib.suppress(UnknownChoice):
+                    yield from self.trials(row, column)
 
     def trials(self, row: Row, column: Column) -> Mapping[str, Trial]:
         """Return the trials of a cell; columns that share theirs share the work."""

@@ -24,10 +24,10 @@ def difference_text(cell: Cell) -> str:
     """Return `-1.3 [-2.0, -0.5]`: measured minus published, and the interval; nothing to compare: nothing."""
     if cell.verdict is None:
         return ""
-    difference = f"{cell.verdict.difference:+.{cell.decimals}f}"
+    difference = f"{cell.verdict.difference:+z.{cell.decimals}f}"
     if cell.verdict.interval is None:
         return difference
-    low, high = (f"{bound:+.{cell.decimals}f}" for bound in cell.verdict.interval)
+    low, high = (f"{bound:+z.{cell.decimals}f}" for bound in cell.verdict.interval)
     return f"{difference} [{low}, {high}]"
 
 
