@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from irm_sweeps.config import build_component
+from irm_sweeps.loggers.logger import Logger
 from irm_sweeps.trial import GROUPS
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +23,7 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launc
 LAYERS = [
     {"errors"},
     {"config", "draws", "device", "compose", "provenance"},
-    {"data", "backbones"},
+    {"data", "backbones", "loggers"},
     {"methods"},
     {"training", "trial"},
     {"sweep"},
@@ -91,7 +92,8 @@ def importing(package: str) -> list[Path]:
         ("methods", ("data", "training", "sweep", "launchers", "trial")),
         ("data", ("methods", "backbones", "training", "sweep", "launchers", "trial")),
         ("backbones", ("methods", "data", "training", "sweep", "launchers", "trial")),
-        ("training", ("sweep", "launchers")),
+        ("training", ("sweep", "launchers", "loggers")),
+        ("loggers", ("data", "backbones", "methods", "training", "sweep", "launchers", "trial")),
     ],
 )
 def test_packages_do_not_know_each_other(package: str, forbidden: tuple[str, ...]) -> None:
@@ -163,14 +165,15 @@ def test_what_is_public_is_documented(path: Path) -> None:
     assert not list(undocumented(path))
 
 
-YAMLS = [(group, path) for group in GROUPS for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
+CONTRACTS = {**GROUPS, "logger": Logger}
+YAMLS = [(group, path) for group in CONTRACTS for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
 
 
 @pytest.mark.parametrize(("group", "path"), YAMLS, ids=[f"{group}/{path.stem}" for group, path in YAMLS])
 def test_a_yaml_has_its_class_s_fields_and_no_others(group: str, path: Path) -> None:
     """None is missing, so that the YAML shows all there is to set; every field is explained in its class."""
     values: dict[str, Any] = yaml.safe_load(path.read_text())
-    component = build_component(values, GROUPS[group], group)
+    component = build_component(values, CONTRACTS[group], group)
     assert set(values) - {"_target_"} == set(type(component).model_fields) - {"target"}
     for name, field in type(component).model_fields.items():
         assert field.description, f"{name} has no docstring"
@@ -178,4 +181,4 @@ def test_a_yaml_has_its_class_s_fields_and_no_others(group: str, path: Path) -> 
 
 
 def test_every_group_has_a_yaml() -> None:
-    assert {group for group, _ in YAMLS} == set(GROUPS)
+    assert {group for group, _ in YAMLS} == set(CONTRACTS)

@@ -31,7 +31,7 @@ class Manifest:
     stacks
         Trial ids that train together, in the order in which to start.
     settings
-        `data_dir`, `device`, `on_error`, `checkpoint_seconds`: how to run, not what.
+        `data_dir`, `device`, `on_error`, `checkpoint_seconds`, `logger`: how to run, not what.
     launch
         Changes whenever the command is issued anew.
     """
