@@ -1,4 +1,4 @@
-"""What `tables.py` and `figures.py` have in common on the command line: a paper file, stores, overrides."""
+"""What the scripts have in common on the command line: a paper file, stores, overrides."""
 
 from __future__ import annotations
 
@@ -18,23 +18,20 @@ _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser with the options that both scripts have, whose complaints are a `UserError`."""
+    """An ArgumentParser with the options that all scripts have, whose complaints are a `UserError`.
 
-    def __init__(self, description: str, epilog: str) -> None:
+    `report.py` is about all papers at once, and has no option to name one.
+    """
+
+    def __init__(self, description: str, epilog: str, *, one_paper: bool = True) -> None:
         super().__init__(
             description=description,
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        self.add_argument(
-            "--paper",
-            required=True,
-            metavar="NAME",
-            help="which file of conf/paper: `--paper bae2021 --table 1` is bae2021_table1.yaml, "
-            "`--paper demo` is demo.yaml",
-        )
-        self.add_argument("--table", metavar="N", help="number of the paper's table")
+        if one_paper:
+            self._name_a_paper()
         self.add_argument(
             "--results",
             nargs="+",
@@ -54,6 +51,16 @@ class Parser(argparse.ArgumentParser):
             metavar="KEY=VALUE",
             help="the overrides that the trials were run with, as `launch.py` takes them",
         )
+
+    def _name_a_paper(self) -> None:
+        self.add_argument(
+            "--paper",
+            required=True,
+            metavar="NAME",
+            help="which file of conf/paper: `--paper bae2021 --table 1` is bae2021_table1.yaml, "
+            "`--paper demo` is demo.yaml",
+        )
+        self.add_argument("--table", metavar="N", help="number of the paper's table")
 
     def error(self, message: str) -> NoReturn:
         """Raise a `UserError` in place of printing the usage."""
@@ -90,9 +97,7 @@ def find_paper(name: str, table: str | None) -> Paper:
     UserError
         There is none of this name; the message lists those that exist.
     """
-    from irm_sweeps.compose import conf_dir
-
-    names = sorted(path.stem for path in (conf_dir() / "paper").glob("*.yaml"))
+    names = paper_names()
     wanted = name if table is None else f"{name}_table{table}"
     if wanted not in names:
         asked = f"--paper {name}" + ("" if table is None else f" --table {table}")
@@ -103,6 +108,13 @@ def find_paper(name: str, table: str | None) -> Paper:
     from irm_sweeps.sweep.paper import load_paper
 
     return load_paper(wanted)
+
+
+def paper_names() -> list[str]:
+    """Return the names of all paper files."""
+    from irm_sweeps.compose import conf_dir
+
+    return sorted(path.stem for path in (conf_dir() / "paper").glob("*.yaml"))
 
 
 def _typed(name: str) -> str:

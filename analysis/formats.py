@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from latex import latex
 from layout import Cell, Table
-from notes import Note
-from words import measured_text, published_text, verdict_text
+from notes import Note, spelled
+from words import difference_text, measured_text, p_text, published_text, verdict_text
 
 
 def markdown(table: Table) -> str:
@@ -48,6 +49,8 @@ def csv(table: Table) -> str:
             "row": cell.row,
             "column": cell.column,
             "metric": cell.metric,
+            "setting": spelled(cell.chosen) or None,
+            "lam": cell.lam,
             "mean": cell.measured.mean if cell.measured else None,
             "sd": cell.measured.sd if cell.measured else None,
             "n": cell.measured.n if cell.measured else 0,
@@ -55,7 +58,10 @@ def csv(table: Table) -> str:
             "published_sd": cell.published.sd if cell.published else None,
             "published_n": cell.published.n if cell.published else None,
             "difference": cell.verdict.difference if cell.verdict else None,
+            "difference_low": cell.verdict.interval[0] if cell.verdict and cell.verdict.interval else None,
+            "difference_high": cell.verdict.interval[1] if cell.verdict and cell.verdict.interval else None,
             "p_value": cell.verdict.p if cell.verdict else None,
+            "p_holm": cell.verdict.p_holm if cell.verdict else None,
             "verdict": cell.verdict.word if cell.verdict else None,
             "note": "; ".join(note.text for note in cell.notes) or None,
             "command": "; ".join(note.command for note in cell.notes if note.command) or None,
@@ -68,21 +74,37 @@ def csv(table: Table) -> str:
 
 def html(table: Table) -> str:
     """Return a page that needs nothing else."""
+    return page("table.html", table=table)
+
+
+def page(template: str, **values: Any) -> str:
+    """Return a page made of a template, in which everything is escaped; `text` makes the words of a cell."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    loader = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    page = environment.get_template("table.html").render(
-        table=table, measured=measured_text, published=published_text, verdict=verdict_text
-    )
-    return page + "\n"
+    return environment.get_template(template).render(text=TEXT, **values) + "\n"
 
 
 def _kinds(table: Table) -> list[tuple[str, Callable[[Cell], str]]]:
     kinds: list[tuple[str, Callable[[Cell], str]]] = [("", measured_text)]
-    return [*kinds, ("published", published_text), ("verdict", verdict_text)] if table.compared else kinds
+    beside = [("published", published_text), ("difference", difference_text), ("verdict", verdict_text)]
+    return [*kinds, *beside] if table.compared else kinds
+
+
+TEXT: dict[str, Callable[[Cell], str]] = {
+    "measured": measured_text,
+    "published": published_text,
+    "difference": difference_text,
+    "verdict": verdict_text,
+    "p": p_text,
+}
+"""The words of a cell, by the name that templates use."""
 
 
 def _sentence(note: Note) -> str:

@@ -1,11 +1,11 @@
-"""A table as LaTeX: a float for booktabs, what is published on a second line so that it fits a column."""
+"""A table as LaTeX: a float for booktabs, what is published on lines of its own so that it fits a column."""
 
 from __future__ import annotations
 
 import re
 
 from layout import Table
-from words import measured_text, published_text, verdict_text
+from words import difference_text, measured_text, published_text, verdict_text
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -70,8 +70,10 @@ def latex(table: Table) -> str:
             own.append(escape(measured_text(cell)) + (rf"\textsuperscript{{{numbers}}}" if numbers else ""))
         lines.append(_row(escape(label), *own))
         if any(cell.published for cell in cells):
-            beside = (escape(", ".join(filter(None, [published_text(cell), verdict_text(cell)]))) for cell in cells)
-            lines.append(_row(r"\quad published", *beside))
+            lines.append(_row(r"\quad published", *(escape(published_text(cell)) for cell in cells)))
+        if any(cell.verdict for cell in cells):
+            lines.append(_row(r"\quad difference", *(escape(difference_text(cell)) for cell in cells)))
+            lines.append(_row(r"\quad verdict", *(escape(verdict_text(cell)) for cell in cells)))
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip"]
     lines += [r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright"]
     for i, note in enumerate(table.notes, 1):

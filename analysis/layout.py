@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rules
 from command_line import filling
 from measured import Results, choose, parts, read, settings
 from notes import Note, setting_note, status_notes
-from verdict import ALPHA, FEWEST, Summary, Verdict, compare, summarize
+from verdict import ALPHA, FEWEST, Summary, Verdict, compare, holm, summarize
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Column, Paper, Row
@@ -30,6 +31,10 @@ class Cell:
         nothing to measure.
     settings
         Number of hyperparameter settings among the cell's trials; the mean is of one.
+    chosen
+        What sets that one apart from the others: config keys and values.
+    lam
+        Its penalty weight; None where the method has none or nothing is measured.
     """
 
     row: str
@@ -41,6 +46,8 @@ class Cell:
     state: str = ""
     settings: int = 1
     notes: tuple[Note, ...] = ()
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    lam: float | None = None
 
     @property
     def decimals(self) -> int:
@@ -81,6 +88,19 @@ class Table:
         return any(cell.published for cell in self.cells)
 
 
+def adjusted(rows: Sequence[tuple[str, Sequence[Cell]]]) -> list[tuple[str, list[Cell]]]:
+    """Return the rows with the p-values adjusted for all tests among them."""
+    tested = [cell.verdict.p for _, cells in rows for cell in cells if cell.verdict and cell.verdict.p is not None]
+    left = iter(holm(tested))
+
+    def one(cell: Cell) -> Cell:
+        if cell.verdict is None or cell.verdict.p is None:
+            return cell
+        return replace(cell, verdict=replace(cell.verdict, p_holm=next(left)))
+
+    return [(label, [one(cell) for cell in cells]) for label, cells in rows]
+
+
 @dataclass
 class Builder:
     """Measures a paper's cells.
@@ -93,19 +113,22 @@ class Builder:
         Selection rule of all rows; None: the paper file's, and a row's own where it has one.
     user
         Overrides on top of the paper's.
+    shared
+        What is read of the stores, where several builders share it.
     """
 
     paper: Paper
     stores: Sequence[Path]
     rule: str | None
     user: Sequence[str]
+    shared: InitVar[Results | None] = None
 
     def rule_for(self, row: Row) -> str:
         """Return the selection rule of a row."""
         return self.rule or row.select or self.paper.select
 
-    def __post_init__(self) -> None:
-        self.results = Results(self.stores)
+    def __post_init__(self, shared: Results | None) -> None:
+        self.results = shared or Results(self.stores)
         self._trials: dict[tuple[str, ...], Mapping[str, Trial]] = {}
 
     def table(self) -> Table:
@@ -115,6 +138,7 @@ class Builder:
             (row.label, [self.cell(name, row, i) for i in range(len(self.paper.columns))])
             for name, row in self.paper.rows.items()
         ]
+        rows = adjusted(rows)
         cells = [cell for _, own in rows for cell in own]
         return Table(
             name=self.paper.name,
@@ -164,7 +188,39 @@ class Builder:
             notes.insert(0, setting_note(chosen, candidates, rule))
         own = summarize([scale * value for value in chosen.values])
         verdict = compare(own, published) if published else None
-        return Cell(name, column.label, column.metric, own, published, verdict, "", n, tuple(notes))
+        lam = chosen.readings[0].trial.lam
+        said = (verdict, "", n, tuple(notes), chosen.differs, lam)
+        return Cell(name, column.label, column.metric, own, published, *said)
+
+    def missing(self) -> tuple[list[str], list[str]]:
+        """Return the commands that fill what is missing or failed, one a row, and the rows that none can fill."""
+        from irm_sweeps.errors import UnknownChoice
+
+        self.check_user()
+        commands, hopeless = [], []
+        for name, row in self.paper.rows.items():
+            if row.sweep is None:
+                continue
+            try:
+                every = {i: t for column in self.paper.columns for i, t in self.trials(row, column).items()}
+            except UnknownChoice as error:
+                hopeless.append(f"{row.label}: this version has no {str(error).partition(':')[0]}")
+                continue
+            found = [self.results.of(trial_id) for trial_id in every]
+            if any(result is not None and result["status"] == "failed" for result in found):
+                commands.append(self.command(name, "rerun=failed"))
+            elif None in found:
+                commands.append(self.command(name))
+        return commands, hopeless
+
+    def every_trial(self) -> Iterator[str]:
+        """Yield the ids of the trials of all rows that this version can run."""
+        from irm_sweeps.errors import UnknownChoice
+
+        for row in self.paper.rows.values():
+            for column in self.paper.columns if row.sweep is not None else []:
+                with contextlib.suppress(UnknownChoice):
+                    yield from self.trials(row, column)
 
     def trials(self, row: Row, column: Column) -> Mapping[str, Trial]:
         """Return the trials of a cell; columns that share theirs share the work."""
@@ -197,23 +253,36 @@ class Builder:
         if self.rule is None and own:
             for label, other in own.items():
                 yield f"Row {label} has selection rule {other}: {rules.STEPS[str(other)]}."
+        if lams := {cell.row: cell.lam for cell in cells if cell.lam is not None and "lam" not in cell.chosen}:
+            labels = {name: row.label for name, row in self.paper.rows.items()}
+            yield f"Penalty weight lam: {', '.join(f'{labels[row]} {lam:g}' for row, lam in lams.items())}."
         if any(cell.settings > 1 for cell in cells):
             yield f"Of several hyperparameter settings a cell shows the one with {rules.SETTINGS[rule]}."
         if any(cell.published for cell in cells):
             n = self.paper.published_n
             meaning = f"; ± is taken as a sample standard deviation over n = {n} trials" if n else ""
             yield f"Published: {self.paper.source}{meaning}."
+            yield f"Difference: measured minus published, with Welch's {100 * (1 - ALPHA):g} % confidence interval."
             yield (
                 "Verdict: two-sided Welch's t-test of measured against published mean, from mean, sd and n; "
-                f"alpha = {ALPHA:g}: consistent (p >= alpha) or differs (p < alpha; in brackets measured "
-                f"minus published, in points). Too few seeds: n < {FEWEST}, or published without ± or n."
+                f"alpha = {ALPHA:g}: consistent (p >= alpha) or differs (p < alpha). "
+                f"Too few seeds: n < {FEWEST}, or published without ± or n."
             )
-            k = sum(cell.verdict is not None and cell.verdict.p is not None for cell in cells)
-            if k:
-                yield (
-                    f"Multiple comparisons: {k} tests, uncorrected; if measured and published agreed "
-                    f"everywhere, {ALPHA * k:.2g} of them would still say differs, on average."
-                )
+            if told := multiple_comparisons(cells):
+                yield told
         if self.user:
             yield f"Overrides on top of the paper file: {' '.join(self.user)}."
         yield f"Results from: {', '.join(map(str, self.stores))}."
+
+
+def multiple_comparisons(cells: Iterable[Cell]) -> str:
+    """Say how many false alarms to expect among the verdicts, and what is left after Holm's correction."""
+    verdicts = [cell.verdict for cell in cells if cell.verdict and cell.verdict.p is not None]
+    k, differ = len(verdicts), sum(verdict.word == "differs" for verdict in verdicts)
+    if not k:
+        return ""
+    left = sum((verdict.p_holm or 0.0) < ALPHA for verdict in verdicts)
+    return (
+        f"Multiple comparisons: {k} tests, uncorrected; if measured and published agreed everywhere, {ALPHA * k:.2g} "
+        f"of them would still say differs, on average. {differ} do; {left} with Holm's correction for the {k} tests."
+    )

@@ -80,6 +80,11 @@ class Results:
             self._found[trial_id] = self._look(trial_id)
         return self._found[trial_id]
 
+    def everything(self) -> list[dict[str, Any]]:
+        """Return the result of every trial in the stores."""
+        ids = sorted({trial_id for store in self._stores for trial_id in store.trial_ids()})
+        return [result for result in map(self.of, ids) if result is not None]
+
     def _look(self, trial_id: str) -> dict[str, Any] | None:
         from irm_sweeps.sweep.files import DamagedFile
 

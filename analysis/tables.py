@@ -11,8 +11,9 @@ from irm_sweeps.errors import one_line_errors
 
 _DESCRIPTION = """\
 Print a paper's table from the results in the store: each cell as mean ± sd in per cent with its number n of
-trials, the published cell beside it, and whether the two agree (Welch's t-test). A cell without results
-names the command that fills it; nothing that diverged or failed is dropped without saying so.
+trials, the published cell beside it, their difference with a 95 % interval, and whether the two agree (Welch's
+t-test). A cell without results names the command that fills it; nothing that diverged or failed is dropped
+without saying so. The rules and the statistics are explained in docs/selection_and_statistics.md.
 
 Rows, columns, trials, selection rule and published cells are those of one file, conf/paper/NAME.yaml."""
 
@@ -21,6 +22,7 @@ examples:
   python analysis/tables.py --paper demo
   python analysis/tables.py --paper bae2021 --table 1 --format latex --output table1.tex
   python analysis/tables.py --paper bae2021 --table 1 --results results /scratch/other/results
+  python analysis/tables.py --paper bae2021 --table 1 --missing | sh
   python analysis/tables.py --paper bae2021 --table 1 'seed=range(0,3)' dataset.source=embedded
       (a shrunken run: give the overrides with which `launch.py -m paper=...` was run)
 
@@ -39,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "(default: what --output's ending says, else md)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file and print its name")
+    parser.add_argument(
+        "--missing",
+        action="store_true",
+        help="instead of the table, print the commands that fill what is missing or failed, one a line, nothing else",
+    )
     with one_line_errors():
         options = parser.read(argv)
         paper = find_paper(options.paper, options.table)
@@ -47,6 +54,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         from layout import Builder
 
         builder = Builder(paper, options.stores, options.select, options.overrides)
+        if options.missing:
+            commands, hopeless = builder.missing()
+            for line in [*builder.results.problems, *hopeless]:
+                print(f"skipped {line}", file=sys.stderr)
+            print("".join(f"{command}\n" for command in commands), end="")
+            return
         table = builder.table()
         for problem in builder.results.problems:
             print(f"skipped {problem}", file=sys.stderr)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 ALPHA = 0.05
-"""Two-sided significance level of a single verdict."""
+"""Two-sided significance level of a single verdict; 1 - ALPHA is the level of an interval."""
 
 FEWEST = 3
 """Fewest measured trials that a verdict is given for."""
@@ -37,11 +38,18 @@ class Verdict:
         Measured minus published mean, in the unit of the two.
     p
         Two-sided p-value; None if untested.
+    interval
+        95 % confidence interval of the difference; None where a standard deviation or a number of trials is
+        unknown.
+    p_holm
+        `p` adjusted for all tests of the table; None if untested, or not yet adjusted.
     """
 
     word: Word
     difference: float
     p: float | None
+    interval: tuple[float, float] | None = None
+    p_holm: float | None = None
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -82,11 +90,51 @@ def welch(a: Summary, b: Summary) -> float:
     return float(test.pvalue)
 
 
+def interval(a: Summary, b: Summary) -> tuple[float, float]:
+    """Return Welch's confidence interval of `m_a - m_b`, at the level 1 - ALPHA.
+
+    `m_a - m_b ± t sqrt(v_a + v_b)` with the quantile t of Student's distribution with the degrees of freedom
+    of `welch`. It contains 0 exactly where `welch(a, b) > ALPHA`.
+
+    Raises
+    ------
+    ValueError
+        A standard deviation or a number of trials is unknown.
+    """
+    from scipy.stats import t
+
+    if a.sd is None or a.n is None or b.sd is None or b.n is None:
+        raise ValueError("Welch's interval needs both standard deviations and numbers of trials")
+    difference = a.mean - b.mean
+    if a.sd == b.sd == 0:
+        return difference, difference
+    va, vb = a.sd**2 / a.n, b.sd**2 / b.n
+    freedom = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
+    half = float(t.ppf(1 - ALPHA / 2, freedom)) * math.sqrt(va + vb)
+    return difference - half, difference + half
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted for their number, in the same order (Holm 1979).
+
+    The i-th smallest of k becomes the largest of `(k - j + 1) p_j` over j <= i, at most 1. Where one is below
+    ALPHA its cell differs, and the chance that any such cell of the family is a false alarm is at most ALPHA,
+    however the tests depend on each other.
+    """
+    k, least = len(p_values), 0.0
+    adjusted = [0.0] * k
+    for rank, i in enumerate(sorted(range(k), key=lambda i: p_values[i])):
+        least = max(least, min(1.0, (k - rank) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
+
+
 def compare(measured: Summary, published: Summary) -> Verdict:
     """Return the verdict on a measured mean, given the published one."""
     difference = measured.mean - published.mean
-    untested = (measured.n or 0) < FEWEST or published.sd is None or published.n is None
-    if untested:
-        return Verdict("too few seeds", difference, None)
+    unknown = measured.sd is None or published.sd is None or published.n is None
+    around = None if unknown else interval(measured, published)
+    if unknown or (measured.n or 0) < FEWEST:
+        return Verdict("too few seeds", difference, None, around)
     p = welch(measured, published)
-    return Verdict("differs" if p < ALPHA else "consistent", difference, p)
+    return Verdict("differs" if p < ALPHA else "consistent", difference, p, around)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 import yaml
 
 from irm_sweeps.config import build_component
+from irm_sweeps.loggers.logger import Logger
 from irm_sweeps.trial import GROUPS
 
 ROOT = Path(__file__).parents[1]
@@ -18,17 +21,17 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
 
 LAYERS = [
-    {"errors", "__init__"},
+    {"errors"},
     {"config", "draws", "device", "compose", "provenance"},
-    {"data", "backbones"},
+    {"data", "backbones", "loggers"},
     {"methods"},
     {"training", "trial"},
     {"sweep"},
     {"launchers"},
-    {"cli", "sweep.front"},
+    {"cli", "sweep.front", "__init__"},
 ]
 """A module imports from its own layer and those above it in this list. `sweep.front` is the front door of
-`launch.py`, as `cli` is of the command: both may start launchers."""
+`launch.py`, as `cli` is of the command (both may start launchers) and `__init__` of the notebooks."""
 
 BELOW_TRAINING = {"training.optimizers"}
 """A contract with nothing beneath it but `config`; `trial` is made of it and of the other groups."""
@@ -89,7 +92,8 @@ def importing(package: str) -> list[Path]:
         ("methods", ("data", "training", "sweep", "launchers", "trial")),
         ("data", ("methods", "backbones", "training", "sweep", "launchers", "trial")),
         ("backbones", ("methods", "data", "training", "sweep", "launchers", "trial")),
-        ("training", ("sweep", "launchers")),
+        ("training", ("sweep", "launchers", "loggers")),
+        ("loggers", ("data", "backbones", "methods", "training", "sweep", "launchers", "trial")),
     ],
 )
 def test_packages_do_not_know_each_other(package: str, forbidden: tuple[str, ...]) -> None:
@@ -125,6 +129,18 @@ def test_nothing_is_unpickled(path: Path) -> None:
         assert call not in ("yaml.load", "eval", "exec"), f"{path}:{node.lineno}"
 
 
+def test_the_package_is_light_to_import() -> None:
+    """Every command and every worker imports it; the one name that needs pandas loads it when it is used."""
+    code = (
+        "import sys, irm_sweeps\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'scipy', 'hydra', 'pydantic', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert callable(irm_sweeps.load_results)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def undocumented(path: Path) -> Iterator[str]:
     """Public classes, functions and methods without a docstring; not those inside functions."""
 
@@ -149,14 +165,15 @@ def test_what_is_public_is_documented(path: Path) -> None:
     assert not list(undocumented(path))
 
 
-YAMLS = [(group, path) for group in GROUPS for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
+CONTRACTS = {**GROUPS, "logger": Logger}
+YAMLS = [(group, path) for group in CONTRACTS for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
 
 
 @pytest.mark.parametrize(("group", "path"), YAMLS, ids=[f"{group}/{path.stem}" for group, path in YAMLS])
 def test_a_yaml_has_its_class_s_fields_and_no_others(group: str, path: Path) -> None:
     """None is missing, so that the YAML shows all there is to set; every field is explained in its class."""
     values: dict[str, Any] = yaml.safe_load(path.read_text())
-    component = build_component(values, GROUPS[group], group)
+    component = build_component(values, CONTRACTS[group], group)
     assert set(values) - {"_target_"} == set(type(component).model_fields) - {"target"}
     for name, field in type(component).model_fields.items():
         assert field.description, f"{name} has no docstring"
@@ -164,4 +181,4 @@ def test_a_yaml_has_its_class_s_fields_and_no_others(group: str, path: Path) -> 
 
 
 def test_every_group_has_a_yaml() -> None:
-    assert {group for group, _ in YAMLS} == set(GROUPS)
+    assert {group for group, _ in YAMLS} == set(CONTRACTS)

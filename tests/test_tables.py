@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -115,13 +116,20 @@ def test_verdicts_are_welchs_test_against_the_published_cell(show, bae, tmp_path
         assert float(cell["difference"]) == pytest.approx(np.mean(values) - mean, rel=1e-9)
         assert cell["verdict"] == ("differs" if p < 0.05 else "consistent")
         assert [cell[f"published_{what}"] for what in ("mean", "sd", "n")] == [str(mean), str(sd), "10"]
-        beside = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f} (n=10) | {mean} ± {sd} | {cell['verdict']}"
+        low, high = float(cell["difference_low"]), float(cell["difference_high"])
+        assert (low + high) / 2 == pytest.approx(np.mean(values) - mean, rel=1e-9)
+        assert (low <= 0 <= high) == (p >= 0.05)
+        apart = f"{np.mean(values) - mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+        own = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f} (n=10)"
         text = re.sub(" +", " ", show(*BAE))
-        assert beside in text
-        assert p >= 0.05 or f"{beside} ({np.mean(values) - mean:+.1f})" in text
+        assert f"{own} | {mean} ± {sd} | {apart} | {cell['verdict']}" in text
+        assert p <= float(cell["p_holm"]) <= 3 * p
     assert {cells["irmv1", f"p_e = {e}"]["verdict"] for e in ("0.1", "0.9")} == {"consistent", "differs"}
     assert "Multiple comparisons: 3 tests" in text
     assert "0.15 of them" in text
+    differ = [cell for cell in cells.values() if cell["verdict"] == "differs"]
+    left = [cell for cell in differ if float(cell["p_holm"]) < 0.05]
+    assert f"{len(differ)} do; {len(left)} with Holm's correction" in text
 
 
 def test_two_seeds_are_too_few_for_a_verdict(show, bae, tmp_path):
@@ -144,6 +152,15 @@ def test_footer_says_how(show, bae):
     assert "Selection rule oracle" in other
     assert "The paper file's rule is last" in other
     assert f"Overrides on top of the paper file: {FEW}" in other
+
+
+def test_the_penalty_weight_of_a_row_is_said(show, demo, tmp_path):
+    for row in ("erm", "vrex"):
+        synthetic.fill(tmp_path / "results", demo, row, by_seed)
+    cells = records(show("--paper", "demo", "--format", "csv"))
+    assert (cells["vrex", "p_e = 0.1"]["lam"], cells["vrex", "p_e = 0.1"]["setting"]) == ("10000.0", "")
+    assert cells["erm", "p_e = 0.1"]["lam"] == ""
+    assert "Penalty weight lam: V-REx 10000." in show("--paper", "demo")
 
 
 def test_every_selection_rule_has_words():
@@ -276,6 +293,41 @@ def test_an_environment_that_was_not_measured(show, demo, tmp_path):
     assert "test/0.8/accuracy" in cell["note"]
 
 
+def test_missing_prints_commands_and_nothing_else(show, demo, tmp_path):
+    store = tmp_path / "results"
+    synthetic.fill(store, demo, "erm", by_seed)
+    a, *_ = synthetic.trials_of(demo, "vrex")
+    synthetic.write(store, synthetic.failed(a, "no"))
+    rows = [row for row in demo.rows if demo.rows[row].sweep is not None]
+    assert show("--paper", "demo", "--missing").splitlines() == [
+        demo.command(row, ["rerun=failed"] if row == "vrex" else []) for row in rows if row != "erm"
+    ]
+    assert show.stderr == ""
+
+
+def test_missing_prints_nothing_where_nothing_is_missing(show, demo, tmp_path):
+    for row in demo.rows:
+        synthetic.fill(tmp_path / "results", demo, row, by_seed)
+    assert show("--paper", "demo", "--missing") == ""
+
+
+def test_a_row_that_no_command_can_fill_is_no_command(show, demo, monkeypatch):
+    broken = demo.rows["irmv1"].model_copy(update={"sweep": ["method=not_yet"]})
+    paper = demo.model_copy(update={"rows": {"irmv1": broken}})
+    monkeypatch.setattr(tables, "find_paper", lambda name, table: paper)
+    assert show("--paper", "demo", "--missing") == ""
+    assert "skipped IRMv1: this version has no method=not_yet" in show.stderr
+
+
+def test_the_shell_reads_a_missing_command_as_it_is_meant(show, tmp_path):
+    (tmp_path / "my results").mkdir()
+    lines = show("--paper", "demo", "--missing", "--results", "my results", FEW).splitlines()
+    for line, row in zip(lines, load_paper("demo").rows, strict=True):
+        words = shlex.split(line)
+        assert words[:4] == ["python", "launch.py", "-m", "paper=demo"]
+        assert words[4:] == [f"paper.only=[{row}]", FEW, "results=my results"]
+
+
 # -- several stores -----------------------------------------------------------------------------------
 
 
@@ -340,6 +392,8 @@ def test_one_setting_is_chosen_by_the_rule(show, three_lams, rule, environment, 
     assert cell["n"] == "3"
     assert float(cell["mean"]) == pytest.approx(mean)
     assert f"setting: lam={lam} of 1, 10, 100; of 3 settings" in cell["note"]
+    assert (cell["setting"], cell["lam"]) == (f"lam={lam}", f"{lam}.0")
+    assert f"{mean:.1f} ± 0.1 (n=3; lam={lam}) [" in show("--paper", "demo", "--select", rule, *three_lams)
     assert ("tuned on the test environment" in cell["note"]) == (rule != "val")
     assert "Of several hyperparameter settings" in show("--paper", "demo", "--select", rule, *three_lams)
 
@@ -412,7 +466,7 @@ def full(bae, tmp_path):
 def test_markdown_rows_have_equally_many_cells(show, full):
     lines = [line for line in show(*BAE).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 8
-    assert {line.count("|") for line in lines} == {11}
+    assert {line.count("|") for line in lines} == {14}
     assert len({len(line) for line in lines}) == 1
 
 
@@ -420,7 +474,8 @@ def test_csv_has_one_line_a_cell(show, full):
     text = show(*BAE, "--format", "csv")
     assert len(records(text)) == 8 * 3 == len(text.splitlines()) - 1
     assert text.splitlines()[0] == (
-        "row,column,metric,mean,sd,n,published_mean,published_sd,published_n,difference,p_value,verdict,note,command"
+        "row,column,metric,setting,lam,mean,sd,n,published_mean,published_sd,published_n,difference,difference_low,"
+        "difference_high,p_value,p_holm,verdict,note,command"
     )
 
 
@@ -440,7 +495,7 @@ def test_latex_is_complete_and_escaped(show, full):
 
     inside = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0]
     rows = [line for line in inside.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 2 * 8
+    assert len(rows) == 2 * 8 + 2 * 3
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {3}
 
     printed = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
@@ -450,7 +505,9 @@ def test_latex_is_complete_and_escaped(show, full):
     assert balanced(printed)
     assert re.sub(r"\$[^$\n]*\$", "", printed).count("$") == 0
     assert r"\textquotesingle{}paper.only={[}vrex{]}\textquotesingle{} rerun=failed}" in printed
-    assert r"88.6 $\pm$ 0.3, differs" in printed
+    assert r"\quad published & 88.6 $\pm$ 0.3" in printed
+    assert re.search(r"\\quad difference & -17\.1 \{\[\}-17\.[0-9], -1[0-9.]+\{\]\}", printed)
+    assert r"\quad verdict & differs" in printed
 
 
 def balanced(text: str) -> bool:
@@ -491,10 +548,11 @@ def test_html_is_a_page_of_its_own(show, full):
     page.feed(text)
     assert page.open == []
     assert page.targets <= page.ids
-    assert page.cells == [10] * (2 + 8) + [0]
+    assert page.cells == [13] * (2 + 8) + [0]
     assert "#disk &amp; {more}" in text
     assert "http" not in text
-    assert "differs (" in text
+    assert ">differs<" in text
+    assert "Holm&#39;s p = " in text
 
 
 def test_output_goes_to_a_file_whose_ending_gives_the_format(show, full, tmp_path):

@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 
-from verdict import Summary, Verdict, compare, summarize, welch
+from irm_sweeps.sweep.paper import load_paper
+from verdict import Summary, compare, holm, interval, summarize, welch
 
 
 def p_by_hand(a: Summary, b: Summary) -> float:
@@ -93,7 +95,105 @@ def test_words():
     ],
 )
 def test_untested_cells_say_so_and_still_give_the_difference(measured, published):
-    assert compare(measured, published) == Verdict("too few seeds", 20.0, None)
+    verdict = compare(measured, published)
+    assert (verdict.word, verdict.difference, verdict.p) == ("too few seeds", 20.0, None)
+    known = None not in (measured.sd, published.sd, published.n)
+    assert (verdict.interval is not None) == known
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ([71.2, 70.1, 73.9, 69.6], [70.8, 70.9, 71.3, 69.9, 70.2]),
+        ([15.2, 16.9, 16.1], [16.4, 17.7, 15.8, 16.0, 16.2, 15.1, 17.0, 16.6, 16.5, 16.7]),
+        ([0.31, 0.30, 0.34], [0.50, 0.90, 0.20]),
+    ],
+)
+def test_p_and_interval_are_those_of_statsmodels(ours, theirs):
+    """Fixed examples against an independent implementation, from the raw values."""
+    weightstats = pytest.importorskip("statsmodels.stats.weightstats", reason="statsmodels is not installed")
+    both = weightstats.CompareMeans.from_data(ours, theirs)
+    _, p, _ = weightstats.ttest_ind(ours, theirs, usevar="unequal")
+    a, b = summarize(ours), summarize(theirs)
+    assert welch(a, b) == pytest.approx(p, rel=1e-10)
+    assert interval(a, b) == pytest.approx(both.tconfint_diff(alpha=0.05, usevar="unequal"), rel=1e-9)
+
+
+def test_p_and_interval_are_those_of_scipy():
+    a, b = [71.2, 70.1, 73.9, 69.6], [70.8, 70.9, 71.3, 69.9, 70.2]
+    test = scipy.stats.ttest_ind(a, b, equal_var=False)
+    assert welch(summarize(a), summarize(b)) == pytest.approx(test.pvalue, rel=1e-12)
+    assert interval(summarize(a), summarize(b)) == pytest.approx(test.confidence_interval(0.95), rel=1e-9)
+
+
+def test_an_interval_in_closed_form():
+    """Two pairs with equal spread: df = 2, where Student's quantile is (2q - 1) sqrt(2 / (1 - (2q - 1)^2))."""
+    a, b = summarize([0.0, 2.0]), summarize([3.0, 5.0])
+    t = 0.95 * math.sqrt(2 / (1 - 0.95**2))
+    assert interval(a, b) == pytest.approx((-3 - t * math.sqrt(2), -3 + t * math.sqrt(2)), rel=1e-9)
+
+
+def test_an_interval_needs_both_spreads():
+    with pytest.raises(ValueError, match="both standard deviations"):
+        interval(Summary(50.0, 1.0, 3), Summary(50.0, None, 10))
+    assert interval(Summary(50.5, 0.0, 3), Summary(50.0, 0.0, 10)) == (0.5, 0.5)
+
+
+def test_holm_by_hand():
+    """Holm's own procedure: 0.01 x 4; 0.02 x 3; 0.03 x 2; then the largest so far."""
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.6]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_keeps_the_order_and_is_never_smaller(p_values):
+    found = holm(p_values)
+    for p, adjusted in zip(p_values, found, strict=True):
+        assert p <= adjusted <= min(1.0, len(p_values) * p + 1e-12)
+    by_p = sorted(zip(p_values, found, strict=True))
+    assert [a for _, a in by_p] == sorted(found)
+
+
+def test_holm_is_that_of_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is not installed")
+    p_values = [0.001, 0.2, 0.012, 0.012, 0.9, 0.04, 0.0004, 0.6]
+    assert holm(p_values) == pytest.approx(list(multitest.multipletests(p_values, method="holm")[1]), rel=1e-12)
+
+
+PRINTED = load_paper("bae2021_table1").rows
+"""Cells that are printed as mean and sd of ten trials."""
+
+
+def test_the_published_tables_own_claim():
+    """By Table 1's own numbers, meta-IRM is above every other method at p_e = 0.9, as its text says."""
+
+    def at_shift(row):
+        mean, sd = PRINTED[row].published[2]
+        return Summary(mean, sd, 10)
+
+    ours = at_shift("meta_irm")
+    for row in ("erm", "irmv1", "mm_rex", "vrex"):
+        theirs = at_shift(row)
+        assert welch(ours, theirs) == pytest.approx(p_by_hand(ours, theirs), abs=1e-9)
+        assert compare(ours, theirs).word == "differs"
+        assert interval(ours, theirs)[0] > 0
+
+
+def test_a_cell_that_two_tables_print_is_the_same_in_both():
+    """Table 5 repeats Table 1's meta-IRM at p_e = 0.1 and 0.9."""
+    full = load_paper("bae2021_table5").rows["full"].published
+    assert full == (PRINTED["meta_irm"].published[0], PRINTED["meta_irm"].published[2])
+
+
+def test_a_published_cell_agrees_with_itself():
+    for row in PRINTED.values():
+        for cell in row.published:
+            if cell is not None and len(cell) == 2:
+                own = Summary(*cell, 10)
+                assert compare(own, own).word == "consistent"
+                assert welch(own, own) == 1
 
 
 spreads = st.floats(0.01, 20)
@@ -105,3 +205,12 @@ def test_p_is_a_symmetric_probability(mean, sd, n, other_mean, other_sd, other_n
     a, b = Summary(mean, sd, n), Summary(other_mean, other_sd, other_n)
     assert 0 <= welch(a, b) <= 1
     assert welch(a, b) == pytest.approx(welch(b, a), rel=1e-9, abs=1e-15)
+
+
+@given(st.floats(0, 100), spreads, counts, st.floats(0, 100), spreads, counts)
+def test_an_interval_contains_0_where_the_test_does_not_reject(mean, sd, n, other_mean, other_sd, other_n):
+    a, b = Summary(mean, sd, n), Summary(other_mean, other_sd, other_n)
+    low, high = interval(a, b)
+    p = welch(a, b)
+    assert low <= mean - other_mean <= high
+    assert (low <= 0 <= high) == (p >= 0.05) or abs(p - 0.05) < 1e-9

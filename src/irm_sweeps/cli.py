@@ -37,6 +37,10 @@ def parser() -> argparse.ArgumentParser:
     show = add("show", "Print one trial's result.")
     show.add_argument("id", metavar="ID", help="trial id or its beginning")
     show.add_argument("--json", action="store_true", help="the whole result file")
+    again = add("reproduce", "Run a stored trial again and compare, bit for bit. Exit code 0: equal, 1: differs.")
+    again.add_argument("id", metavar="ID", help="trial id or its beginning")
+    again.add_argument("--data-dir", type=Path, help="as launch.py's data_dir (default: $IRM_SWEEPS_DATA_DIR or data)")
+    again.add_argument("--device", help="as launch.py's device (default: the kind that the trial ran on)")
     work = add("work", "Join a sweep: work on it with one more worker, here.")
     work.add_argument("sweep", help="name or its beginning")
     work.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
@@ -121,6 +125,21 @@ def _show(options: argparse.Namespace) -> None:
     print(json.dumps(result, indent=1) if options.json else scores_table(result))
 
 
+def _reproduce(options: argparse.Namespace) -> None:
+    from irm_sweeps.sweep import reproduce
+
+    store = _store(options)
+    result, trial = reproduce.stored(store, store.find(options.id))
+    data_dir = options.data_dir or Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "data"))
+    print(reproduce.describe(result), flush=True)
+    device = options.device or reproduce.device_of(result)
+    again = reproduce.run_again(store, result, trial, data_dir.expanduser().absolute(), device)
+    comparison = reproduce.compare(result, again)
+    print(comparison.text())
+    if not comparison.equal:
+        raise SystemExit(1)
+
+
 def _work(options: argparse.Namespace) -> None:
     from irm_sweeps.launchers.entry import WorkerTask
     from irm_sweeps.sweep.manifest import read_manifest
@@ -174,6 +193,7 @@ def _methods(options: argparse.Namespace) -> None:
 COMMANDS = {
     "status": _status,
     "show": _show,
+    "reproduce": _reproduce,
     "work": _work,
     "failures": _failures,
     "logs": _logs,

@@ -133,6 +133,8 @@ class Settings(Config):
     """Whether a failed trial ends alone or ends the sweep."""
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     """Most seconds of training that a killed process loses."""
+    logger: dict[str, Any] | None
+    """Where training curves go besides `history.jsonl`: the config of an `irm_sweeps.loggers.logger.Logger`."""
     objective: str
     """What `launch.py` returns to a searching sweeper: see `irm_sweeps.sweep.objective`."""
 

@@ -36,9 +36,11 @@ def software() -> dict[str, Any]:
 
 
 def hardware(device: Any) -> dict[str, Any]:
-    """Return what the trial ran on."""
+    """Return what the trial ran on: what may change the last bits of a sum."""
     import torch
 
+    threads = torch.get_num_threads()
     if device.type == "cuda":
-        return {"device": "cuda", "name": torch.cuda.get_device_name(device)}
-    return {"device": device.type, "name": platform.machine(), "threads": torch.get_num_threads()}
+        return {"device": "cuda", "name": torch.cuda.get_device_name(device), "threads": threads}
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return {"device": device.type, "name": platform.machine(), "instructions": instructions, "threads": threads}

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
+from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.sweep.grid import expand, is_group
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
 from irm_sweeps.sweep.objective import check_objective, objective
@@ -73,7 +74,7 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
 
 
 def _settings_only(overrides: Sequence[str]) -> list[str]:
-    return [o for o in overrides if o.partition("=")[0].lstrip("+~") in Settings.model_fields]
+    return [o for o in overrides if o.partition("=")[0].lstrip("+~").partition(".")[0] in Settings.model_fields]
 
 
 def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
@@ -86,11 +87,14 @@ def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
 
 
 def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, label: str) -> Manifest:
-    """Check device, data and store, move aside results that are to be made again, and write the manifest."""
+    """Check device, data, logger and store, move aside results that are to be made again, and write the manifest."""
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     stacks = form_stacks(waiting, settings.stack, launcher.uses_gpu(settings.device), launcher.workers(settings.device))
     for dataset in {str(trial.dataset): trial.dataset for trial in waiting}.values():
         dataset.check(settings.data_dir)
+    logger = build_logger(settings.logger).within(settings.results) if settings.logger else None
+    if logger is not None:
+        logger.check()
     store.prepare()
     for trial_id, word in plan.retire.items():
         if trial_id not in plan.running:
@@ -106,6 +110,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, la
             "on_error": settings.on_error,
             "checkpoint_seconds": settings.checkpoint_seconds,
             "folders": [os.getcwd()],
+            "logger": logger.model_dump(mode="json", by_alias=True) if logger else None,
         },
     )
 

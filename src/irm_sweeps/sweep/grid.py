@@ -7,7 +7,6 @@ in copies of the result.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,11 +44,16 @@ def expand(overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
         if composed not in bases:
             bases[composed] = _base(composed)
         base, refers = bases[composed]
-        config = copy.deepcopy(base)
+        config = _copied(base)
         for axis, i in zip(axes, indices, strict=True):
             if not axis.composed:
                 _assign(config, axis.key, axis.values[i])
         yield _resolved(config) if refers else config
+
+
+def _copied(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the dicts, which are about to be changed, and share the values, which are not."""
+    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in config.items()}
 
 
 def trials(overrides: Sequence[str]) -> dict[str, Trial]:

@@ -31,8 +31,9 @@ class Manifest:
     stacks
         Trial ids that train together, in the order in which to start.
     settings
-        `data_dir`, `device`, `on_error`, `checkpoint_seconds`: how to run, not what. `folders`: where the command
-        was typed, and so where a user's own files are imported from; absent from manifests of earlier versions.
+        `data_dir`, `device`, `on_error`, `checkpoint_seconds`, `logger`: how to run, not what. `folders`: where the
+        command was typed, and so where a user's own files are imported from; absent from manifests of earlier
+        versions.
     launch
         Changes whenever the command is issued anew.
     """

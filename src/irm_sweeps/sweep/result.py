@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from irm_sweeps.training.loop import Outcome
 from irm_sweeps.trial import Trial
 
 
-def finished(trial: Trial, outcome: Outcome, data_dir: Path, device: Any) -> dict[str, Any]:
-    """Return the result of a trial that trained to its end or diverged."""
+def finished(trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack: Sequence[str]) -> dict[str, Any]:
+    """Return the result of a trial that trained to its end or diverged; `stack`: ids of those trained together."""
     diverged = outcome.diverged_at is not None
     return {
         **_head(trial, "diverged" if diverged else "completed"),
@@ -32,6 +33,7 @@ def finished(trial: Trial, outcome: Outcome, data_dir: Path, device: Any) -> dic
             "software": provenance.software(),
             "hardware": provenance.hardware(device),
             "seed": trial.seed,
+            "stack": list(stack),
             "parameters_sha256": outcome.parameters_sha256,
             "data_sha256": trial.dataset.fingerprint(data_dir),
         },

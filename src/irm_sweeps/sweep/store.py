@@ -91,11 +91,13 @@ class Store:
         """Return whether the trial has a result file, readable or not: one look, for those who ask often."""
         return (self.folder(trial_id) / "result.json").exists()
 
+    def trial_ids(self) -> list[str]:
+        """Return the ids of all trials that the store has a folder of, with or without a result."""
+        return sorted(name for name in _names(self.root) if _ID.fullmatch(name))
+
     def results(self) -> Iterator[dict[str, Any] | Problem]:
         """Yield every result in the store, and a `Problem` for every file that should be one and is not."""
-        if not self.root.is_dir():
-            return
-        for name in sorted(entry.name for entry in os.scandir(self.root) if _ID.fullmatch(entry.name)):
+        for name in self.trial_ids():
             try:
                 result = self.result(name)
             except DamagedFile as damage:
@@ -136,9 +138,12 @@ class Store:
         UserError
             None does, or several do.
         """
-        names = os.listdir(self.root) if self.root.is_dir() else []
-        ids = sorted(name for name in names if _ID.fullmatch(name) and name.startswith(prefix))
+        ids = [name for name in self.trial_ids() if name.startswith(prefix)]
         if len(ids) == 1:
             return ids[0]
         what = f"{len(ids)} trials start with it: {', '.join(ids[:5])}" if ids else "no trial starts with it"
         raise UserError(f"ID {prefix!r}: {what} in {self.root}")
+
+
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []

@@ -16,6 +16,7 @@ import torch
 from irm_sweeps.errors import StoreError
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.claims import Claim
+from irm_sweeps.sweep.feed import Feed
 from irm_sweeps.sweep.files import write_atomically
 from irm_sweeps.sweep.log import TrialLog, tail
 from irm_sweeps.sweep.manifest import Manifest
@@ -131,6 +132,7 @@ class Worker:
         self.stop_requested = stop_requested or threading.Event()
         self.tally = Tally()
         self.log = TrialLog([])
+        self._feed: Feed | None = None
         self._report, self._capture = report, capture
 
     def work(self) -> Tally:
@@ -257,13 +259,17 @@ class Worker:
         self.log.write(
             f"stack of {len(trials)} on {self.device} in process {held[0].holder.pid} on {held[0].holder.host}"
         )
-        with self.log.capture() if self._capture else nullcontext(), _Keeper(self, held, waiting) as keeper:
-            training = StackTraining(trials, self.data_dir, self.device)
-            self._resume(training)
-            outcomes = training.run(keeper)
-        for claim, trial, outcome in zip(held, trials, outcomes, strict=True):
-            if claim.is_latest():
-                self._write(trial, finished(trial, outcome, self.data_dir, self.device), outcome.history)
+        with Feed(self.manifest.settings.get("logger"), self.manifest.name, self.log.write) as self._feed:
+            with self.log.capture() if self._capture else nullcontext(), _Keeper(self, held, waiting) as keeper:
+                training = StackTraining(trials, self.data_dir, self.device)
+                self._resume(training)
+                outcomes = training.run(keeper)
+            stack = [trial.id for trial in trials]
+            for claim, trial, outcome in zip(held, trials, outcomes, strict=True):
+                if claim.is_latest():
+                    result = finished(trial, outcome, self.data_dir, self.device, stack)
+                    self._write(trial, result, outcome.history)
+                    self._feed.finish(trial, outcome.history, result)
 
     def _write(self, trial: Trial, result: dict[str, Any], history: Sequence[dict[str, Any]]) -> None:
         self.store.write_result(result, history)
@@ -273,10 +279,12 @@ class Worker:
         self._report(result)
 
     def save(self, training: StackTraining) -> None:
-        """Write a checkpoint of every trial of the stack."""
+        """Write a checkpoint of every trial of the stack, and tell the logger."""
         for i, trial in enumerate(training.trials):
-            content = pack(trial.id, *training.state(i))
-            write_atomically(self.store.folder(trial.id) / "checkpoint.safetensors", content)
+            tensors, plain = training.state(i)
+            write_atomically(self.store.folder(trial.id) / "checkpoint.safetensors", pack(trial.id, tensors, plain))
+            if self._feed is not None:
+                self._feed.rows(trial, plain["history"])
 
     def _read_checkpoint(self, trial_id: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         path = self.store.folder(trial_id) / "checkpoint.safetensors"

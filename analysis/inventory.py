@@ -1,0 +1,128 @@
+"""What a store holds besides numbers: its trials one by one, what went wrong, and where it all comes from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SHOWN_IDS = 12
+"""Most trials of one failure that are named."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trial in the list.
+
+    Attributes
+    ----------
+    worst
+        Lowest accuracy over the test environments at the end of training, in per cent; None where there is none.
+    """
+
+    trial_id: str
+    name: str
+    status: str
+    worst: float | None
+    seconds: float | None
+    commit: str
+
+    @property
+    def command(self) -> str:
+        """The command that makes this trial again and compares."""
+        return f"irm-sweeps reproduce {self.trial_id}"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Trials that were lost for one reason: `diverged`, or `failed` with the last line of the error."""
+
+    status: str
+    reason: str
+    entries: Sequence[Entry]
+    details: str
+    first: int = SHOWN_IDS
+
+
+def entry(result: Mapping[str, Any]) -> Entry:
+    """Return what the list says of a result; whatever its file lacks is left open."""
+    accuracies = [s.get("accuracy") for s in _at(result, "metrics", "last", "scores", "test", default={}).values()]
+    numbers = [float(a) for a in accuracies if a is not None]
+    seconds = _at(result, "timing", "seconds")
+    size = _at(result, "timing", "stack_size", default=1)
+    return Entry(
+        trial_id=str(result["trial_id"]),
+        name=_name(result["config"]),
+        status=str(result["status"]),
+        worst=100 * min(numbers) if numbers else None,
+        seconds=seconds / size if isinstance(seconds, int | float) and isinstance(size, int) and size else None,
+        commit=_commit(result),
+    )
+
+
+def losses(results: Sequence[Mapping[str, Any]]) -> list[Loss]:
+    """Group what diverged or failed by its reason, the most frequent first."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for result in results:
+        if result["status"] == "diverged":
+            reason = "the objective was not finite"
+        elif result["status"] == "failed":
+            lines = str(_at(result, "error", "message", default="")).strip().splitlines()
+            reason = lines[-1] if lines else "no message"
+        else:
+            continue
+        groups.setdefault((result["status"], reason), []).append(result)
+    return [
+        Loss(status, reason, [entry(r) for r in lost], str(_at(lost[0], "error", "details", default="")).strip())
+        for (status, reason), lost in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def origins(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, str]]]:
+    """Count the results by code, versions and device, the most frequent first."""
+    counts: Counter[tuple[tuple[str, str], ...]] = Counter()
+    for result in results:
+        software, hardware = (_at(result, "provenance", key, default={}) for key in ("software", "hardware"))
+        facts = {
+            "commit": _commit(result),
+            **{key: software.get(key, "–") for key in ("python", "torch", "numpy")},
+            "device": hardware.get("device", "–"),
+            "name": hardware.get("name", "–"),
+            "threads": hardware.get("threads", "–"),
+        }
+        counts[tuple((key, str(value)) for key, value in facts.items())] += 1
+    return [(n, dict(facts)) for facts, n in counts.most_common()]
+
+
+def data(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, str]]:
+    """Count the results by source and sha256 of their data."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for result in results:
+        digests = _at(result, "provenance", "data_sha256", default={})
+        counts.update((str(source), str(digest)) for source, digest in digests.items())
+    return [(n, source, digest) for (source, digest), n in counts.most_common()]
+
+
+def _name(config: Mapping[str, Any]) -> str:
+    from irm_sweeps.sweep.progress import label
+
+    try:
+        names = [str(config[group]["_target_"]).rpartition(".")[2] for group in ("dataset", "backbone")]
+        return f"{label(config)}  {' '.join(names)}"
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return "(its config cannot be read)"
+
+
+def _commit(result: Mapping[str, Any]) -> str:
+    commit = _at(result, "provenance", "git", "commit")
+    return "–" if commit is None else str(commit)[:12] + (" +" if _at(result, "provenance", "git", "dirty") else "")
+
+
+def _at(value: Any, *path: str, default: Any = None) -> Any:
+    """Return what lies at a path; the default where it ends early or in something of another kind."""
+    for key in path:
+        if not isinstance(value, Mapping) or key not in value:
+            return default
+        value = value[key]
+    return default if isinstance(default, Mapping) and not isinstance(value, Mapping) else value

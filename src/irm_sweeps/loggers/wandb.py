@@ -1,0 +1,58 @@
+"""Weights & Biases: one run per trial, written to files; `wandb sync DIRECTORY/wandb/offline-run-*` uploads them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from irm_sweeps.loggers.logger import Logger, Run, Stream
+
+
+class _WandbRun(Stream):
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=step)
+
+    def close(self, status: str, final: Mapping[str, float]) -> None:
+        self._run.summary.update({"status": status, **{f"final/{name}": value for name, value in final.items()}})
+        self._run.finish(exit_code=0 if status in ("completed", "diverged") else 1)
+
+
+class WandB(Logger):
+    """`logger=wandb`."""
+
+    package: ClassVar[str | None] = "wandb"
+
+    directory: str | None
+    """Folder that gets the folder `wandb`; null: `wandb` in the store."""
+    project: str
+    """W&B project."""
+    mode: Literal["offline", "online"]
+    """`offline` writes files and asks no network; `online` also uploads."""
+
+    def open(self, run: Run) -> Stream:
+        """Start the trial's run over: its W&B id is the trial's."""
+        import wandb
+
+        folder = Path(self.directory or "wandb")
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"wandb/offline-run-*-{run.trial_id}"):
+            shutil.rmtree(old, ignore_errors=True)
+        return _WandbRun(
+            wandb.init(
+                project=self.project,
+                id=run.trial_id,
+                name=run.name,
+                group=run.sweep,
+                config=dict(run.config),
+                dir=str(folder),
+                mode=self.mode,
+                resume="allow" if self.mode == "online" else None,
+                reinit="create_new",
+                settings=wandb.Settings(console="off", silent=True),
+            )
+        )
