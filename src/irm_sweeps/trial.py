@@ -90,8 +90,9 @@ class Trial(Config):
         shape: dict[str, Any] = {name: dict(self.canonical[name]) for name in (*GROUPS, "training")}
         for name, part in shape.items():
             for field in getattr(self, name).per_trial_fields():
-                value = part.pop(field)
-                if isinstance(value, list):
+                part.pop(field, None)
+                value = getattr(getattr(self, name), field)
+                if isinstance(value, tuple):
                     part[field] = len(value)
         shape["restart"] = self.method.restarts_optimizer_at()
         if not (self.method.stacks and self.backbone.stacks):

@@ -35,10 +35,18 @@ class Environment:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Inputs `[m, *features]` and the environments made of them, by name."""
+    """Inputs `[m, *features]` and the environments made of them, by name.
+
+    Attributes
+    ----------
+    paired
+        Whether the environments show the same objects under the same labels in the same order, and differ in the
+        spurious features only.
+    """
 
     inputs: Array
     environments: Mapping[str, Environment]
+    paired: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,4 +66,6 @@ def check(evaluation: Evaluation, held_back: float = 0.0) -> Check:
         scores = evaluation.scores.get(split, {}).values()
         return [float("inf") if s[metric] is None else float(s[metric] or 0.0) for s in scores]
 
-    return Check(evaluation.step, column("train", "risk"), column("train", "accuracy"), column("val", "risk"), held_back)
+    return Check(
+        evaluation.step, column("train", "risk"), column("train", "accuracy"), column("val", "risk"), held_back
+    )
