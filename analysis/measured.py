@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Status = Literal["measured", "missing", "diverged", "failed", "unselected", "unknown metric", "not finite"]
 """`unselected`: the selection rule has nothing to say of the trial. The last two concern the one metric."""
 
+MEASURES = ("accuracy", "risk", "pwcca")
+"""What is measured of an environment: see `irm_sweeps.training.evaluation` and `irm_sweeps.training.similarity`."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -133,7 +136,7 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
     scores = result["metrics"][rule]["scores"]
     split, environment, measure = parts(metric)
     try:
-        value = scores[split][environment][measure]
+        value = _mean(scores[split], measure) if environment == "mean" else scores[split][environment][measure]
     except KeyError:
         known = ", ".join(f"{s}/{e}/{m}" for s in scores for e in scores[s] for m in scores[s][e] if m == measure)
         return Reading(trial, "unknown metric", detail=f"(has {known})")
@@ -142,27 +145,32 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
     return Reading(trial, "measured", value, _validation(scores))
 
 
+def _mean(environments: Mapping[str, Mapping[str, float | None]], measure: str) -> float | None:
+    values = [scores[measure] for scores in environments.values()]
+    finite = [value for value in values if value is not None]
+    return fmean(finite) if len(finite) == len(values) > 0 else None
+
+
 def _validation(scores: Mapping[str, Any]) -> float | None:
     accuracies = [own.get("accuracy") or 0.0 for own in scores.get("val", {}).values()]
     return fmean(accuracies) if accuracies else None
 
 
 def parts(metric: str) -> tuple[str, str, str]:
-    """Split `split/environment/measure`; an environment may contain slashes.
+    """Split `split/environment/measure`; an environment may contain slashes, and `mean` is the mean over all.
 
     Raises
     ------
     UserError
-        It has fewer parts, or another measure than accuracy or risk.
+        It has fewer parts, or a measure that is none of `MEASURES`.
     """
     from irm_sweeps.errors import UserError
 
     split, _, rest = metric.partition("/")
     environment, _, measure = rest.rpartition("/")
-    if not environment or measure not in ("accuracy", "risk"):
-        raise UserError(
-            f"metric {metric!r} in the paper file: give split/environment/accuracy or split/environment/risk"
-        )
+    if not environment or measure not in MEASURES:
+        known = " or ".join(f"split/environment/{measure}" for measure in MEASURES)
+        raise UserError(f"metric {metric!r} in the paper file: give {known}")
     return split, environment, measure
 
 
