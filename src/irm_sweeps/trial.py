@@ -95,7 +95,7 @@ class Trial(Config):
                 if isinstance(value, tuple):
                     part[field] = len(value)
         shape["restart"] = self.method.restarts_optimizer_at()
-        if not (self.method.stacks and self.backbone.stacks):
+        if not (self.method.stacks and self.backbone.stacks and self.dataset.stacks):
             shape["alone"] = self.id
         return _digest(shape)
 

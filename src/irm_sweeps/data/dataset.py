@@ -88,6 +88,11 @@ class Dataset(Component):
     def shifted(self) -> str:
         """Name of the test environment whose spurious correlation is reversed."""
 
+    @property
+    def stacks(self) -> bool:
+        """False where trials of other seeds draw other numbers of inputs, so that they cannot train as one stack."""
+        return True
+
     @abstractmethod
     def draw(self, seed: int, data_dir: Path) -> TrialData:
         """Return the data of the trial with this seed: the same bytes at every call, on every machine.
