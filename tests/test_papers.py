@@ -17,6 +17,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 
+import small_sst2
 import synthetic_store as synthetic
 from commands import launch
 from irm_sweeps.errors import UserError
@@ -39,6 +40,7 @@ SHRUNK = {
     "backbone.width": 8,
     "dataset.source": "embedded",
     "dataset.n_train": 40,
+    "dataset.glove_dim": small_sst2.DIM,
 }
 """What makes any trial of a paper file quick, where the trial has such a key."""
 
@@ -128,9 +130,10 @@ def test_its_trials_train_and_fill_their_cells(name: str, data_dir: Path) -> Non
             assert all(own[measure] is not None for own in of.values()), (row.label, column.metric)
 
 
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    return tmp_path
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small files of the published form for the datasets that have no embedded source."""
+    return small_sst2.write(tmp_path_factory.mktemp("data"))
 
 
 def test_what_papers_share_is_trained_once() -> None:

@@ -60,6 +60,10 @@ class Trial(Config):
                 raise UserError(f"`{key}` is missing: give it a value instead of removing it")
         parts: dict[str, Any] = {group: build_component(values[group], base, group) for group, base in GROUPS.items()}
         parts["training"] = validated(Training, values["training"], prefix="training.")
+        if parts["training"].similarity in ("inner_step", "both") and not parts["method"].adapts:
+            raise UserError(
+                f"training.similarity={parts['training'].similarity} needs a method with an inner step, as meta_irm is"
+            )
         trial = validated(cls, {**parts, "lam": values["lam"], "seed": values["seed"]})
         if not trial.method.uses_lam:
             return trial.model_copy(update={"lam": None})

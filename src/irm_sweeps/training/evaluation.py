@@ -15,7 +15,7 @@ from irm_sweeps.data.dataset import EvaluationSet
 from irm_sweeps.methods.risks import correct, losses
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
-"""split -> environment -> {risk, accuracy}; None where the value is not finite."""
+"""split -> environment -> {risk, accuracy} (or other measures); None where the value is not finite."""
 
 ROWS = 10_000
 """Most inputs in one forward pass per trial: bounds the memory of activations, changes no result."""

@@ -23,6 +23,7 @@ from irm_sweeps.training.batches import Minibatches
 from irm_sweeps.training.evaluation import Scores, StackedSet, evaluate, lifted
 from irm_sweeps.training.parameters import StackedParameters
 from irm_sweeps.training.selection import RULES, Evaluation, check
+from irm_sweeps.training.similarity import Similarity
 from irm_sweeps.trial import Trial
 
 
@@ -124,6 +125,8 @@ class StackTraining:
         self._noise_shapes = first.method.noise(initial[0], self._environments)
         self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
+        paired = all(own.held_out["test"].paired for own in data)
+        self._similarity = Similarity(first.training.similarity, first.method, self.model, paired)
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
 
     def _load(self, data: Sequence[TrialData]) -> None:
@@ -314,8 +317,11 @@ class StackTraining:
 
     def _evaluate(self) -> None:
         self._collect()
-        scores: list[Scores] = evaluate(self._predict, self.parameters.tensors(), self._sets)
-        for progress, own in zip(self._progress, scores, strict=True):
+        parameters = self.parameters.tensors()
+        scores: list[Scores] = evaluate(self._predict, parameters, self._sets)
+        extra = self._similarity.of(parameters, self._numbers, self._sets["train"], self._sets["test"], self.step)
+        for progress, usual, more in zip(self._progress, scores, extra, strict=True):
+            own = {**usual, **more}
             progress.evaluations.append(Evaluation(self.step, own))
             progress.history.append({"step": self.step, "scores": own})
 
