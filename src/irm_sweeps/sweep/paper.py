@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
-from irm_sweeps.sweep.grid import last_wins, trials
+from irm_sweeps.sweep.grid import Bases, last_wins, trials
 from irm_sweeps.trial import Trial
 
 Published = Annotated[tuple[float, ...], Field(min_length=1, max_length=2)]
@@ -109,6 +109,7 @@ class Paper(Config):
     """A picture to draw from the same trials."""
     only: tuple[str, ...] = ()
     """Names of the rows (of a union: of the files) to run; empty: all."""
+    _bases: Bases = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Paper:
@@ -142,14 +143,16 @@ class Paper(Config):
         UnknownChoice
             The row needs a choice (a method, say) that this version does not have.
         """
-        return trials(self.cell_overrides(row, column, user))
+        return trials(self.cell_overrides(row, column, user), self._bases)
 
     def all_trials(self, user: Sequence[str] = ()) -> tuple[dict[str, Trial], dict[str, str]]:
         """Return every trial of the chosen rows by id, and for each row that cannot be run the reason."""
         found: dict[str, Trial] = {}
         unavailable: dict[str, str] = {}
         for name in (self.only or self.include) if self.include else ():
-            own, lacking = load_paper(name).all_trials(user)
+            file = load_paper(name)
+            file._bases = self._bases
+            own, lacking = file.all_trials(user)
             found.update(own)
             unavailable |= {f"{row} of {name}": reason for row, reason in lacking.items()}
         for name in () if self.include else self.only or self.rows:
