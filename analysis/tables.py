@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file and print its name")
     with one_line_errors():
         options = parser.read(argv)
-        paper = find_paper(options.paper, options.table)
+        paper = find_paper(options.paper, options.table, options.figure)
 
         from formats import FORMATS
         from layout import Builder
