@@ -89,25 +89,32 @@ class Parser(argparse.ArgumentParser):
         return options
 
 
-def find_paper(name: str, table: str | None) -> Paper:
-    """Load a paper's file.
+def find_paper(name: str, table: str | None, figure: str | None = None) -> Paper:
+    """Load the file of a paper's table or figure.
 
     Raises
     ------
     UserError
-        There is none of this name; the message lists those that exist.
+        There is none of this name (the message lists those that exist), or it is a union of others.
     """
     names = paper_names()
-    wanted = name if table is None else f"{name}_table{table}"
+    if table is not None and figure is not None:
+        raise UserError(f"--table {table} --figure {figure}: give one of them")
+    asked, wanted = f"--paper {name}", name
+    for option, number in (("table", table), ("figure", figure)):
+        if number is not None:
+            asked, wanted = f"{asked} --{option} {number}", f"{name}_{option}{number}"
     if wanted not in names:
-        asked = f"--paper {name}" + ("" if table is None else f" --table {table}")
         raise UserError(
             f"{asked}: no conf/paper/{wanted}.yaml{did_you_mean(wanted, names)}; there are: "
             + ", ".join(_typed(known) for known in names)
         )
     from irm_sweeps.sweep.paper import load_paper
 
-    return load_paper(wanted)
+    paper = load_paper(wanted)
+    if paper.include:
+        raise UserError(f"{asked} is several tables and figures: {', '.join(map(_typed, paper.include))}")
+    return paper
 
 
 def paper_names() -> list[str]:
@@ -118,8 +125,8 @@ def paper_names() -> list[str]:
 
 
 def _typed(name: str) -> str:
-    found = re.fullmatch(r"(.+)_table(\w+)", name)
-    return f"--paper {found[1]} --table {found[2]}" if found else f"--paper {name}"
+    found = re.fullmatch(r"(.+)_(table|figure)(\w+)", name)
+    return f"--paper {found[1]} --{found[2]} {found[3]}" if found else f"--paper {name}"
 
 
 def filling(store: Path, user: Sequence[str]) -> list[str]:

@@ -1,33 +1,37 @@
-"""From a paper's trials to the lines of its figure: one measure over the test environments."""
+"""From a paper's trials to the lines of its figure: what is measured of each row, by place on the horizontal axis."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
+from histories import history
 from layout import Builder
-from measured import choose, parts, read, settings
+from measured import Setting, choose, parts, read, settings
 from notes import setting_note, status_notes
 from verdict import Summary, summarize
 
 if TYPE_CHECKING:
-    from irm_sweeps.sweep.paper import Row
+    from irm_sweeps.sweep.paper import Figure, Row
     from irm_sweeps.trial import Trial
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One row of the table. Means and sds are in the unit that is drawn: per cent for accuracies.
+    """One row of the paper file. Means and sds are in the unit that is drawn: per cent for accuracies.
 
     Attributes
     ----------
     reference
         Whether there is nothing to measure: chance level, say, or the optimum.
     measured, published
-        By test environment; empty where there is nothing.
+        By place: test environment, value of the config, step or column; empty where there is nothing.
     remarks
         What was left out, and which setting is shown.
+    panel
+        Title of the panel it is drawn in; None: the only one, or all.
     """
 
     label: str
@@ -35,69 +39,157 @@ class Curve:
     measured: Mapping[str, Summary]
     published: Mapping[str, Summary]
     remarks: Sequence[str] = ()
+    panel: str | None = None
 
 
-def curves(builder: Builder, measure: str) -> Iterator[Curve]:
-    """Yield a curve for every row, even if there is nothing of it to draw."""
+Found = tuple[Mapping[str, Summary], Sequence[str]]
+"""What is measured of a row by place, and remarks."""
+
+
+def curves(builder: Builder, figure: Figure) -> list[Curve]:
+    """Return a curve for every row, even if there is nothing of it to draw.
+
+    Raises
+    ------
+    UserError
+        The figure asks for something that the trials do not have.
+    """
     from irm_sweeps.errors import UnknownChoice
 
+    places = _places(builder, figure)
+    found = []
     for name, row in builder.paper.rows.items():
-        published = _published(builder, row, measure)
+        published = _published(builder, row, places)
+        measured: Mapping[str, Summary] = {}
+        remarks: Sequence[str] = []
+        if row.sweep is not None:
+            try:
+                measured, remarks = _KINDS[figure.kind](builder, name, row, figure, places)
+            except UnknownChoice as error:
+                remarks = [f"{row.label}: this version has no {str(error).partition(':')[0]}"]
+        found.append(Curve(row.label, row.sweep is None, measured, published, remarks, row.panel))
+    return found
+
+
+def _places(builder: Builder, figure: Figure) -> list[str | None]:
+    """Return where each column stands; None for one that has no place of its own."""
+    columns = builder.paper.columns
+    if figure.kind == "bars":
+        return [column.label for column in columns]
+    if figure.kind == "number":
+        return [_number(builder, i, str(figure.x)) for i in range(len(columns))]
+    split_environment_measure = [parts(column.metric) for column in columns]
+    return [
+        environment if figure.kind == "environments" and (split, measure) == (figure.split, figure.metric) else None
+        for split, environment, measure in split_environment_measure
+    ]
+
+
+def _number(builder: Builder, index: int, key: str) -> str | None:
+    """Return the value that a config key has in all trials of a column."""
+    from irm_sweeps.errors import UnknownChoice, UserError
+
+    column = builder.paper.columns[index]
+    values = set()
+    for row in builder.paper.rows.values():
         if row.sweep is None:
-            yield Curve(row.label, True, {}, published)
             continue
         try:
-            trials = {k: t for c in builder.paper.columns for k, t in builder.trials(row, c).items()}
-        except UnknownChoice as error:
-            lacking = str(error).partition(":")[0]
-            yield Curve(row.label, False, {}, published, [f"{row.label}: this version has no {lacking}"])
+            values |= {reduce(getattr, key.split("."), trial) for trial in builder.trials(row, column).values()}
+        except UnknownChoice:
             continue
-        yield _curve(builder, name, row, list(trials.values()), published, measure)
+        except AttributeError:
+            raise UserError(
+                f"figure.x={key} of {builder.paper.name}: the trials of {row.label} have no such key"
+            ) from None
+    if len(values) > 1 or not all(type(value) in (int, float) for value in values):
+        raise UserError(
+            f"figure.x={key} of {builder.paper.name}: column {column.label} has the values "
+            f"{', '.join(sorted(map(str, values)))}: it needs one number"
+        )
+    return f"{values.pop():g}" if values else None
 
 
-def _curve(
-    builder: Builder,
-    name: str,
-    row: Row,
-    trials: Sequence[Trial],
-    published: Mapping[str, Summary],
-    measure: str,
-) -> Curve:
-    """Measure a row; of several settings, the last column's metric chooses."""
+def _published(builder: Builder, row: Row, places: Sequence[str | None]) -> dict[str, Summary]:
+    cells = {place: builder.published(row, i) for i, place in enumerate(places) if place is not None}
+    return {place: summary for place, summary in cells.items() if summary}
+
+
+def _chosen(builder: Builder, name: str, row: Row) -> tuple[Setting | None, list[str]]:
+    """Return the setting that speaks for a row, by the metric of the last column, and remarks."""
+    trials = {i: t for column in builder.paper.columns for i, t in builder.trials(row, column).items()}
     metric, rule = builder.paper.columns[-1].metric, builder.rule_for(row)
-    candidates = settings([read(trial, builder.results, rule, metric) for trial in trials])
+    candidates = settings([read(trial, builder.results, rule, metric) for trial in trials.values()])
     fill, rerun = builder.command(name), builder.command(name, "rerun=failed")
     notes = status_notes(candidates, rule, metric, fill, rerun)
     chosen = choose(candidates, rule, metric)
     if chosen and len(candidates) > 1:
         notes.insert(0, setting_note(chosen, candidates, rule))
-    remarks = [f"{row.label}: {note.text}" + (f": {note.command}" if note.command else "") for note in notes]
+    return chosen, [f"{row.label}: {note.text}" + (f": {note.command}" if note.command else "") for note in notes]
+
+
+def _over_environments(builder: Builder, name: str, row: Row, figure: Figure, places: Sequence[str | None]) -> Found:
+    """Measure every environment of the split that the trials have, not only those of the columns."""
+    del places
+    chosen, remarks = _chosen(builder, name, row)
     if chosen is None:
-        return Curve(row.label, False, {}, published, remarks)
-    own = [reading.trial for reading in chosen.readings]
-    scale = 100.0 if measure == "accuracy" else 1.0
+        return {}, remarks
+    rule, own = builder.rule_for(row), [reading.trial for reading in chosen.readings]
+    scale = 100.0 if figure.metric == "accuracy" else 1.0
     measured = {}
-    for environment in _environments(builder, own, rule):
-        readings = [read(trial, builder.results, rule, f"test/{environment}/{measure}") for trial in own]
+    for environment in _environments(builder, own, rule, figure.split):
+        metric = f"{figure.split}/{environment}/{figure.metric}"
+        readings = [read(trial, builder.results, rule, metric) for trial in own]
         values = [scale * reading.value for reading in readings if reading.value is not None]
         if values:
             measured[environment] = summarize(values)
-    return Curve(row.label, False, measured, published, remarks)
+    return measured, remarks
 
 
-def _environments(builder: Builder, trials: Sequence[Trial], rule: str) -> list[str]:
+def _environments(builder: Builder, trials: Sequence[Trial], rule: str, split: str) -> list[str]:
     found: dict[str, None] = {}
     for trial in trials:
         metrics = (builder.results.of(trial.id) or {}).get("metrics", {})
-        found.update(dict.fromkeys(metrics.get(rule, {}).get("scores", {}).get("test", {})))
+        found.update(dict.fromkeys(metrics.get(rule, {}).get("scores", {}).get(split, {})))
     return list(found)
 
 
-def _published(builder: Builder, row: Row, measure: str) -> dict[str, Summary]:
-    found = {}
-    for index, column in enumerate(builder.paper.columns):
-        split, environment, own = parts(column.metric)
-        summary = builder.published(row, index)
-        if split == "test" and own == measure and summary:
-            found[environment] = summary
-    return found
+def _over_columns(builder: Builder, name: str, row: Row, figure: Figure, places: Sequence[str | None]) -> Found:
+    """Take each column's cell."""
+    del figure
+    measured, remarks = {}, []
+    for i, (column, place) in enumerate(zip(builder.paper.columns, places, strict=True)):
+        cell = builder.cell(name, row, i)
+        if cell.measured is not None and place is not None:
+            measured[place] = cell.measured
+        remarks += [
+            f"{row.label}, {column.label}: {note.text}" + (f": {note.command}" if note.command else "")
+            for note in cell.notes
+        ]
+    return measured, remarks
+
+
+def _over_steps(builder: Builder, name: str, row: Row, figure: Figure, places: Sequence[str | None]) -> Found:
+    """Take what was logged at each step."""
+    del places
+    chosen, remarks = _chosen(builder, name, row)
+    values: dict[int, list[float]] = {}
+    for reading in chosen.readings if chosen else []:
+        if reading.value is None:
+            continue
+        logged, others = history(builder.stores, reading.trial.id, str(figure.quantity))
+        if not logged:
+            has = ", ".join(others) or "nothing"
+            remarks.append(f"{row.label}: trial {reading.trial.id} has no {figure.quantity} in its history (has {has})")
+        for step, value in logged.items():
+            values.setdefault(step, []).append(value)
+    return {str(step): summarize(values[step]) for step in sorted(values)}, remarks
+
+
+_KINDS: dict[str, Callable[[Builder, str, Row, Figure, Sequence[str | None]], Found]] = {
+    "environments": _over_environments,
+    "number": _over_columns,
+    "history": _over_steps,
+    "bars": _over_columns,
+}
+"""How each kind of figure measures a row; `marks.KINDS` says how it is drawn."""

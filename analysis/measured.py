@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Status = Literal["measured", "missing", "diverged", "failed", "unselected", "unknown metric", "not finite"]
 """`unselected`: the selection rule has nothing to say of the trial. The last two concern the one metric."""
 
+MEASURES = ("accuracy", "risk", "pwcca")
+"""What is measured of an environment: see `irm_sweeps.training.evaluation` and `irm_sweeps.training.similarity`."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -173,16 +176,15 @@ def parts(metric: str) -> tuple[str, str, str]:
     Raises
     ------
     UserError
-        It has fewer parts, or another measure than accuracy or risk.
+        It has fewer parts, or a measure that is none of `MEASURES`.
     """
     from irm_sweeps.errors import UserError
 
     split, _, rest = metric.partition("/")
     environment, _, measure = rest.rpartition("/")
-    if not environment or measure not in ("accuracy", "risk"):
-        raise UserError(
-            f"metric {metric!r} in the paper file: give split/environment/accuracy or split/environment/risk"
-        )
+    if not environment or measure not in MEASURES:
+        known = " or ".join(f"split/environment/{measure}" for measure in MEASURES)
+        raise UserError(f"metric {metric!r} in the paper file: give {known}")
     return split, environment, measure
 
 

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     with one_line_errors():
         options = parser.read(argv)
-        paper = find_paper(options.paper, options.table)
+        paper = find_paper(options.paper, options.table, options.figure)
 
         from formats import FORMATS
         from layout import Builder

@@ -46,7 +46,7 @@ SWEEPING_MISTAKES = {
     "lmbda=3,4": "unknown key `lmbda` (did you mean `lam`?)",
     "lam=interval(1,2)": "lam=interval(1,2): an interval needs a searching sweeper, e.g. hydra/sweeper=optuna",
     "lam=1,-1": "lam=-1: input should be greater than or equal to 0",
-    "paper=nope": "paper=nope: no such paper; choose from bae2021_table1",
+    "paper=nope": "paper=nope: no such paper; choose from bae2021, bae2021_figure10",
     "paper=demo paper.only=[ermm]": "no row 'ermm' (did you mean `erm`?); rows: erm, irmv1",
     "paper=demo method=irm": "method=irm: no such method (did you mean `irmv1`?)",
     "hydra/launcher=local hydra.launcher.slots=0": "hydra.launcher.slots=0: must be a whole number of at least 1",

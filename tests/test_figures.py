@@ -42,7 +42,7 @@ def in_folder(tmp_path, monkeypatch):
 
 def test_a_curve_is_mean_and_sd_over_all_test_environments(bae, tmp_path):
     synthetic.fill(tmp_path, bae, "erm", falling, ["seed=range(0,3)"])
-    found = {c.label: c for c in curves(Builder(bae, [tmp_path], "last", ["seed=range(0,3)"]), "accuracy")}
+    found = {c.label: c for c in curves(Builder(bae, [tmp_path], "last", ["seed=range(0,3)"]), bae.figure)}
     erm = found["ERM"]
     assert list(erm.measured) == synthetic.ENVIRONMENTS
     assert erm.measured["0.4"].mean == pytest.approx(61)
@@ -59,7 +59,7 @@ def test_a_curve_is_mean_and_sd_over_all_test_environments(bae, tmp_path):
 def test_of_several_settings_one_is_drawn_and_named(bae, tmp_path):
     user = ["seed=0,1", "lam=1,10"]
     synthetic.fill(tmp_path, bae, "vrex", lambda t, e: 0.5 + t.lam / 100, user)
-    found = {c.label: c for c in curves(Builder(bae, [tmp_path], "last", user), "accuracy")}["V-REx"]
+    found = {c.label: c for c in curves(Builder(bae, [tmp_path], "last", user), bae.figure)}["V-REx"]
     assert found.measured["0.5"].mean == pytest.approx(60)
     assert "setting: lam=10 of 1, 10" in found.remarks[0]
 
@@ -86,8 +86,9 @@ def test_default_is_a_png_in_the_store(in_folder, capsys):
 def test_svg_has_labels_units_and_open_markers_and_is_reproducible(bae, tmp_path):
     for row in ("erm", "irmv1"):
         synthetic.fill(tmp_path, bae, row, falling, ["seed=0,1"])
-    found = list(curves(Builder(bae, [tmp_path], "last", ["seed=0,1"]), "accuracy"))
-    picture = draw(found, "accuracy", "A title", "svg")
+    found = curves(Builder(bae, [tmp_path], "last", ["seed=0,1"]), bae.figure)
+    wanted = bae.figure.model_copy(update={"label": "A title"})
+    picture = draw(found, wanted, "accuracy", "svg")
     text = picture.decode()
     axes = ["test accuracy (%)", "of the test environment"]
     for words in (*axes, "ERM", "IRMv1", "published", "Random", "Optimal"):
@@ -96,7 +97,7 @@ def test_svg_has_labels_units_and_open_markers_and_is_reproducible(bae, tmp_path
     assert "A title" in text
     assert "#0072b2" in text
     assert "#d55e00" in text
-    assert picture == draw(found, "accuracy", "A title", "svg")
+    assert picture == draw(found, wanted, "accuracy", "svg")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_mistakes_are_one_line(in_folder, capsys, argv, words):
 
 
 def test_a_paper_without_figure_says_what_to_add(in_folder, capsys, monkeypatch, bae):
-    monkeypatch.setattr(figures, "find_paper", lambda name, table: bae.model_copy(update={"figure": None}))
+    monkeypatch.setattr(figures, "find_paper", lambda *asked: bae.model_copy(update={"figure": None}))
     with pytest.raises(SystemExit):
         figures.main(["--paper", "bae2021", "--table", "1"])
     assert "conf/paper/bae2021_table1.yaml has no section `figure`" in capsys.readouterr().err

@@ -173,6 +173,8 @@ def test_trials_that_differ_in_numbers_share_a_stack(config: dict[str, Any]) -> 
         "dataset.p_e": [0.3, 0.1],
         "dataset.label_noise": [0.1, 0.1],
         "method.anneal": 5,
+        "dataset.noise_gap": 0.1,
+        "dataset.patch_p_e": [0.3, 0.1],
     }.items():
         assert Trial.from_config(with_value(config, name, value)).stack_key == key, name
 

@@ -211,7 +211,7 @@ def test_a_row_whose_method_is_not_there_yet(show, monkeypatch):
 def test_an_unknown_method_leaves_the_other_rows_alone(show, demo, tmp_path, monkeypatch):
     broken = demo.rows["irmv1"].model_copy(update={"sweep": ["method=not_yet"]})
     paper = demo.model_copy(update={"rows": {**demo.rows, "irmv1": broken}})
-    monkeypatch.setattr(tables, "find_paper", lambda name, table: paper)
+    monkeypatch.setattr(tables, "find_paper", lambda *asked: paper)
     synthetic.fill(tmp_path / "results", demo, "erm", by_seed)
     text = show("--paper", "demo")
     assert "not available [1]" in text

@@ -99,6 +99,10 @@ class Training(Config):
     precision: Literal["float32", "float64", "bf16"]
     """Number format of parameters, inputs and optimizer state. `bf16`: float32, but the products of layers take
     bfloat16 inputs (mixed precision); losses, penalties and evaluations stay in float32."""
+    similarity: Literal["none", "environments", "inner_step", "both"] = "none"
+    """PWCCA to measure at every evaluation (see `irm_sweeps.training.similarity`): of each test environment's
+    representation to the first one's (bae2021 Figure 10), or of each layer before and after the method's inner
+    step (Figure 9), on at most 10,000 inputs."""
 
     @model_validator(mode="before")
     @classmethod

@@ -60,6 +60,10 @@ class Trial(Config):
                 raise UserError(f"`{key}` is missing: give it a value instead of removing it")
         parts: dict[str, Any] = {group: build_component(values[group], base, group) for group, base in GROUPS.items()}
         parts["training"] = validated(Training, values["training"], prefix="training.")
+        if parts["training"].similarity in ("inner_step", "both") and not parts["method"].adapts:
+            raise UserError(
+                f"training.similarity={parts['training'].similarity} needs a method with an inner step, as meta_irm is"
+            )
         trial = validated(cls, {**parts, "lam": values["lam"], "seed": values["seed"]})
         if not trial.method.uses_lam:
             return trial.model_copy(update={"lam": None})
@@ -100,11 +104,13 @@ class Trial(Config):
         shape: dict[str, Any] = {name: dict(self._what[name]) for name in (*GROUPS, "training")}
         for name, part in shape.items():
             for field in getattr(self, name).per_trial_fields():
-                value = part.pop(field)
-                if isinstance(value, list):
+                part.pop(field, None)
+                value = getattr(getattr(self, name), field)
+                if isinstance(value, tuple):
                     part[field] = len(value)
         shape["restart"] = sorted(self.method.restarts_optimizer_at())
-        if not (self.method.stacks and self.backbone.stacks and self.training.batches == "per_environment"):
+        stacks = self.method.stacks and self.backbone.stacks and self.dataset.stacks
+        if not (stacks and self.training.batches == "per_environment"):
             shape["alone"] = self.id
         return _digest(shape)
 

@@ -102,6 +102,25 @@ class Model:
         """Return h_u(x), `[n, width]`; without `averages` the pass leaves running averages as they are."""
         return self._apply("representation", parameters, x, averages)
 
+    def layers(self, parameters: Parameters, x: Tensor) -> dict[str, Tensor]:
+        """Return `[n, width]` outputs of the hidden layers, `layer1`, `layer2`, ..., and the logits, `classifier`.
+
+        In a sequence of modules a hidden layer ends with its ReLU; any other representation is one layer.
+        """
+        found: dict[str, Tensor] = {}
+        representation = self._halves["representation"]
+        if isinstance(representation, nn.Sequential):
+            for name, module in representation.named_children():
+                prefix = f"representation.{name}."
+                own = {key.removeprefix(prefix): p for key, p in parameters.items() if key.startswith(prefix)}
+                x = functional_call(module, own, (x,))
+                if isinstance(module, nn.ReLU):
+                    found[f"layer{len(found) + 1}"] = x.flatten(1)
+        else:
+            x = self.represent(parameters, x)
+            found["layer1"] = x.flatten(1)
+        return {**found, "classifier": self._apply("head", parameters, x, averages=True)}
+
     def classify(self, parameters: Parameters, h: Tensor) -> Tensor:
         """Return the logits g_v(h): `[n]` for a head of width 1, else `[n, classes]`; float32 at least."""
         logits = squeezed(self._apply("head", parameters, h, averages=True))

@@ -18,6 +18,9 @@ from irm_sweeps.errors import UserError
 Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = Annotated[tuple[Probability, ...], PerTrial(), Field(min_length=1)]
 
+SIZES = (3, 2)
+"""Side of the patch of id 0 (top left) and of id 1 (bottom right), in pixels (bae2021 Section 4.4)."""
+
 
 class ColoredMNIST(Dataset):
     """Colored MNIST (Arjovsky et al. 2019; with k classes and k colours, Choe et al. 2020).
@@ -28,6 +31,9 @@ class ColoredMNIST(Dataset):
 
     The pool of training digits is shuffled and dealt to the training environments in turn. Test
     environments are paired: the same digits, noisy labels and uniform draws, recoloured at each `p_e`.
+
+    A second spurious feature (bae2021 Section 4.4) is a patch in a corner: its id is the noisy label, flipped
+    with probability `patch_p_e` independently of the colour; in a test environment with the `p_e` of its colour.
     """
 
     source: Source
@@ -48,6 +54,24 @@ class ColoredMNIST(Dataset):
     """Images per training environment held back for validation, on top of `n_train`."""
     grayscale: bool
     """True: no colour at all (one channel): the oracle that cannot use the spurious feature."""
+    noise_gap: Annotated[float, PerTrial(), Field(ge=0, le=1)] = 0.0
+    """Difference of label noise between the environments with the lowest and the highest `p_e`, on top of
+    `label_noise`: plus half of it for one, minus half for the other, in equal steps for those in between."""
+    noisier: Literal["low_p_e", "high_p_e"] = "low_p_e"
+    """Which of the two gets the higher label noise: the one with the lowest `p_e` (bae2021 Section 4.3) or with
+    the highest (the code of Choe et al. 2020)."""
+    patch: Literal["none", "plain", "noise"] = "none"
+    """Patch in a corner of the image, for two classes: 3 x 3 pixels top left for id 0, 2 x 2 bottom right for id
+    1. `plain`: of one grey level. `noise`: grey levels uniform in [0, `patch_intensity`), drawn once per digit."""
+    patch_p_e: Probabilities = (0.1, 0.2)
+    """Probability that the patch is not the label's own, per training environment."""
+    patch_intensity: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Grey level of the patch. bae2021 does not give it, nor what the next two fields choose."""
+    patch_resolution: Literal[14, 28] = 14
+    """Image that it is drawn on: the 14 x 14 one that the network sees; or the digit before every second pixel is
+    dropped, which leaves 2 x 2 and 1 x 1 pixels of it."""
+    patch_channel: Literal["colour", "every"] = "colour"
+    """Channels it is drawn in: the one of the digit's colour, or every one, a patch that looks the same on either."""
 
     @model_validator(mode="after")
     def _one_noise_per_environment(self) -> ColoredMNIST:
@@ -58,6 +82,29 @@ class ColoredMNIST(Dataset):
         if len({f"{p:g}" for p in self.test_p_e}) != len(self.test_p_e):
             raise ValueError(f"test_p_e={list(self.test_p_e)} names an environment twice")
         return self
+
+    @model_validator(mode="after")
+    def _gap_and_patch_are_possible(self) -> ColoredMNIST:
+        if self.noise_gap and len(set(self.p_e)) != len(self.p_e):
+            raise ValueError(f"noise_gap orders the environments by p_e, and p_e={list(self.p_e)} has equal ones")
+        if not all(0 <= noise <= 1 for noise in self.noise):
+            raise ValueError(f"noise_gap={self.noise_gap:g} makes the label noise {list(self.noise)}: not in [0, 1]")
+        if self.patch != "none" and self.classes != 2:
+            raise ValueError(f"patch={self.patch} needs classes=2: there are two patches")
+        if self.patch != "none" and len(self.patch_p_e) != len(self.p_e):
+            raise ValueError(
+                f"p_e has {len(self.p_e)} values and patch_p_e {len(self.patch_p_e)}: one each per environment"
+            )
+        return self
+
+    @property
+    def noise(self) -> tuple[float, ...]:
+        """Label noise per training environment, `noise_gap` included."""
+        if not self.noise_gap or len(self.p_e) == 1:
+            return self.label_noise
+        order = sorted(range(len(self.p_e)), key=lambda e: self.p_e[e], reverse=self.noisier == "high_p_e")
+        shift = {e: self.noise_gap * (0.5 - rank / (len(order) - 1)) for rank, e in enumerate(order)}
+        return tuple(noise + shift[e] for e, noise in enumerate(self.label_noise))
 
     @property
     def outputs(self) -> int:
@@ -101,10 +148,10 @@ class ColoredMNIST(Dataset):
         val: dict[str, Environment] = {}
         for e, name in enumerate(names):
             rows = np.concatenate([train[e], held_back[e]])
-            label, colour = self._label_and_colour(
-                digits.train_digits[rows], draws, f"train/{e}", self.label_noise[e], [self.p_e[e]]
-            )
-            x = self._paint(digits.train_images[rows], colour[0])
+            purpose = f"train/{e}"
+            label = self._label(digits.train_digits[rows], draws, purpose, self.noise[e])
+            moves = self._moves(len(rows), draws, purpose, [self.p_e[e]], [self.patch_p_e[e]] if self._patched else [])
+            x = self._paint(digits.train_images[rows], label, moves[0], self._pixels(draws, purpose, len(rows)))
             n = len(train[e])
             inputs.append(x[:n])
             labels.append(label[:n])
@@ -133,37 +180,73 @@ class ColoredMNIST(Dataset):
             )
         return n_train
 
-    def _label_and_colour(
-        self, digit: Array, draws: Draws, purpose: str, noise: float, p_e: Sequence[float]
-    ) -> tuple[Array, list[Array]]:
-        """Return noisy labels `[n]` and, for each p of `p_e`, colours `[n]` from the same uniform draws."""
-        clean = digit.astype(np.int64) // (10 // self.classes)
-        label = (clean + (draws.uniform(f"{purpose}/label", len(digit)) < noise)) % self.classes
-        moved = draws.uniform(f"{purpose}/colour", len(digit))
-        return label, [(label + (moved < p)) % self.classes for p in p_e]
+    @property
+    def _patched(self) -> bool:
+        return self.patch != "none"
 
-    def _paint(self, images: Array, colour: Array) -> Array:
+    def _label(self, digit: Array, draws: Draws, purpose: str, noise: float) -> Array:
+        """Return noisy labels `[n]`."""
+        clean = digit.astype(np.int64) // (10 // self.classes)
+        label: Array = (clean + (draws.uniform(f"{purpose}/label", len(digit)) < noise)) % self.classes
+        return label
+
+    def _moves(
+        self, n: int, draws: Draws, purpose: str, p_e: Sequence[float], patch_p_e: Sequence[float]
+    ) -> list[tuple[Array, Array]]:
+        """Return, for each p of `p_e`, whether colour and patch are not the label's own, `[n]` 0 or 1 each.
+
+        All come from the same uniform draws. Without `patch_p_e` no patch moves.
+        """
+        colour = draws.uniform(f"{purpose}/colour", n)
+        patch = draws.uniform(f"{purpose}/patch", n) if patch_p_e else np.ones(n)
+        return [
+            ((colour < p).astype(np.int64), (patch < q).astype(np.int64))
+            for p, q in zip(p_e, patch_p_e or [0.0] * len(p_e), strict=True)
+        ]
+
+    def _pixels(self, draws: Draws, purpose: str, n: int) -> list[Array]:
+        """Return the grey levels of both patches, `[n, 3, 3]` and `[n, 2, 2]`; of no patch, nothing."""
+        if not self._patched:
+            return []
+        if self.patch == "plain":
+            return [np.full((n, size, size), self.patch_intensity, np.float32) for size in SIZES]
+        drawn = [draws.uniform(f"{purpose}/pixels/{size}", n, size, size) for size in SIZES]
+        return [(self.patch_intensity * own).astype(np.float32) for own in drawn]
+
+    def _paint(self, images: Array, label: Array, moves: tuple[Array, Array], pixels: Sequence[Array]) -> Array:
         """Return float32 `[n, channels * 196]`."""
-        small = as_float(images[:, ::2, ::2]).reshape(len(images), -1)
-        if self.grayscale:
-            return small
-        painted = np.zeros((len(images), self.classes, small.shape[1]), np.float32)
-        painted[np.arange(len(images)), colour] = small
-        return painted.reshape(len(images), -1)
+        colour, patch = ((label + move) % self.classes for move in moves)
+        rows, n = np.arange(len(images)), len(images)
+        full = self.patch_resolution == 28 and bool(pixels)
+        grey = as_float(images if full else images[:, ::2, ::2])
+        channels = 1 if self.grayscale else self.classes
+        painted = np.zeros((n, channels, *grey.shape[1:]), np.float32)
+        painted[rows, 0 if self.grayscale else colour] = grey
+        for own, (size, values) in enumerate(zip(SIZES, pixels, strict=False)):
+            corner = slice(0, size) if own == 0 else slice(-size, None)
+            drawn = painted[:, :, corner, corner]  # a view
+            lit = (patch == own)[:, None] & np.ones(channels, bool)
+            if self.patch_channel == "colour" and not self.grayscale:
+                lit &= colour[:, None] == np.arange(channels)
+            drawn[lit] = np.broadcast_to(values[:, None], drawn.shape)[lit]
+        if full:
+            painted = painted[:, :, ::2, ::2]
+        return painted.reshape(n, -1)
 
     def _test(self, digits: Digits, draws: Draws) -> EvaluationSet:
-        label, colours = self._label_and_colour(digits.test_digits, draws, "test", self.test_label_noise, self.test_p_e)
-        n = len(label)
-        names = [f"{p:g}" for p in self.test_p_e]
-        if self.grayscale:
-            same = Environment(np.arange(n), label)
-            return EvaluationSet(self._paint(digits.test_images, label), dict.fromkeys(names, same))
-        # A digit takes its own label's colour or the next one: two paintings serve every environment.
-        paintings = [self._paint(digits.test_images, (label + move) % self.classes) for move in (0, 1)]
-        return EvaluationSet(
-            np.concatenate(paintings),
-            {
-                name: Environment(np.arange(n) + n * (colour != label), label)
-                for name, colour in zip(names, colours, strict=True)
-            },
-        )
+        """Return every painting of every digit once; an environment picks one of each digit."""
+        n = len(digits.test_digits)
+        label = self._label(digits.test_digits, draws, "test", self.test_label_noise)
+        moves = self._moves(n, draws, "test", self.test_p_e, self.test_p_e if self._patched else [])
+        pixels = self._pixels(draws, "test", n)
+        colours, patches = (0,) if self.grayscale else (0, 1), (0, 1) if self._patched else (0,)
+        paintings = [
+            self._paint(digits.test_images, label, (np.full(n, c), np.full(n, p)), pixels)
+            for p in patches
+            for c in colours
+        ]
+        environments = {}
+        for test_p_e, (colour, patch) in zip(self.test_p_e, moves, strict=True):
+            number = patch * len(colours) + (0 if self.grayscale else colour)
+            environments[f"{test_p_e:g}"] = Environment(np.arange(n) + n * number, label)
+        return EvaluationSet(np.concatenate(paintings), environments, paired=True)

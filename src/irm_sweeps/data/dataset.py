@@ -38,10 +38,18 @@ class Environment:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Inputs `[m, *features]` and the environments made of them, by name."""
+    """Inputs `[m, *features]` and the environments made of them, by name.
+
+    Attributes
+    ----------
+    paired
+        Whether the environments show the same objects under the same labels in the same order, and differ in the
+        spurious features only.
+    """
 
     inputs: Array
     environments: Mapping[str, Environment]
+    paired: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,11 @@ class Dataset(Component):
         accuracy, and what chooses by accuracy elsewhere chooses by the lowest risk.
         """
         return "cross_entropy"
+
+    @property
+    def stacks(self) -> bool:
+        """False where trials of other seeds draw other numbers of inputs, so that they cannot train as one stack."""
+        return True
 
     @abstractmethod
     def draw(self, seed: int, data_dir: Path) -> TrialData:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from irm_sweeps.backbones.backbone import Model, Parameters
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.batch import even_and_odd
 from irm_sweeps.methods.method import Point
@@ -38,6 +39,11 @@ class IRMv1(Penalized):
     hidden_norm: Literal["sum", "mean"]
     """With `on=hidden`: sum over the entries of a gradient (a squared norm), or mean over the entries of
     weight and bias each, then their sum (IRMBed; smaller by the width of the representation)."""
+
+    def representation(self, model: Model, parameters: Parameters, inputs: Tensor) -> Tensor:
+        """Return the logits where the dummy classifier multiplies them (as bae2021 Figure 10 has it)."""
+        features = model.represent(parameters, inputs)
+        return model.classify(parameters, features) if self.on == "output" else features
 
     def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
         """Return the pooled squared gradient norm."""

@@ -29,6 +29,7 @@ class MetaIRM(Method):
     with `stop_on=val`); `lowest_risk` is steadier. Both need `training.evaluate_every`.
     """
 
+    adapts: ClassVar[bool] = True
     reference: ClassVar[str] = "bae2021 Eq. 3-6, Algorithm 1"
 
     inner_lr: Annotated[Number, Field(gt=0)]
@@ -86,6 +87,11 @@ class MetaIRM(Method):
         sigma = population_std(losses_)
         objective = losses_.sum() + at.numbers["lam"] * sigma + at.l2()
         return Turn(dict.fromkeys(moving, objective), {"meta_losses": losses_, "penalty": sigma})
+
+    def adapted(self, at: Point) -> Sequence[Parameters]:
+        """Return theta_e' for each environment of the batch; without `drop_grad`'s noise unless the point has some."""
+        inputs, labels = at.batch.by_environment(at.batch.inputs), at.batch.by_environment(at.batch.labels)
+        return [self._adapt(at, inputs[e], labels[e], e) for e in range(at.batch.environments)]
 
     def _adapt(self, at: Point, x: Tensor, y: Tensor, e: int) -> Parameters:
         """Return theta_e', differentiable with respect to theta; inner steps leave running averages alone."""

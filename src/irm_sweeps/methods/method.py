@@ -191,6 +191,8 @@ class Method(Component):
     """False where the objective cannot be vectorised over trials."""
     reference: ClassVar[str] = ""
     """Paper and equation."""
+    adapts: ClassVar[bool] = False
+    """Whether `adapted` has something to return: the method takes an inner step."""
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the initial tensors that the method adds to the backbone's; none by default.
@@ -236,6 +238,15 @@ class Method(Component):
     def predict(self, model: Model, parameters: Parameters, inputs: Tensor) -> Tensor:
         """Return the logits of the trained predictor; the backbone's own by default."""
         return model.classify(parameters, model.represent(parameters, inputs))
+
+    def representation(self, model: Model, parameters: Parameters, inputs: Tensor) -> Tensor:
+        """Return what the method means to be invariant, `[n, width]` or `[n]`; the head's input by default."""
+        return model.represent(parameters, inputs)
+
+    def adapted(self, at: Point) -> Sequence[Parameters]:
+        """Return the parameters after the inner step towards each environment; of a method without one, nothing."""
+        del at
+        return ()
 
     def stop(self, checks: Sequence[Check]) -> int | None:
         """Return which of the evaluations so far the method's own stopping rule chooses; None: none yet.

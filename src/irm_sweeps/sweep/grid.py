@@ -29,7 +29,11 @@ class _Axis:
     composed: bool
 
 
-def expand(overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
+Bases = dict[tuple[str, ...], tuple[dict[str, Any], bool]]
+"""What `compose` made of combinations of choices; one of these can serve several calls of `expand`."""
+
+
+def expand(overrides: Sequence[str], bases: Bases | None = None) -> Iterator[dict[str, Any]]:
     """Yield the resolved config of every combination of the overrides' values, the last override fastest.
 
     Raises
@@ -38,7 +42,7 @@ def expand(overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
         An override cannot be parsed, names an unknown key or choice, or is a continuous interval.
     """
     axes = _axes(overrides)
-    bases: dict[tuple[str, ...], tuple[dict[str, Any], bool]] = {}
+    bases = {} if bases is None else bases
     for indices in product(*(range(len(axis.values)) for axis in axes)):
         composed = tuple(axis.texts[i] for axis, i in zip(axes, indices, strict=True) if axis.composed)
         if composed not in bases:
@@ -56,9 +60,9 @@ def _copied(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in config.items()}
 
 
-def trials(overrides: Sequence[str]) -> dict[str, Trial]:
+def trials(overrides: Sequence[str], bases: Bases | None = None) -> dict[str, Trial]:
     """Return the trials of a sweep by id, each once, in the order of the grid."""
-    grid = (Trial.from_config(config) for config in expand(overrides))
+    grid = (Trial.from_config(config) for config in expand(overrides, bases))
     return {trial.id: trial for trial in grid}
 
 

@@ -1,4 +1,4 @@
-"""A paper's table is one file: its grids, its layout, its selection rule and the published cells."""
+"""A paper's table or figure is one file: its grids, its layout, its selection rule and the published cells."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
-from irm_sweeps.sweep.grid import last_wins, trials
+from irm_sweeps.sweep.grid import Bases, last_wins, trials
 from irm_sweeps.trial import Trial
 
 Published = Annotated[tuple[float, ...], Field(min_length=1, max_length=2)]
@@ -32,6 +32,8 @@ class Row(Config):
     """One per column; null or absent where nothing is published."""
     select: Rule | None = None
     """Selection rule of this row, where it is not the table's."""
+    panel: str | None = None
+    """Title of the figure's panel that the row is drawn in; null: there is one panel, or it is drawn in all."""
 
 
 class Column(Config):
@@ -45,42 +47,78 @@ class Column(Config):
     """Overrides that make the column's trials, on top of the row's."""
 
 
+Kind = Literal["environments", "number", "history", "bars"]
+"""What a figure shows of each row: a measure over the `environments` of a split; a metric over a `number` of the
+config, a point per column; a quantity of the training `history` over steps; or `bars`, a group per column."""
+
+
 class Figure(Config):
-    """The picture that goes with a table's trials: a metric over the test environments, a line per row."""
+    """The picture that goes with the trials, with a line or a kind of bar for each row."""
 
     label: str
     """Caption."""
-    metric: Literal["accuracy", "risk"] = "accuracy"
+    kind: Kind = "environments"
+    """What is drawn."""
+    metric: Literal["accuracy", "risk", "pwcca"] = "accuracy"
+    """Of `environments`: the measure. The other kinds draw the columns' metrics."""
+    split: str = "test"
+    """Of `environments`: whose."""
+    x: str | None = None
+    """Of `number`: the config key whose value in a column's trials is the column's place, e.g. `dataset.noise_gap`."""
+    quantity: str | None = None
+    """Of `history`: the logged quantity, e.g. `penalty`; the mean of one that has several values."""
+    log_y: bool = False
+    """Whether the vertical axis is logarithmic."""
+    x_label: str | None = None
+    """Name and unit of the horizontal axis; null: what the kind says."""
+    y_label: str | None = None
+    """Name and unit of the vertical axis; null: what the kind says."""
+
+    @model_validator(mode="after")
+    def _says_what_it_draws(self) -> Figure:
+        for kind, field in (("number", "x"), ("history", "quantity")):
+            if (self.kind == kind) != (getattr(self, field) is not None):
+                raise ValueError(
+                    f"kind={self.kind} and {field}={getattr(self, field)}: `{field}` goes with kind={kind}"
+                )
+        return self
 
 
 class Paper(Config):
-    """One published table (or the demo's), with everything needed to measure and print it."""
+    """A published table or figure (or the demo's), with everything needed to measure and print it; or a union."""
 
     name: str
     """`paper=NAME` on the command line."""
     title: str
     """Caption."""
-    source: str
+    source: str = ""
     """Where the published cells come from."""
+    include: tuple[str, ...] = ()
+    """Names of other paper files: this one stands for all their trials, each once, and has no table of its own."""
     published_n: Annotated[int, Field(ge=2)] | None = None
     """Trials behind each published mean."""
-    select: Rule
+    select: Rule = "last"
     """Selection rule of the printed table."""
-    sweep: list[str]
+    sweep: tuple[str, ...] = ()
     """Overrides common to all trials."""
-    rows: dict[str, Row]
+    rows: dict[str, Row] = Field(default_factory=dict)
     """By the name that `paper.only` uses."""
-    columns: list[Column]
+    columns: tuple[Column, ...] = ()
+    """From left to right."""
     figure: Figure | None = None
     """A picture to draw from the same trials."""
     only: tuple[str, ...] = ()
-    """Names of the rows to run; empty: all."""
+    """Names of the rows (of a union: of the files) to run; empty: all."""
+    _bases: Bases = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Paper:
+        if bool(self.include) == bool(self.rows and self.columns):
+            raise ValueError("give rows and columns, or, for a union of other files, `include` and neither")
         for name in self.only:
-            if name not in self.rows:
-                raise ValueError(f"no row {name!r}{did_you_mean(name, self.rows)}; rows: {', '.join(self.rows)}")
+            known, what = (self.include, "file") if self.include else (tuple(self.rows), "row")
+            if name not in known:
+                raise ValueError(f"no {what} {name!r}{did_you_mean(name, known)}; {what}s: {', '.join(known)}")
         for name, row in self.rows.items():
             if row.published and len(row.published) != len(self.columns):
                 raise ValueError(
@@ -105,13 +143,19 @@ class Paper(Config):
         UnknownChoice
             The row needs a choice (a method, say) that this version does not have.
         """
-        return trials(self.cell_overrides(row, column, user))
+        return trials(self.cell_overrides(row, column, user), self._bases)
 
     def all_trials(self, user: Sequence[str] = ()) -> tuple[dict[str, Trial], dict[str, str]]:
         """Return every trial of the chosen rows by id, and for each row that cannot be run the reason."""
         found: dict[str, Trial] = {}
         unavailable: dict[str, str] = {}
-        for name in self.only or self.rows:
+        for name in (self.only or self.include) if self.include else ():
+            file = load_paper(name)
+            file._bases = self._bases
+            own, lacking = file.all_trials(user)
+            found.update(own)
+            unavailable |= {f"{row} of {name}": reason for row, reason in lacking.items()}
+        for name in () if self.include else self.only or self.rows:
             row = self.rows[name]
             if row.sweep is None:
                 continue

@@ -34,14 +34,14 @@ class Price:
     example
         Short name of its first trial.
     seconds
-        Per trial: of one worker, a stack's time shared out.
+        Per trial: of one worker, a stack's time shared out; None where it cannot be said.
     basis
         Where the seconds come from.
     """
 
     example: str
     trials: int
-    seconds: float
+    seconds: float | None
     basis: str
 
 
@@ -59,8 +59,11 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Any) -> Itera
     prices = list(_prices(store, waiting, settings, launcher))
     yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
     for price in prices:
-        yield f"{price.trials:8d}  {price.seconds:8.1f}  {price.example}  [{price.basis}]"
-    seconds = sum(price.trials * price.seconds for price in prices)
+        cost = "?" if price.seconds is None else f"{price.seconds:.1f}"
+        yield f"{price.trials:8d}  {cost:>8s}  {price.example}  [{price.basis}]"
+    seconds = sum(price.trials * price.seconds for price in prices if price.seconds is not None)
+    if unknown := sum(price.trials for price in prices if price.seconds is None):
+        yield f"without {unknown} trials that cannot be priced:"
     busy = min(workers, len(stacks))
     unit = "GPU-hours" if on_gpu else "worker-hours"
     yield (
@@ -80,8 +83,12 @@ def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher
             known = history[key]
             yield Price(example, len(trials), statistics.fmean(known), f"history of {len(known)}")
         else:
-            seconds = _probe(trials[0], settings, launcher)
-            yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here")
+            try:
+                seconds = _probe(trials[0], settings, launcher)
+            except UserError as error:
+                yield Price(example, len(trials), None, str(error))
+            else:
+                yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here")
 
 
 def _history(store: Store, wanted: set[str]) -> Mapping[str, list[float]]:

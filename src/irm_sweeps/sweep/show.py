@@ -17,17 +17,15 @@ def scores_table(result: Mapping[str, Any]) -> str:
         lines.append(f"{rule}, step {chosen['step']}" if rule != "last" else f"step {chosen['step']}")
         for split, environments in chosen["scores"].items():
             for name, scores in environments.items():
-                risk = "-" if scores["risk"] is None else f"{scores['risk']:.4f}"
-                lines.append(f"  {split:5s} {name:>6s}  {_accuracy(scores)}risk {risk}")
+                measures = [f"{measure} {_written(measure, value)}" for measure, value in sorted(scores.items())]
+                lines.append("  ".join([f"  {split:5s} {name:>6s}", *measures]))
     return "\n".join(lines)
 
 
-def _accuracy(scores: Mapping[str, float | None]) -> str:
-    """Return nothing in a regression."""
-    if "accuracy" not in scores:
-        return ""
-    accuracy = scores["accuracy"]
-    return "accuracy -  " if accuracy is None else f"accuracy {100 * accuracy:5.1f} %  "
+def _written(measure: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:5.1f} %" if measure == "accuracy" else f"{value:.4f}"
 
 
 def _when(result: Mapping[str, Any]) -> str:

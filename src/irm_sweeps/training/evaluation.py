@@ -16,7 +16,7 @@ from irm_sweeps.data.dataset import EvaluationSet
 from irm_sweeps.methods.risks import Loss
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
-"""split -> environment -> {risk, accuracy}; a regression has no `accuracy`; None where the risk is not finite."""
+"""split -> environment -> {risk, accuracy} or other measures; a regression has no `accuracy`. None: not finite."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from irm_sweeps.methods.risks import LOSSES
 from irm_sweeps.training.evaluation import Scores, evaluate, lifted
 from irm_sweeps.training.parameters import StackedParameters
 from irm_sweeps.training.selection import RULES, Evaluation, check
+from irm_sweeps.training.similarity import Similarity
 from irm_sweeps.training.stacked_data import StackedBatch, StackedData
 from irm_sweeps.trial import Trial
 
@@ -127,6 +128,7 @@ class StackTraining:
         self._noise_shapes = first.method.noise({name: initial[0][name] for name in owned}, self.data.environments)
         self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
+        self._similarity = Similarity(first.training.similarity, first.method, self.model, self.data.paired)
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
 
     def _build(self, draws: Sequence[Draws]) -> tuple[Model, list[dict[str, Tensor]]]:
@@ -305,8 +307,10 @@ class StackTraining:
         prepared = self.data.prepared(self.step)
         tensors = self.parameters.tensors()
         scores: list[Scores] = evaluate(self._predict, tensors, self.data.sets, prepared, self._loss)
+        extra = self._similarity.of(tensors, self._numbers, self.data, self.step)
         self.model.train(True)
-        for progress, own in zip(self._progress, scores, strict=True):
+        for progress, usual, more in zip(self._progress, scores, extra, strict=True):
+            own = {**usual, **more}
             progress.evaluations.append(Evaluation(self.step, own))
             progress.history.append({"step": self.step, "scores": own})
 

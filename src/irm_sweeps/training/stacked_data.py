@@ -47,10 +47,13 @@ class StackedData:
         Training environments, and images of each.
     sets
         Evaluation sets by split, `train` first.
+    paired
+        Whether the test environments show the same inputs in the same order, but for the spurious features.
     """
 
     def __init__(self, trials: Sequence[Trial], data_dir: Path, device: torch.device, dtype: torch.dtype) -> None:
         drawn = [trial.dataset.draw(trial.seed, data_dir) for trial in trials]
+        self.paired = all(d.held_out["test"].paired for d in drawn)
         self._dataset, self._training = trials[0].dataset, trials[0].training
         self._device, self._dtype = device, dtype
         self._draws = [Draws(trial.seed) for trial in trials]

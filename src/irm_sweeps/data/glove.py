@@ -1,0 +1,69 @@
+"""GloVe word vectors (Pennington et al. 2014), of the words that are wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from irm_sweeps.errors import UserError
+
+URL = "https://nlp.stanford.edu/data/glove.6B.zip"
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Row `[dim]` of `matrix` for each known word; `sha256` is of these words and rows, not of the whole file."""
+
+    rows: dict[str, int]
+    matrix: npt.NDArray[np.float32]
+    sha256: str
+
+
+def load_vectors(data_dir: Path, dim: int, words: Collection[str]) -> Vectors:
+    """Return the vectors that `data_dir`/glove.6B.<dim>d.txt has of these words; the others are unknown.
+
+    Raises
+    ------
+    UserError
+        There is no such file, or a line of it is no word with `dim` numbers.
+    """
+    path = data_dir.expanduser().resolve() / f"glove.6B.{dim}d.txt"
+    wanted = set(words)
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                word, _, rest = line.partition(" ")
+                if word in wanted and word not in found:
+                    found[word] = _vector(rest, dim, f"{path}, line {number}")
+    except FileNotFoundError:
+        raise UserError(_missing(path, dim)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): put GloVe's file there ({URL})") from None
+    known = sorted(found)
+    matrix = np.stack([found[word] for word in known]) if known else np.empty((0, dim), np.float32)
+    digest = hashlib.sha256("\n".join(known).encode() + matrix.astype("<f4").tobytes()).hexdigest()
+    return Vectors({word: row for row, word in enumerate(known)}, matrix, digest)
+
+
+def _vector(text: str, dim: int, place: str) -> npt.NDArray[np.float32]:
+    try:
+        vector = np.array(text.split(), np.float32)
+    except ValueError:
+        vector = np.empty(0, np.float32)
+    if vector.shape != (dim,) or not np.isfinite(vector).all():
+        raise UserError(f"{place}: expected a word and {dim} numbers: put GloVe's file there ({URL})")
+    return vector
+
+
+def _missing(path: Path, dim: int) -> str:
+    there = [re.fullmatch(r"glove\.6B\.(\d+)d\.txt", other.name) for other in path.parent.glob("glove.6B.*d.txt")]
+    dims = sorted(int(name[1]) for name in there if name)
+    instead = f", or use dataset.glove_dim={dims[-1]}: glove.6B.{dims[-1]}d.txt is there" if dims else ""
+    return f"no {path.name} in data_dir={path.parent}: put GloVe's {dim}-dimensional vectors there ({URL}){instead}"
