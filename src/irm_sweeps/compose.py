@@ -12,7 +12,6 @@ from typing import Any
 
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 
-
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")
 """The groups whose choices name a class (`irm_sweeps.trial.GROUPS`)."""
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from irm_sweeps.backbones.backbone import Parameters, squeezed
 from irm_sweeps.methods.method import Fresh, Method, Move, Pace, Point, Turn
-from irm_sweeps.methods.risks import columns
+from irm_sweeps.methods.risks import Pooling, columns, pooled
 
 
 class InvRat(Method):
@@ -36,7 +36,7 @@ class InvRat(Method):
     """Whether each inner step draws images of its own or sees the model's; no difference at full batch."""
     adversary_lr_scale: Annotated[float, Field(gt=0)]
     """The adversary's learning rate over the trial's."""
-    risk: Literal["mean", "sum"]
+    risk: Pooling
     """How the environments' risks are pooled, in the risk and in the gap alike."""
     anneal: Annotated[int, Field(ge=0)]
     """Steps of plain ERM before the game begins."""
@@ -79,26 +79,23 @@ class InvRat(Method):
         if "adversary" in moving:
             with torch.no_grad():
                 seen = self._seen(at, at.features())
-            risk = self._pool(at.risks(self.adversary(at, seen)))
+            risk = pooled(at.risks(self.adversary(at, seen)), self.risk)
             return Turn({"adversary": risk}, {"adversary_risk": risk})
         features = at.features()
         logits = at.logits(features)
         risks = at.risks(logits)
-        pooled = self._pool(risks)
+        risk = pooled(risks, self.risk)
         if at.step < self.anneal:
-            return Turn(dict.fromkeys(moving, pooled + at.l2()), {"risks": risks})
+            return Turn(dict.fromkeys(moving, risk + at.l2()), {"risks": risks})
         seen = features if self.on == "hidden" else columns(logits)
-        gap = self.penalty_scale * (pooled - self._pool(at.risks(self.adversary(at, seen))))
+        gap = self.penalty_scale * (risk - pooled(at.risks(self.adversary(at, seen)), self.risk))
         gap = gap.clamp(min=0.0) if self.clamp else gap
         scale = 1.0 + at.numbers["lam"] if self.rescale == "one_plus_weight" else 1.0
-        objective = (pooled + at.l2() + at.numbers["lam"] * gap) / scale
+        objective = (risk + at.l2() + at.numbers["lam"] * gap) / scale
         return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": gap})
 
     def _seen(self, at: Point, features: Tensor) -> Tensor:
         return features if self.on == "hidden" else columns(at.logits(features))
-
-    def _pool(self, risks: Tensor) -> Tensor:
-        return risks.sum() if self.risk == "sum" else risks.mean()
 
 
 class InvRatEC(InvRat):

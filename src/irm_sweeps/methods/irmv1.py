@@ -9,7 +9,7 @@ from torch import Tensor
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Point
 from irm_sweeps.methods.penalized import Penalized
-from irm_sweeps.methods.risks import columns
+from irm_sweeps.methods.risks import Pooling, columns, pooled
 
 
 class IRMv1(Penalized):
@@ -31,7 +31,7 @@ class IRMv1(Penalized):
     """`squared`: the norm of the gradient over the batch. `even_odd`: the product of the gradients over its
     even and odd images, unbiased on minibatches and possibly negative (DomainBed, IRMBed); of an environment
     with one image, the squared gradient (IRMBed)."""
-    environments: Literal["mean", "sum"]
+    environments: Pooling
     """How the environments' penalties are pooled: `sum` in IRMBed and IRM games, else `mean`."""
     hidden_norm: Literal["sum", "mean"]
     """With `on=hidden`: sum over the entries of a gradient (a squared norm), or mean over the entries of
@@ -44,7 +44,7 @@ class IRMv1(Penalized):
         per_environment = (
             self._output(at, residual * logits) if self.on == "output" else self._hidden(at, residual, features)
         )
-        return per_environment.sum() if self.environments == "sum" else per_environment.mean()
+        return pooled(per_environment, self.environments)
 
     def _output(self, at: Point, gradients: Tensor) -> Tensor:
         """Return the norm per environment, given each image's gradient with respect to each logit's multiplier."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from irm_sweeps.config import Count, Number
 from irm_sweeps.methods.method import Method, Move, Point, Turn
+from irm_sweeps.methods.risks import Pooling, pooled
 
 
 class Penalized(Method):
@@ -20,7 +21,7 @@ class Penalized(Method):
     The published codes agree on this shape and differ in every field below.
     """
 
-    risk: Literal["mean", "sum"]
+    risk: Pooling
     """How the environments' risks are pooled: `mean` (Arjovsky et al., DomainBed) or `sum` (REx)."""
     anneal: Count
     """Steps before the penalty weight becomes `lam`."""
@@ -60,15 +61,13 @@ class Penalized(Method):
         features = at.features()
         logits = at.logits(features)
         risks = at.risks(logits)
-        pooled = risks.sum() if self.risk == "sum" else risks.mean()
+        risk = pooled(risks, self.risk)
         penalty = self.penalty(at, features, logits, risks)
         weight = torch.where(at.step >= at.numbers["anneal"], at.numbers["lam"], at.numbers["weight_before_anneal"])
         extra = self.further_term(at, features, logits)
-        objective = (pooled + at.l2() + weight * penalty + extra) / self._scale(weight)
+        objective = (risk + at.l2() + weight * penalty + extra) / self._scale(weight)
         objectives = self.other_objectives(at, features, logits)
-        objectives |= {
-            player: pooled if player == "head" else objective for player in moving if player not in objectives
-        }
+        objectives |= {player: risk if player == "head" else objective for player in moving if player not in objectives}
         return Turn(objectives, {"risks": risks, "penalty": penalty})
 
     def other_objectives(self, at: Point, features: Tensor, logits: Tensor) -> dict[str, Tensor]:

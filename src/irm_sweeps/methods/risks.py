@@ -67,6 +67,15 @@ LOSSES: dict[Literal["cross_entropy", "squared"], Loss] = {"cross_entropy": Cros
 """By the name that `Dataset.loss` gives."""
 
 
+Pooling = Literal["mean", "sum"]
+"""How values of several environments become one."""
+
+
+def pooled(values: Tensor, how: Pooling) -> Tensor:
+    """Return the mean or the sum over environments, a scalar."""
+    return values.sum() if how == "sum" else values.mean()
+
+
 def columns(values: Tensor) -> Tensor:
     """Return `[n, 1]` for per-image values `[n]`, else the values: one column per logit."""
     return values.unsqueeze(-1) if values.ndim == 1 else values
