@@ -242,7 +242,8 @@ class Builder:
         return Summary(mean, sd[0], self.paper.published_n) if sd else Summary(mean, None, None)
 
     def _footer(self, cells: Sequence[Cell]) -> Iterator[str]:
-        unit = ", in %" if any(cell.metric.endswith("/accuracy") for cell in cells) else ""
+        percent = {cell.metric.endswith("/accuracy") for cell in cells}
+        unit = ", accuracies in %" if len(percent) == 2 else ", in %" if True in percent else ""
         yield (f"Measured: mean ± sample standard deviation (ddof 1){unit}; n trials differ only in the seed.")
         rule = self.rule or self.paper.select
         yield (

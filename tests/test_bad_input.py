@@ -34,6 +34,8 @@ MISTAKES = {
     "objective=nonsense": "objective=nonsense: write auto or RULE:SPLIT/ENVIRONMENT/METRIC",
     "device=tpu": "device=tpu: choose auto, cpu, cuda or cuda:N",
     "device=cuda:9": "device=cuda:9: this machine shows",
+    "stack=0": "stack=0: give auto, or a whole number from 1 on",
+    "stack=many": "stack='many': give auto, or a whole number from 1 on",
     "rerun=never": "rerun='never': input should be 'missing', 'failed' or 'all'",
     "method._target_=nowhere.Method": "method._target_='nowhere.Method' cannot be imported",
     "method._target_=rogue.STEP_SECONDS": "is not a Method: subclass irm_sweeps.methods.method.Method",

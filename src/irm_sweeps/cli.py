@@ -50,7 +50,10 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("id", metavar="ID", help="trial id or its beginning")
     cancel = add("cancel", "Cancel the SLURM jobs of a sweep, queued or running.")
     cancel.add_argument("sweep", help="name or its beginning")
-    add("methods", "Every method: paper, parameters, whether it stacks.")
+    methods = add("methods", "Every method: paper, parameters, whether it stacks.")
+    methods.add_argument(
+        "--table", action="store_true", help="one line a method, as Markdown: players, own tensors, ..."
+    )
     return top
 
 
@@ -184,10 +187,9 @@ def _cancel(options: argparse.Namespace) -> None:
 
 
 def _methods(options: argparse.Namespace) -> None:
-    from irm_sweeps.sweep.catalogue import methods
+    from irm_sweeps.sweep.catalogue import methods, page
 
-    del options
-    print("\n\n".join(entry.text() for entry in methods()))
+    print(page() if options.table else "\n\n".join(entry.text() for entry in methods()))
 
 
 COMMANDS = {

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from irm_sweeps.errors import UserError, did_you_mean
 
@@ -141,6 +141,13 @@ class Settings(Config):
     """Where training curves go besides `history.jsonl`: the config of an `irm_sweeps.loggers.logger.Logger`."""
     objective: str
     """What `launch.py` returns to a searching sweeper: see `irm_sweeps.sweep.objective`."""
+
+    @field_validator("stack", mode="before")
+    @classmethod
+    def _stack(cls, value: Any) -> Any:
+        if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ValueError("give auto, or a whole number from 1 on")
+        return value
 
     @classmethod
     def from_config(cls, values: Mapping[str, Any]) -> Settings:

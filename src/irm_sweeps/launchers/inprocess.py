@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from irm_sweeps.device import choose_device, tame_allocator
-from irm_sweeps.launchers.launcher import Launcher
+from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.store import Store

@@ -17,8 +17,8 @@ from typing import Any
 from irm_sweeps.device import choose_device
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.launchers.entry import WorkerTask
-from irm_sweeps.launchers.launcher import Launcher
 from irm_sweeps.sweep.follow import Follower
+from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.log import tail
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress

@@ -19,9 +19,9 @@ from pydantic import Field
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.entry import WorkerTask
-from irm_sweeps.launchers.launcher import Launcher
 from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
 from irm_sweeps.sweep.follow import Follower
+from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.store import Store

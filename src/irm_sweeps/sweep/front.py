@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.sweep.grid import expand, is_group
+from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
 from irm_sweeps.sweep.objective import check_objective, objective
 from irm_sweeps.sweep.paper import Paper
@@ -20,22 +21,6 @@ from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.trial import Trial
-
-
-class Launches(Protocol):
-    """What a sweep needs of a launcher (see `irm_sweeps.launchers.launcher`)."""
-
-    def workers(self, device: str) -> int:
-        """Return how many workers it would start."""
-
-    def uses_gpu(self, device: str) -> bool:
-        """Return whether its workers train on GPUs."""
-
-    def threads(self, device: str) -> int | None:
-        """Return the CPU threads of each worker, if known."""
-
-    def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
-        """Start workers on the manifest and follow them."""
 
 
 def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
@@ -86,7 +71,7 @@ def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
     return settings
 
 
-def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, label: str) -> Manifest:
+def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, label: str) -> Manifest:
     """Check device, data, logger and store, move aside results that are to be made again, and write the manifest."""
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     stacks = form_stacks(waiting, settings.stack, launcher.uses_gpu(settings.device), launcher.workers(settings.device))
@@ -115,7 +100,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launches, la
     )
 
 
-def run_sweep(overrides: Sequence[str], launcher: Launches) -> int:
+def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     """Run what a sweep lacks; return how many of the trials that ran have failed.
 
     Raises
@@ -146,7 +131,7 @@ def run_sweep(overrides: Sequence[str], launcher: Launches) -> int:
     return progress.failures
 
 
-def run_trial(config: Mapping[str, Any], launcher: Launches) -> float:
+def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     """Run one trial, unless it is done; print its scores and return its objective."""
     from irm_sweeps.sweep.show import scores_table
 
@@ -174,7 +159,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launches) -> float:
     return _value(trial, result, settings)
 
 
-def run_batch(batch: Sequence[Sequence[str]], launcher: Launches) -> list[Any]:
+def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher) -> list[Any]:
     """Run one trial per list of overrides and return Hydra `JobReturn`s with their objectives, in order.
 
     This is what Hydra's own and others' sweepers call. A trial that failed raises where its value is read.

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.progress import duration, label
 from irm_sweeps.sweep.stacks import form_stacks
@@ -45,7 +45,7 @@ class Price:
     basis: str
 
 
-def report(store: Store, plan: Plan, settings: Settings, launcher: Any) -> Iterator[str]:
+def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> Iterator[str]:
     """Yield the lines of `plan=true`: what is done, what would run, and what it costs."""
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     if len(plan.trials) <= LISTED:
@@ -72,7 +72,7 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Any) -> Itera
     )
 
 
-def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher: Any) -> Iterator[Price]:
+def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher: Launcher) -> Iterator[Price]:
     kinds: dict[str, list[Trial]] = {}
     for trial in waiting:
         kinds.setdefault(trial.stack_key, []).append(trial)
@@ -106,7 +106,7 @@ def _history(store: Store, wanted: set[str]) -> Mapping[str, list[float]]:
     return found
 
 
-def _probe(trial: Trial, settings: Settings, launcher: Any) -> float:
+def _probe(trial: Trial, settings: Settings, launcher: Launcher) -> float:
     """Return the seconds that a solo trial would take: set-up, steps, and its evaluations."""
     import torch
 

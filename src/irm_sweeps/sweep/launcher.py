@@ -1,4 +1,4 @@
-"""The contract of a launcher."""
+"""The contract of a launcher: all that a sweep knows of `irm_sweeps.launchers`."""
 
 from __future__ import annotations
 
