@@ -34,6 +34,9 @@ class Row(Config):
     """Selection rule of this row, where it is not the table's."""
     panel: str | None = None
     """Title of the figure's panel that the row is drawn in; null: there is one panel, or it is drawn in all."""
+    by_column: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """By a column's label, overrides of this row there, on top of both: what only some methods have, such as
+    `method.anneal`, and what depends on the backbone all the same."""
 
 
 class Column(Config):
@@ -120,6 +123,10 @@ class Paper(Config):
             if name not in known:
                 raise ValueError(f"no {what} {name!r}{did_you_mean(name, known)}; {what}s: {', '.join(known)}")
         for name, row in self.rows.items():
+            labels = [column.label for column in self.columns]
+            for label in row.by_column:
+                if label not in labels:
+                    raise ValueError(f"row {name!r}, by_column: no column {label!r}{did_you_mean(label, labels)}")
             if row.published and len(row.published) != len(self.columns):
                 raise ValueError(
                     f"row {name!r} has {len(row.published)} published cells for {len(self.columns)} columns"
@@ -133,7 +140,7 @@ class Paper(Config):
 
     def cell_overrides(self, row: Row, column: Column, user: Sequence[str] = ()) -> list[str]:
         """Return the overrides of one cell; the user's own go last and win."""
-        return last_wins(self.sweep, row.sweep or (), column.sweep, user)
+        return last_wins(self.sweep, row.sweep or (), column.sweep, row.by_column.get(column.label, ()), user)
 
     def cell_trials(self, row: Row, column: Column, user: Sequence[str] = ()) -> dict[str, Trial]:
         """Return the trials that one cell is measured with, by id.
