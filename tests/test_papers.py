@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 import small_sst2
 import synthetic_store as synthetic
 from commands import launch
+from irm_sweeps.compose import addressed_to_papers
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.grid import last_wins
 from irm_sweeps.sweep.paper import Paper, load_paper
@@ -214,3 +215,32 @@ def test_a_cells_overrides_are_the_papers_then_the_rows() -> None:
     overrides = paper.cell_overrides(paper.rows["meta_irm"], paper.columns[2], ["seed=3"])
     assert overrides == last_wins(overrides)
     assert {"dataset.noise_gap=0.02", "seed=3", "lam=0.7"} <= set(overrides)
+
+
+def test_fields_of_the_rows_choices_can_be_set(tmp_path: Path) -> None:
+    """The default dataset has no such field; that of the paper's rows has."""
+    common = ["-m", "paper=bae2021_table6", "paper.only=[erm,grayscale]", "seed=0", f"results={tmp_path / 'results'}"]
+    own = [f"data_dir={small_sst2.write(tmp_path)}", f"dataset.glove_dim={small_sst2.DIM}", "training.steps=3"]
+    answer = launch(*common, *own, "device=cpu")
+    assert answer.code == 0, answer
+    assert "2 completed" in answer.out + answer.err
+    assert (
+        "unknown key `dataset.glove_dmi` (did you mean `glove_dim`?)"
+        in launch(*common, "dataset.glove_dmi=8").complaint
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "passed"),
+    [
+        (["-m", "method=erm", "dataset.n_val=3"], ["-m", "method=erm", "dataset.n_val=3"]),
+        (["paper=demo", "dataset.n_val=3", "lam=1,2"], ["paper=demo", "++dataset.n_val=3", "lam=1,2"]),
+        (["paper=demo", "paper.only=[erm]", "hydra.launcher.slots=2"], None),
+        (
+            ["paper=demo", "+method.deed=none", "method._target_=a.B"],
+            ["paper=demo", "+method.deed=none", "++method._target_=a.B"],
+        ),
+    ],
+)
+def test_which_overrides_a_paper_is_left_to_judge(typed: list[str], passed: list[str] | None) -> None:
+    assert addressed_to_papers(typed) == (typed if passed is None else passed)
