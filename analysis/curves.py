@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from histories import history
 from layout import Builder
@@ -90,7 +90,7 @@ def _number(builder: Builder, index: int, key: str) -> str | None:
     from irm_sweeps.errors import UnknownChoice, UserError
 
     column = builder.paper.columns[index]
-    values = set()
+    values: set[Any] = set()
     for row in builder.paper.rows.values():
         if row.sweep is None:
             continue
@@ -102,7 +102,7 @@ def _number(builder: Builder, index: int, key: str) -> str | None:
             raise UserError(
                 f"figure.x={key} of {builder.paper.name}: the trials of {row.label} have no such key"
             ) from None
-    if len(values) > 1 or not all(type(value) in (int, float) for value in values):
+    if len(values) > 1 or any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
         raise UserError(
             f"figure.x={key} of {builder.paper.name}: column {column.label} has the values "
             f"{', '.join(sorted(map(str, values)))}: it needs one number"

@@ -48,7 +48,7 @@ def draw(curves: Sequence[Curve], wanted: Wanted, measure: str, kind: str) -> by
         figure = Figure(figsize=size, layout="constrained")
         row: list[Axes] = list(figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0])
         places = marks.places_of(curves, numbered=wanted.kind != "bars")
-        for axes, panel in zip(row, panels or [None], strict=True):
+        for axes, panel in zip(row, panels or [""], strict=True):
             own = [curve for curve in curves if curve.panel in (None, panel)]
             marks.KINDS[wanted.kind](axes, [curve for curve in own if not curve.reference], places)
             for curve in own:
@@ -56,7 +56,7 @@ def draw(curves: Sequence[Curve], wanted: Wanted, measure: str, kind: str) -> by
                     marks.reference(axes, curve, places)
             _label(axes, places, wanted)
             if len(row) > 1:
-                axes.set_title(panel or "")
+                axes.set_title(panel)
         row[0].set_ylabel(wanted.y_label or _vertical(wanted, measure))
         if wanted.log_y:
             _logarithmic(row, curves)
@@ -107,7 +107,7 @@ def _add_legend(figure: Any, row: Sequence[Axes], drawn: Sequence[Curve]) -> Non
         for axes in row:
             axes.legend(fontsize=8, handlelength=3.2, loc="best")
     if any(curve.published and curve.measured for curve in drawn):
-        open_marker = {"marker": "o", "markerfacecolor": "white", "markersize": 4, "linestyle": "none"}
+        open_marker: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markersize": 4, "linestyle": "none"}
         handles.append(Line2D([], [], color=marks.GREY, **open_marker))
         labels.append("published")
     counts = sorted({summary.n or 0 for curve in drawn for summary in curve.measured.values()})

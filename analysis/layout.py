@@ -150,11 +150,11 @@ class Builder:
         )
 
     def check_user(self) -> None:
-        """Compose the user's own overrides once: a typo in them is an error, not a row that cannot be run."""
-        from irm_sweeps.sweep.grid import expand
+        """Compose the user's own choices once: a typo in them is an error, not a row that cannot be run."""
+        from irm_sweeps.sweep.grid import expand, is_group
 
-        if self.user:
-            next(expand(self.user))
+        if choices := [o for o in self.user if is_group(o.partition("=")[0]) or "." not in o.partition("=")[0]]:
+            next(expand(choices))
 
     def cell(self, name: str, row: Row, index: int) -> Cell:
         """Measure one cell."""

@@ -71,8 +71,16 @@ def bands(axes: Axes, methods: Sequence[Curve], places: Places) -> None:
         if own := points(curve.measured, places):
             x, mean = [x for x, _ in own], [s.mean for _, s in own]
             sd = [s.sd or 0.0 for _, s in own]
-            style = {"color": COLOURS[i % len(COLOURS)], "linewidth": 1.2, "linestyle": DASHES[i % len(DASHES)]}
-            marker = {"marker": MARKERS[i % len(MARKERS)], "markersize": 4, "markevery": max(1, len(x) // 8)}
+            style: dict[str, Any] = {
+                "color": COLOURS[i % len(COLOURS)],
+                "linewidth": 1.2,
+                "linestyle": DASHES[i % len(DASHES)],
+            }
+            marker: dict[str, Any] = {
+                "marker": MARKERS[i % len(MARKERS)],
+                "markersize": 4,
+                "markevery": max(1, len(x) // 8),
+            }
             axes.plot(x, mean, label=curve.label, **style, **marker)
             low, high = ([m + sign * s for m, s in zip(mean, sd, strict=True)] for sign in (-1, 1))
             axes.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from command_line import Parser, filling, paper_names
 from irm_sweeps.errors import UserError, one_line_errors
@@ -183,14 +183,15 @@ def picture(builder: Builder) -> str | None:
     """Return the paper's figure as a data URI, if it has one and there is something to draw."""
     from curves import curves
     from drawing import draw
+    from figures import measure_of
 
-    figure: Any = builder.paper.figure
+    figure = builder.paper.figure
     if figure is None:
         return None
-    found = list(curves(builder, figure.metric))
+    found = list(curves(builder, figure))
     if not any(curve.measured for curve in found):
         return None
-    svg = draw(found, figure.metric, figure.label, "svg")
+    svg = draw(found, figure, measure_of(builder.paper), "svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 

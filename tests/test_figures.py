@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -14,9 +15,14 @@ import figures
 import synthetic_store as synthetic
 from curves import curves
 from drawing import draw
+from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.paper import load_paper
+from irm_sweeps.sweep.store import Store
 from layout import Builder
+from measured import parts
 from verdict import Summary
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -125,3 +131,144 @@ def test_a_paper_without_figure_says_what_to_add(in_folder, capsys, monkeypatch,
     with pytest.raises(SystemExit):
         figures.main(["--paper", "bae2021", "--table", "1"])
     assert "conf/paper/bae2021_table1.yaml has no section `figure`" in capsys.readouterr().err
+
+
+# The other kinds.
+
+
+FEW = ["seed=0,1,2"]
+
+
+def drawn(paper, store, user=FEW):
+    found = curves(Builder(paper, [store], None, user), paper.figure)
+    return {curve.label: curve for curve in found}, draw(found, paper.figure, figures.measure_of(paper), "svg").decode()
+
+
+def write(store, trial, extra, history=()):
+    result = synthetic.completed(trial, lambda t, e: 0.5)
+    for chosen in result["metrics"].values():
+        chosen["scores"].update(extra)
+    result["metrics"]["stop"] = result["metrics"]["last"]
+    Store(store).prepare()
+    Store(store).write_result(result, list(history))
+
+
+def every(paper, user=FEW):
+    return paper.all_trials(user)[0].values()
+
+
+def test_a_number_of_the_config_is_where_a_column_stands(tmp_path):
+    paper = load_paper("bae2021_figure4")
+    for trial in every(paper):
+        accuracy = 0.6 - 5 * trial.dataset.noise_gap + 0.01 * trial.seed
+        write(tmp_path, trial, {"test": {"0.9": {"risk": 1.0, "accuracy": accuracy}}})
+    found, svg = drawn(paper, tmp_path)
+    irmv1 = found["IRMv1"]
+    assert list(irmv1.measured) == ["0", "0.01", "0.02", "0.03", "0.04", "0.05"]
+    assert irmv1.measured["0.03"].mean == pytest.approx(46)
+    assert irmv1.measured["0.03"].sd == pytest.approx(1)
+    assert irmv1.published == {"0": Summary(66.9, 2.5, 10)}
+    for words in ("gap of label noise", "n = 3 seeds", "published", "test accuracy at"):
+        assert words in svg
+
+
+def test_history_is_mean_and_sd_at_each_step(tmp_path):
+    paper = load_paper("bae2021_figure6")
+    for trial in every(paper):
+        n = trial.dataset.n_train or 25_000
+        rows = [{"step": s, "penalty": (1 + trial.seed) * n / (1 + s), "risks": [0.1, 0.3]} for s in (0, 10, 20)]
+        write(tmp_path, trial, {}, [*rows, {"step": 20, "scores": {}}, {"step": 30, "penalty": None}])
+    found, svg = drawn(paper, tmp_path)
+    half = found["IRMv1 (12,500)"].measured
+    assert list(half) == ["0", "10", "20"]
+    assert half["10"].mean == pytest.approx(2 * 12_500 / 11)
+    assert half["10"].sd == pytest.approx(12_500 / 11)
+    assert "step" in svg
+    assert "penalty: squared gradient norm" in svg
+    risks = paper.figure.model_copy(update={"quantity": "risks"})
+    found = curves(Builder(paper, [tmp_path], None, FEW), risks)
+    assert found[0].measured["0"].mean == pytest.approx(0.2), "the mean of several environments"
+    other = curves(Builder(paper, [tmp_path], None, FEW), paper.figure.model_copy(update={"quantity": "loss"}))
+    assert not other[0].measured
+    assert "has no loss in its history (has penalty, risks)" in other[0].remarks[0]
+
+
+def test_bars_stand_in_the_groups_of_the_columns(tmp_path):
+    paper = load_paper("bae2021_figure9")
+    for trial in every(paper):
+        own = {"layer1": 0.9, "layer2": 0.8, "classifier": 0.3 + trial.lam}
+        write(tmp_path, trial, {"inner_step": {name: {"pwcca": value} for name, value in own.items()}})
+    found, svg = drawn(paper, tmp_path)
+    assert {label: curve.measured["classifier"].mean for label, curve in found.items()} == pytest.approx(
+        {"meta-IRM (w/o std. loss)": 0.3, "meta-IRM": 1.0}
+    )
+    for words in ("layer 1", "layer 2", "classifier", "PWCCA similarity"):
+        assert words in svg
+
+
+def test_environments_of_another_split_and_measure(tmp_path):
+    paper = load_paper("bae2021_figure10")
+    for trial in every(paper):
+        write(tmp_path, trial, {"representation": {e: {"pwcca": 1.1 - float(e)} for e in synthetic.ENVIRONMENTS}})
+    found, svg = drawn(paper, tmp_path)
+    assert list(found["IRMv1"].measured) == synthetic.ENVIRONMENTS
+    assert found["meta-IRM"].measured["0.9"].mean == pytest.approx(0.2)
+    assert "PWCCA similarity to" in svg
+
+
+def test_panels_have_their_own_rows(tmp_path):
+    paper = load_paper("bae2021_figure5")
+    for trial in every(paper):
+        write(tmp_path, trial, {})
+    found, svg = drawn(paper, tmp_path)
+    assert {curve.panel for curve in found.values()} == {"IRMv1", "V-REx", "meta-IRM"}
+    assert svg.count("p_e") >= 3 or svg.count("of the test environment") == 3
+    assert svg.count("test accuracy (%)") == 1, "panels share the vertical axis"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"x": "dataset.gap"}, "figure.x=dataset.gap of bae2021_figure4: the trials of IRMv1 have no such key"),
+        ({"x": "seed"}, "column gap 0 has the values 0, 1, 2: it needs one number"),
+        ({"x": "dataset.patch"}, "column gap 0 has the values none: it needs one number"),
+    ],
+)
+def test_a_place_must_be_one_number(tmp_path, change, words):
+    paper = load_paper("bae2021_figure4")
+    with pytest.raises(UserError, match=re.escape(words)):
+        curves(Builder(paper, [tmp_path], None, FEW), paper.figure.model_copy(update=change))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in (ROOT / "conf" / "paper").glob("*.yaml")])
+def test_every_figure_of_the_paper_files_is_drawn(name, tmp_path):
+    """From made-up results of one seed, whatever the kind; a new file is drawn here without being named."""
+    paper = load_paper(name)
+    if paper.figure is None:
+        pytest.skip("no figure")
+    for trial in every(paper, ["seed=0"]):
+        splits: dict[str, dict[str, dict[str, float]]] = {}
+        for column in paper.columns:
+            split, environment, measure = parts(column.metric)
+            splits.setdefault(split, {}).setdefault(environment, {})[measure] = 0.5
+        write(tmp_path, trial, splits, [{"step": s, str(paper.figure.quantity): 0.5 - s / 100} for s in (0, 10)])
+    found, svg = drawn(paper, tmp_path, ["seed=0"])
+    for curve in found.values():
+        assert curve.reference or curve.measured, curve
+        assert not any("history" in remark for remark in curve.remarks)
+    assert "n = 1 seeds" in svg
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--paper", "bae2021", "--figure", "7"], "--paper bae2021 --figure 7: no conf/paper/bae2021_figure7.yaml"),
+        (["--paper", "bae2021", "--figure", "7"], "--paper bae2021 --figure 8"),
+        (["--paper", "bae2021", "--figure", "3", "--table", "1"], "--table 1 --figure 3: give one of them"),
+        (["--paper", "bae2021"], "--paper bae2021 is several tables and figures: --paper bae2021 --table 1, "),
+    ],
+)
+def test_which_figure_is_said(in_folder, capsys, argv, words):
+    with pytest.raises(SystemExit):
+        figures.main(argv)
+    assert words in capsys.readouterr().err

@@ -19,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 
 import small_sst2
 import synthetic_store as synthetic
+from archives import write_archives
 from commands import launch
+from irm_sweeps.compose import addressed_to_papers
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.grid import last_wins
 from irm_sweeps.sweep.paper import Paper, load_paper
@@ -32,6 +34,7 @@ NAMES = [path.stem for path in FILES]
 
 SHRUNK = {
     "training.steps": 6,
+    "training.epochs": None,
     "training.precision": "float32",
     "seed": 0,
     "method.anneal": 2,
@@ -40,7 +43,11 @@ SHRUNK = {
     "backbone.width": 8,
     "dataset.source": "embedded",
     "dataset.n_train": 40,
+    "dataset.n_test": 20,
+    "dataset.resolution": 32,
     "dataset.glove_dim": small_sst2.DIM,
+    "backbone.weights": "none",
+    "method.emb_dim": 4,
 }
 """What makes any trial of a paper file quick, where the trial has such a key."""
 
@@ -90,6 +97,8 @@ def test_its_columns_can_be_read(name: str) -> None:
 def test_seeds_are_as_many_as_published(name: str) -> None:
     """So that what is compared are means of equally many trials."""
     paper = paper_of(name)
+    if paper.published_n is None:
+        pytest.skip("the paper does not say of how many")
     for row in paper.rows.values():
         if row.sweep is None or not any(row.published):
             continue
@@ -109,7 +118,13 @@ def shrunk(trial: Trial) -> Trial:
     if values["training"]["evaluate_every"]:
         values["training"]["evaluate_every"] = 2
     if values["dataset"].get("n_val"):
-        values["dataset"]["n_val"] = 10
+        values["dataset"]["n_val"] = 8
+    if values["training"]["batch_size"]:  # deep: two environments, and three steps
+        values["training"] |= {"batch_size": 8, "steps": 3}
+        values["dataset"] |= {"envs": 2, "correlations": None}
+    for section, key in (("backbone", "head_hidden"), ("method", "hidden_dim")):
+        if values[section].get(key):
+            values[section][key] = 8
     return Trial.from_config({**values})
 
 
@@ -133,7 +148,7 @@ def test_its_trials_train_and_fill_their_cells(name: str, data_dir: Path) -> Non
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small files of the published form for the datasets that have no embedded source."""
-    return small_sst2.write(tmp_path_factory.mktemp("data"))
+    return write_archives(small_sst2.write(tmp_path_factory.mktemp("data")))
 
 
 def test_what_papers_share_is_trained_once() -> None:
@@ -214,3 +229,32 @@ def test_a_cells_overrides_are_the_papers_then_the_rows() -> None:
     overrides = paper.cell_overrides(paper.rows["meta_irm"], paper.columns[2], ["seed=3"])
     assert overrides == last_wins(overrides)
     assert {"dataset.noise_gap=0.02", "seed=3", "lam=0.7"} <= set(overrides)
+
+
+def test_fields_of_the_rows_choices_can_be_set(tmp_path: Path) -> None:
+    """The default dataset has no such field; that of the paper's rows has."""
+    common = ["-m", "paper=bae2021_table6", "paper.only=[erm,grayscale]", "seed=0", f"results={tmp_path / 'results'}"]
+    own = [f"data_dir={small_sst2.write(tmp_path)}", f"dataset.glove_dim={small_sst2.DIM}", "training.steps=3"]
+    answer = launch(*common, *own, "device=cpu")
+    assert answer.code == 0, answer
+    assert "2 completed" in answer.out + answer.err
+    assert (
+        "unknown key `dataset.glove_dmi` (did you mean `glove_dim`?)"
+        in launch(*common, "dataset.glove_dmi=8").complaint
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "passed"),
+    [
+        (["-m", "method=erm", "dataset.n_val=3"], ["-m", "method=erm", "dataset.n_val=3"]),
+        (["paper=demo", "dataset.n_val=3", "lam=1,2"], ["paper=demo", "++dataset.n_val=3", "lam=1,2"]),
+        (["paper=demo", "paper.only=[erm]", "hydra.launcher.slots=2"], None),
+        (
+            ["paper=demo", "+method.deed=none", "method._target_=a.B"],
+            ["paper=demo", "+method.deed=none", "++method._target_=a.B"],
+        ),
+    ],
+)
+def test_which_overrides_a_paper_is_left_to_judge(typed: list[str], passed: list[str] | None) -> None:
+    assert addressed_to_papers(typed) == (typed if passed is None else passed)

@@ -314,7 +314,7 @@ def test_missing_prints_nothing_where_nothing_is_missing(show, demo, tmp_path):
 def test_a_row_that_no_command_can_fill_is_no_command(show, demo, monkeypatch):
     broken = demo.rows["irmv1"].model_copy(update={"sweep": ["method=not_yet"]})
     paper = demo.model_copy(update={"rows": {"irmv1": broken}})
-    monkeypatch.setattr(tables, "find_paper", lambda name, table: paper)
+    monkeypatch.setattr(tables, "find_paper", lambda *asked: paper)
     assert show("--paper", "demo", "--missing") == ""
     assert "skipped IRMv1: this version has no method=not_yet" in show.stderr
 

@@ -97,6 +97,18 @@ def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]
         return plain(hydra_compose("config", [*found, *overrides]), resolve=resolve)
 
 
+def addressed_to_papers(arguments: Sequence[str]) -> list[str]:
+    """Return a command line on which Hydra lets pass what only the rows of a paper file can judge.
+
+    Which fields there are (`dataset.glove_dim`) depends on the choices of the rows, which Hydra does not see: with
+    `paper=`, a `group.field=value` becomes `++group.field=value`. A row's trials refuse what they do not have.
+    """
+    if not any(argument.startswith("paper=") for argument in arguments):
+        return list(arguments)
+    field = re.compile(r"(?!hydra\.|paper\.)\w+\.[\w.]+=")
+    return [f"++{argument}" if field.match(argument) else argument for argument in arguments]
+
+
 @contextmanager
 def hydra_initialized() -> Iterator[Any]:
     """Yield Hydra's global state: that of the command that is running, else one that knows `conf/`."""
