@@ -1,0 +1,199 @@
+"""How many images per second does a CIFAR-MNIST trial train, against its bound and against a DataLoader?
+
+    python benchmarks/deep_images.py [--backbone resnet18] [--resolution 224] [--batch 128] [--steps 6] [--rounds 3]
+                                     [--precision float32|bf16] [--channels-last] [--workers 4]
+
+Three sides, each ERM with SGD on the same machine, alternating in processes of their own:
+
+* `trial`: ours: bytes on the device, cropping, resizing and normalising there;
+* `bound`: torchvision's network in a plain loop over one batch of ready float tensors on the device;
+* `pipeline`: the same loop fed as lin2021's released code does: PIL images, torchvision's transforms
+  (RandomResizedCrop, flip, ToTensor, Normalize) in a DataLoader with worker processes.
+
+Images are random bytes of CIFAR-MNIST's shape, 3 x 64 x 32, which cost the same as real ones. On a GPU the device is
+waited for before a clock is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+SIDES = ("trial", "bound", "pipeline")
+WARM_UP = 2
+
+
+def network(options: argparse.Namespace, device: Any) -> Any:
+    import torch
+    from torch import nn
+    from torchvision import models
+
+    model = getattr(models, options.backbone)(weights=None)
+    model.fc = nn.Linear(model.fc.in_features, 1)
+    model = model.to(device).train()
+    return model.to(memory_format=torch.channels_last) if options.channels_last else model
+
+
+def plain_loop(options: argparse.Namespace, batches: Any) -> list[float]:
+    """Return seconds per step of an ordinary loop over an iterator of (images, labels)."""
+    import torch
+    from torch.nn import functional as F
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = network(options, device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=True)
+    mixed = options.precision == "bf16"
+    seconds = []
+    started = time.perf_counter()
+    for step, (images, labels) in zip(range(options.steps + WARM_UP), batches, strict=False):
+        x, y = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        if options.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext():
+            logits = model(x).squeeze(1)
+        loss = F.binary_cross_entropy_with_logits(logits.float(), y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if step >= WARM_UP:
+            seconds.append(now - started)
+        started = now
+    return seconds
+
+
+def size(options: argparse.Namespace) -> tuple[int, int]:
+    return (64, 32) if options.resolution == "native" else (int(options.resolution), int(options.resolution))
+
+
+def bound(options: argparse.Namespace) -> list[float]:
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    images = torch.randn(options.batch, 3, *size(options), device=device)
+    labels = torch.randint(0, 2, (options.batch,), device=device).float()
+    return plain_loop(options, iter(lambda: (images, labels), None))
+
+
+def pipeline(options: argparse.Namespace) -> list[float]:
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torchvision import transforms
+
+    transform = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(size(options), scale=(0.7, 1.0)),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    count = options.batch * (options.steps + WARM_UP)
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 64, 32, 3), np.uint8)
+
+    class Images(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            return count
+
+        def __getitem__(self, i: int) -> tuple[Any, float]:
+            return transform(Image.fromarray(pixels[i])), float(i % 2)
+
+    loader = torch.utils.data.DataLoader(Images(), options.batch, shuffle=True, num_workers=options.workers)
+    return plain_loop(options, ((x, y.float()) for x, y in loader))
+
+
+def trial(options: argparse.Namespace) -> list[float]:
+    import numpy as np
+    import torch
+
+    from irm_sweeps.device import choose_device, tame_allocator
+    from irm_sweeps.sweep.grid import trials
+    from irm_sweeps.training.loop import StackTraining
+
+    tame_allocator()
+    generator = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, shape, labels in (("cifar10", (32, 32, 3), (1, 2)), ("mnist", (28, 28), (0, 1))):
+            arrays = {}
+            for split, n in (("train", 60_000 if name == "mnist" else 4_000), ("test", 10_000)):
+                arrays[f"x_{split}"] = generator.integers(0, 256, (n, *shape), np.uint8)
+                arrays[f"y_{split}"] = np.resize(np.array(labels, np.uint8), n)
+            np.savez(Path(folder) / f"{name}.npz", **arrays)
+        (only,) = trials(
+            [
+                "dataset=cifar_mnist",
+                f"dataset.resolution={options.resolution}",
+                "dataset.n_train=2000",
+                "dataset.n_test=100",
+                f"backbone={options.backbone}",
+                "backbone.weights=none",
+                f"backbone.channels_last={str(options.channels_last).lower()}",
+                "method=erm",
+                "optimizer=sgd",
+                "training.batches=pooled",
+                "training.l2=0",
+                f"training.batch_size={options.batch}",
+                f"training.precision={options.precision}",
+            ]
+        ).values()
+        training = StackTraining([only], Path(folder), choose_device("auto"))
+    seconds = []
+    for step in range(options.steps + WARM_UP):
+        started = time.perf_counter()
+        training._advance()
+        if training.device.type == "cuda":
+            torch.cuda.synchronize()
+        if step >= WARM_UP:
+            seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="resnet18", choices=["resnet18", "resnet50"])
+    parser.add_argument("--resolution", default="native", help="native or pixels (224 in lin2021)")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--workers", type=int, default=4, help="of the pipeline's DataLoader; 4 in the released code")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps({"trial": trial, "bound": bound, "pipeline": pipeline}[options.side](options)))
+        return
+
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+    print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}; {options.backbone} at ", end="")
+    print(f"{options.resolution}, batch {options.batch}, {options.precision}, {options.steps} steps x {options.rounds}")
+    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
+    for _ in range(options.rounds):
+        for name in SIDES:
+            command = [sys.executable, __file__, "--side", name, *sys.argv[1:]]
+            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            seconds[name] += json.loads(answer.splitlines()[-1])
+    print("\n| side | images/s | min | max | of the bound | of the pipeline |\n|---|---|---|---|---|---|")
+    rates = {name: options.batch / statistics.median(own) for name, own in seconds.items()}
+    for name, own in seconds.items():
+        low, high = options.batch / max(own), options.batch / min(own)
+        print(f"| {name} | {rates[name]:.1f} | {low:.1f} | {high:.1f} | ", end="")
+        print(f"{rates[name] / rates['bound']:.2f} | {rates[name] / rates['pipeline']:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
