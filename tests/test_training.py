@@ -280,6 +280,20 @@ def test_float32_is_close_to_float64(make_trial, training) -> None:
     assert one == pytest.approx(other, rel=1e-3)
 
 
+@pytest.mark.parametrize("method", ["erm", "irmv1", "vrex", "invrat_ec", "meta_irm"])
+def test_bf16_is_float32_but_for_the_layers_products(method: str, make_trial, training) -> None:
+    """Parameters, optimizer state, losses and evaluations stay float32; risks agree to bfloat16's three digits."""
+    runs = {p: training(make_trial(f"method={method}", f"training.precision={p}")) for p in ("float32", "bf16")}
+    found = {p: run.run()[0] for p, run in runs.items()}
+    assert {t.dtype for t in runs["bf16"].parameters.tensors().values()} == {torch.float32}
+    first = {p: outcome.history[0] for p, outcome in found.items()}
+    for key, value in first["float32"].items():
+        assert first["bf16"][key] == pytest.approx(value, rel=2e-2, abs=2e-2), key
+    one, other = (outcome.metrics["last"]["scores"]["test"]["0.1"]["risk"] for outcome in found.values())
+    assert one != other, "it does round"
+    assert one == pytest.approx(other, rel=0.05)
+
+
 @pytest.mark.parametrize(("n", "size"), [(10, 3), (12, 4), (7, 7), (5, 1)])
 def test_an_epoch_sees_each_image_once_at_most(n: int, size: int) -> None:
     batches = Minibatches(Draws(3), environments=2, n=n, size=size)
