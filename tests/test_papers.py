@@ -166,6 +166,15 @@ def test_what_papers_share_is_trained_once() -> None:
         assert len(trials_of(one).keys() & trials_of(other).keys()) == count, (one, other)
 
 
+def test_deep_trials_are_priced_by_kind() -> None:
+    """They train alone, but those that differ in seed and lam only cost the same."""
+    trials = list(trials_of("lin2021_table1").values())
+    assert len({trial.stack_key for trial in trials}) == len(trials) == 756
+    assert len({trial.kind for trial in trials}) == 4 * (9 + 4)
+    shallow = list(trials_of("bae2021_table1").values())
+    assert all(trial.kind == trial.stack_key for trial in shallow)
+
+
 # Unions.
 
 

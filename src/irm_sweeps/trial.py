@@ -100,7 +100,15 @@ class Trial(Config):
 
     @cached_property
     def stack_key(self) -> str:
-        """Equal for trials that may train as one stack: those that differ only in numbers and seed."""
+        """Equal for trials that may train as one stack: those of one kind, unless they have to train alone."""
+        stacks = self.method.stacks and self.backbone.stacks and self.dataset.stacks
+        if stacks and self.training.batches == "per_environment":
+            return self.kind
+        return _digest({"kind": self.kind, "alone": self.id})
+
+    @cached_property
+    def kind(self) -> str:
+        """Equal for trials that differ only in numbers and seed, and so cost the same."""
         shape: dict[str, Any] = {name: dict(self._what[name]) for name in (*GROUPS, "training")}
         for name, part in shape.items():
             for field in getattr(self, name).per_trial_fields():
@@ -109,9 +117,6 @@ class Trial(Config):
                 if isinstance(value, tuple):
                     part[field] = len(value)
         shape["restart"] = sorted(self.method.restarts_optimizer_at())
-        stacks = self.method.stacks and self.backbone.stacks and self.dataset.stacks
-        if not (stacks and self.training.batches == "per_environment"):
-            shape["alone"] = self.id
         return _digest(shape)
 
     @cached_property

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
@@ -27,7 +28,7 @@ BYTES_PER_TRIAL = 10_000
 
 @dataclass(frozen=True)
 class Price:
-    """What one kind of trial (equal `stack_key`) costs.
+    """What one kind of trial (equal `Trial.kind`) costs.
 
     Attributes
     ----------
@@ -56,6 +57,7 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
         return
     on_gpu, workers = launcher.uses_gpu(settings.device), launcher.workers(settings.device)
     stacks = form_stacks(waiting, settings.stack, on_gpu, workers)
+    yield "pricing: history where there is some, else a few steps of each kind of trial ..."
     prices = list(_prices(store, waiting, settings, launcher))
     yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
     for price in prices:
@@ -75,10 +77,10 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
 def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher: Launcher) -> Iterator[Price]:
     kinds: dict[str, list[Trial]] = {}
     for trial in waiting:
-        kinds.setdefault(trial.stack_key, []).append(trial)
+        kinds.setdefault(trial.kind, []).append(trial)
     history = _history(store, set(kinds))
-    for key, trials in kinds.items():
-        example = label(trials[0].canonical)
+    examples = _told_apart([trials[0] for trials in kinds.values()])
+    for (key, trials), example in zip(kinds.items(), examples, strict=True):
         if key in history:
             known = history[key]
             yield Price(example, len(trials), statistics.fmean(known), f"history of {len(known)}")
@@ -91,13 +93,33 @@ def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher
                 yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here")
 
 
+def _told_apart(trials: Sequence[Trial]) -> list[str]:
+    """Return a name for each kind: its first trial's label, and what tells it from others with the same label."""
+    labels = [label(trial.canonical) for trial in trials]
+    configs = [dict(_leaves(trial.canonical)) for trial in trials]
+    names = []
+    for own, config in zip(labels, configs, strict=True):
+        rivals = [other for other, name in zip(configs, labels, strict=True) if name == own]
+        differs = [key for key in config if len({str(rival.get(key)) for rival in rivals}) > 1]
+        names.append(" ".join([own, *(f"{key}={str(config[key]).rpartition('.')[2]}" for key in differs[:4])]))
+    return names
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield (prefix + key).removesuffix("._target_"), value
+
+
 def _history(store: Store, wanted: set[str]) -> Mapping[str, list[float]]:
     found: dict[str, list[float]] = {}
     for result in store.results():
         if isinstance(result, Problem) or result["status"] != "completed":
             continue
         try:
-            key = Trial.from_config(result["config"]).stack_key
+            key = Trial.from_config(result["config"]).kind
         except UserError:
             continue  # a user's own method that cannot be imported here, or another version's trial
         if key in wanted:

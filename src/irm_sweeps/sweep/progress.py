@@ -12,7 +12,7 @@ def label(config: Mapping[str, Any]) -> str:
     """Return a trial's short readable name, e.g. `irmv1 lam=100 seed=3`."""
     method = str(config["method"].get("_target_", "?")).rpartition(".")[2]
     lam = "" if config.get("lam") is None else f" lam={config['lam']:g}"
-    oracle = " grayscale" if config["dataset"].get("grayscale") else ""
+    oracle = "".join(f" {name}" for name in ("grayscale", "oracle") if config["dataset"].get(name) is True)
     return f"{method}{oracle}{lam} seed={config['seed']}"
 
 

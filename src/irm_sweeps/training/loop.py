@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from irm_sweeps.draws import Draws
 from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.method import Point, Turn
 from irm_sweeps.methods.risks import LOSSES
-from irm_sweeps.training.evaluation import Scores, evaluate, lifted
+from irm_sweeps.training.evaluation import Scores, evaluate, lifted, stacked_logits
 from irm_sweeps.training.parameters import StackedParameters
 from irm_sweeps.training.selection import RULES, Evaluation, check
 from irm_sweeps.training.similarity import Similarity
@@ -214,17 +215,27 @@ class StackTraining:
             control.after_step(self)
         return self._finish()
 
-    def time_steps(self, steps: int) -> tuple[float, float]:
-        """Train a few steps and evaluate, to price a trial; return seconds per step and per evaluation."""
-        self._advance()  # the first step also warms up the device and the allocator
-        self._wait()
+    def time_steps(self, steps: int, patience: float = 5.0) -> tuple[float, float]:
+        """Train a few steps and predict some inputs, to price a trial; return seconds per step and per evaluation.
+
+        If the first step, which also warms up the device and the allocator, takes longer than `patience` seconds, it
+        has to do.
+        """
+        per_step = self._timed(self._advance)
+        if per_step <= patience:
+            per_step = statistics.fmean(self._timed(self._advance) for _ in range(steps))
+        inputs, share = self.data.sample(self.step)
+        self.model.train(False)
+        with torch.no_grad():
+            predicting = self._timed(lambda: stacked_logits(self._predict, self.parameters.tensors(), [inputs]))
+        self.model.train(True)
+        return per_step, predicting / share
+
+    def _timed(self, work: Callable[[], Any]) -> float:
         started = time.perf_counter()
-        for _ in range(steps):
-            self._advance()
+        work()
         self._wait()
-        trained = time.perf_counter()
-        self._evaluate()
-        return (trained - started) / steps, time.perf_counter() - trained
+        return time.perf_counter() - started
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

@@ -28,6 +28,9 @@ ROWS = 10_000
 NUMBERS = 2**24
 """Most numbers per trial that these inputs may have together: bounds the memory of large images."""
 
+SAMPLE = 2**22
+"""Numbers per trial that time an evaluation."""
+
 
 @dataclass(frozen=True)
 class StackedBatch:
@@ -146,6 +149,13 @@ class StackedData:
         rows = max(1, min(ROWS, NUMBERS // math.prod(self._dataset.features)))
         for i, piece in enumerate(torch.split(self.sets[split].inputs, rows, dim=1)):
             yield self._prepare(piece, f"augment/{split}/{step}/{i}", training=False)
+
+    def sample(self, step: int) -> tuple[Tensor, float]:
+        """Return some prepared test inputs, `[S, rows, *features]`, and their share of all that is evaluated."""
+        rows = max(1, SAMPLE // math.prod(self._dataset.features))
+        inputs = self.sets["test"].inputs[:, :rows]
+        every = sum(own.inputs.shape[1] for own in self.sets.values())
+        return self._prepare(inputs, f"augment/test/{step}/0", training=False), inputs.shape[1] / every
 
     def prepared(self, step: int) -> Callable[[str], Iterator[Tensor]]:
         """Return `pieces` for the evaluation after `step` updates."""
