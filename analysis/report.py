@@ -68,9 +68,13 @@ class Section:
         return sum(bool(cell.state) for cell in self.table.cells)
 
     @property
-    def tests(self) -> list[float]:
-        """The p-values."""
-        return [cell.verdict.p for cell in self.table.cells if cell.verdict and cell.verdict.p is not None]
+    def tests(self) -> dict[Any, float]:
+        """The p-values, by what was compared: a figure that shows a table's cells again makes no new test."""
+        return {
+            (cell.metric, cell.measured, cell.published): cell.verdict.p
+            for cell in self.table.cells
+            if cell.verdict and cell.verdict.p is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def render(results: Results, stores: Sequence[Path], select: str | None, user: S
     everything = results.everything()
     parts = list(sections(results, stores, select, user))
     shown = [part for part in parts if isinstance(part, Section)]
-    tests = [p for section in shown for p in section.tests]
+    tests = list({compared: p for section in shown for compared, p in section.tests.items()}.values())
     git = provenance.git_state()
     return page(
         "report.html",

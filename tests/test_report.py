@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 import report
 import synthetic_store as synthetic
 from browser import CHROMIUM, Page, chromium
+from command_line import paper_names
 from irm_sweeps.sweep.paper import load_paper
 
 HOSTILE = '</pre></script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">\'"&'
@@ -135,7 +136,7 @@ def test_the_verdicts_come_first_and_count_every_test(text: str, outline: Outlin
 
 
 def test_papers_with_results_are_shown_and_the_others_have_their_command(text: str, outline: Outline) -> None:
-    assert {"bae2021_table1", "demo"} <= set(outline.ids)
+    assert {"bae2021_table1", "bae2021_figure3", "demo"} <= set(outline.ids), "a figure of the table's trials, too"
     assert "bae2021_table5" not in outline.ids
     assert "python launch.py -m paper=bae2021_table5" in text
 
@@ -162,7 +163,11 @@ def test_what_was_lost_is_said_with_its_reason(outline: Outline) -> None:
 
 
 def test_figures_are_embedded(outline: Outline) -> None:
-    assert len(outline.sources) == 2
+    shown = [name for name in paper_names() if name in outline.ids]
+    assert {"demo", "bae2021_table1", "bae2021_figure3"} <= set(shown)
+    kinds = [figure.kind for name in shown if (figure := load_paper(name).figure)]
+    # One of the training history draws nothing here: the synthetic store has none.
+    assert len(outline.sources) == len(kinds) - kinds.count("history")
     assert all(source.startswith("data:image/svg+xml;base64,") for source in outline.sources)
 
 
@@ -186,7 +191,7 @@ def test_the_page_is_well_formed_and_its_links_lead_somewhere(outline: Outline) 
 
 def test_nothing_from_the_store_becomes_html(text: str, outline: Outline) -> None:
     assert outline.tags.count("script") == 1
-    assert outline.tags.count("img") == 2
+    assert outline.tags.count("img") == len(outline.sources), "the figures"
     assert "<script>window.hacked" not in text
     assert 'onerror="' not in text
     assert text.count("&lt;script&gt;window.hacked") >= 6

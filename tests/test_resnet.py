@@ -136,8 +136,8 @@ def test_every_method_trains_a_resnet(method: str, protocol: str, make, start) -
     assert "buffer.representation.network.bn1.running_mean" in moved, "batch norm averages as it trains"
 
 
-@pytest.mark.parametrize("method", ["erm", "irmv1", "invrat_ec"])
-def test_resnet50(method: str, make, start) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_the_larger_one(method: str, make, start) -> None:
     (outcome,) = start(make(f"method={method}", "backbone=resnet50", training={"steps": 2})).run()
     assert outcome.diverged_at is None
 
