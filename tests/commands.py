@@ -54,7 +54,7 @@ class Answer:
         return line
 
 
-def eventually(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
+def eventually(condition: Callable[[], T], what: str, seconds: float = 180) -> T:
     """Wait until the condition is true, and return what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -86,7 +86,8 @@ def test_irmv1_s_closed_form(on: str, make, training) -> None:
     """|| grad_w mean (w z - y)^2 ||^2 at w = 1, and the same of the head, by autograd."""
     run = training(make(["method=irmv1", f"method.on={on}"]))
     p = {name: t[0].detach() for name, t in run.parameters.tensors().items()}
-    inputs, labels = (t[0] for t in run._batch(0))
+    batch = run.data.batch(0, 0, 1)
+    inputs, labels = batch.inputs[0], batch.labels[0]
     expected = 0.0
     for x, y in zip(inputs.chunk(3), labels.chunk(3), strict=True):
         w = torch.ones(1, dtype=x.dtype, requires_grad=True)
@@ -102,7 +103,8 @@ def test_irmv1_s_closed_form(on: str, make, training) -> None:
 def test_erm_finds_the_least_squares_solution(make, training) -> None:
     run = training(make(["method=erm"], "training.l2=0", "training.steps=4000", "optimizer.lr=0.01"))
     run.run()
-    x, y = (t[0].numpy() for t in run._batch(0))
+    batch = run.data.batch(0, 0, 1)
+    x, y = batch.inputs[0].numpy(), batch.labels[0].numpy()
     expected = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y, rcond=None)[0]
     found = run.parameters.tensors()
     weights = [*found["head.weight"].detach().flatten().tolist(), found["head.bias"].item()]
@@ -145,7 +147,7 @@ def test_it_learns_and_is_scored_by_risk_alone(case: str, make, training) -> Non
     assert {"last", "val", "oracle"} <= set(outcome.metrics)
     environments = [own for split in outcome.metrics["last"]["scores"].values() for own in split.values()]
     assert all(set(own) == {"risk"} for own in environments)
-    variance = training(trial)._batch(0)[1].square().mean().item()
+    variance = training(trial).data.batch(0, 0, 1).labels.square().mean().item()
     risks = [own["risk"] for own in outcome.metrics["last"]["scores"]["train"].values()]
     assert np.mean(risks) < variance
 
