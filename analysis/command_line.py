@@ -61,6 +61,7 @@ class Parser(argparse.ArgumentParser):
             "`--paper demo` is demo.yaml",
         )
         self.add_argument("--table", metavar="N", help="number of the paper's table")
+        self.add_argument("--figure", metavar="N", help="number of the paper's figure")
 
     def error(self, message: str) -> NoReturn:
         """Raise a `UserError` in place of printing the usage."""
