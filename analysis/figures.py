@@ -142,9 +142,10 @@ def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> byt
     results = Results(options.stores)
     rule = options.select or "last"
     builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
+    remarks: list[str] = []
     title = paper.title if paper else " ".join(options.overrides)
     if builder and options.curves == "heatmap" and not options.metric:
-        found, remarks = of_table(builder), []
+        found = of_table(builder)
     else:
         if builder:
             own, remarks = lines.of_paper(builder)

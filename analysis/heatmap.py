@@ -45,10 +45,12 @@ def draw(curves: Sequence[Curve], places: Sequence[str], measure: str, title: st
 
 def _cells(axes: Axes, rows: Sequence[Curve], places: Sequence[str], limits: tuple[float, float], with_n: bool) -> Any:
     """Draw one panel, and return what its colour bar is made from."""
+    import numpy as np
     from matplotlib.patches import Rectangle
 
     values = [[curve.measured[p].mean if p in curve.measured else float("nan") for p in places] for curve in rows]
     image = axes.imshow(values, cmap=_COLOURS, vmin=limits[0], vmax=limits[1], aspect="auto")
+    colours = image.to_rgba(np.asarray(values))
     axes.set_yticks(range(len(rows)), [textwrap.fill(curve.label, 26) for curve in rows])
     axes.set_xticks(range(len(places)), [_wrapped(place) for place in places], fontsize=8)
     axes.set_xticks([x + 0.5 for x in range(len(places) - 1)], minor=True)
@@ -73,7 +75,7 @@ def _cells(axes: Axes, rows: Sequence[Curve], places: Sequence[str], limits: tup
                 text += f"\n± {summary.sd:.{digits}f}"
             if with_n:
                 text += f" (n={summary.n})"
-            red, green, blue, _ = image.cmap(image.norm(summary.mean))
+            red, green, blue, _ = colours[y, x]
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
             axes.text(x, y, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     return image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ def of_paper(builder: Builder) -> Lines:
     from irm_sweeps.errors import UnknownChoice
 
     builder.check_user()
-    lines, remarks = [], []
+    lines: list[Line] = []
+    remarks = []
     for name, row in builder.paper.rows.items():
         if row.sweep is None:
             continue
@@ -67,7 +68,7 @@ def of_paper(builder: Builder) -> Lines:
             remarks.append(f"{row.label}: this version has no {str(error).partition(':')[0]}")
             continue
         commands = builder.command(name), builder.command(name, "rerun=failed")
-        lines += _split(own.values(), lambda _, label=row.label: label, builder.rule_for(row), commands)
+        lines += _split([(row.label, trial) for trial in own.values()], builder.rule_for(row), commands)
     return lines, remarks
 
 
@@ -87,7 +88,7 @@ def of_overrides(user: Sequence[str], stores: Sequence[Path], rule: str) -> Line
             raise UserError(f"{word}: say --paper {word.partition('=')[2]}")
     own = [word for word in user if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
     fill = " ".join(["python launch.py -m", *map(shlex.quote, filling(stores[0], own))])
-    return _split(trials(own).values(), _method, rule, (fill, f"{fill} rerun=failed")), []
+    return _split([(_method(trial), trial) for trial in trials(own).values()], rule, (fill, f"{fill} rerun=failed")), []
 
 
 def of_store(results: Results, rule: str) -> Lines:
@@ -106,7 +107,7 @@ def of_store(results: Results, rule: str) -> Lines:
             found.append(trial)
         else:
             remarks.append(f"skipped trial {result['trial_id']}: this version reads its config as trial {trial.id}")
-    return _split(sorted(found, key=_in_order), _method, rule, (None, None)), remarks
+    return _split([(_method(trial), trial) for trial in sorted(found, key=_in_order)], rule, (None, None)), remarks
 
 
 def _in_order(trial: Trial) -> tuple[Any, ...]:
@@ -119,17 +120,15 @@ def _method(trial: Trial) -> str:
     return type(trial.method).__name__
 
 
-def _split(
-    trials: Iterable[Trial], name: Callable[[Trial], str], rule: str, commands: tuple[str | None, str | None]
-) -> list[Line]:
-    """Sort trials by name and task; tasks are told apart by what is not the same in all of them."""
+def _split(trials: Sequence[tuple[str, Trial]], rule: str, commands: tuple[str | None, str | None]) -> list[Line]:
+    """Sort named trials by name and task; tasks are told apart by what is not the same in all of them."""
     groups: dict[tuple[str, str], list[Trial]] = {}
     tasks: dict[str, Mapping[str, Any]] = {}
-    for trial in trials:
+    for name, trial in trials:
         task = _task(trial)
         text = json.dumps(task, sort_keys=True)
         tasks.setdefault(text, task)
-        groups.setdefault((name(trial), text), []).append(trial)
+        groups.setdefault((name, text), []).append(trial)
     words = dict(zip(tasks, _apart(list(tasks.values())), strict=True))
     return [Line(own, words[text], found, rule, *commands) for (own, text), found in groups.items()]
 
