@@ -20,10 +20,10 @@ _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser with the options that all scripts have, whose complaints are a `UserError`.
 
-    `report.py` is about all papers at once, and has no option to name one.
+    `report.py` is about all papers at once, and has no option to name one; `figures.py` also draws sweeps of none.
     """
 
-    def __init__(self, description: str, epilog: str, *, one_paper: bool = True) -> None:
+    def __init__(self, description: str, epilog: str, *, one_paper: bool = True, paper_required: bool = True) -> None:
         super().__init__(
             description=description,
             epilog=epilog,
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         if one_paper:
-            self._name_a_paper()
+            self._name_a_paper(paper_required)
         self.add_argument(
             "--results",
             nargs="+",
@@ -52,10 +52,10 @@ class Parser(argparse.ArgumentParser):
             help="the overrides that the trials were run with, as `launch.py` takes them",
         )
 
-    def _name_a_paper(self) -> None:
+    def _name_a_paper(self, required: bool) -> None:
         self.add_argument(
             "--paper",
-            required=True,
+            required=required,
             metavar="NAME",
             help="which file of conf/paper: `--paper bae2021 --table 1` is bae2021_table1.yaml, "
             "`--paper demo` is demo.yaml",

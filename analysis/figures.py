@@ -1,7 +1,8 @@
-"""Draw a paper's figure, measured and published: over test environments, a number, training, or as bars."""
+"""Draw a paper's figure, measured and published, or a general picture of a paper's, a sweep's or a store's trials."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from command_line import Parser, filling, find_paper
 from irm_sweeps.errors import UserError, one_line_errors
 
 if TYPE_CHECKING:
+    from curves import Curve
     from irm_sweeps.sweep.paper import Paper
 
 _DESCRIPTION = """\
@@ -19,17 +21,29 @@ what is published beside it as open markers. The path of the picture is printed;
 failed is said on stderr.
 
 Rows, trials and selection rule are those of conf/paper/NAME.yaml; its section `figure` says what is drawn: a measure
-over the test environments, a metric over a number of the config, a logged quantity over training, or bars."""
+over the test environments, a metric over a number of the config, a logged quantity over training, or bars.
+
+With --curves, one of three general pictures in its place, in panels for test environments like training and for the
+shifted one:
+  lam       accuracy over the penalty weight, which must have been swept; a method without one is a flat line
+  training  the evaluations of training (training.evaluate_every=K), or with --quantity what was logged, over steps
+  heatmap   a number for each method (row) and each backbone and dataset (column); of a paper, its table
+They are of a paper's rows; without --paper, of the sweep that these overrides make; without either, of the store."""
 
 _EPILOG = """\
 examples:
   python analysis/figures.py --paper demo
   python analysis/figures.py --paper bae2021 --figure 3 --output figure3.pdf
   python analysis/figures.py --paper bae2021 --table 1 'seed=range(0,3)' dataset.source=embedded
+  python analysis/figures.py --curves lam --paper demo lam=1,100,10000
+  python analysis/figures.py --curves lam method=irmv1,vrex lam=1,10,100 seed=0,1 dataset.source=embedded
+  python analysis/figures.py --curves training --quantity penalty --log-y method=irmv1 lam=100 'seed=range(0,3)'
+  python analysis/figures.py --curves heatmap --select val --output heatmap.svg
 
 exit codes: 0 drawn; 2 something to correct, said in one line."""
 
 _KINDS = ("png", "pdf", "svg")
+_CURVES = ("lam", "training", "heatmap")
 
 
 def measure_of(paper: Paper) -> str:
@@ -40,47 +54,151 @@ def measure_of(paper: Paper) -> str:
     return paper.figure.metric if paper.figure.kind == "environments" else parts(paper.columns[0].metric)[2]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Draw the figure that the command line asks for."""
-    parser = Parser(_DESCRIPTION, _EPILOG)
+def _parser() -> Parser:
+    parser = Parser(_DESCRIPTION, _EPILOG, paper_required=False)
+    parser.add_argument("--curves", choices=_CURVES, help="a general picture in place of the paper's figure")
+    parser.add_argument(
+        "--metric",
+        action="append",
+        metavar="SPLIT/ENVIRONMENT/MEASURE",
+        help="with --curves: draw this, e.g. test/0.5/accuracy, in place of the two environments; again: a panel more",
+    )
+    parser.add_argument(
+        "--quantity", metavar="NAME", help="with --curves training: what was logged, e.g. penalty or risks"
+    )
+    parser.add_argument("--log-y", action="store_true", help="with --curves training: a logarithmic vertical axis")
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="a .png, .pdf or .svg file (default: NAME.png in the first store)",
+        help="a .png, .pdf or .svg file (default: NAME.png, with --curves NAME_lam.png or lam.png, in the first store)",
     )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw the figure that the command line asks for."""
+    parser = _parser()
     with one_line_errors():
         options = parser.read(argv)
-        paper = find_paper(options.paper, options.table, options.figure)
-        figure = paper.figure
-        if figure is None:
-            raise UserError(f"conf/paper/{paper.name}.yaml has no section `figure`: add one, with a label")
-        output = options.output or options.stores[0] / f"{paper.name}.png"
+        _check(options)
+        name = options.curves or ""
+        paper = None
+        if options.paper is not None:
+            paper = find_paper(options.paper, options.table, options.figure)
+            name = "_".join([paper.name, *([name] if name else [])])
+        if paper is not None and not options.curves and paper.figure is None:
+            raise UserError(
+                f"conf/paper/{paper.name}.yaml has no section `figure`: add one, with a label, or give --curves"
+            )
+        output = options.output or options.stores[0] / f"{name}.png"
         kind = output.suffix.removeprefix(".").lower()
         if kind not in _KINDS:
             raise UserError(f"--output {output}: give a file that ends in .png, .pdf or .svg")
-
-        from curves import curves
-        from drawing import draw
         from irm_sweeps.sweep.files import make_folder, write_atomically
-        from layout import Builder
 
-        builder = Builder(paper, options.stores, options.select, options.overrides)
-        builder.check_user()
-        found = curves(builder, figure)
-        for problem in builder.results.problems:
-            print(f"skipped {problem}", file=sys.stderr)
-        if not any(curve.measured for curve in found):
-            command = " ".join(
-                ["python launch.py -m", f"paper={paper.name}", *filling(options.stores[0], options.overrides)]
-            )
-            raise UserError(f"nothing measured yet, so nothing to draw: run {command}")
-        for curve in found:
-            for remark in curve.remarks:
-                print(remark, file=sys.stderr)
+        picture = _general(options, paper, kind) if options.curves else _of_paper(options, paper, kind)
         make_folder(output.parent)
-        write_atomically(output, draw(found, figure, measure_of(paper), kind))
+        write_atomically(output, picture)
         print(output)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.paper is None and not options.curves:
+        raise UserError(f"give --paper NAME for its figure, or --curves {'|'.join(_CURVES)} for a general picture")
+    for option in ("table", "figure"):
+        if options.paper is None and getattr(options, option) is not None:
+            raise UserError(f"--{option} {getattr(options, option)}: of which paper? add --paper NAME")
+    if options.curves != "training" and (options.quantity or options.log_y):
+        raise UserError("--quantity and --log-y go with --curves training")
+    if options.metric and (not options.curves or options.quantity):
+        raise UserError("--metric goes with --curves, and not with --quantity")
+
+
+def _of_paper(options: argparse.Namespace, paper: Paper | None, kind: str) -> bytes:
+    from curves import curves
+    from drawing import draw
+    from layout import Builder
+
+    assert paper is not None
+    assert paper.figure is not None
+    builder = Builder(paper, options.stores, options.select, options.overrides)
+    builder.check_user()
+    found = curves(builder, paper.figure)
+    _say(found, builder.results.problems, _launch(options, paper))
+    return draw(found, paper.figure, measure_of(paper), kind)
+
+
+def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> bytes:
+    import heatmap
+    import lines
+    import probes
+    from drawing import UNITS, draw
+    from general import General, of_table
+    from irm_sweeps.sweep.paper import Figure
+    from layout import Builder
+    from measured import Results
+
+    results = Results(options.stores)
+    rule = options.select or "last"
+    builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
+    remarks: list[str] = []
+    title = paper.title if paper else " ".join(options.overrides)
+    if builder and options.curves == "heatmap" and not options.metric:
+        found = of_table(builder)
+    else:
+        if builder:
+            own, remarks = lines.of_paper(builder)
+        elif options.overrides:
+            own, remarks = lines.of_overrides(options.overrides, options.stores, rule)
+        else:
+            own, remarks = lines.of_store(results, rule)
+            if not own:
+                raise UserError(
+                    f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "
+                    "e.g. python launch.py -m method=irmv1,vrex lam=1,100,10000"
+                )
+        asked = probes.named(options.metric) if options.metric else probes.DEFAULT
+        general = General(own, results, options.stores, asked)
+        if options.curves == "lam":
+            found = general.over_lam()
+        elif options.curves == "training":
+            found = general.over_training(options.quantity)
+        else:
+            found = general.over_tasks()
+    _say(found.curves, [*results.problems, *remarks], _launch(options, paper))
+    if options.curves == "heatmap":
+        return heatmap.draw(found.curves, found.places, found.measure, title, kind, found.caption)
+    unit = options.quantity or UNITS[found.measure]
+    if options.curves == "lam":
+        wanted = Figure(label=title, kind="number", x="lam", x_label="penalty weight lam", y_label=unit, log_x=True)
+    else:
+        quantity = options.quantity or found.measure
+        wanted = Figure(label=title, kind="history", quantity=quantity, y_label=unit, log_y=options.log_y)
+    return draw(found.curves, wanted, found.measure, kind, found.caption)
+
+
+def _launch(options: argparse.Namespace, paper: Paper | None) -> str:
+    """Return the command that runs everything."""
+    named = [f"paper={paper.name}"] if paper else []
+    return " ".join(["python launch.py -m", *named, *filling(options.stores[0], options.overrides)])
+
+
+def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:
+    """Print what is not drawn to stderr.
+
+    Raises
+    ------
+    UserError
+        Nothing is.
+    """
+    for problem in problems:
+        print(problem if problem.startswith("skipped ") else f"skipped {problem}", file=sys.stderr)
+    if not any(curve.measured for curve in found):
+        raise UserError(f"nothing measured yet, so nothing to draw: run {command}")
+    for curve in found:
+        for remark in curve.remarks:
+            print(remark, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,8 @@ class Figure(Config):
     """Of `number`: the config key whose value in a column's trials is the column's place, e.g. `dataset.noise_gap`."""
     quantity: str | None = None
     """Of `history`: the logged quantity, e.g. `penalty`; the mean of one that has several values."""
+    log_x: bool = False
+    """Whether the horizontal axis is logarithmic; of `number`."""
     log_y: bool = False
     """Whether the vertical axis is logarithmic."""
     x_label: str | None = None
