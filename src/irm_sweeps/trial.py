@@ -100,7 +100,20 @@ class Trial(Config):
 
     @cached_property
     def stack_key(self) -> str:
-        """Equal for trials that may train as one stack: those that differ only in numbers and seed."""
+        """Equal for trials that may train as one stack: those of one kind, unless each must train alone."""
+        stacks = self.method.stacks and self.backbone.stacks and self.dataset.stacks
+        if stacks and self.training.batches == "per_environment":
+            return _digest(self._shape)
+        return _digest({**self._shape, "alone": self.id})
+
+    @cached_property
+    def kind(self) -> str:
+        """Equal for trials that cost the same: those that differ only in numbers and seed."""
+        return _digest(self._shape)
+
+    @cached_property
+    def _shape(self) -> dict[str, Any]:
+        """The canonical config without numbers and seed."""
         shape: dict[str, Any] = {name: dict(self._what[name]) for name in (*GROUPS, "training")}
         for name, part in shape.items():
             for field in getattr(self, name).per_trial_fields():
@@ -109,10 +122,7 @@ class Trial(Config):
                 if isinstance(value, tuple):
                     part[field] = len(value)
         shape["restart"] = sorted(self.method.restarts_optimizer_at())
-        stacks = self.method.stacks and self.backbone.stacks and self.dataset.stacks
-        if not (stacks and self.training.batches == "per_environment"):
-            shape["alone"] = self.id
-        return _digest(shape)
+        return shape
 
     @cached_property
     def numbers(self) -> dict[str, float]:

@@ -27,7 +27,7 @@ BYTES_PER_TRIAL = 10_000
 
 @dataclass(frozen=True)
 class Price:
-    """What one kind of trial (equal `stack_key`) costs.
+    """What one kind of trial (equal `Trial.kind`) costs.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
 def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher: Launcher) -> Iterator[Price]:
     kinds: dict[str, list[Trial]] = {}
     for trial in waiting:
-        kinds.setdefault(trial.stack_key, []).append(trial)
+        kinds.setdefault(trial.kind, []).append(trial)
     history = _history(store, set(kinds))
     for key, trials in kinds.items():
         example = label(trials[0].canonical)
@@ -97,7 +97,7 @@ def _history(store: Store, wanted: set[str]) -> Mapping[str, list[float]]:
         if isinstance(result, Problem) or result["status"] != "completed":
             continue
         try:
-            key = Trial.from_config(result["config"]).stack_key
+            key = Trial.from_config(result["config"]).kind
         except UserError:
             continue  # a user's own method that cannot be imported here, or another version's trial
         if key in wanted:
