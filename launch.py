@@ -6,7 +6,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from irm_sweeps.compose import addressed_to_papers, own_conf_dir, plain, readable_hydra_errors
+from irm_sweeps.compose import addressed_to_trials, own_conf_dir, plain, readable_hydra_errors
 from irm_sweeps.errors import one_line_errors
 
 
@@ -26,5 +26,5 @@ if __name__ == "__main__":
     with one_line_errors(), readable_hydra_errors():
         if (own := own_conf_dir()) and "--config-dir" not in sys.argv:
             sys.argv += ["--config-dir", str(own)]
-        sys.argv = addressed_to_papers(sys.argv)
+        sys.argv = addressed_to_trials(sys.argv)
         launch()

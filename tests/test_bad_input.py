@@ -47,6 +47,7 @@ MISTAKES = {
 SWEEPING_MISTAKES = {
     "lmbda=3,4": "unknown key `lmbda` (did you mean `lam`?)",
     "lam=interval(1,2)": "lam=interval(1,2): an interval needs a searching sweeper, e.g. hydra/sweeper=optuna",
+    "method=irmv1,vrex method.aneal=2": "unknown key `method.aneal` (did you mean `anneal`?)",
     "lam=1,-1": "lam=-1: input should be greater than or equal to 0",
     "paper=nope": "paper=nope: no such paper; choose from bae2021, bae2021_figure10",
     "paper=demo paper.only=[ermm]": "no row 'ermm' (did you mean `erm`?); rows: erm, irmv1",

@@ -124,8 +124,9 @@ def test_label_noise_is_on_the_photograph_and_the_digit_follows_the_label(make, 
 
 def test_the_oracle_sees_no_digit(make, data_dir: Path) -> None:
     plain = make(oracle=False).draw(0, data_dir)
-    for protocol, value, shown in (("paper", 0, False), ("released", 255, True)):
-        data = make(protocol, oracle=True, cifar_classes=[1, 2]).draw(0, data_dir)
+    for protocol, value, shown in (("paper", 0, False), ("released", 255, False), ("paper", 0, True)):
+        changes = {"blank_at_test": False} if shown else {}
+        data = make(protocol, oracle=True, cifar_classes=[1, 2], **changes).draw(0, data_dir)
         assert (data.inputs[:, :, :, :32] == value).all()
         assert (data.held_out["val"].inputs[:, :, :32] == value).all()
         assert np.array_equal(data.inputs[:, :, :, 32:], plain.inputs[:, :, :, 32:])
@@ -167,7 +168,8 @@ def test_prepare_is_the_protocol_s_transform(make, data_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"envs": 3}, "envs=3"),
+        ({"envs": 3}, "^dataset.envs=3: input should be 2 or 4$"),
+        ({"envs": [2]}, r"^dataset.envs=\[2\]"),
         ({"n_train": 401}, "cannot be shared"),
         ({"cifar_classes": [1, 1]}, "twice"),
         ({"correlations": [0.9]}, "correlations has 1 values"),

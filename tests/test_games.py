@@ -78,6 +78,11 @@ def test_irm_games(variant: str, make_trial, training) -> None:
     assert list(turn(run, "environment_0", "environment_1", "environment_2").values()) == pytest.approx(risks)
     if variant == "v":
         assert turn(run, "representation")["representation"] == pytest.approx(sum(risks))
+        pooled = game(make_trial, training, "method=irm_games", "method.risk=images", steps=0)
+        p = parameters(pooled)
+        risks = [bce(ensemble(x), y).item() for x, y in environments(pooled)]
+        assert turn(pooled, "representation")["representation"] == pytest.approx(sum(risks) / 3), "equally many"
+        p = parameters(run)
     x, _ = environments(run)[0]
     predicted = run.trials[0].method.predict(run.model, p, x)
     torch.testing.assert_close(predicted, ensemble(x))

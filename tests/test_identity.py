@@ -192,3 +192,14 @@ def test_trials_of_other_shapes_do_not(config: dict[str, Any]) -> None:
 
 def test_a_setting_is_never_a_field_of_a_trial() -> None:
     assert not set(Settings.model_fields) & set(Trial.model_fields)
+
+
+def test_trials_of_one_kind_cost_the_same_even_where_each_trains_alone() -> None:
+    """A plan probes a kind once: three seeds of a ResNet, which cannot be stacked, are one."""
+    deep = ["dataset=cifar_mnist", "backbone=resnet18"]
+    one, other, larger = (
+        Trial.from_config(compose([*deep, *own]))
+        for own in (["seed=0"], ["seed=1", "optimizer.lr=0.1"], ["dataset.resolution=64"])
+    )
+    assert one.stack_key != other.stack_key
+    assert one.kind == other.kind != larger.kind

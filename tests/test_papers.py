@@ -21,7 +21,7 @@ import small_sst2
 import synthetic_store as synthetic
 from archives import write_archives
 from commands import launch
-from irm_sweeps.compose import addressed_to_papers
+from irm_sweeps.compose import addressed_to_trials
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.grid import last_wins
 from irm_sweeps.sweep.paper import Paper, load_paper
@@ -266,4 +266,4 @@ def test_fields_of_the_rows_choices_can_be_set(tmp_path: Path) -> None:
     ],
 )
 def test_which_overrides_a_paper_is_left_to_judge(typed: list[str], passed: list[str] | None) -> None:
-    assert addressed_to_papers(typed) == (typed if passed is None else passed)
+    assert addressed_to_trials(typed) == (typed if passed is None else passed)

@@ -224,3 +224,14 @@ def test_a_point_has_the_loss_of_its_dataset(make, training, monkeypatch) -> Non
     run._advance()
     assert seen == [LOSSES["squared"]]
     assert isinstance(run.parameters.tensors()["head.bias"], Tensor)
+
+
+def test_the_inner_step_that_is_compared_goes_down_the_squared_loss(make, training, monkeypatch) -> None:
+    run = training(make(["method=meta_irm"], "training.similarity=inner_step"))
+    seen = []
+    adapted = type(run.trials[0].method).adapted
+    monkeypatch.setattr(
+        type(run.trials[0].method), "adapted", lambda self, at: seen.append(at.loss) or adapted(self, at)
+    )
+    run._evaluate()
+    assert seen == [LOSSES["squared"]]

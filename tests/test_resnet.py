@@ -344,8 +344,12 @@ def test_the_id_is_that_of_the_bytes_not_of_the_path(make, start, weights, tmp_p
     ],
 )
 def test_weights_that_do_not_fit_are_refused(name: str, words: str, make, start, weights) -> None:
-    with pytest.raises(UserError, match=words):
-        start(make("method=erm", backbone={"weights": str(weights["folder"] / name)}))
+    def make_and(go_on) -> None:
+        go_on(make("method=erm", backbone={"weights": str(weights["folder"] / name)}))
+
+    for go_on in (start, lambda trial: trial.backbone.check(trial.dataset.features, trial.dataset.outputs)):
+        with pytest.raises(UserError, match=words):
+            make_and(go_on)
 
 
 def test_resnet50_s_weights_are_not_resnet18_s(make, start, weights) -> None:

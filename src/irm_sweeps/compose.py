@@ -97,15 +97,20 @@ def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]
         return plain(hydra_compose("config", [*found, *overrides]), resolve=resolve)
 
 
-def addressed_to_papers(arguments: Sequence[str]) -> list[str]:
-    """Return a command line on which Hydra lets pass what only the rows of a paper file can judge.
+def addressed_to_trials(arguments: Sequence[str]) -> list[str]:
+    """Return a command line on which Hydra lets pass what only the trials of a sweep can judge.
 
-    Which fields there are (`dataset.glove_dim`) depends on the choices of the rows, which Hydra does not see: with
-    `paper=`, a `group.field=value` becomes `++group.field=value`. A row's trials refuse what they do not have.
+    Which fields there are (`dataset.glove_dim`) depends on choices that Hydra does not see: those of a paper
+    file's rows, and those of a group that is swept, for which it takes the default one. With `paper=` any
+    `group.field=value`, else those of the swept groups, become `++group.field=value`. The trials refuse what
+    they do not have.
     """
-    if not any(argument.startswith("paper=") for argument in arguments):
+    groups = [name for name in COMPONENTS if any(re.match(rf"{name}=.*,", argument) for argument in arguments)]
+    if any(argument.startswith("paper=") for argument in arguments):
+        groups = [r"(?!hydra\.|paper\.)\w+"]
+    if not groups:
         return list(arguments)
-    field = re.compile(r"(?!hydra\.|paper\.)\w+\.[\w.]+=")
+    field = re.compile(rf"(?:{'|'.join(groups)})\.[\w.]+=")
     return [f"++{argument}" if field.match(argument) else argument for argument in arguments]
 
 

@@ -43,6 +43,16 @@ class Backbone(Component):
             Width of the head.
         """
 
+    def check(self, features: tuple[int, ...], outputs: int) -> None:
+        """See, before a sweep starts, whether what `build` reads is there and fits; it reads nothing by default.
+
+        Raises
+        ------
+        UserError
+            As `build` would.
+        """
+        del features, outputs
+
 
 class Model:
     """h_u and g_v as functions of a parameter mapping.

@@ -93,6 +93,11 @@ class ResNet(Backbone):
             _load(network, dict(self._tensors), self.architecture, self.weights_path or self.weights)
         return _Representation(network, channels_last=self.channels_last, compiled=self.compiled), head
 
+    def check(self, features: tuple[int, ...], outputs: int) -> None:
+        """Read (or download) the weights and put them into the network."""
+        if self.weights != "none":
+            self.build(features, outputs, torch.Generator())
+
     def _head(self, width: int, outputs: int) -> nn.Module:
         if self.head_hidden is None:
             return nn.Linear(width, outputs)

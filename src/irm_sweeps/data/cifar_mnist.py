@@ -24,8 +24,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 HEIGHT, WIDTH = 64, 32
 """Of an image: a digit padded to 32 x 32 above a photograph of 32 x 32."""
 
-CORRELATIONS = {2: (0.999, 0.8), 4: (0.999, 0.95, 0.9, 0.8)}
-"""lin2021 section 4.1: how often the digit agrees with the label, per training environment."""
+CORRELATIONS = {"2": (0.999, 0.8), "4": (0.999, 0.95, 0.9, 0.8)}
+"""lin2021 section 4.1: how often the digit agrees with the label, per training environment, by their number."""
 
 
 class CIFARMNIST(Dataset):
@@ -63,7 +63,8 @@ class CIFARMNIST(Dataset):
     blank: Literal["black", "white"]
     """The oracle's blocks: `white` in the released code; the text says blank."""
     blank_at_test: bool
-    """Whether the oracle's test images are blank too (in the released code they keep their digits)."""
+    """Whether the oracle's test images are blank too. In the released code they are: it replaces MNIST's training
+    digits only, but these are enough for all of its environments, the test's included."""
     resolution: Literal["native"] | Annotated[int, Field(ge=32)]
     """What the network sees: `native`, 64 x 32, or N, N x N pixels (224 in lin2021)."""
     crop: Literal["none", "random", "centre"]
@@ -79,8 +80,9 @@ class CIFARMNIST(Dataset):
     @model_validator(mode="before")
     @classmethod
     def _fill_correlations(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and values.get("correlations") is None and values.get("envs") in CORRELATIONS:
-            return {**values, "correlations": CORRELATIONS[values["envs"]]}
+        if isinstance(values, Mapping) and values.get("correlations") is None:
+            # Of another number of environments `envs` is what is wrong: nothing is said of the correlations then.
+            return {**values, "correlations": CORRELATIONS.get(str(values.get("envs")), ())}
         return values
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
 from irm_sweeps.errors import UserError
-from irm_sweeps.methods.method import Check, Fresh, Method, Move, Pace, Point, Turn
+from irm_sweeps.methods.method import Check, Fresh, Method, Move, Pace, Point, Pooling, Turn
 
 
 class IRMGames(Method):
@@ -35,6 +35,9 @@ class IRMGames(Method):
     inner_batch: Literal["same", "fresh"] = "same"
     """With `order=simultaneous`: whether the classifiers step on the representation's images or on others (as
     lin2021's released code)."""
+    risk: Pooling = "sum"
+    """How the environments' risks are pooled for the representation: `sum` in the paper, `images`, the mean over the
+    minibatch, in lin2021's released code."""
     representation_lr_scale: Annotated[float, Field(gt=0)]
     """The representation's learning rate over the trial's (0.1 in the released code)."""
     stop_below: Annotated[float, Field(ge=0, le=1)]
@@ -85,7 +88,7 @@ class IRMGames(Method):
         return [Move([cycle[step % len(cycle)]])]
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
-        """Return R_e for player e and the sum of the risks for the representation."""
+        """Return R_e for player e and the pooled risk for the representation."""
         if self.variant == "f":
             logits = self.predict(at.model, at.parameters, at.batch.inputs)
         else:
@@ -93,7 +96,8 @@ class IRMGames(Method):
             logits = self._mean_vote(at.model, at.parameters, features)
         risks = at.risks(logits)
         objectives = {
-            player: (risks.sum() if player == "representation" else self._risk(at, risks, player)) + at.l2()
+            player: (at.pool(risks, self.risk) if player == "representation" else self._risk(at, risks, player))
+            + at.l2()
             for player in moving
         }
         return Turn(objectives, {"risks": risks})

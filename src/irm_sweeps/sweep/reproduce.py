@@ -134,6 +134,7 @@ def run_again(store: Store, result: Mapping[str, Any], trial: Trial, data_dir: P
 
     chosen = choose_device(device)
     trial.dataset.check(data_dir)
+    trial.backbone.check(trial.dataset.features, trial.dataset.outputs)
     threads = _facts(result).get("threads")
     if isinstance(threads, int):
         torch.set_num_threads(threads)

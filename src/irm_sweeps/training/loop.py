@@ -129,7 +129,7 @@ class StackTraining:
         self._noise_shapes = first.method.noise({name: initial[0][name] for name in owned}, self.data.environments)
         self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
-        self._similarity = Similarity(first.training.similarity, first.method, self.model, self.data.paired)
+        self._similarity = Similarity(first.training.similarity, first.method, self.model, self.data.paired, self._loss)
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
 
     def _build(self, draws: Sequence[Draws]) -> tuple[Model, list[dict[str, Tensor]]]:

@@ -16,7 +16,7 @@ from irm_sweeps.backbones.backbone import Model, Parameters
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.method import Method, Point
-from irm_sweeps.methods.risks import columns
+from irm_sweeps.methods.risks import Loss, columns
 from irm_sweeps.training.evaluation import Scores
 from irm_sweeps.training.pwcca import Side, pwcca
 from irm_sweeps.training.stacked_data import StackedData
@@ -36,6 +36,8 @@ class Similarity:
         `training.similarity`.
     paired
         Whether the test environments show the same inputs in the same order, but for the spurious features.
+    loss
+        The dataset's, which the inner step goes down.
 
     Raises
     ------
@@ -43,8 +45,8 @@ class Similarity:
         The test environments cannot be compared.
     """
 
-    def __init__(self, kind: str, method: Method, model: Model, paired: bool) -> None:
-        self._method, self._model = method, model
+    def __init__(self, kind: str, method: Method, model: Model, paired: bool, loss: Loss) -> None:
+        self._method, self._model, self._loss = method, model, loss
         self._environments = kind in ("environments", "both")
         self._inner_step = kind in ("inner_step", "both")
         if self._environments and not paired:
@@ -70,7 +72,7 @@ class Similarity:
                 labels = torch.cat([labels[i] for labels in train.labels])
                 mine = {name: value[i] for name, value in numbers.items()}
                 batch = Batch(inputs, labels, len(train.labels))
-                splits["inner_step"] = self._through(Point(self._model, own, batch, mine, step))
+                splits["inner_step"] = self._through(Point(self._model, own, batch, mine, step, loss=self._loss))
         return found
 
     def _across(
