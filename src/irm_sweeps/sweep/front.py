@@ -72,7 +72,7 @@ def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
 
 
 def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, label: str) -> Manifest:
-    """Check device, data, weights, logger and store, set results aside that are to be made again, write the manifest."""
+    """Check device, data, weights, logger and store, set aside results to be made again, and write the manifest."""
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     stacks = form_stacks(waiting, settings.stack, launcher.uses_gpu(settings.device), launcher.workers(settings.device))
     for dataset in {str(trial.dataset): trial.dataset for trial in waiting}.values():
