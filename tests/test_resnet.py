@@ -138,7 +138,10 @@ def test_every_method_trains_a_resnet(method: str, protocol: str, make, start) -
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_the_larger_one(method: str, make, start) -> None:
-    (outcome,) = start(make(f"method={method}", "backbone=resnet50", training={"steps": 2})).run()
+    # Default penalties on a handful of images are huge: with small steps nothing but a fault can diverge.
+    own = {"inner_lr": 1e-3} if method == "meta_irm" else {}
+    trial = make(f"method={method}", "backbone=resnet50", training={"steps": 2}, optimizer={"lr": 1e-7}, method=own)
+    (outcome,) = start(trial).run()
     assert outcome.diverged_at is None
 
 
