@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ Array = npt.NDArray[Any]
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def read_npz(path: Path) -> dict[str, Array]:
-    """Return the arrays `KEYS` of an archive; pickled objects inside it are never loaded.
+def read_npz(path: Path, keys: Sequence[str] = KEYS) -> dict[str, Array]:
+    """Return some of the arrays `KEYS` of an archive; pickled objects inside it are never loaded.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def read_npz(path: Path) -> dict[str, Array]:
             missing = [key for key in KEYS if key not in archive]
             if missing:
                 raise UserError(f"{path} lacks the arrays {missing}: it needs {list(KEYS)}, as Keras' {path.name} has")
-            return {key: archive[key] for key in KEYS}
+            return {key: archive[key] for key in keys}
     except (
         OSError,
         ValueError,

@@ -28,12 +28,6 @@ class Pictures:
     test_classes: npt.NDArray[np.uint8]
     sha256: str
 
-    def of_class(self, number: int) -> npt.NDArray[np.uint8]:
-        """Return the images of a class: official training images first, then official test images."""
-        return np.concatenate(
-            [self.train_images[self.train_classes == number], self.test_images[self.test_classes == number]]
-        )
-
 
 @lru_cache(maxsize=2)
 def load_pictures(data_dir: Path, classes: tuple[int, ...]) -> Pictures:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from irm_sweeps.config import PerTrial
 from irm_sweeps.data.cifar import load_pictures
 from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData
-from irm_sweeps.data.mnist import load_official
+from irm_sweeps.data.mnist import load_official, official_sha256
 from irm_sweeps.draws import Draws
 from irm_sweeps.errors import UserError
 
@@ -121,12 +121,10 @@ class CIFARMNIST(Dataset):
 
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the sha256 of the photographs of the two classes and of MNIST."""
-        from irm_sweeps.data.archives import digest
-
         data_dir = data_dir.expanduser().resolve()
         return {
             f"cifar10:{','.join(map(str, self.cifar_classes))}": load_pictures(data_dir, self.cifar_classes).sha256,
-            "mnist:official": digest(*load_official(data_dir)),
+            "mnist:official": official_sha256(data_dir),
         }
 
     def check(self, data_dir: Path) -> None:
@@ -135,7 +133,7 @@ class CIFARMNIST(Dataset):
         pictures = load_pictures(data_dir, self.cifar_classes)
         load_official(data_dir)
         wanted = self.n_train + self.n_val + self.n_test
-        held = sum(len(pictures.of_class(number)) for number in self.cifar_classes)
+        held = len(pictures.train_classes) + len(pictures.test_classes)
         if wanted > held:
             raise UserError(
                 f"dataset.n_train={self.n_train} + n_val={self.n_val} + n_test={self.n_test} = {wanted} images, but "

@@ -72,12 +72,17 @@ def load_official(data_dir: Path) -> tuple[Bytes, Bytes, Bytes, Bytes]:
     return (*_split(data_dir, "train"), *_split(data_dir, "test"))
 
 
+@lru_cache(maxsize=1)
+def official_sha256(data_dir: Path) -> str:
+    """Return the sha256 of the arrays of `load_official`."""
+    return digest(*load_official(data_dir))
+
+
 def _split(data_dir: Path, split: Literal["train", "test"]) -> tuple[Bytes, Bytes]:
     """Return the images and digits of an official split, if they can be MNIST's."""
     path = data_dir / "mnist.npz"
     if path.exists():
-        arrays = read_npz(path)
-        images, digits = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        images, digits = read_npz(path, [f"x_{split}", f"y_{split}"]).values()
     else:
         images, digits = _from_torchvision(data_dir, split)
         path = data_dir / "MNIST" / "raw"

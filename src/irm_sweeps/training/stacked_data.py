@@ -140,7 +140,7 @@ class StackedData:
         uniforms = None
         if k:
             numbers = np.stack([d.uniform(purpose, inputs.shape[1], k) for d in self._draws])
-            uniforms = self._send(numbers.astype(np.float64)).flatten(0, 1)
+            uniforms = self._send(numbers).flatten(0, 1)
         prepared = self._dataset.prepare(inputs.flatten(0, 1), uniforms, training=training)
         return prepared.reshape(*inputs.shape[:2], *prepared.shape[1:])
 
