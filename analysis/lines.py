@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from command_line import filling
+from command_line import filling, launching
 from layout import Builder
 from measured import Results
 from notes import spelled
@@ -87,7 +86,7 @@ def of_overrides(user: Sequence[str], stores: Sequence[Path], rule: str) -> Line
         if word.startswith("paper="):
             raise UserError(f"{word}: say --paper {word.partition('=')[2]}")
     own = [word for word in user if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
-    fill = " ".join(["python launch.py -m", *map(shlex.quote, filling(stores[0], own))])
+    fill = launching(*filling(stores[0], own))
     return _split([(_method(trial), trial) for trial in trials(own).values()], rule, (fill, f"{fill} rerun=failed")), []
 
 

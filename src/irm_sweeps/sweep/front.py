@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from irm_sweeps.commands import command
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import build_logger
@@ -138,7 +139,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     from irm_sweeps.sweep.show import scores_table
 
     if config.get("paper"):
-        raise UserError(f"paper={config['paper']['name']} is a sweep: python launch.py -m paper=...")
+        raise UserError(f"paper={config['paper']['name']} is a sweep: {command('launch')} -m paper=...")
     trial, settings = Trial.from_config(config), _one_settings([config])
     store = Store(settings.results)
     plan = make_plan(store, {trial.id: trial}, settings)
