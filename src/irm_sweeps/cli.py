@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from irm_sweeps.sweep.status import SweepStatus
 
 _DESCRIPTION = "Run trials and sweeps, look at their results, and join or end the work on a sweep."
-_EPILOG = "COMMAND --help says more; `launch --help` is the manual of keys. Tab completes: eval \"$(%(prog)s completion)\""
+_EPILOG = (
+    'COMMAND --help says more; `launch --help` is the manual of keys. Tab completes: eval "$(%(prog)s completion)"'
+)
 
 
 def parser(*, completing: bool = False) -> argparse.ArgumentParser:
@@ -42,9 +44,7 @@ def parser(*, completing: bool = False) -> argparse.ArgumentParser:
         completion.offers(command.add_argument("sweep", **how), completion.sweeps)
 
     def add_id(command: argparse.ArgumentParser) -> None:
-        completion.offers(
-            command.add_argument("id", metavar="ID", help="trial id or its beginning"), completion.trials
-        )
+        completion.offers(command.add_argument("id", metavar="ID", help="trial id or its beginning"), completion.trials)
 
     new = add("init", "Start a project of your own: a folder with a method, a data set, a table and their tests.")
     new.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
@@ -78,7 +78,9 @@ def parser(*, completing: bool = False) -> argparse.ArgumentParser:
     failures = add_for_store("failures", "The failed trials of a sweep, grouped by the last line of their error.")
     add_sweep(failures, nargs="?", help="name or its beginning (default: the last launched)")
     add_id(add_for_store("logs", "Print one trial's log."))
-    add_sweep(add_for_store("cancel", "Cancel the SLURM jobs of a sweep, queued or running."), help="name or its beginning")
+    add_sweep(
+        add_for_store("cancel", "Cancel the SLURM jobs of a sweep, queued or running."), help="name or its beginning"
+    )
     methods = add("methods", "Every method: paper, parameters, whether it stacks.")
     methods.add_argument(
         "--table", action="store_true", help="one line a method, as Markdown: players, own tensors, ..."
