@@ -43,7 +43,7 @@ def overrides(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequ
     words = [] if own is None else [f"hydra.searchpath=['file://{own}']"]
     words += [word for word in parsed_args.overrides or [] if "," not in word]
     with hydra_initialized() as hydra:
-        plugin = DefaultCompletionPlugin(hydra.config_loader())  # type: ignore[abstract]
+        plugin = DefaultCompletionPlugin(hydra.config_loader())
         found = plugin._query(config_name="config", line=" ".join([*words, asked]))
     return [f"{before},{word[len(key) + 1 :]}" for word in found] if comma else found
 
