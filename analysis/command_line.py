@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import rules
 from irm_sweeps.commands import Name, OneLineParser, command, import_from_here
+from irm_sweeps.completion import offers
 from irm_sweeps.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ class Parser(OneLineParser):
         )
 
     def _name_a_paper(self, required: bool) -> None:
-        self.add_argument(
+        paper = self.add_argument(
             "--paper",
             required=required,
             metavar="NAME",
             help="which file of conf/paper: `--paper bae2021 --table 1` is bae2021_table1.yaml, "
             "`--paper demo` is demo.yaml",
         )
+        offers(paper, lambda **_: paper_names())
         self.add_argument("--table", metavar="N", help="number of the paper's table")
         self.add_argument("--figure", metavar="N", help="number of the paper's figure")
 

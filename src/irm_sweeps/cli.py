@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from irm_sweeps.sweep.status import SweepStatus
 
 _DESCRIPTION = "Run trials and sweeps, look at their results, and join or end the work on a sweep."
-_EPILOG = 'COMMAND --help says more; "launch --help" is the manual of keys. Tab completes: eval "$(%(prog)s completion)"'
-    'COMMAND --help says more; `launch --help` is the manual of keys. Tab completes: eval "$(%(prog)s completion)"'
-)
+_EPILOG = 'COMMAND --help says more; "launch --help" is the manual of keys. Tab: eval "$(%(prog)s completion)"'
 
 
 def parser(*, completing: bool = False) -> argparse.ArgumentParser:

@@ -71,9 +71,7 @@ def flags_last(words: Sequence[str]) -> list[str]:
     parser.error = _refuse  # type: ignore[method-assign]
     known, unknown = parser.parse_known_args(flags)
     for word in [*unknown, *known.overrides]:
-        raise UserError(
-            f"{word!r} is no override: write KEY=VALUE, e.g. {_meant(word)} (see {command('launch')} --help)"
-        )
+        _refuse(f"{word!r} is no override: write KEY=VALUE, e.g. {_meant(word)}")
     return [*overrides, *flags]
 
 
