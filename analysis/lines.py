@@ -53,19 +53,10 @@ Lines = tuple[list[Line], list[str]]
 
 def of_paper(builder: Builder) -> Lines:
     """Return a line for every row that has trials, or several where its columns are several tasks."""
-    from irm_sweeps.errors import UnknownChoice
-
-    builder.check_user()
+    rows, remarks = builder.runnable()
     lines: list[Line] = []
-    remarks = []
-    for name, row in builder.paper.rows.items():
-        if row.sweep is None:
-            continue
-        try:
-            own = {i: trial for column in builder.paper.columns for i, trial in builder.trials(row, column).items()}
-        except UnknownChoice as error:
-            remarks.append(f"{row.label}: this version has no {str(error).partition(':')[0]}")
-            continue
+    for name, own in rows.items():
+        row = builder.paper.rows[name]
         commands = builder.command(name), builder.command(name, "rerun=failed")
         lines += _split([(row.label, trial) for trial in own.values()], builder.rule_for(row), commands)
     return lines, remarks

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from layout import Builder, Cell, Table
     from measured import Results
 
+_FIRST = "paper=demo"
 _DESCRIPTION = """\
 Write one HTML page that needs nothing else, neither network nor other files: first the verdicts, then the tables and
 figures of every paper file that has any result, what failed or diverged and why, where the results come from, and
@@ -102,7 +103,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         options = parser().read(argv)
         missing = [store for store in options.stores if not store.is_dir()]
         if missing:
-            raise UserError(f"--results {missing[0]}: no such directory; run something first: make demo")
+            raise UserError(
+                f"--results {missing[0]}: no such directory; run something first: {launching('paper=demo')}"
+            )
         output = options.output or options.stores[0] / "report.html"
 
         from irm_sweeps.sweep.files import make_folder, write_atomically

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from command_line import Parser, find_paper
+from command_line import Parser, filling, find_paper, launching
 from irm_sweeps.errors import one_line_errors
 
 _DESCRIPTION = """\
@@ -68,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         table = builder.table()
         for problem in builder.results.problems:
             print(f"skipped {problem}", file=sys.stderr)
+        if not any(cell.measured for cell in table.cells):
+            command = launching(f"paper={paper.name}", *filling(options.stores[0], options.overrides))
+            print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
         by_suffix = _SUFFIXES.get(options.output.suffix, "md") if options.output else "md"
         text = FORMATS[options.format or by_suffix](table)
         if options.output is None:

@@ -25,15 +25,7 @@ from verdict import Summary
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def composed_once():
-    with synthetic.composed_once():
-        yield
-
-
-@pytest.fixture(scope="module")
-def bae():
-    return load_paper("bae2021_table1")
+pytestmark = pytest.mark.usefixtures("composed_once")
 
 
 def falling(trial, environment):

@@ -27,10 +27,7 @@ SWEEP = ["method=erm,irmv1,vrex", "lam=0,10,1000", "seed=0,1", "dataset.source=e
 IN, SHIFTED = "in distribution: test environments 0.1, 0.2", "shifted: test environment 0.9"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def composed_once():
-    with synthetic.composed_once():
-        yield
+pytestmark = pytest.mark.usefixtures("composed_once")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import completion
-from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, import_from_here
+from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, command, import_from_here
 from irm_sweeps.errors import UserError, one_line_errors
 from irm_sweeps.sweep.store import Store
 
@@ -34,15 +34,15 @@ def parser(*, completing: bool = False) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=about, description=about, **how)
 
     def add_for_store(name: str, about: str) -> argparse.ArgumentParser:
-        command = add(name, about)
-        command.add_argument("--results", type=Path, default=Path("results"), help="the store (default: results)")
-        return command
+        added = add(name, about)
+        added.add_argument("--results", type=Path, default=Path("results"), help="the store (default: results)")
+        return added
 
-    def add_sweep(command: argparse.ArgumentParser, **how: Any) -> None:
-        completion.offers(command.add_argument("sweep", **how), completion.sweeps)
+    def add_sweep(to: argparse.ArgumentParser, **how: Any) -> None:
+        completion.offers(to.add_argument("sweep", **how), completion.sweeps)
 
-    def add_id(command: argparse.ArgumentParser) -> None:
-        completion.offers(command.add_argument("id", metavar="ID", help="trial id or its beginning"), completion.trials)
+    def add_id(to: argparse.ArgumentParser) -> None:
+        completion.offers(to.add_argument("id", metavar="ID", help="trial id or its beginning"), completion.trials)
 
     new = add("init", "Start a project of your own: a folder with a method, a data set, a table and their tests.")
     new.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
@@ -122,7 +122,9 @@ def _script(name: str) -> Any:
 def _store(options: argparse.Namespace) -> Store:
     root = options.results.expanduser().absolute()
     if not root.is_dir():
-        raise UserError(f"--results {options.results}: no such directory")
+        raise UserError(
+            f"--results {options.results}: no such directory; run something first: {command('launch')} -m paper=demo"
+        )
     return Store(root)
 
 
@@ -131,7 +133,7 @@ def _sweep(options: argparse.Namespace, store: Store) -> str:
 
     names = sweep_names(store)
     if options.sweep is None and not names:
-        raise UserError(f"no sweep has been launched in {store.root}")
+        raise UserError(f"no sweep has been launched in {store.root}: {command('launch')} -m paper=demo is one")
     return str(options.sweep or names[-1])
 
 

@@ -154,6 +154,20 @@ def dotted_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from dotted_keys(value, f"{prefix}{key}.")
 
 
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield `a.b.c` and value for every leaf of a config."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's config flat, the class of a group under the group's own name: what sets it apart, for people."""
+    return {key.removesuffix("._target_"): value for key, value in leaves(config)}
+
+
 def unknown_key(key: str, known: Sequence[str]) -> UserError:
     """Return the error for a key that no config has."""
     group, _, field = key.rpartition(".")

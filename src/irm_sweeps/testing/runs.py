@@ -39,6 +39,11 @@ def play(run: StackTraining) -> Iterator[tuple[Move, Callable[[], Turn]]]:
     run.step += 1
 
 
+def tensors(run: StackTraining) -> dict[str, Tensor]:
+    """Return copies of the first trial's parameters and buffers."""
+    return {name: tensor.detach()[0].clone() for name, tensor in run.parameters.tensors().items()}
+
+
 def players_of(run: StackTraining) -> dict[str, list[str]]:
     """Return the names of the tensors of each player."""
     return run.trials[0].method.players(list(run.parameters.tensors()))
