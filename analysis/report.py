@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from layout import Builder, Cell, Table
     from measured import Results
 
-_FIRST = "paper=demo"
 _DESCRIPTION = """\
 Write one HTML page that needs nothing else, neither network nor other files: first the verdicts, then the tables and
 figures of every paper file that has any result, what failed or diverged and why, where the results come from, and

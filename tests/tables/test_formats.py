@@ -143,8 +143,8 @@ def test_an_unknown_table_lists_what_exists(refused):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--paper", "demo", "--format", "pdf"], "invalid choice: 'pdf'"),
-        (["--paper", "demo", "--select", "best"], "invalid choice: 'best'"),
+        (["--paper", "demo", "--format", "pdf"], "no 'pdf'; choose from md, latex"),
+        (["--paper", "demo", "--select", "best"], "no 'best'; choose from last, oracle"),
         (["--paper", "demo", "--paperr", "x"], "--paperr"),
         ([], "--paper"),
         (["--paper", "demo", "seed"], "'seed' is no override"),
