@@ -247,7 +247,7 @@ def test_where_seeds_differ_in_number_a_cell_says_its_own_and_an_empty_one_is_ha
         (["--curves", "lamb", "seed=0"], "no 'lamb' (did you mean `lam`?); choose from"),
         (["seed=0"], "give --paper NAME for its figure, or --curves lam|training|heatmap"),
         (["--curves", "lam"], "no results in results: give --results DIR, or run a sweep first"),
-        (["--curves", "lam", *SWEEP], "nothing measured yet, so nothing to draw: run python launch.py -m method=erm"),
+        (["--curves", "lam", *SWEEP], "nothing measured yet, so nothing to draw: run irm-sweeps launch -m method=erm"),
         (["--curves", "lam", "method=irmv1", "lam=10"], "the only penalty weight is lam=10; sweep it"),
         (["--curves", "lam", "method=erm"], "no method here has a penalty weight"),
         (["--curves", "heatmap", "method=erm,irmv1"], "one backbone and one dataset"),

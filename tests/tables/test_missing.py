@@ -166,5 +166,5 @@ def test_the_shell_reads_a_missing_command_as_it_is_meant(show, tmp_path):
     lines = show("--paper", "demo", "--missing", "--results", "my results", FEW).splitlines()
     for line, row in zip(lines, load_paper("demo").rows, strict=True):
         words = shlex.split(line)
-        assert words[:4] == ["python", "launch.py", "-m", "paper=demo"]
+        assert words[:4] == ["irm-sweeps", "launch", "-m", "paper=demo"]
         assert words[4:] == [f"paper.only=[{row}]", FEW, "results=my results"]
