@@ -144,7 +144,7 @@ def test_an_unknown_table_lists_what_exists(refused):
     ("argv", "words"),
     [
         (["--paper", "demo", "--format", "pdf"], "no 'pdf'; choose from md, latex"),
-        (["--paper", "demo", "--select", "best"], "no 'best'; choose from last, oracle"),
+        (["--paper", "demo", "--select", "best"], "choose from last, oracle, stop, val"),
         (["--paper", "demo", "--paperr", "x"], "--paperr"),
         ([], "--paper"),
         (["--paper", "demo", "seed"], "'seed' is no override"),
