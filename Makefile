@@ -8,9 +8,12 @@ help:              ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
 $(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'irm_sweeps needs Python 3.11 or newer, $(PYTHON) is older: make setup PYTHON=python3.12'; exit 1; }
+	@echo 'Installing into .venv: once, minutes on a fast line (torch comes with CUDA, about 5 GB) ...'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
 setup: $(READY)    ## create .venv and install (about 5 GB with torch's CUDA build)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import rules
+from irm_sweeps.commands import Name, OneLineParser, command, import_from_here
+from irm_sweeps.completion import offers
 from irm_sweeps.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -17,14 +20,17 @@ if TYPE_CHECKING:
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")
 
 
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser with the options that all scripts have, whose complaints are a `UserError`.
+class Parser(OneLineParser):
+    """The options that all scripts have.
 
     `report.py` is about all papers at once, and has no option to name one; `figures.py` also draws sweeps of none.
     """
 
-    def __init__(self, description: str, epilog: str, *, one_paper: bool = True, paper_required: bool = True) -> None:
+    def __init__(
+        self, name: Name, description: str, epilog: str, *, one_paper: bool = True, paper_required: bool = True
+    ) -> None:
         super().__init__(
+            prog=command(name),
             description=description,
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -49,26 +55,24 @@ class Parser(argparse.ArgumentParser):
             "overrides",
             nargs="*",
             metavar="KEY=VALUE",
-            help="the overrides that the trials were run with, as `launch.py` takes them",
+            help="the overrides that the trials were run with, as in launch's command line",
         )
 
     def _name_a_paper(self, required: bool) -> None:
-        self.add_argument(
+        paper = self.add_argument(
             "--paper",
             required=required,
             metavar="NAME",
             help="which file of conf/paper: `--paper bae2021 --table 1` is bae2021_table1.yaml, "
             "`--paper demo` is demo.yaml",
         )
+        offers(paper, lambda **_: paper_names())
         self.add_argument("--table", metavar="N", help="number of the paper's table")
         self.add_argument("--figure", metavar="N", help="number of the paper's figure")
 
-    def error(self, message: str) -> NoReturn:
-        """Raise a `UserError` in place of printing the usage."""
-        raise UserError(f"{message} (see --help)")
-
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """Return the options: `stores` as paths, and in `overrides` every KEY=VALUE, wherever it stood."""
+        import_from_here()
         options = self.parse_intermixed_args(argv)
         stores: list[Path] = []
         for word in options.results or []:
@@ -119,15 +123,20 @@ def find_paper(name: str, table: str | None, figure: str | None = None) -> Paper
 
 
 def paper_names() -> list[str]:
-    """Return the names of all paper files."""
-    from irm_sweeps.compose import conf_dir
+    """Return the names of all paper files, the user's own included."""
+    from irm_sweeps.compose import yamls
 
-    return sorted(path.stem for path in (conf_dir() / "paper").glob("*.yaml"))
+    return sorted({path.stem for path in yamls("paper")})
 
 
 def _typed(name: str) -> str:
     found = re.fullmatch(r"(.+)_(table|figure)(\w+)", name)
     return f"--paper {found[1]} --{found[2]} {found[3]}" if found else f"--paper {name}"
+
+
+def launching(*words: str) -> str:
+    """Return the command that runs a sweep, as it is typed here."""
+    return " ".join([command("launch"), "-m", *map(shlex.quote, words)])
 
 
 def filling(store: Path, user: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import Parser, filling, find_paper
+from command_line import Parser, filling, find_paper, launching
 from irm_sweeps.errors import UserError, one_line_errors
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ They are of a paper's rows; without --paper, of the sweep that these overrides m
 
 _EPILOG = """\
 examples:
-  python analysis/figures.py --paper demo
-  python analysis/figures.py --paper bae2021 --figure 3 --output figure3.pdf
-  python analysis/figures.py --paper bae2021 --table 1 'seed=range(0,3)' dataset.source=embedded
-  python analysis/figures.py --curves lam --paper demo lam=1,100,10000
-  python analysis/figures.py --curves lam method=irmv1,vrex lam=1,10,100 seed=0,1 dataset.source=embedded
-  python analysis/figures.py --curves training --quantity penalty --log-y method=irmv1 lam=100 'seed=range(0,3)'
-  python analysis/figures.py --curves heatmap --select val --output heatmap.svg
+  %(prog)s --paper demo
+  %(prog)s --paper bae2021 --figure 3 --output figure3.pdf
+  %(prog)s --paper bae2021 --table 1 'seed=range(0,3)' dataset.source=embedded
+  %(prog)s --curves lam --paper demo lam=1,100,10000
+  %(prog)s --curves lam method=irmv1,vrex lam=1,10,100 seed=0,1 dataset.source=embedded
+  %(prog)s --curves training --quantity penalty --log-y method=irmv1 lam=100 'seed=range(0,3)'
+  %(prog)s --curves heatmap --select val --output heatmap.svg
 
 exit codes: 0 drawn; 2 something to correct, said in one line."""
 
@@ -54,33 +54,33 @@ def measure_of(paper: Paper) -> str:
     return paper.figure.metric if paper.figure.kind == "environments" else parts(paper.columns[0].metric)[2]
 
 
-def _parser() -> Parser:
-    parser = Parser(_DESCRIPTION, _EPILOG, paper_required=False)
-    parser.add_argument("--curves", choices=_CURVES, help="a general picture in place of the paper's figure")
-    parser.add_argument(
+def parser() -> Parser:
+    """Return the command line."""
+    figure = Parser("figure", _DESCRIPTION, _EPILOG, paper_required=False)
+    figure.add_argument("--curves", choices=_CURVES, help="a general picture in place of the paper's figure")
+    figure.add_argument(
         "--metric",
         action="append",
         metavar="SPLIT/ENVIRONMENT/MEASURE",
         help="with --curves: draw this, e.g. test/0.5/accuracy, in place of the two environments; again: a panel more",
     )
-    parser.add_argument(
+    figure.add_argument(
         "--quantity", metavar="NAME", help="with --curves training: what was logged, e.g. penalty or risks"
     )
-    parser.add_argument("--log-y", action="store_true", help="with --curves training: a logarithmic vertical axis")
-    parser.add_argument(
+    figure.add_argument("--log-y", action="store_true", help="with --curves training: a logarithmic vertical axis")
+    figure.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
         help="a .png, .pdf or .svg file (default: NAME.png, with --curves NAME_lam.png or lam.png, in the first store)",
     )
-    return parser
+    return figure
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the figure that the command line asks for."""
-    parser = _parser()
     with one_line_errors():
-        options = parser.read(argv)
+        options = parser().read(argv)
         _check(options)
         name = options.curves or ""
         paper = None
@@ -156,7 +156,7 @@ def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> byt
             if not own:
                 raise UserError(
                     f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "
-                    "e.g. python launch.py -m method=irmv1,vrex lam=1,100,10000"
+                    f"e.g. {launching('method=irmv1,vrex', 'lam=1,100,10000')}"
                 )
         asked = probes.named(options.metric) if options.metric else probes.DEFAULT
         general = General(own, results, options.stores, asked)
@@ -181,7 +181,7 @@ def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> byt
 def _launch(options: argparse.Namespace, paper: Paper | None) -> str:
     """Return the command that runs everything."""
     named = [f"paper={paper.name}"] if paper else []
-    return " ".join(["python launch.py -m", *named, *filling(options.stores[0], options.overrides)])
+    return launching(*named, *filling(options.stores[0], options.overrides))
 
 
 def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:

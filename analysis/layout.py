@@ -192,20 +192,29 @@ class Builder:
         said = (verdict, "", n, tuple(notes), chosen.differs, lam)
         return Cell(name, column.label, column.metric, own, published, *said)
 
-    def missing(self) -> tuple[list[str], list[str]]:
-        """Return the commands that fill what is missing or failed, one a row, and the rows that none can fill."""
+    def runnable(self) -> tuple[dict[str, dict[str, Trial]], list[str]]:
+        """Return the trials of each row that has some, by the row's name, and what is said of rows that cannot be."""
         from irm_sweeps.errors import UnknownChoice
 
         self.check_user()
-        commands, hopeless = [], []
+        rows: dict[str, dict[str, Trial]] = {}
+        hopeless = []
         for name, row in self.paper.rows.items():
             if row.sweep is None:
                 continue
             try:
-                every = {i: t for column in self.paper.columns for i, t in self.trials(row, column).items()}
+                rows[name] = {
+                    i: trial for column in self.paper.columns for i, trial in self.trials(row, column).items()
+                }
             except UnknownChoice as error:
                 hopeless.append(f"{row.label}: this version has no {str(error).partition(':')[0]}")
-                continue
+        return rows, hopeless
+
+    def missing(self) -> tuple[list[str], list[str]]:
+        """Return the commands that fill what is missing or failed, one a row, and the rows that none can fill."""
+        rows, hopeless = self.runnable()
+        commands = []
+        for name, every in rows.items():
             found = [self.results.of(trial_id) for trial_id in every]
             if any(result is not None and result["status"] == "failed" for result in found):
                 commands.append(self.command(name, "rerun=failed"))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from command_line import filling
+from command_line import filling, launching
 from layout import Builder
 from measured import Results
 from notes import spelled
@@ -54,19 +53,10 @@ Lines = tuple[list[Line], list[str]]
 
 def of_paper(builder: Builder) -> Lines:
     """Return a line for every row that has trials, or several where its columns are several tasks."""
-    from irm_sweeps.errors import UnknownChoice
-
-    builder.check_user()
+    rows, remarks = builder.runnable()
     lines: list[Line] = []
-    remarks = []
-    for name, row in builder.paper.rows.items():
-        if row.sweep is None:
-            continue
-        try:
-            own = {i: trial for column in builder.paper.columns for i, trial in builder.trials(row, column).items()}
-        except UnknownChoice as error:
-            remarks.append(f"{row.label}: this version has no {str(error).partition(':')[0]}")
-            continue
+    for name, own in rows.items():
+        row = builder.paper.rows[name]
         commands = builder.command(name), builder.command(name, "rerun=failed")
         lines += _split([(row.label, trial) for trial in own.values()], builder.rule_for(row), commands)
     return lines, remarks
@@ -87,7 +77,7 @@ def of_overrides(user: Sequence[str], stores: Sequence[Path], rule: str) -> Line
         if word.startswith("paper="):
             raise UserError(f"{word}: say --paper {word.partition('=')[2]}")
     own = [word for word in user if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
-    fill = " ".join(["python launch.py -m", *map(shlex.quote, filling(stores[0], own))])
+    fill = launching(*filling(stores[0], own))
     return _split([(_method(trial), trial) for trial in trials(own).values()], rule, (fill, f"{fill} rerun=failed")), []
 
 

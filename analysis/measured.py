@@ -190,6 +190,8 @@ def parts(metric: str) -> tuple[str, str, str]:
 
 def settings(readings: Sequence[Reading]) -> list[Setting]:
     """Group a cell's readings into settings, in the order of the grid."""
+    from irm_sweeps.compose import facts
+
     groups: dict[str, list[Reading]] = {}
     configs: dict[str, dict[str, Any]] = {}
     for reading in readings:
@@ -197,7 +199,7 @@ def settings(readings: Sequence[Reading]) -> list[Setting]:
         text = json.dumps(config, sort_keys=True)
         groups.setdefault(text, []).append(reading)
         configs.setdefault(text, config)
-    flat = {text: dict(_leaves(config)) for text, config in configs.items()}
+    flat = {text: facts(config) for text, config in configs.items()}
     every = dict.fromkeys(key for own in flat.values() for key in own)
     keys = [key for key in every if _several(key, flat.values())]
     return [Setting({k: flat[text][k] for k in keys if k in flat[text]}, groups[text]) for text in groups]
@@ -205,14 +207,6 @@ def settings(readings: Sequence[Reading]) -> list[Setting]:
 
 def _several(key: str, configs: Iterable[Mapping[str, Any]]) -> bool:
     return len({json.dumps(config[key]) if key in config else None for config in configs}) > 1
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key.removesuffix("_target_").rstrip("."), value
 
 
 def choose(candidates: Sequence[Setting], rule: str, metric: str) -> Setting | None:

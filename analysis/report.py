@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from command_line import Parser, filling, paper_names
+from command_line import Parser, filling, launching, paper_names
 from irm_sweeps.errors import UserError, one_line_errors
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ every trial with the command that makes it again. The papers without results are
 
 _EPILOG = """\
 examples:
-  python analysis/report.py
-  python analysis/report.py --results results /scratch/other/results --output report.html
-  python analysis/report.py 'seed=range(0,3)'
-      (a shrunken run: give the overrides with which `launch.py -m paper=...` was run)
+  %(prog)s
+  %(prog)s --results results /scratch/other/results --output report.html
+  %(prog)s 'seed=range(0,3)'
+      (a shrunken run: give the overrides with which the papers were run)
 
 exit codes: 0 written, and its path printed; 2 something to correct, said in one line."""
 
@@ -87,17 +87,24 @@ class Absent:
     reason: str = ""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Write the page."""
-    parser = Parser(_DESCRIPTION, _EPILOG, one_paper=False)
-    parser.add_argument(
+def parser() -> Parser:
+    """Return the command line."""
+    report = Parser("report", _DESCRIPTION, _EPILOG, one_paper=False)
+    report.add_argument(
         "--output", type=Path, metavar="FILE", help="an .html file (default: report.html in the first store)"
     )
+    return report
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the page."""
     with one_line_errors():
-        options = parser.read(argv)
+        options = parser().read(argv)
         missing = [store for store in options.stores if not store.is_dir()]
         if missing:
-            raise UserError(f"--results {missing[0]}: no such directory; run something first: make demo")
+            raise UserError(
+                f"--results {missing[0]}: no such directory; run something first: {launching('paper=demo')}"
+            )
         output = options.output or options.stores[0] / "report.html"
 
         from irm_sweeps.sweep.files import make_folder, write_atomically
@@ -167,7 +174,7 @@ def sections(
         if found:
             yield section(builder)
         else:
-            command = " ".join(["python launch.py -m", f"paper={name}", *filling(stores[0], user)])
+            command = launching(f"paper={name}", *filling(stores[0], user))
             yield Absent(name, paper.title, command)
 
 

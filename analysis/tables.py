@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from command_line import Parser, find_paper
+from command_line import Parser, filling, find_paper, launching
 from irm_sweeps.errors import one_line_errors
 
 _DESCRIPTION = """\
@@ -19,35 +19,40 @@ Rows, columns, trials, selection rule and published cells are those of one file,
 
 _EPILOG = """\
 examples:
-  python analysis/tables.py --paper demo
-  python analysis/tables.py --paper bae2021 --table 1 --format latex --output table1.tex
-  python analysis/tables.py --paper bae2021 --table 1 --results results /scratch/other/results
-  python analysis/tables.py --paper bae2021 --table 1 --missing | sh
-  python analysis/tables.py --paper bae2021 --table 1 'seed=range(0,3)' dataset.source=embedded
-      (a shrunken run: give the overrides with which `launch.py -m paper=...` was run)
+  %(prog)s --paper demo
+  %(prog)s --paper bae2021 --table 1 --format latex --output table1.tex
+  %(prog)s --paper bae2021 --table 1 --results results /scratch/other/results
+  %(prog)s --paper bae2021 --table 1 --missing | sh
+  %(prog)s --paper bae2021 --table 1 'seed=range(0,3)' dataset.source=embedded
+      (a shrunken run: give the overrides with which the paper was run)
 
 exit codes: 0 printed, also where cells are missing; 2 something to correct, said in one line."""
 
 _SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".html": "html", ".htm": "html"}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print or write the table that the command line asks for."""
-    parser = Parser(_DESCRIPTION, _EPILOG)
-    parser.add_argument(
+def parser() -> Parser:
+    """Return the command line."""
+    table = Parser("table", _DESCRIPTION, _EPILOG)
+    table.add_argument(
         "--format",
         choices=["md", "latex", "csv", "html"],
         help="md: Markdown; latex: a booktabs float; csv: one line a cell; html: a page "
         "(default: what --output's ending says, else md)",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write to this file and print its name")
-    parser.add_argument(
+    table.add_argument("--output", type=Path, metavar="FILE", help="write to this file and print its name")
+    table.add_argument(
         "--missing",
         action="store_true",
         help="instead of the table, print the commands that fill what is missing or failed, one a line, nothing else",
     )
+    return table
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print or write the table that the command line asks for."""
     with one_line_errors():
-        options = parser.read(argv)
+        options = parser().read(argv)
         paper = find_paper(options.paper, options.table, options.figure)
 
         from formats import FORMATS
@@ -63,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         table = builder.table()
         for problem in builder.results.problems:
             print(f"skipped {problem}", file=sys.stderr)
+        if not any(cell.measured for cell in table.cells):
+            command = launching(f"paper={paper.name}", *filling(options.stores[0], options.overrides))
+            print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
         by_suffix = _SUFFIXES.get(options.output.suffix, "md") if options.output else "md"
         text = FORMATS[options.format or by_suffix](table)
         if options.output is None:

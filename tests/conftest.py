@@ -1,80 +1,30 @@
-"""Fixtures that every test may use: small trials of real digits, and their training on the CPU."""
+"""Fixtures that every test may use."""
 
 from __future__ import annotations
 
-import copy
-import functools
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-import torch
-import yaml
 
-from irm_sweeps.sweep.grid import expand
-from irm_sweeps.training.loop import StackTraining
-from irm_sweeps.trial import GROUPS, Trial
+import synthetic_store
+from irm_sweeps.sweep.paper import Paper, load_paper
+from irm_sweeps.testing.fixtures import make_trial, make_trial_of, training
 
-# Threads that share out a tiny tensor wait for each other: ten times slower on busy cores.
-torch.set_num_threads(1)
-
-TINY = {
-    "dataset.source": "embedded",
-    "dataset.n_train": 60,
-    "dataset.test_p_e": [0.1, 0.9],
-    "backbone.width": 8,
-    "training.precision": "float64",
-    "training.steps": 20,
-    "training.log_every": 1,
-    "lam": 10,
-}
-"""What makes a trial of the defaults a matter of milliseconds."""
-
-MakeTrial = Callable[..., Trial]
-Train = Callable[..., StackTraining]
+__all__ = ["make_trial", "make_trial_of", "training"]
 
 
-@functools.cache
-def composed(choices: tuple[str, ...]) -> dict[str, Any]:
-    """The config of a choice of groups; composing one takes Hydra 0.1 s."""
-    (config,) = expand(choices)
-    return config
+@pytest.fixture(scope="module")
+def composed_once() -> Iterator[None]:
+    """In a module that asks for it, Hydra composes each config once."""
+    with synthetic_store.composed_once():
+        yield
 
 
-@pytest.fixture(scope="session")
-def make_trial() -> MakeTrial:
-    """From overrides like `method=irmv1`, `lam=3` to a trial; what they leave out is `TINY`."""
-    return maker([], TINY)
+@pytest.fixture(scope="module")
+def demo(composed_once: None) -> Paper:
+    return load_paper("demo")
 
 
-@pytest.fixture(scope="session")
-def make_trial_of() -> Callable[[list[str], dict[str, Any]], MakeTrial]:
-    """Like `make_trial`, of other choices of groups and other values than `TINY`."""
-    return maker
-
-
-def maker(groups: list[str], tiny: dict[str, Any]) -> MakeTrial:
-    def make(*overrides: str) -> Trial:
-        pairs = dict(override.split("=", 1) for override in [*groups, *overrides])
-        choices = tuple(f"{key}={value}" for key, value in pairs.items() if key in GROUPS)
-        config = copy.deepcopy(composed(choices))
-        values = {key: yaml.safe_load(value) for key, value in pairs.items() if key not in GROUPS}
-        for key, value in {**tiny, **values}.items():
-            *path, leaf = key.split(".")
-            node = functools.reduce(dict.__getitem__, path, config)
-            assert leaf in node, f"no config has {key}"
-            node[leaf] = value
-        return Trial.from_config(config)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def training() -> Train:
-    """From trials to their training on the CPU, not yet run."""
-
-    def start(*trials: Trial) -> StackTraining:
-        return StackTraining(trials, Path("no_data_is_read"), torch.device("cpu"))
-
-    return start
+@pytest.fixture(scope="module")
+def bae(composed_once: None) -> Paper:
+    return load_paper("bae2021_table1")

@@ -25,15 +25,7 @@ from verdict import Summary
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def composed_once():
-    with synthetic.composed_once():
-        yield
-
-
-@pytest.fixture(scope="module")
-def bae():
-    return load_paper("bae2021_table1")
+pytestmark = pytest.mark.usefixtures("composed_once")
 
 
 def falling(trial, environment):
@@ -109,7 +101,7 @@ def test_svg_has_labels_units_and_open_markers_and_is_reproducible(bae, tmp_path
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--paper", "demo"], "nothing measured yet, so nothing to draw: run python launch.py -m paper=demo"),
+        (["--paper", "demo"], "nothing measured yet, so nothing to draw: run irm-sweeps launch -m paper=demo"),
         (
             ["--paper", "demo", "--output", "x.jpg"],
             "x.jpg: give a file that ends in .png, .pdf or .svg",

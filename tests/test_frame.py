@@ -17,21 +17,12 @@ import synthetic_store as synthetic
 from commands import SMALL, launch
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.frame import TYPES
-from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.sweep.store import Store
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def composed_once():
-    with synthetic.composed_once():
-        yield
-
-
-@pytest.fixture(scope="module")
-def demo():
-    return load_paper("demo")
+pytestmark = pytest.mark.usefixtures("composed_once")
 
 
 def by_seed(trial, environment):

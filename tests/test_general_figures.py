@@ -27,10 +27,7 @@ SWEEP = ["method=erm,irmv1,vrex", "lam=0,10,1000", "seed=0,1", "dataset.source=e
 IN, SHIFTED = "in distribution: test environments 0.1, 0.2", "shifted: test environment 0.9"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def composed_once():
-    with synthetic.composed_once():
-        yield
+pytestmark = pytest.mark.usefixtures("composed_once")
 
 
 @pytest.fixture
@@ -247,10 +244,10 @@ def test_where_seeds_differ_in_number_a_cell_says_its_own_and_an_empty_one_is_ha
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--curves", "lamb", "seed=0"], "invalid choice: 'lamb' (choose from"),
+        (["--curves", "lamb", "seed=0"], "no 'lamb' (did you mean `lam`?); choose from"),
         (["seed=0"], "give --paper NAME for its figure, or --curves lam|training|heatmap"),
         (["--curves", "lam"], "no results in results: give --results DIR, or run a sweep first"),
-        (["--curves", "lam", *SWEEP], "nothing measured yet, so nothing to draw: run python launch.py -m method=erm"),
+        (["--curves", "lam", *SWEEP], "nothing measured yet, so nothing to draw: run irm-sweeps launch -m method=erm"),
         (["--curves", "lam", "method=irmv1", "lam=10"], "the only penalty weight is lam=10; sweep it"),
         (["--curves", "lam", "method=erm"], "no method here has a penalty weight"),
         (["--curves", "heatmap", "method=erm,irmv1"], "one backbone and one dataset"),

@@ -21,17 +21,18 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
 
 LAYERS = [
-    {"errors"},
+    {"errors", "commands"},
     {"config", "draws", "device", "compose", "provenance"},
     {"data", "backbones", "loggers"},
     {"methods"},
     {"training", "trial"},
     {"sweep"},
     {"launchers"},
-    {"cli", "sweep.front", "__init__"},
+    {"cli", "sweep.front", "__init__", "__main__", "door", "completion", "project", "testing"},
 ]
-"""A module imports from its own layer and those above it in this list. `sweep.front` is the front door of
-`launch.py`, as `cli` is of the command (both may start launchers) and `__init__` of the notebooks."""
+"""A module imports from its own layer and those above it in this list. The last are
+what users reach: `door` and `sweep.front` behind `launch.py`, `cli` (both may start launchers), `__init__` for
+notebooks, `testing` for their tests and `project` for a folder of their own."""
 
 BELOW_TRAINING = {"training.optimizers"}
 """A contract with nothing beneath it but `config`; `trial` is made of it and of the other groups."""

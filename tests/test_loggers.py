@@ -15,14 +15,14 @@ import yaml
 
 import irm_sweeps.loggers.none
 from commands import SMALL, eventually, launch, outcomes
+from interruptions import work_until
 from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
 from irm_sweeps.sweep.feed import Feed, run_name
 from irm_sweeps.sweep.front import collect
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
 from irm_sweeps.sweep.store import Store
-from irm_sweeps.sweep.worker import Interrupted, Worker
-from irm_sweeps.training.loop import StackTraining
+from irm_sweeps.sweep.worker import Worker
 
 CONF = Path(__file__).parents[1] / "conf" / "logger"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -301,23 +301,11 @@ def test_a_trial_is_logged_once_and_whole(tmp_path: Path, told: list[tuple[str, 
     assert told[1:] == [*ROWS, ("close", "completed")]
 
 
-def test_an_interrupted_trial_starts_its_run_over(
-    tmp_path: Path, told: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_trial_starts_its_run_over(tmp_path: Path, told: list[tuple[str, Any]]) -> None:
     made, manifest, store = worker(tmp_path / "results")
-    advance = StackTraining._advance
-
-    def interrupted(training: StackTraining) -> None:
-        advance(training)
-        if training.step == 12:
-            made.stop_requested.set()
-
-    monkeypatch.setattr(StackTraining, "_advance", interrupted)
-    with pytest.raises(Interrupted):
-        made.work()
+    work_until(made, step=12)
     assert told[1:] == [*ROWS[:3], ("close", "interrupted")]
     told.clear()
-    monkeypatch.setattr(StackTraining, "_advance", advance)
     assert Worker(store, manifest, torch.device("cpu"), capture=False).work().completed == 1
     assert told[1:] == [*ROWS, ("close", "completed")]
 

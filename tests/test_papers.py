@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 
 import small_sst2
-import synthetic_store as synthetic
 from archives import write_archives
 from commands import launch
 from irm_sweeps.compose import addressed_to_trials
@@ -52,10 +51,7 @@ SHRUNK = {
 """What makes any trial of a paper file quick, where the trial has such a key."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def composed_once():
-    with synthetic.composed_once():
-        yield
+pytestmark = pytest.mark.usefixtures("composed_once")
 
 
 @functools.cache

@@ -16,10 +16,11 @@ from irm_sweeps.methods.risks import LOSSES
 from irm_sweeps.sweep.catalogue import methods
 from irm_sweeps.sweep.objective import objective
 from irm_sweeps.sweep.show import scores_table
+from irm_sweeps.testing.runs import assert_same_outcome, play, players_of
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.training.selection import RULES, Evaluation, check
 from irm_sweeps.trial import Trial
-from test_methods_contract import VARIANTS, assert_same_outcome, play, players_of
+from test_methods_contract import VARIANTS
 
 CASES = {**{entry.name: [f"method={entry.name}"] for entry in methods()}, **VARIANTS}
 SMALL = {"anneal": 4, "ib_anneal": 6, "stop_warmup": 0, "emb_dim": 5, "hidden_dim": 7, "inner_lr": 0.01}

@@ -24,10 +24,7 @@ HOSTILE = '</pre></script><script>window.hacked = 1</script><img src=x onerror="
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def composed_once():
-    with synthetic.composed_once():
-        yield
+pytestmark = pytest.mark.usefixtures("composed_once")
 
 
 def by_seed(trial, environment):

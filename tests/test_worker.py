@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from commands import SMALL
+from interruptions import work_until
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.front import collect
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
 from irm_sweeps.sweep.store import Store
-from irm_sweeps.sweep.worker import Interrupted, Worker
+from irm_sweeps.sweep.worker import Worker
 from irm_sweeps.training.loop import StackTraining
 
 Make = Callable[..., Worker]
@@ -134,21 +135,9 @@ def test_who_is_overtaken_stops_and_writes_nothing(
     assert not (store.folder(overtaken) / "checkpoint.safetensors").exists()
 
 
-def test_a_stop_is_obeyed_with_a_checkpoint_of_every_trial(
-    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_is_obeyed_with_a_checkpoint_of_every_trial(store: Store, manifest: Manifest, worker: Worker) -> None:
     worker.heartbeat_seconds = 60
-    step = StackTraining._advance
-
-    def third_step_asks(training: StackTraining) -> None:
-        step(training)
-        if training.step == 3:
-            worker.stop_requested.set()
-
-    monkeypatch.setattr(StackTraining, "_advance", third_step_asks)
-    with pytest.raises(Interrupted):
-        worker.work()
-    monkeypatch.undo()
+    work_until(worker, step=3)
     for trial_id in manifest.trials:
         claim = claims.current(store, trial_id)
         assert claim
@@ -160,24 +149,12 @@ def test_a_stop_is_obeyed_with_a_checkpoint_of_every_trial(
     assert all("resumed at step 3" in log for log in logs)
 
 
-def test_trials_at_different_steps_do_not_train_together(
-    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trials_at_different_steps_do_not_train_together(store: Store, manifest: Manifest, worker: Worker) -> None:
     """Two of four have a checkpoint: each pair goes on from where it is."""
     ahead = list(manifest.trials)[1:3]
     alone = replace(manifest, stacks=[ahead])
     first = Worker(store, alone, torch.device("cpu"), capture=False)
-    step = StackTraining._advance
-
-    def third_step_asks(training: StackTraining) -> None:
-        step(training)
-        if training.step == 3:
-            first.stop_requested.set()
-
-    monkeypatch.setattr(StackTraining, "_advance", third_step_asks)
-    with pytest.raises(Interrupted):
-        first.work()
-    monkeypatch.undo()
+    work_until(first, step=3)
     assert worker.work().completed == 4
     assert sizes(store, manifest) == [2, 2, 2, 2]
 

@@ -1,15 +1,19 @@
-"""`irm-sweeps`: looking at a store, and joining or ending the work on a sweep."""
+"""`irm-sweeps`: the project's commands, wherever the package is installed."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from irm_sweeps import completion
+from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, command, import_from_here
 from irm_sweeps.errors import UserError, one_line_errors
 from irm_sweeps.sweep.store import Store
 
@@ -17,58 +21,110 @@ if TYPE_CHECKING:
     from irm_sweeps.launchers.slurm import JobRecord
     from irm_sweeps.sweep.status import SweepStatus
 
+_DESCRIPTION = "Run trials and sweeps, look at their results, and join or end the work on a sweep."
+_EPILOG = 'COMMAND --help says more; "launch --help" is the manual of keys. Tab: eval "$(%(prog)s completion)"'
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    top = argparse.ArgumentParser(
-        prog="irm-sweeps", description="Look at a results directory, and join or end the work on a sweep."
-    )
+
+def parser(*, completing: bool = False) -> argparse.ArgumentParser:
+    """Return the command line; to complete one, with the options of the scripts too."""
+    top = OneLineParser(prog="irm-sweeps", description=_DESCRIPTION, epilog=_EPILOG)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, about: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=about, description=about)
-        command.add_argument("--results", type=Path, default=Path("results"), help="the store (default: results)")
-        return command
+    def add(name: str, about: str, **how: Any) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=about, description=about, **how)
 
-    status = add("status", "How far a sweep is: done, running, failed, to do, time left. From any node.")
-    status.add_argument("sweep", nargs="?", help="name or its beginning (default: the last launched)")
+    def add_for_store(name: str, about: str) -> argparse.ArgumentParser:
+        added = add(name, about)
+        added.add_argument("--results", type=Path, default=Path("results"), help="the store (default: results)")
+        return added
+
+    def add_sweep(to: argparse.ArgumentParser, **how: Any) -> None:
+        completion.offers(to.add_argument("sweep", **how), completion.sweeps)
+
+    def add_id(to: argparse.ArgumentParser) -> None:
+        completion.offers(to.add_argument("id", metavar="ID", help="trial id or its beginning"), completion.trials)
+
+    new = add("init", "Start a project of your own: a folder with a method, a data set, a table and their tests.")
+    new.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
+    launch = add("launch", "Run a trial, or with -m a sweep: irm-sweeps launch -m method=irmv1,vrex lam=1,100")
+    completion.offers(launch.add_argument("overrides", nargs="*", metavar="KEY=VALUE"), completion.overrides)
+    launch.add_argument("-m", "--multirun", action="store_true", help="a sweep")
+    launch.add_argument("--cfg", choices=["job", "hydra", "all"], help="print the config and run nothing")
+    for name, about in (
+        ("table", "Print a paper's table: measured, published, verdict."),
+        ("figure", "Draw a paper's figure, or a general picture of a sweep."),
+        ("report", "Write one HTML page with everything that a store says."),
+    ):
+        add(name, about, **({"parents": [_script(name).parser()], "add_help": False} if completing else {}))
+
+    status = add_for_store("status", "How far a sweep is: done, running, failed, to do, time left. From any node.")
+    add_sweep(status, nargs="?", help="name or its beginning (default: the last launched)")
     status.add_argument("--watch", action="store_true", help="repeat until the sweep is done")
     status.add_argument("--json", action="store_true", help="for scripts")
-    show = add("show", "Print one trial's result.")
-    show.add_argument("id", metavar="ID", help="trial id or its beginning")
+    show = add_for_store("show", "Print one trial's result.")
+    add_id(show)
     show.add_argument("--json", action="store_true", help="the whole result file")
-    again = add("reproduce", "Run a stored trial again and compare, bit for bit. Exit code 0: equal, 1: differs.")
-    again.add_argument("id", metavar="ID", help="trial id or its beginning")
-    again.add_argument("--data-dir", type=Path, help="as launch.py's data_dir (default: $IRM_SWEEPS_DATA_DIR or data)")
-    again.add_argument("--device", help="as launch.py's device (default: the kind that the trial ran on)")
-    work = add("work", "Join a sweep: work on it with one more worker, here.")
-    work.add_argument("sweep", help="name or its beginning")
+    again = add_for_store(
+        "reproduce", "Run a stored trial again and compare, bit for bit. Exit code 0: equal, 1: differs."
+    )
+    add_id(again)
+    again.add_argument("--data-dir", type=Path, help="as launch's data_dir (default: $IRM_SWEEPS_DATA_DIR or data)")
+    again.add_argument("--device", help="as launch's device (default: the kind that the trial ran on)")
+    work = add_for_store("work", "Join a sweep: work on it with one more worker, here.")
+    add_sweep(work, help="name or its beginning")
     work.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    failures = add("failures", "The failed trials of a sweep, grouped by the last line of their error.")
-    failures.add_argument("sweep", nargs="?", help="name or its beginning (default: the last launched)")
-    logs = add("logs", "Print one trial's log.")
-    logs.add_argument("id", metavar="ID", help="trial id or its beginning")
-    cancel = add("cancel", "Cancel the SLURM jobs of a sweep, queued or running.")
-    cancel.add_argument("sweep", help="name or its beginning")
+    failures = add_for_store("failures", "The failed trials of a sweep, grouped by the last line of their error.")
+    add_sweep(failures, nargs="?", help="name or its beginning (default: the last launched)")
+    add_id(add_for_store("logs", "Print one trial's log."))
+    add_sweep(
+        add_for_store("cancel", "Cancel the SLURM jobs of a sweep, queued or running."), help="name or its beginning"
+    )
     methods = add("methods", "Every method: paper, parameters, whether it stacks.")
     methods.add_argument(
         "--table", action="store_true", help="one line a method, as Markdown: players, own tensors, ..."
     )
+    complete = add("completion", 'What makes a shell complete these commands: eval "$(irm-sweeps completion)"')
+    complete.add_argument("shell", nargs="?", choices=completion.SHELLS, default="bash", help="default: bash")
     return top
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake is one line and exit code 2."""
-    sys.path.append(os.getcwd())  # where a user's own methods and data sets lie
-    options = parser().parse_args(arguments)
+    import_from_here()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     with one_line_errors():
+        if "_ARGCOMPLETE" in os.environ:
+            completion.answer(parser(completing=True))
+        if words and words[0] in SCRIPTS:
+            _run_script(words[0], words[1:])
+            return
+        options = parser().parse_args(words)
         COMMANDS[options.command](options)
+
+
+def _run_script(name: str, words: Sequence[str]) -> None:
+    if name == "launch":
+        from irm_sweeps import door
+
+        door.main(words)
+    else:
+        _script(name).main(words)
+
+
+def _script(name: str) -> Any:
+    """Import `analysis/tables.py` and its kind, which import one another as the scripts of one folder do."""
+    folder = str(analysis_dir())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module(Path(SCRIPTS[name]).stem)
 
 
 def _store(options: argparse.Namespace) -> Store:
     root = options.results.expanduser().absolute()
     if not root.is_dir():
-        raise UserError(f"--results {options.results}: no such directory")
+        raise UserError(
+            f"--results {options.results}: no such directory; run something first: {command('launch')} -m paper=demo"
+        )
     return Store(root)
 
 
@@ -77,7 +133,7 @@ def _sweep(options: argparse.Namespace, store: Store) -> str:
 
     names = sweep_names(store)
     if options.sweep is None and not names:
-        raise UserError(f"no sweep has been launched in {store.root}")
+        raise UserError(f"no sweep has been launched in {store.root}: {command('launch')} -m paper=demo is one")
     return str(options.sweep or names[-1])
 
 
@@ -186,6 +242,16 @@ def _cancel(options: argparse.Namespace) -> None:
     print(f"{manifest.name}: cancelled {cancelled or 'nothing: no job is queued or running'}")
 
 
+def _init(options: argparse.Namespace) -> None:
+    from irm_sweeps.project import create
+
+    print(create(options.folder))
+
+
+def _completion(options: argparse.Namespace) -> None:
+    print(completion.script(options.shell))
+
+
 def _methods(options: argparse.Namespace) -> None:
     from irm_sweeps.sweep.catalogue import methods, page
 
@@ -193,6 +259,7 @@ def _methods(options: argparse.Namespace) -> None:
 
 
 COMMANDS = {
+    "init": _init,
     "status": _status,
     "show": _show,
     "reproduce": _reproduce,
@@ -201,4 +268,5 @@ COMMANDS = {
     "logs": _logs,
     "cancel": _cancel,
     "methods": _methods,
+    "completion": _completion,
 }

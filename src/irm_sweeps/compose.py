@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.commands import command
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")
@@ -24,7 +25,9 @@ def conf_dir() -> Path:
 
 
 def own_conf_dir() -> Path | None:
-    """Return the user's own folder of YAMLs, IRM_SWEEPS_CONF, searched besides `conf/`; None if there is none.
+    """Return the user's own folder of YAMLs, searched besides the package's; None if there is none.
+
+    It is IRM_SWEEPS_CONF, else `conf` in the working directory, unless that is a whole program's (`config.yaml`).
 
     Raises
     ------
@@ -33,11 +36,18 @@ def own_conf_dir() -> Path | None:
     """
     name = os.environ.get("IRM_SWEEPS_CONF")
     if not name:
-        return None
+        beside = Path.cwd() / "conf"
+        return beside if beside.is_dir() and not (beside / "config.yaml").exists() else None
     folder = Path(name).expanduser().absolute()
     if not folder.is_dir():
         raise UserError(f"IRM_SWEEPS_CONF={name}: no such folder")
     return folder
+
+
+def yamls(group: str) -> list[Path]:
+    """Return the YAMLs of a group's choices, the package's and the user's own, by name."""
+    folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
+    return sorted(path for folder in folders for path in folder.glob(f"{group}/*.yaml"))
 
 
 def own_file(config_path: str) -> tuple[str, Path] | None:
@@ -91,7 +101,7 @@ def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]
     """
     from hydra import compose as hydra_compose
 
-    with readable_hydra_errors(), hydra_initialized():
+    with readable_hydra_errors(overrides), hydra_initialized():
         own = own_conf_dir()
         found = [] if own is None else [f"hydra.searchpath=['file://{own}']"]
         return plain(hydra_compose("config", [*found, *overrides]), resolve=resolve)
@@ -144,6 +154,20 @@ def dotted_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from dotted_keys(value, f"{prefix}{key}.")
 
 
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield `a.b.c` and value for every leaf of a config."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's config flat, the class of a group under the group's own name: what sets it apart, for people."""
+    return {key.removesuffix("._target_"): value for key, value in leaves(config)}
+
+
 def unknown_key(key: str, known: Sequence[str]) -> UserError:
     """Return the error for a key that no config has."""
     group, _, field = key.rpartition(".")
@@ -151,19 +175,22 @@ def unknown_key(key: str, known: Sequence[str]) -> UserError:
     hint = did_you_mean(key, siblings) if not group else did_you_mean(field, [k[len(group) + 1 :] for k in siblings])
     if not hint and siblings and group:
         hint = f": {group} has {', '.join(k[len(group) + 1 :] for k in siblings)}"
-    return UserError(f"unknown key `{key}`{hint or ': see python launch.py --help'}")
+    return UserError(f"unknown key `{key}`" + (hint or f": see {command('launch')} --help"))
 
 
 @contextmanager
-def readable_hydra_errors() -> Iterator[None]:
-    """Turn what Hydra and OmegaConf raise about a user's overrides into a `UserError`."""
+def readable_hydra_errors(overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise about a user's overrides into a `UserError`.
+
+    The overrides' choices (`method=irmv1`) say which keys there would have been.
+    """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise _translated(error) from None
+        raise _translated(error, overrides) from None
     except ValueError as error:
         if _raised_by_hydra(error):  # e.g. for a group that is set to null
             raise UserError(str(error)) from None
@@ -175,15 +202,16 @@ def _raised_by_hydra(error: Exception) -> bool:
     return bool(frames) and str(frames[-1][0].f_globals.get("__name__")).startswith("hydra.")
 
 
-def _translated(error: Exception) -> UserError:
+def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if isinstance(error.__cause__, UserError):  # raised by a launcher that Hydra instantiated
         return error.__cause__
     text = str(error)
+    if found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):
+        return UserError(f"{found[1]} has several values, which is a sweep: {command('launch')} -m ...")
     if found := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
         if "Multiple values" in text:
             return UserError(text.splitlines()[0])
-        with_defaults = compose([])
-        return unknown_key(found[1], list(dotted_keys(with_defaults)))
+        return unknown_key(found[1], _keys(overrides))
     if found := re.search(r"Could not find '([^'/]+(?:/[^'/]+)*)/([^'/]+)'", text):
         options = re.search(r"Available options in '[^']+':\s*(.*?)(?:\n\s*Config search path|\Z)", text, re.S)
         names = options[1].split() if options else []
@@ -191,3 +219,12 @@ def _translated(error: Exception) -> UserError:
         return UnknownChoice(f"{found[1]}={found[2]}: no such {found[1]}{did_you_mean(found[2], names)}{listed}")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return UserError(lines[0] if lines else repr(error))
+
+
+def _keys(overrides: Sequence[str]) -> list[str]:
+    """Return the keys of a config with the choices among the overrides; of the defaults, if these are wrong too."""
+    chosen = [word for word in overrides if re.match(rf"(?:{'|'.join(COMPONENTS)})=[^,]+$", word)]
+    try:
+        return list(dotted_keys(compose(chosen)))
+    except UserError:
+        return list(dotted_keys(compose([])))

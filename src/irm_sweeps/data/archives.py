@@ -56,7 +56,7 @@ def downloaded(load: Callable[[], Any], what: str, data_dir: Path, layouts: str)
     try:
         return load()
     except Exception as error:  # torchvision raises whatever was raised underneath it
-        reason = " ".join(str(error).split()) or repr(error)
+        reason = (str(error).strip().splitlines() or [repr(error)])[-1]  # it begins with every address it tried
         raise UserError(
             f"no readable {what} in data_dir={data_dir} and it cannot be downloaded ({reason}): put {layouts}"
         ) from None

@@ -9,7 +9,7 @@ from typing import Any
 
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.backbones.mlp import MLP
-from irm_sweeps.compose import conf_dir, own_conf_dir
+from irm_sweeps.compose import conf_dir, yamls
 from irm_sweeps.config import build_component, import_class
 from irm_sweeps.methods.method import Method
 
@@ -126,8 +126,7 @@ def methods() -> Iterator[Entry]:
     """Yield every method that has a YAML in `conf/method/`."""
     from omegaconf import OmegaConf
 
-    folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
-    for path in sorted(path for folder in folders for path in (folder / "method").glob("*.yaml")):
+    for path in yamls("method"):
         values = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(values, dict)
         target = import_class(str(values.pop("_target_")), Method, "method")  # type: ignore[type-abstract]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irm_sweeps.compose import leaves
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.store import Problem, Store
 
@@ -125,7 +126,7 @@ def _trial(root: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         "device": provenance.get("hardware", {}).get("device"),
         "commit": (provenance.get("git") or {}).get("commit"),
         "store": str(root),
-        **{key: value for key, value in flat(config) if key not in TYPES},
+        **{key: _json(value) for key, value in leaves(config) if key not in TYPES},
     }
 
 
@@ -139,13 +140,9 @@ def _scores(result: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                 yield rule, chosen["step"], split, name, scores["risk"], scores["accuracy"]
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of a config under dotted names; a list is JSON text."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, json.dumps(value) if isinstance(value, list) else value
+def _json(value: Any) -> Any:
+    """Return a list as JSON text, anything else as it is."""
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 def _typed(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from irm_sweeps.commands import command
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import build_logger
@@ -124,8 +126,9 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     if settings.plan or not plan.to_run:
         return 0
     manifest = prepare(store, plan, settings, launcher, label)
-    print(f"sweep {manifest.name}: {len(manifest.stacks)} stacks, {launcher.workers(settings.device)} workers")
-    with Progress(len(plan.to_run)) as progress:
+    workers = launcher.workers(settings.device)
+    print(f"sweep {manifest.name}: {_count(len(manifest.stacks), 'stack')}, {_count(workers, 'worker')}", flush=True)
+    with _going_on_later(), Progress(len(plan.to_run)) as progress:
         complete = launcher.run(store, manifest, progress)
     if complete:
         print(progress.summary())
@@ -138,7 +141,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     from irm_sweeps.sweep.show import scores_table
 
     if config.get("paper"):
-        raise UserError(f"paper={config['paper']['name']} is a sweep: python launch.py -m paper=...")
+        raise UserError(f"paper={config['paper']['name']} is a sweep: {command('launch')} -m paper=...")
     trial, settings = Trial.from_config(config), _one_settings([config])
     store = Store(settings.results)
     plan = make_plan(store, {trial.id: trial}, settings)
@@ -149,7 +152,9 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
         raise UserError(f"trial {trial.id} is being trained by another process: see irm-sweeps status")
     if plan.to_run:
         manifest = prepare(store, plan, settings, launcher, "trial")
-        launcher.run(store, manifest, Progress(0))
+        print(f"training {trial.id} on {settings.device}; how far it is: irm-sweeps status", flush=True)
+        with _going_on_later():
+            launcher.run(store, manifest, Progress(0))
     else:
         print(f"done before: {store.folder(trial.id) / 'result.json'}")
     result = store.result(trial.id)
@@ -159,6 +164,20 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     if result["status"] == "failed":
         raise SystemExit(1)
     return _value(trial, result, settings)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+@contextmanager
+def _going_on_later() -> Iterator[None]:
+    """Say on Ctrl-C what is not lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("what is done, and the checkpoint of what was not, is kept: the same command goes on", file=sys.stderr)
+        raise
 
 
 def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from irm_sweeps.commands import command
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.sweep.grid import Bases, last_wins, trials
@@ -182,9 +183,8 @@ class Paper(Config):
 
     def command(self, row: str, user: Sequence[str] = ()) -> str:
         """Return the command that runs what one row is missing."""
-        return " ".join(
-            ["python launch.py -m", f"paper={self.name}", *map(shlex.quote, [f"paper.only=[{row}]", *user])]
-        )
+        words = [f"paper={self.name}", f"paper.only=[{row}]", *user]
+        return " ".join([command("launch"), "-m", *map(shlex.quote, words)])
 
 
 def load_paper(name: str) -> Paper:

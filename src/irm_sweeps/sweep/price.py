@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from irm_sweeps.compose import facts
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.launcher import Launcher
@@ -96,21 +96,13 @@ def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher
 def _told_apart(trials: Sequence[Trial]) -> list[str]:
     """Return a name for each kind: its first trial's label, and what tells it from others with the same label."""
     labels = [label(trial.canonical) for trial in trials]
-    configs = [dict(_leaves(trial.canonical)) for trial in trials]
+    configs = [facts(trial.canonical) for trial in trials]
     names = []
     for own, config in zip(labels, configs, strict=True):
         rivals = [other for other, name in zip(configs, labels, strict=True) if name == own]
         differs = [key for key in config if len({str(rival.get(key)) for rival in rivals}) > 1]
         names.append(" ".join([own, *(f"{key}={str(config[key]).rpartition('.')[2]}" for key in differs[:4])]))
     return names
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield (prefix + key).removesuffix("._target_"), value
 
 
 def _history(store: Store, wanted: set[str]) -> Mapping[str, list[float]]:

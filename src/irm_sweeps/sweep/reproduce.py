@@ -133,7 +133,10 @@ def run_again(store: Store, result: Mapping[str, Any], trial: Trial, data_dir: P
     from irm_sweeps.sweep.worker import Worker
 
     chosen = choose_device(device)
-    trial.dataset.check(data_dir)
+    try:
+        trial.dataset.check(data_dir)
+    except UserError as error:
+        raise UserError(f"{error}; or say where it lies: --data-dir DIR") from None
     trial.backbone.check(trial.dataset.features, trial.dataset.outputs)
     threads = _facts(result).get("threads")
     if isinstance(threads, int):

@@ -1,0 +1,57 @@
+"""How the project's commands are typed here, and a command line whose complaints are one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from irm_sweeps.errors import UserError, did_you_mean
+
+Name = Literal["launch", "table", "figure", "report"]
+
+SCRIPTS: dict[str, str] = {
+    "launch": "launch.py",
+    "table": "analysis/tables.py",
+    "figure": "analysis/figures.py",
+    "report": "analysis/report.py",
+}
+"""`irm-sweeps NAME` -> the script of a checkout that does the same."""
+
+
+def command(name: Name) -> str:
+    """Return what a user types here: `python launch.py` in a checkout's root, elsewhere `irm-sweeps launch`."""
+    script = Path(SCRIPTS[name])
+    checkout = Path(__file__).parents[2]
+    return f"python {script}" if script.resolve() == checkout / script else f"irm-sweeps {name}"
+
+
+def analysis_dir() -> Path:
+    """Return the folder of `tables.py` and its kind: inside the installed package, else that of the checkout."""
+    package = Path(__file__).parent
+    inside = package / "analysis"
+    return inside if inside.is_dir() else package.parents[1] / "analysis"
+
+
+def import_from_here() -> None:
+    """Let classes of the working directory be imported: a user's own methods and data sets, named in a `_target_`."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An `ArgumentParser` that raises a `UserError` where others print their usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint."""
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Like argparse's, with the nearest choice in the complaint."""
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            raise argparse.ArgumentError(
+                action, f"no {value!r}{did_you_mean(str(value), known)}; choose from {', '.join(known)}"
+            )

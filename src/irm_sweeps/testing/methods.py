@@ -1,0 +1,251 @@
+"""The contract of a method, as tests: subclass `MethodContract` and name the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from irm_sweeps.testing.fixtures import MakeTrial, Train
+from irm_sweeps.testing.runs import (
+    advance,
+    assert_same_outcome,
+    assert_same_parameters,
+    interrupted,
+    play,
+    players_of,
+    symmetric,
+)
+from irm_sweeps.training.stacked_data import StackedBatch
+from irm_sweeps.trial import Trial
+
+THREE = ["dataset.p_e=[0.2,0.1,0.4]", "dataset.label_noise=[0.25,0.25,0.2]"]
+"""Three environments."""
+
+SMALL = {"anneal": 4, "ib_anneal": 6, "stop_warmup": 0, "emb_dim": 5, "hidden_dim": 7}
+"""Values for the fields that a method may have, so that all of it happens within a few steps."""
+
+HOW = {
+    "adam": ["optimizer=adam"],
+    "adam minibatch": ["optimizer=adam", "training.batch_size=16"],
+    "sgd minibatch": ["optimizer=sgd", "training.batch_size=16"],
+}
+
+
+class MethodContract:
+    """What every method keeps to: gradients, players, environments, lam, stacks, divergence, exact resume.
+
+    Attributes
+    ----------
+    cases
+        By a name for the report, overrides that choose a method, or a form of one that plays another game.
+    noisy
+        The same, of forms whose objective draws noise of its own, or has another gradient than its value's.
+    no_erm_at_lam_0
+        Cases that are not ERM without penalty weight, with the reason.
+    """
+
+    cases: ClassVar[Mapping[str, Sequence[str]]] = {}
+    noisy: ClassVar[Mapping[str, Sequence[str]]] = {}
+    no_erm_at_lam_0: ClassVar[Mapping[str, str]] = {}
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a test over all cases (`case`), those without noise (`exact`), or those of a method alone (`method`)."""
+        every = [*self.cases, *self.noisy]
+        alone = [name for name, overrides in self.cases.items() if len(overrides) == 1]
+        wanted = {"case": every, "exact": list(self.cases), "method": alone}
+        if "how" in metafunc.fixturenames:
+            pairs = [(case, how) for case in every for how in HOW if (case in alone) != (how == "adam minibatch")]
+            metafunc.parametrize(("case", "how"), pairs)
+            return
+        for name, values in wanted.items():
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, values)
+
+    def trial(self, make_trial: MakeTrial, case: str, *more: str, **fields: Any) -> Trial:
+        """Return a trial of a case with `SMALL` values; keywords are fields of the method, if it has them."""
+        overrides = [*self.cases.get(case, ()), *self.noisy.get(case, ())]
+        own = type(make_trial(*overrides).method).model_fields
+        values = {key: value for key, value in {**SMALL, **fields}.items() if key in own}
+        named = [override.partition("=")[0] for override in overrides]
+        return make_trial(
+            *overrides,
+            *(f"method.{key}={value}" for key, value in values.items() if f"method.{key}" not in named),
+            *more,
+        )
+
+    def varied(self, make_trial: MakeTrial, case: str, *more: str) -> list[Trial]:
+        """Return trials that differ in everything that may differ within a stack; two share a learning rate."""
+        differences = [
+            ("seed=1", "lam=3", "optimizer.lr=0.01", "training.l2=0.001", "dataset.p_e=[0.2,0.1]"),
+            ("seed=2", "lam=0", "optimizer.lr=0.002", "training.l2=0", "dataset.p_e=[0.3,0.05]"),
+            ("seed=2", "lam=20", "optimizer.lr=0.01", "training.l2=0.02", "dataset.label_noise=[0.1,0.3]"),
+        ]
+        per_trial = type(self.trial(make_trial, case).method).per_trial_fields()
+        anneals = (4, 60, 0) if "anneal" in per_trial else (4, 4, 4)
+        inner = (0.5, 1.0, 0.1)
+        return [
+            self.trial(make_trial, case, *change, *more, anneal=anneal, inner_lr=inner_lr, reset_optimizer="false")
+            for change, anneal, inner_lr in zip(differences, anneals, inner, strict=True)
+        ]
+
+    def test_each_player_s_gradient_is_that_of_its_objective(
+        self, exact: str, make_trial: MakeTrial, training: Train
+    ) -> None:
+        """Against central differences in float64, along a random direction in each of the player's tensors."""
+        # Biases that start at zero could leave units exactly at the kink of their ReLU.
+        away = ("dataset.n_train=20", "training.l2=0.01", "backbone.init=torch")
+        run = training(self.trial(make_trial, exact, *THREE, *away))
+        generator = torch.Generator().manual_seed(0)
+        for warm_up in (2, 5):
+            advance(run, warm_up - 1)
+            for move, turn in play(run):
+                tensors, owned = run.parameters.tensors(), players_of(run)
+                objectives = turn().objectives
+                assert set(objectives) == set(move.players)
+                for player, objective in objectives.items():
+                    assert objective.shape == (1,)
+                    leaves = [tensors[name] for name in owned[player]]
+                    gradients = torch.autograd.grad(
+                        objective.sum(), leaves, allow_unused=True, materialize_grads=True, retain_graph=True
+                    )
+                    for leaf, gradient in zip(leaves, gradients, strict=True):
+                        direction = torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype)
+                        direction /= direction.norm()
+                        values = []
+                        for step in (1e-6, -2e-6, 1e-6):
+                            leaf.data += step * direction
+                            values.append(turn().objectives[player].item())
+                        found = (gradient * direction).sum().item()
+                        assert found == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-7)
+
+    def test_players_move_their_own_parameters_only(
+        self, case: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each tensor has one owner, and none is idle for ever."""
+        run = training(self.trial(make_trial, case, *THREE))
+        owned, names = players_of(run), list(run.parameters.tensors())
+        assert sorted(name for own in owned.values() for name in own) == sorted(names), "each has one owner"
+        move, moved = run.parameters.move, set()
+
+        def watched(objectives: Mapping[str, Tensor]) -> None:
+            before = {name: tensor.detach().clone() for name, tensor in run.parameters.tensors().items()}
+            move(objectives)
+            changed = {name for name, t in run.parameters.tensors().items() if not torch.equal(t, before[name])}
+            assert changed
+            assert changed <= {name for player in objectives for name in owned[player]}
+            moved.update(changed)
+
+        monkeypatch.setattr(run.parameters, "move", watched)
+        advance(run, 14)
+        assert moved == set(names), "and none is idle for ever"
+
+    def test_environments_are_treated_alike(self, exact: str, make_trial: MakeTrial, training: Train) -> None:
+        """Where what belongs to environments is equal, their order cannot matter."""
+        run = training(self.trial(make_trial, exact, *THREE))
+        run.parameters.assign(symmetric(run.parameters.tensors()))
+        batch = run.data.batch(0, 0, 1)
+        order = [2, 0, 1]
+
+        def reordered(t: Tensor) -> Tensor:
+            environments: Tensor = t.unflatten(1, (3, -1))
+            return environments[:, order].flatten(1, 2)
+
+        swapped = StackedBatch(reordered(batch.inputs), reordered(batch.labels))
+        for step in (0, 50):
+            found: tuple[dict[str, float], dict[str, float]] = {}, {}
+            for run.step in range(step, step + 8):
+                for move in run.trials[0].method.moves(run.step, 3):
+                    for seen, own in zip(found, (batch, swapped), strict=True):
+                        seen.update({p: v.item() for p, v in run._turn(move.players, own, {}).objectives.items()})
+            one, other = (sorted(seen.values()) for seen in found)
+            assert len(one) == len(other) > 0
+            np.testing.assert_allclose(one, other, rtol=1e-10)
+
+    def test_without_weight_it_is_erm(self, method: str, make_trial: MakeTrial, training: Train) -> None:
+        """At lam = 0 it trains to the parameters of ERM."""
+        if method in self.no_erm_at_lam_0:
+            pytest.skip(self.no_erm_at_lam_0[method])
+        fields = {"risk": "mean", "weight_before_anneal": 0, "ib_lam": 0, "reset_optimizer": "false"}
+        common = ["lam=0", "training.l2=0", "training.steps=20"]
+        one = training(self.trial(make_trial, method, *common, **fields))
+        erm = training(make_trial("method=erm", *common))
+        one.run()
+        erm.run()
+        assert_same_parameters(one, 0, erm)
+
+    def test_a_large_lam_shrinks_the_penalty(self, exact: str, make_trial: MakeTrial, training: Train) -> None:
+        """To half of what it is without weight, where it is positive at all."""
+        penalties = []
+        for lam in (0, 100):
+            more = ("dataset.n_train=300", "training.steps=80", f"lam={lam}", "optimizer.lr=0.005")
+            (outcome,) = training(self.trial(make_trial, exact, *more, ib_lam=0)).run()
+            logged = [row for row in outcome.history if "penalty" in row]
+            if not logged:
+                pytest.skip("it logs no penalty")
+            penalties.append(np.mean([row["penalty"] for row in logged[-20:]]))
+        assert penalties[1] < min(0.5 * penalties[0], penalties[0]), "half, where it is positive at all"
+
+    def test_a_stacked_trial_equals_its_solo_run(
+        self, case: str, how: str, make_trial: MakeTrial, training: Train
+    ) -> None:
+        """In parameters, metrics and history."""
+        trials = self.varied(make_trial, case, *HOW[how], "training.steps=50")
+        if not trials[0].method.stacks:
+            pytest.skip("it does not stack")
+        assert len({trial.id for trial in trials}) == 3
+        stack = training(*trials)
+        outcomes = stack.run()
+        for trial, outcome in zip(trials, outcomes, strict=True):
+            solo = training(trial)
+            assert_same_outcome(outcome, *solo.run())
+            assert_same_parameters(stack, stack.trials.index(trial), solo)
+
+    def test_a_diverging_trial_leaves_its_neighbours_alone(
+        self, case: str, make_trial: MakeTrial, training: Train
+    ) -> None:
+        """One that shares their learning rate (and so their tensors), and one with a rate of its own."""
+        base = ["optimizer=sgd", "training.steps=15", "optimizer.lr=0.01"]
+        own = [["seed=1"], ["seed=2", "training.l2=1e200"], ["seed=3", "optimizer.lr=1e200"], ["seed=4"]]
+        trials = [self.trial(make_trial, case, *base, *more) for more in own]
+        outcomes = training(*trials).run()
+        for lost in (1, 2):
+            (solo,) = training(trials[lost]).run()
+            assert outcomes[lost].diverged_at == solo.diverged_at
+            assert outcomes[lost].steps == solo.diverged_at
+            assert solo.diverged_at is not None
+            assert 0 <= solo.diverged_at <= 6
+            assert outcomes[lost].metrics == {}
+        for healthy in (0, 3):
+            assert outcomes[healthy].diverged_at is None
+            assert_same_outcome(outcomes[healthy], *training(trials[healthy]).run())
+
+    @pytest.mark.parametrize(("size", "batch"), [("solo", "null"), ("stacked", "16")])
+    def test_resuming_changes_nothing(
+        self, case: str, size: str, batch: str, make_trial: MakeTrial, training: Train
+    ) -> None:
+        """To the bit: 40 steps at once, and 20 + a checkpoint + 20 in a fresh training."""
+        more = (
+            f"training.batch_size={batch}",
+            "training.steps=40",
+            "training.evaluate_every=7",
+            "training.log_every=3",
+            "dataset.n_val=10",
+        )
+        if size == "solo":
+            trials = [self.trial(make_trial, case, *more, anneal=20, reset_optimizer="true")]
+        else:
+            trials = self.varied(make_trial, case, *more)
+            if not trials[0].method.stacks:
+                pytest.skip("it does not stack")
+        straight = training(*trials).run()
+        resumed = interrupted(training(*trials), training(*trials), at=20)
+        for one, other in zip(straight, resumed.run(), strict=True):
+            assert one.parameters_sha256 == other.parameters_sha256
+            assert one.metrics == other.metrics
+            assert one.history == other.history
+            assert one.steps == other.steps == 40

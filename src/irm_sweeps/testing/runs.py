@@ -1,0 +1,110 @@
+"""Trainings taken apart: single moves, interruptions, and what two of them have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from irm_sweeps.methods.method import Move, Turn
+from irm_sweeps.training.checkpoint import pack, unpack
+from irm_sweeps.training.loop import Outcome, StackTraining
+
+
+def advance(run: StackTraining, steps: int) -> None:
+    """Make so many steps."""
+    for _ in range(steps):
+        run._advance()
+
+
+def play(run: StackTraining) -> Iterator[tuple[Move, Callable[[], Turn]]]:
+    """Yield each move of the present step and a function that gives its turn; then make the move."""
+    method = run.trials[0].method
+    moves = method.moves(run.step, run.data.environments)
+    if run.step in method.resets_at():
+        run.parameters.assign(method.reset(run.step, run.parameters.tensors()))
+    noise = run._noise()
+    for move in moves:
+        batch = run.data.batch(run.step, move.batch, 1 + max(m.batch for m in moves))
+
+        def turn(players: Any = move.players, batch: Any = batch) -> Turn:
+            return run._turn(players, batch, noise)
+
+        yield move, turn
+        run.parameters.move(turn().objectives)
+    run.step += 1
+
+
+def tensors(run: StackTraining) -> dict[str, Tensor]:
+    """Return copies of the first trial's parameters and buffers."""
+    return {name: tensor.detach()[0].clone() for name, tensor in run.parameters.tensors().items()}
+
+
+def players_of(run: StackTraining) -> dict[str, list[str]]:
+    """Return the names of the tensors of each player."""
+    return run.trials[0].method.players(list(run.parameters.tensors()))
+
+
+def symmetric(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return values under which what belongs to one of three environments equals what belongs to another."""
+    values = {}
+    for name, tensor in tensors.items():
+        if name.startswith("player."):
+            values[name] = tensors[name.split(".", 2)[2]].detach().clone()
+        elif not name.startswith(("representation.", "head.")) and tensor.shape[1] == 3:
+            values[name] = tensor.detach()[:, :1].expand_as(tensor).clone()
+    return values
+
+
+class StopAt:
+    """Take a checkpoint of every trial after a step, then end the training."""
+
+    class Stopped(Exception):
+        """It has ended."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.contents: list[bytes] = []
+
+    def after_step(self, run: StackTraining) -> None:
+        """Take them if this is the step."""
+        if run.step == self.step:
+            self.contents = [pack(trial.id, *run.state(i)) for i, trial in enumerate(run.trials)]
+            raise self.Stopped
+
+
+def interrupted(first: StackTraining, second: StackTraining, at: int) -> StackTraining:
+    """Return the second training, which has taken up what the first one left after `at` steps."""
+    stopper = StopAt(at)
+    with pytest.raises(StopAt.Stopped):
+        first.run(stopper)
+    second.restore([unpack(own.id, content) for own, content in zip(second.trials, stopper.contents, strict=True)])
+    assert second.step == at
+    return second
+
+
+def numbers(value: Any) -> list[float]:
+    """Flatten a result into its numbers; None becomes NaN, which equals itself in numpy's comparisons."""
+    if isinstance(value, Mapping):
+        return [x for key in sorted(value) for x in numbers(value[key])]
+    if isinstance(value, list | tuple):
+        return [x for item in value for x in numbers(item)]
+    return [] if isinstance(value, str) else [float("nan") if value is None else float(value)]
+
+
+def assert_same_outcome(a: Outcome, b: Outcome) -> None:
+    """Compare steps, metrics and histories, numbers to 1e-9."""
+    assert (a.steps, a.diverged_at) == (b.steps, b.diverged_at)
+    for one, other in ((a.metrics, b.metrics), (a.history, b.history)):
+        np.testing.assert_allclose(numbers(one), numbers(other), rtol=1e-9, atol=1e-9)
+
+
+def assert_same_parameters(stack: StackTraining, row: int, solo: StackTraining) -> None:
+    """Compare a trial of a stack with its solo training, to 1e-9."""
+    tensors = stack.parameters.tensors()
+    for name, expected in solo.parameters.tensors().items():
+        torch.testing.assert_close(tensors[name][row : row + 1], expected, rtol=1e-9, atol=1e-9)

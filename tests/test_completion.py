@@ -1,0 +1,73 @@
+"""What the Tab key offers: asked as a shell does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import ROOT
+
+
+def offered(line: str, answer: Path) -> set[str]:
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_COMP_WORDBREAKS": " ",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "COMP_TYPE": "9",
+    }
+    subprocess.run([sys.executable, "-m", "irm_sweeps"], cwd=ROOT, env=environment, check=True, timeout=120)
+    return {word.strip() for word in answer.read_text().splitlines()}
+
+
+METHODS = {path.stem for path in (ROOT / "conf" / "method").glob("*.yaml")}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("irm-sweeps repro", {"reproduce"}),
+        ("irm-sweeps launch method=", {f"method={name}" for name in METHODS}),
+        ("irm-sweeps launch -m method=erm,irm", {"method=erm,irm_games", "method=erm,irmv1"}),
+        ("irm-sweeps launch method=irmv1 method.an", {"method.anneal="}),
+        ("irm-sweeps table --paper lin2021_", {"lin2021_table1", "lin2021_table2"}),
+    ],
+)
+def test_it_offers(line: str, expected: set[str], tmp_path: Path) -> None:
+    assert offered(line, tmp_path / "answer") == expected
+
+
+def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
+    """It is asked at every press of the key."""
+    code = (
+        "import argparse, sys\n"
+        "from irm_sweeps import cli, completion\n"
+        "cli.parser(completing=True)\n"
+        "assert 'method=erm' in completion.overrides('method=', argparse.Namespace(overrides=[]))\n"
+        "assert not {'torch', 'pandas', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_script(shell: str) -> None:
+    command = [sys.executable, "-m", "irm_sweeps", "completion", shell]
+    script = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "irm-sweeps" in script
+    assert "_ARGCOMPLETE" in script
+
+
+def test_launch_py_completes_through_hydra() -> None:
+    """`eval "$(python launch.py -sc install=bash)"` makes bash ask so."""
+    line = "python launch.py method=ir"
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    command = [sys.executable, "launch.py", "-sc", "query=bash"]
+    answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["method=irm_games", "method=irmv1"]
