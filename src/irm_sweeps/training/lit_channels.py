@@ -34,7 +34,7 @@ class LitChannels(Tensor):
 
     @classmethod
     def of(cls, images: Tensor, channels: int, product: torch.dtype) -> Tensor:
-        """Return the images `[..., n, channels * pixels]` with this knowledge; as they are if one lights several channels.
+        """Return the images `[..., n, channels * pixels]` with this knowledge, unless one of them lights several.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class LitChannels(Tensor):
 
 
 class _Linear(torch.autograd.Function):
-    """x W^T + b of the lit parts; linear in W, and the adjoint of `_WeightGradient`, so each is the other's derivative."""
+    """x W^T + b of the lit parts. Linear in W, and adjoint to `_WeightGradient`: each is the other's derivative."""
 
     @staticmethod
     def forward(weight: Tensor, bias: Tensor | None, lit: Sequence[Lit]) -> Tensor:
@@ -145,9 +145,7 @@ class _WeightGradient(torch.autograd.Function):
         _, ctx.lit = inputs
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: Sequence[int | None], gradient: Tensor, lit: Sequence[Lit]
-    ) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: Sequence[int | None], gradient: Tensor, lit: Sequence[Lit]) -> tuple[Tensor, int]:
         """Take the products with all gradients as one."""
         gradients = _leading(gradient, in_dims[0], info.batch_size).transpose(0, 1)
         found: Tensor = _WeightGradient.apply(gradients.flatten(1), lit)
