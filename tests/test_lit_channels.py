@@ -127,6 +127,7 @@ def test_everything_else_sees_the_dense_images() -> None:
     assert torch.equal(torch.cat([found, found]), torch.cat([dense, dense]))
     assert torch.equal(found @ torch.ones(392, 1).double(), dense @ torch.ones(392, 1).double())
     assert isinstance(lit(dense.unsqueeze(0), channels).squeeze(0), LitChannels)
+    assert torch.equal(F.linear(input=found, weight=torch.eye(392).double()), dense)
 
 
 def test_images_that_light_several_channels_stay_dense() -> None:
@@ -180,6 +181,15 @@ def test_products_in_bfloat16_give_bfloat16(make_trial, skipping, monkeypatch) -
     run.run()
     assert {h.dtype for h in seen} == {torch.bfloat16}
     assert run.data.batch(0, 0, 1).inputs.dtype is torch.float32
+
+
+@pytest.mark.parametrize("method", ["irmv1", "invrat_ec", "meta_irm"])
+def test_bfloat16_skips_to_the_same_risks(method: str, make_trial, training, skipping) -> None:
+    trial = make_trial(f"method={method}", "training.precision=bf16", "training.steps=5")
+    plain, skipped = training(trial).run()[0], skipping(trial).run()[0]
+    for one, other in zip(plain.history, skipped.history, strict=True):
+        for key in ("risks", "meta_losses"):
+            assert one.get(key) == pytest.approx(other.get(key), rel=1e-2)
 
 
 # Products of float32.

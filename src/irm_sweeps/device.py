@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.errors import UserError
 
@@ -75,7 +75,8 @@ def _onednn() -> Iterator[None]:
 
     # torch has no switch for oneDNN itself, only one that lets it round float32 to bfloat16; it does so on
     # processors with matrix tiles (AMX), else it computes in float32.
-    backend = torch.backends.mkldnn.matmul
+    library: Any = torch.backends.mkldnn
+    backend = library.matmul
     before = backend.fp32_precision
     backend.fp32_precision = "bf16"
     try:

@@ -68,8 +68,8 @@ class LitChannels(Tensor):
         """Act as the dense tensor, except in what `_OWN` lists."""
         kwargs = kwargs or {}
         with torch._C.DisableTorchFunctionSubclass():
-            own = cls._OWN.get(func)
-            return func(*args, **kwargs) if own is None or not isinstance(args[0], cls) else own(*args, **kwargs)
+            own = cls._OWN.get(func) if args and isinstance(args[0], cls) else None
+            return (own or func)(*args, **kwargs)
 
     def _linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         product = self.lit[0].values.dtype
@@ -77,10 +77,10 @@ class LitChannels(Tensor):
         return output
 
     def _squeeze(self, *dim: int) -> Tensor:
-        return self._wrap(Tensor.squeeze(self, *dim).as_subclass(Tensor), self.lit)
+        return self._wrap(Tensor.squeeze(self, *dim), self.lit)
 
-    def _split(self, size: int | Sequence[int], dim: int = 0) -> Sequence[Tensor]:
-        parts = [part.as_subclass(Tensor) for part in Tensor.split(self, size, dim)]
+    def _split(self, size: int | list[int], dim: int = 0) -> Sequence[Tensor]:
+        parts: Sequence[Tensor] = torch.split(self, size, dim)
         if dim != 0 or self.ndim != 2:
             return parts
         ends = torch.tensor([len(part) for part in parts]).cumsum(0)

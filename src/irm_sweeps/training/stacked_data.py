@@ -112,7 +112,7 @@ class StackedData:
         """Return every step's inputs, `[1, n, features]`, where products with their zeros can be skipped."""
         if self._minibatches or self._dataset.draws_per_image or len(self._draws) > 1:
             return None
-        if self._dataset.channels == 1 or not self.large:
+        if self._dataset.channels == 1 or len(self._dataset.features) > 1 or not self.large:
             return None
         product = torch.bfloat16 if self._training.precision == "bf16" else self._dtype
         return LitChannels.of(self._prepare(self._inputs, "", training=True), self._dataset.channels, product)
