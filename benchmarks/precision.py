@@ -7,7 +7,7 @@ Trains each method on Colored MNIST with float32 and with bf16 from the same see
 differences of test accuracy (bf16 - float32, in points; mean and standard deviation over seeds) beside the standard
 deviation over seeds of float32 itself: a difference well below it is none that a table could show. Seconds are of
 training and its last evaluation. By default 2 x 2,000 embedded digits; `--full`: MNIST, 2 x 25,000 images, width 390,
-500 steps (an hour a method and seed on a slow core). Further overrides apply to every trial.
+500 steps (IRMv1: a quarter of an hour a seed on one core). Further overrides apply to every trial.
 """
 
 from __future__ import annotations
