@@ -25,7 +25,7 @@ SETTINGS = {
     "erm": ["training.l2=0.001"],
     "irmv1": ["lam=1000", "training.l2=0.001"],
     "vrex": ["lam=1000", "training.l2=0.001"],
-    "invrat_ec": ["lam=10", "training.l2=0.001"],
+    "invrat_ec": ["lam=1", "training.l2=0.001"],
     "meta_irm": ["lam=1", "training.l2=0.001"],
 }
 """What each method trains with; others take the defaults."""
