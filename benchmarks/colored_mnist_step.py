@@ -1,177 +1,229 @@
-"""How fast is a step of Colored MNIST training, against the published reference's loop?
+"""How fast is a step of Colored MNIST training, against the published loop and against what the machine can do?
 
-    python benchmarks/colored_mnist_step.py [--steps 5] [--rounds 3] [--width 390] [--stacks]
+    python benchmarks/colored_mnist_step.py [--steps 5] [--rounds 3] [--width 390] [--n 25000] [--classes 2]
 
-Question 1: seconds a step of our solo IRMv1 trial over those of a plain loop written as the published code
-is: a forward pass per environment, the test environment's forward pass at every step, the penalty by
-autograd with a second backward pass, ordinary Adam. Same data, width, threads; the two alternate, each in a
-process of its own, since an allocator setting is part of our side. Without MNIST in IRM_SWEEPS_DATA_DIR the
-inputs are random numbers of the same shapes, which cost the same.
+Seconds a step of IRMv1 at full batch, of five sides that take turns, each in a process of its own:
 
-Question 2 (`--stacks`): trials per hour of stacks of 1, 4 and 16, at two sizes.
+* `published loop`: a plain loop as the published code writes it, torch as it comes: a forward pass per environment,
+  the test environment's at every step, the penalty by autograd with a second backward pass, ordinary Adam;
+* `float32`, `bf16`: our solo trial, `training.precision` of that name;
+* `floor float32`, `floor bf16`: the matrix products that the mathematics needs and nothing else, on ready tensors.
+  Of each layer the output and the weights' gradient, of all but the first the inputs' gradient; of the first layer
+  only the pixels that are not zero by construction. For float32 each product by the quicker of torch's two libraries.
+
+The images are random bytes of MNIST's shape, which cost the same as digits.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-
-def environments(n: int) -> list[dict[str, Any]]:
-    """Return two training environments of n images and a test environment of 10,000, as the trial draws them."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    return [
-        {
-            "images": torch.rand(size, 392, generator=generator),
-            "labels": torch.randint(0, 2, (size, 1), generator=generator).float(),
-        }
-        for size in (n, n, 10_000)
-    ]
+SIDES = ("published loop", "float32", "bf16", "floor float32", "floor bf16")
+WARM_UP = 2
+PIXELS = 14 * 14
+LAM = 10_000
 
 
-def reference(width: int, steps: int, n: int) -> list[float]:
+def write_random_mnist(folder: Path) -> None:
+    """Write `mnist.npz` of random bytes."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    arrays = {}
+    for split, size in (("train", 60_000), ("test", 10_000)):
+        arrays[f"x_{split}"] = random.integers(0, 256, (size, 28, 28), dtype=np.uint8)
+        arrays[f"y_{split}"] = random.integers(0, 10, size, dtype=np.uint8)
+    np.savez(folder / "mnist.npz", **arrays)
+
+
+def trial(options: argparse.Namespace, precision: str) -> Any:
+    """Return the IRMv1 trial."""
+    from irm_sweeps.sweep.grid import trials
+
+    own = [f"backbone.width={options.width}", f"dataset.n_train={options.n}", f"dataset.classes={options.classes}"]
+    (found,) = trials(["method=irmv1", f"lam={LAM}", f"training.precision={precision}", *own]).values()
+    return found
+
+
+def published_loop(options: argparse.Namespace) -> list[float]:
     """Return seconds per step of a loop in the published code's way."""
     import torch
     from torch import nn
     from torch.nn import functional as F
 
-    envs = environments(n)
-    model = nn.Sequential(nn.Linear(392, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+    drawn = trial(options, "float32").dataset.draw(0, options.data_dir)
+    test = drawn.held_out["test"]
+    shifted = list(test.environments.values())[-1]
+    images = [*drawn.inputs, test.inputs[shifted.index]]
+    labels = [*drawn.labels, shifted.labels]
+    binary = options.classes == 2
+    envs: list[dict[str, Any]] = [
+        {
+            "images": torch.from_numpy(x),
+            "labels": torch.from_numpy(y).float()[:, None] if binary else torch.from_numpy(y),
+        }
+        for x, y in zip(images, labels, strict=True)
+    ]
+    cost = F.binary_cross_entropy_with_logits if binary else F.cross_entropy
+    width, outputs = options.width, 1 if binary else options.classes
+    layers = [nn.Linear(images[0].shape[1], width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(width, outputs))
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
-    seconds = []
-    for step in range(steps + 2):
-        started = time.perf_counter()
+
+    def step() -> None:
         for env in envs:
             logits = model(env["images"])
-            env["risk"] = F.binary_cross_entropy_with_logits(logits, env["labels"])
-            env["accuracy"] = ((logits > 0).float() == env["labels"]).float().mean().detach()
+            env["risk"] = cost(logits, env["labels"])
+            predicted = (logits > 0).float() if binary else logits.argmax(1)
+            env["accuracy"] = (predicted == env["labels"]).float().mean().detach()
             scale = torch.tensor(1.0, requires_grad=True)
-            risk = F.binary_cross_entropy_with_logits(logits * scale, env["labels"])
-            (gradient,) = torch.autograd.grad(risk, [scale], create_graph=True)
+            (gradient,) = torch.autograd.grad(cost(logits * scale, env["labels"]), [scale], create_graph=True)
             env["penalty"] = gradient.square()
         risk = torch.stack([env["risk"] for env in envs[:2]]).mean()
         penalty = torch.stack([env["penalty"] for env in envs[:2]]).mean()
         l2 = sum(p.norm().square() for p in model.parameters())
-        loss = (risk + 1e-3 * l2 + 1e4 * penalty) / 1e4
+        loss = (risk + 1e-3 * l2 + LAM * penalty) / LAM
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step >= 2:
-            seconds.append(time.perf_counter() - started)
-    return seconds
+
+    return timed(step, options.steps)
 
 
-def stack(size: int, overrides: list[str]) -> Any:
-    """Return a stack of `size` IRMv1 trials, ready to step."""
-    from irm_sweeps.device import choose_device
-    from irm_sweeps.sweep.grid import trials
+def timed(step: Callable[[], Any], steps: int) -> list[float]:
+    """Return the seconds of each of `steps` calls, after some to warm up."""
+    seconds = []
+    for _ in range(steps + WARM_UP):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    return seconds[WARM_UP:]
+
+
+def ours(options: argparse.Namespace, precision: str) -> list[float]:
+    """Return seconds per step of our solo trial."""
+    import torch
+
+    from irm_sweeps.device import quick_products, tame_allocator
     from irm_sweeps.training.loop import StackTraining
 
-    data_dir = Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "data"))
-    found = trials(["method=irmv1", "lam=10000", f"seed=range(0,{size})", *overrides])
-    return StackTraining(list(found.values()), data_dir, choose_device("auto"))
+    tame_allocator()
+    training = StackTraining([trial(options, precision)], options.data_dir, torch.device("cpu"))
+    with quick_products(training.data.large):
+        return timed(training._advance, options.steps)
 
 
-def ours(width: int, steps: int, n: int) -> list[float]:
-    """Return seconds per step of our solo trial."""
-    from irm_sweeps.device import tame_allocator
+def shapes(options: argparse.Namespace) -> Iterator[tuple[int, int, int, bool]]:
+    """Yield (images, inputs, outputs, whether the inputs' gradient is needed) of each product of a step."""
+    for _ in range(options.classes):
+        yield 2 * options.n // options.classes, PIXELS, options.width, False
+    yield 2 * options.n, options.width, options.width, True
+    yield 2 * options.n, options.width, 1 if options.classes == 2 else options.classes, True
+
+
+def work(options: argparse.Namespace) -> float:
+    """Return the floating-point operations of a step's products."""
+    return sum(2.0 * n * k * m * (3 if whole else 2) for n, k, m, whole in shapes(options))
+
+
+def floor(options: argparse.Namespace, precision: str) -> list[float]:
+    """Return seconds of the products of a step."""
+    import torch
+    from torch.nn import functional as F
+
+    from irm_sweeps.device import quick_products, tame_allocator
 
     tame_allocator()
-    if (Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "data")) / "mnist.npz").exists():
-        training = stack(1, [f"backbone.width={width}", f"dataset.n_train={n}"])
-    else:
-        training = stack(1, [f"backbone.width={width}", "dataset.source=embedded", "dataset.n_train=100"])
-        train = environments(n)[:2]
-        import torch
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    libraries = (True, False) if precision == "float32" else (False,)
+    total = [0.0] * options.steps
+    for n, inputs, outputs, whole in shapes(options):
+        x, g = torch.randn(n, inputs, dtype=dtype), torch.randn(n, outputs, dtype=dtype)
+        weight, bias = torch.randn(outputs, inputs, dtype=dtype), torch.zeros(outputs, dtype=dtype)
+        products: list[Callable[[], Any]] = [lambda: F.linear(x, weight, bias), lambda: g.mT @ x]  # noqa: B023
+        products += [lambda: g @ weight] if whole else []  # noqa: B023
+        for product in products:
+            by_library = []
+            for quick in libraries:
+                with quick_products(quick):
+                    by_library.append(timed(product, options.steps))
+            total = [a + b for a, b in zip(total, min(by_library, key=statistics.median), strict=True)]
+    return total
 
-        training.data._inputs = torch.cat([env["images"] for env in train]).unsqueeze(0)
-        training.data._labels = torch.cat([env["labels"] for env in train]).squeeze(1).unsqueeze(0)
-    seconds = []
-    for step in range(steps + 2):
-        started = time.perf_counter()
-        training._advance()
-        if step >= 2:
-            seconds.append(time.perf_counter() - started)
-    return seconds
+
+def measure(side: str, options: argparse.Namespace) -> list[float]:
+    """Return one side's seconds per step."""
+    if side == "published loop":
+        return published_loop(options)
+    kind, _, precision = side.rpartition(" ")
+    return floor(options, precision) if kind else ours(options, precision)
 
 
 def in_own_process(side: str, options: argparse.Namespace) -> list[float]:
     """Measure one side in a fresh process."""
-    command = [sys.executable, __file__, "--side", side, "--steps", str(options.steps)]
-    command += ["--width", str(options.width), "--n", str(options.n)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, __file__, "--side", side, "--data-dir", str(options.data_dir)]
+    for name in ("steps", "width", "n", "classes"):
+        command += [f"--{name}", str(getattr(options, name))]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [float(s) for s in json.loads(answer.stdout.splitlines()[-1])]
 
 
-def ratio_table(options: argparse.Namespace) -> None:
-    """Print question 1."""
+def print_table(options: argparse.Namespace, measured: dict[str, list[float]]) -> None:
+    """Print medians, spread and both ratios of every side."""
     import torch
 
-    measured: dict[str, list[float]] = {"reference": [], "ours": []}
-    for _ in range(options.rounds):
-        for side, seconds in measured.items():
-            seconds += in_own_process(side, options)
-    device = f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    print(f"IRMv1, 2 x {options.n:,} images, width {options.width}, full batch, float32; {device}")
-    print(f"{'':12s}{'s/step':>9s}{'min':>9s}{'max':>9s}{'n':>5s}")
+    median = {side: statistics.median(seconds) for side, seconds in measured.items()}
+    print(
+        f"IRMv1, 2 x {options.n:,} images, {options.classes} colours, width {options.width}, full batch; "
+        f"{platform.machine()} CPU ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
+    )
+    print(f"| {'':14} | s/step |  min  |  max  |  n | / published loop | / floor |")
+    print("|---|---|---|---|---|---|---|")
     for side, seconds in measured.items():
-        print(f"{side:12s}{statistics.median(seconds):9.3f}{min(seconds):9.3f}{max(seconds):9.3f}{len(seconds):5d}")
-    medians = {side: statistics.median(seconds) for side, seconds in measured.items()}
-    print(f"ratio of medians, ours / reference: {medians['ours'] / medians['reference']:.2f}")
-
-
-def stack_table(rounds: int) -> None:
-    """Print question 2."""
-    print("stacks of IRMv1 trials (300 steps each), trials/hour; ratio to a stack of 1 measured in the same run")
-    for n, width, steps in ((500, 32, 60), (2000, 64, 20)):
-        rates: dict[int, list[float]] = {1: [], 4: [], 16: []}
-        sizes = {
-            size: stack(size, ["dataset.source=embedded", f"dataset.n_train={n}", f"backbone.width={width}"])
-            for size in rates
-        }
-        for _ in range(rounds):
-            for size, training in sizes.items():
-                training._advance()
-                started = time.perf_counter()
-                for _ in range(max(3, steps // size)):
-                    training._advance()
-                seconds = (time.perf_counter() - started) / max(3, steps // size)
-                rates[size].append(3600 * size / (300 * seconds))
-        alone = statistics.median(rates[1])
-        for size, values in rates.items():
-            rate = statistics.median(values)
-            print(
-                f"  2 x {n}, width {width:3d}, stack {size:2d}: {rate:8.0f}  ratio {rate / alone:.2f}  (n = {rounds})"
-            )
+        floor_of_side = median.get(f"floor {side}")
+        over = f"{median[side] / floor_of_side:.2f}" if floor_of_side else ""
+        print(
+            f"| {side:14} | {median[side]:6.3f} | {min(seconds):5.3f} | {max(seconds):5.3f} | {len(seconds):2d} "
+            f"| {median[side] / median['published loop']:16.2f} | {over:>7} |"
+        )
+    for precision in ("float32", "bf16"):
+        rate = work(options) / median[f"floor {precision}"] / 1e9
+        print(f"floor {precision}: {work(options) / 1e9:.1f} GFLOP a step at {rate:.0f} GFLOP/s")
 
 
 def main() -> None:
-    """Parse the command line and print the tables."""
+    """Parse the command line and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5, help="measured steps per process (default: 5)")
-    parser.add_argument("--rounds", type=int, default=3, help="alternations (default: 3)")
-    parser.add_argument("--width", type=int, default=390)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of every side (default: 3)")
+    parser.add_argument("--width", type=int, default=390, help="units of both hidden layers (default: 390)")
     parser.add_argument("--n", type=int, default=25_000, help="images per environment (default: 25000)")
-    parser.add_argument("--stacks", action="store_true", help="question 2 as well")
-    parser.add_argument("--side", choices=["reference", "ours"], help=argparse.SUPPRESS)
+    parser.add_argument("--classes", type=int, default=2, choices=[2, 5, 10], help="classes and colours (default: 2)")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--data-dir", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        side = reference if options.side == "reference" else ours
-        print(json.dumps(side(options.width, options.steps, options.n)))
+        print(json.dumps(measure(options.side, options)))
         return
-    ratio_table(options)
-    if options.stacks:
-        stack_table(options.rounds)
+    measured: dict[str, list[float]] = {side: [] for side in SIDES}
+    with tempfile.TemporaryDirectory() as folder:
+        options.data_dir = Path(folder)
+        write_random_mnist(options.data_dir)
+        for _ in range(options.rounds):
+            for side, seconds in measured.items():
+                seconds += in_own_process(side, options)
+    print_table(options, measured)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,16 @@ class ColoredMNIST(Dataset):
     @property
     def features(self) -> tuple[int, ...]:
         """Flat pixels: channels x 14 x 14."""
-        return ((1 if self.grayscale else self.classes) * 14 * 14,)
+        return (self._colours * 14 * 14,)
+
+    @property
+    def _colours(self) -> int:
+        return 1 if self.grayscale else self.classes
+
+    @property
+    def channels(self) -> int:
+        """The colours, where no patch lights several."""
+        return 1 if self._patched and self.patch_channel == "every" else self._colours
 
     @property
     def shifted(self) -> str:
@@ -219,7 +228,7 @@ class ColoredMNIST(Dataset):
         rows, n = np.arange(len(images)), len(images)
         full = self.patch_resolution == 28 and bool(pixels)
         grey = as_float(images if full else images[:, ::2, ::2])
-        channels = 1 if self.grayscale else self.classes
+        channels = self._colours
         painted = np.zeros((n, channels, *grey.shape[1:]), np.float32)
         painted[rows, 0 if self.grayscale else colour] = grey
         for own, (size, values) in enumerate(zip(SIZES, pixels, strict=False)):

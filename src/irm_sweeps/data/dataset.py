@@ -93,6 +93,12 @@ class Dataset(Component):
         """Name of the test environment whose spurious correlation is reversed."""
 
     @property
+    def channels(self) -> int:
+        """Equal parts of flat features of which an image fills one and leaves the others zero (colours): training may
+        then skip the zeros. 1 by default: nothing is known to be zero."""
+        return 1
+
+    @property
     def loss(self) -> Literal["cross_entropy", "squared"]:
         """What a prediction costs: by default the cross-entropy of a classifier.
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from irm_sweeps.backbones.backbone import BUFFER, Model
+from irm_sweeps.device import quick_products
 from irm_sweeps.draws import Draws
 from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.method import Point, Turn
@@ -201,7 +202,10 @@ class StackTraining:
 
     def run(self, control: Control | None = None) -> list[Outcome]:
         """Train to the last step and return the outcomes, in the order in which the trials were given."""
-        control = control or NoControl()
+        with quick_products(self.data.large):
+            return self._run(control or NoControl())
+
+    def _run(self, control: Control) -> list[Outcome]:
         training = self._first.training
         while self.step < self.steps:
             started = time.perf_counter()
@@ -221,12 +225,13 @@ class StackTraining:
         If the first step, which also warms up the device and the allocator, takes longer than `patience` seconds, it
         has to do.
         """
-        per_step = self._timed(self._advance)
-        if per_step <= patience:
-            per_step = statistics.fmean(self._timed(self._advance) for _ in range(steps))
+        with quick_products(self.data.large):
+            per_step = self._timed(self._advance)
+            if per_step <= patience:
+                per_step = statistics.fmean(self._timed(self._advance) for _ in range(steps))
         inputs, share = self.data.sample(self.step)
         self.model.train(False)
-        with torch.no_grad():
+        with torch.no_grad(), quick_products(self.data.large):
             predicting = self._timed(lambda: stacked_logits(self._predict, self.parameters.tensors(), [inputs]))
         self.model.train(True)
         return per_step, predicting / share

@@ -20,6 +20,7 @@ from irm_sweeps.data.dataset import Array
 from irm_sweeps.draws import Draws
 from irm_sweeps.training.batches import Minibatches, PooledMinibatches
 from irm_sweeps.training.evaluation import StackedSet
+from irm_sweeps.training.lit_channels import LitChannels
 from irm_sweeps.trial import Trial
 
 ROWS = 10_000
@@ -30,6 +31,9 @@ NUMBERS = 2**24
 
 SAMPLE = 2**22
 """Numbers per trial that time an evaluation."""
+
+LARGE = 2**18
+"""Numbers per trial in the inputs of one step from which the choice of products pays for its own overhead."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class StackedData:
         if self._dataset.outputs == 1:
             self._labels = self._labels.to(dtype)
         self._minibatches = self._plan()
+        self._lit = self._lit_channels()
 
     @property
     def held_back(self) -> float:
@@ -94,6 +99,23 @@ class StackedData:
     def epoch(self) -> int:
         """Steps in which every training image is seen about once."""
         return self._minibatches[0].per_epoch if self._minibatches else 1
+
+    @property
+    def large(self) -> bool:
+        """Whether a step's inputs have at least `LARGE` numbers."""
+        size = self._training.batch_size or self.n
+        pooled = self._training.batches == "pooled" and self._minibatches is not None
+        rows = size if pooled else self.environments * min(size, self.n)
+        return rows * math.prod(self._dataset.features) >= LARGE
+
+    def _lit_channels(self) -> Tensor | None:
+        """Return every step's inputs, `[1, n, features]`, where products with their zeros can be skipped."""
+        if self._minibatches or self._dataset.draws_per_image or len(self._draws) > 1:
+            return None
+        if self._dataset.channels == 1 or len(self._dataset.features) > 1 or not self.large:
+            return None
+        product = torch.bfloat16 if self._training.precision == "bf16" else self._dtype
+        return LitChannels.of(self._prepare(self._inputs, "", training=True), self._dataset.channels, product)
 
     def _put(self, inputs: Array) -> Tensor:
         tensor = torch.from_numpy(inputs)
@@ -115,6 +137,8 @@ class StackedData:
 
     def batch(self, step: int, number: int, batches: int) -> StackedBatch:
         """Return batch `number` of the `batches` that a step sees."""
+        if self._lit is not None:
+            return StackedBatch(self._lit, self._labels)
         counts = None
         if self._minibatches is None:
             inputs, labels = self._inputs, self._labels
