@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from command_line import Parser, filling, find_paper
-from irm_sweeps.errors import UserError, one_line_errors
+from irm_sweeps.errors import UserError, one_line_errors, printable
 
 if TYPE_CHECKING:
     from curves import Curve
@@ -181,7 +182,7 @@ def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> byt
 def _launch(options: argparse.Namespace, paper: Paper | None) -> str:
     """Return the command that runs everything."""
     named = [f"paper={paper.name}"] if paper else []
-    return " ".join(["python launch.py -m", *named, *filling(options.stores[0], options.overrides)])
+    return shlex.join(["python", "launch.py", "-m", *named, *filling(options.stores[0], options.overrides)])
 
 
 def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:
@@ -193,12 +194,12 @@ def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:
         Nothing is.
     """
     for problem in problems:
-        print(problem if problem.startswith("skipped ") else f"skipped {problem}", file=sys.stderr)
+        print(printable(problem if problem.startswith("skipped ") else f"skipped {problem}"), file=sys.stderr)
     if not any(curve.measured for curve in found):
         raise UserError(f"nothing measured yet, so nothing to draw: run {command}")
     for curve in found:
         for remark in curve.remarks:
-            print(remark, file=sys.stderr)
+            print(printable(remark), file=sys.stderr)
 
 
 if __name__ == "__main__":

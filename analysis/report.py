@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from command_line import Parser, filling, paper_names
-from irm_sweeps.errors import UserError, one_line_errors
+from irm_sweeps.errors import UserError, one_line_errors, printable
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Paper
@@ -110,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         results = Results(options.stores)
         text = render(results, options.stores, options.select, options.overrides)
         for problem in results.problems:
-            print(f"skipped {problem}", file=sys.stderr)
+            print(f"skipped {printable(problem)}", file=sys.stderr)
         make_folder(output.parent)
         write_atomically(output, text.encode())
         print(output)
@@ -167,7 +168,7 @@ def sections(
         if found:
             yield section(builder)
         else:
-            command = " ".join(["python launch.py -m", f"paper={name}", *filling(stores[0], user)])
+            command = shlex.join(["python", "launch.py", "-m", f"paper={name}", *filling(stores[0], user)])
             yield Absent(name, paper.title, command)
 
 

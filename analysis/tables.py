@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from command_line import Parser, find_paper
-from irm_sweeps.errors import one_line_errors
+from irm_sweeps.errors import one_line_errors, printable
 
 _DESCRIPTION = """\
 Print a paper's table from the results in the store: each cell as mean ± sd in per cent with its number n of
@@ -57,12 +57,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if options.missing:
             commands, hopeless = builder.missing()
             for line in [*builder.results.problems, *hopeless]:
-                print(f"skipped {line}", file=sys.stderr)
+                print(f"skipped {printable(line)}", file=sys.stderr)
             print("".join(f"{command}\n" for command in commands), end="")
             return
         table = builder.table()
         for problem in builder.results.problems:
-            print(f"skipped {problem}", file=sys.stderr)
+            print(f"skipped {printable(problem)}", file=sys.stderr)
         by_suffix = _SUFFIXES.get(options.output.suffix, "md") if options.output else "md"
         text = FORMATS[options.format or by_suffix](table)
         if options.output is None:
