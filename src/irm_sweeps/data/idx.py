@@ -89,9 +89,17 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
 
 
 def _decompress(archive: Path, path: Path) -> None:
-    """Unpack a file whole or not at all; one of more than `LARGEST` bytes is none of MNIST's."""
+    """Unpack a file whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        It has more than `LARGEST` bytes, and so is none of MNIST's.
+    """
     with gzip.open(archive) as file:
         content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError(f"{archive}: larger than {LARGEST // MIB} MiB unpacked")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         temporary.write_bytes(content)
