@@ -114,11 +114,8 @@ def data(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, str]]:
 def _name(config: Mapping[str, Any]) -> str:
     from irm_sweeps.sweep.progress import label
 
-    try:
-        names = [str(config[group]["_target_"]).rpartition(".")[2] for group in ("dataset", "backbone")]
-        return f"{label(config)}  {' '.join(names)}"
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return "(its config cannot be read)"
+    names = [str(config[group]["_target_"]).rpartition(".")[2] for group in ("dataset", "backbone")]
+    return f"{label(config)}  {' '.join(names)}"
 
 
 def _commit(result: Mapping[str, Any]) -> str:

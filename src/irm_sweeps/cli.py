@@ -88,7 +88,7 @@ def _sweep(options: argparse.Namespace, store: Store) -> str:
     names = sweep_names(store)
     if options.sweep is None and not names:
         raise UserError(f"no sweep has been launched in {store.root}")
-    return str(options.sweep or names[-1])
+    return str(names[-1] if options.sweep is None else options.sweep)
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -13,10 +13,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from commands import launch
-from hostile.conftest import SWEEP
 from hostile.poison import FILES
+from irm_sweeps.sweep.manifest import write_manifest
+from irm_sweeps.sweep.store import Store
+from irm_sweeps.sweep.worker import Worker
 from irm_sweeps.training.checkpoint import BadCheckpoint, pack, unpack
+from irm_sweeps.training.loop import StackTraining
+from irm_sweeps.trial import Trial
 
 State = tuple[dict[str, torch.Tensor], dict[str, Any]]
 
@@ -92,8 +95,6 @@ def made_half_way(results: Path, victim: Path, make_half: Callable[[Path, Path],
 @pytest.fixture
 def make_half() -> Callable[[Path, Path], bytes]:
     """Train a stored trial for five steps, and return its checkpoint."""
-    from irm_sweeps.training.loop import StackTraining
-    from irm_sweeps.trial import Trial
 
     class Enough(Exception):
         pass
@@ -116,12 +117,14 @@ def make_half() -> Callable[[Path, Path], bytes]:
 def again(results: Path, victim: Path, poison: Callable[[Path], None]) -> tuple[dict[str, Any], str]:
     """Train the victim once more beside a poisoned checkpoint; return its result and its log."""
     os.replace(victim, victim.with_name("before.json"))
-    log = victim.with_name("log.txt")
-    log.unlink()
+    victim.with_name("log.txt").unlink()
     poison(victim.with_name("checkpoint.safetensors"))
-    answer = launch("-m", f"results={results}", *SWEEP)
-    assert (answer.code, answer.err) == (0, ""), answer
-    return json.loads(victim.read_text()), log.read_text()
+    trial = Trial.from_config(json.loads(victim.with_name("before.json").read_text())["config"])
+    store = Store(results)
+    settings = {"data_dir": str(results), "device": "cpu", "on_error": "stop", "checkpoint_seconds": 1e9}
+    manifest = write_manifest(store, "again", {trial.id: trial.canonical}, [[trial.id]], settings)
+    Worker(store, manifest, torch.device("cpu")).work()
+    return json.loads(victim.read_text()), victim.with_name("log.txt").read_text()
 
 
 def same(victim: Path, result: dict[str, Any]) -> bool:

@@ -168,7 +168,7 @@ def test_a_gzip_bomb_in_its_place_is_not_opened(
     server.answers[f"/{name}"] = sends(bomb)
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
     (tmp_path / "MNIST" / "raw" / name).write_bytes(bomb)
-    with pytest.raises(UserError, match=r"no readable MNIST in data_dir=.*it has more than \d+ bytes"):
+    with pytest.raises(UserError, match=r"no readable MNIST in data_dir=.*has other bytes than those published"):
         load_digits("auto", tmp_path)
     assert [path.name for path in (tmp_path / "MNIST" / "raw").iterdir()] == [name]
 

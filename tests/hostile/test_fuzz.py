@@ -66,14 +66,14 @@ def test_any_mapping_as_a_config(values: dict[Any, Any]) -> None:
     a_config({**CONFIG, **values}, trusted=False)
 
 
-@FUZZ
+@settings(FUZZ, max_examples=80)
 @given(st.sampled_from(places(RESULT)), VALUES)
 def test_any_value_anywhere_in_a_result(place: tuple[Any, ...], value: Any, tmp_path: Path) -> None:
     """Its readers all have their say, or all of them are told the same."""
     a_result(json.dumps(replaced(RESULT, place, value)).encode(), tmp_path)
 
 
-@FUZZ
+@settings(FUZZ, max_examples=40)
 @given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode(errors="replace")))
 @example(b"[" * 100_000)
 @example(b'{"a":' * 100_000)
@@ -82,7 +82,7 @@ def test_any_bytes_as_a_result(content: bytes, tmp_path: Path) -> None:
     a_result(content, tmp_path)
 
 
-@FUZZ
+@settings(FUZZ, max_examples=40)
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=4))
 def test_a_result_with_any_bytes_changed(at: int, change: bytes, tmp_path: Path) -> None:
     whole = json.dumps(RESULT).encode()
@@ -153,7 +153,7 @@ PREFIX = st.sampled_from(["", "+", "++", "~"])
 OVERRIDE = st.builds("{}{}={}".format, PREFIX, st.sampled_from(KEYS), WRITTEN)
 
 
-@settings(FUZZ, max_examples=60)
+@settings(FUZZ, max_examples=25)
 @given(st.lists(OVERRIDE | WRITTEN, max_size=2))
 @example(["lam=" + "[" * 3000])
 @example(["lam=${lam}"])

@@ -44,7 +44,9 @@ def load_vectors(data_dir: Path, dim: int, words: Collection[str]) -> Vectors:
         with open_regular(path, follow=True) as file:
             for number, line in enumerate(iter(partial(file.readline, LONGEST), b""), start=1):
                 if len(line) == LONGEST:
-                    raise UserError(f"{path}, line {number}: of {LONGEST} bytes and more: put GloVe's file there ({URL})")
+                    raise UserError(
+                        f"{path}, line {number}: of {LONGEST} bytes and more: put GloVe's file there ({URL})"
+                    )
                 word, _, rest = line.decode().partition(" ")
                 if word in wanted and word not in found:
                     found[word] = _vector(rest, dim, f"{path}, line {number}")

@@ -129,7 +129,7 @@ def read_manifest(store: Store, name: str) -> Manifest:
         There is no such sweep, several begin so, or its manifest is damaged.
     """
     names = sweep_names(store)
-    matching = [name] if name in names else [n for n in names if n.startswith(name)]
+    matching = [name] if name in names else [n for n in names if name and n.startswith(name)]
     if len(matching) != 1:
         what = f"{len(matching)} sweeps begin so: {', '.join(matching[:5])}" if matching else "no such sweep"
         raise UserError(f"sweep {name!r}: {what}{did_you_mean(name, names)} in {store.root / 'sweeps'}")

@@ -183,7 +183,7 @@ class Store:
         UserError
             None does, or several do.
         """
-        ids = [name for name in self.trial_ids() if name.startswith(prefix)]
+        ids = [name for name in self.trial_ids() if prefix and name.startswith(prefix)]
         if len(ids) == 1:
             return ids[0]
         what = f"{len(ids)} trials start with it: {', '.join(ids[:5])}" if ids else "no trial starts with it"
