@@ -153,21 +153,6 @@ def test_what_is_no_job_is_never_named_to_slurm(jobs: Any, results: Path, tmp_pa
 
 USER = ["seed=range(0,2)", "training.l2=1e-3", "dataset.test_p_e=[0.1,0.9]"]
 PLACES = ["plain", "a b'c\"d", "a,b;touch x$(touch x)", "[x]{y}(z)", "a=b:#~x"]
-    "plain",
-    "a b",
-    "it's",
-    'a"b',
-    "a,b",
-    "a;touch x",
-    "$(touch x)",
-    "a(b)",
-    "[x]",
-    "{y}",
-    "a=b",
-    "#x",
-    "~x",
-    "a:b",
-]
 
 
 def argv_of(line: str) -> list[str]:

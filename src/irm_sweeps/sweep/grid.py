@@ -18,7 +18,6 @@ from irm_sweeps.compose import compose, dotted_keys, hydra_initialized, plain, r
 from irm_sweeps.errors import UserError
 from irm_sweeps.trial import Trial
 
-
 MOST = 1_000_000
 """Trials of one command; what asks for more is a typing error, and would fill the memory."""
 
