@@ -197,7 +197,7 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
             found = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
     except (Exception, SystemExit) as error:  # the module is the user's: it may raise whatever it likes
         told = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{group}._target_={target!r:.200} cannot be imported: {told}") from None
+        raise UserError(f"{group}._target_={target!r:.200} cannot be imported: {told:.300}") from None
     if found is None:
         raise UserError(
             f"{group}._target_={target!r:.200} is no class of irm_sweeps, and what a store names is not imported"

@@ -107,7 +107,7 @@ _TOO_DEEP = f"nested more than {DEPTH} deep"
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(DEPTH + 1):
+    for _ in range(DEPTH):
         inner = (own.values() if isinstance(own, dict) else own for own in level if isinstance(own, dict | list))
         level = [one for values in inner for one in values]
         if not level:

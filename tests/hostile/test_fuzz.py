@@ -67,23 +67,23 @@ def test_any_mapping_as_a_config(values: dict[Any, Any]) -> None:
 
 
 @settings(FUZZ, max_examples=80)
-@given(st.sampled_from(places(RESULT)), VALUES)
+@given(place=st.sampled_from(places(RESULT)), value=VALUES)
 def test_any_value_anywhere_in_a_result(place: tuple[Any, ...], value: Any, tmp_path: Path) -> None:
     """Its readers all have their say, or all of them are told the same."""
     a_result(json.dumps(replaced(RESULT, place, value)).encode(), tmp_path)
 
 
 @settings(FUZZ, max_examples=40)
-@given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode(errors="replace")))
-@example(b"[" * 100_000)
-@example(b'{"a":' * 100_000)
-@example(json.dumps(RESULT).encode())
+@given(content=st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode(errors="replace")))
+@example(content=b"[" * 100_000)
+@example(content=b'{"a":' * 100_000)
+@example(content=json.dumps(RESULT).encode())
 def test_any_bytes_as_a_result(content: bytes, tmp_path: Path) -> None:
     a_result(content, tmp_path)
 
 
 @settings(FUZZ, max_examples=40)
-@given(st.integers(0, 2000), st.binary(min_size=1, max_size=4))
+@given(at=st.integers(0, 2000), change=st.binary(min_size=1, max_size=4))
 def test_a_result_with_any_bytes_changed(at: int, change: bytes, tmp_path: Path) -> None:
     whole = json.dumps(RESULT).encode()
     at %= len(whole)
@@ -178,12 +178,12 @@ def _first(values: Any, n: int) -> list[Any]:
 
 
 @FUZZ
-@given(st.binary(max_size=100) | st.text(GRAMMAR + "!&*?|>", max_size=60).map(str.encode))
-@example(b"[" * 5000)
-@example(b"a: &a [" + b"*a," * 10)
-@example(b"a: !!python/object/apply:os.system ['touch x']")
-@example(b"_target_: ${oc.env:HOME}.x")
-@example(b"a: &a ['x']\nb: &b [*a,*a]\n_target_: irm_sweeps.methods.erm.ERM")
+@given(content=st.binary(max_size=100) | st.text(GRAMMAR + "!&*?|>", max_size=60).map(str.encode))
+@example(content=b"[" * 5000)
+@example(content=b"a: &a [" + b"*a," * 10)
+@example(content=b"a: !!python/object/apply:os.system ['touch x']")
+@example(content=b"_target_: ${oc.env:HOME}.x")
+@example(content=b"a: &a ['x']\nb: &b [*a,*a]\n_target_: irm_sweeps.methods.erm.ERM")
 def test_any_bytes_as_an_own_yaml(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_bytes(content)
