@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -210,11 +211,11 @@ def _create(claim: Claim) -> bool:
 def clear(store: Store, trial_id: str) -> None:
     """Remove the claims and the checkpoint of a trial that has its result, and what killed writers left half-done."""
     folder = store.own_folder(trial_id)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    for n in _numbers(folder):
-        (folder / f"claim.{n}.json").unlink(missing_ok=True)
-    for temporary in (path for pattern in TEMPORARY for path in folder.glob(pattern)):
-        temporary.unlink(missing_ok=True)
+    names = ["checkpoint.safetensors", *(f"claim.{n}.json" for n in _numbers(folder))]
+    left = [path for pattern in TEMPORARY for path in folder.glob(pattern)]
+    for path in [*(folder / name for name in names), *left]:
+        with suppress(OSError):  # a folder in its place, say: the result stands without it
+            path.unlink()
 
 
 def _numbers(folder: Path) -> list[int]:
