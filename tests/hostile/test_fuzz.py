@@ -212,7 +212,7 @@ def test_any_value_as_an_option_of_slurm(field: str, value: Any) -> None:
 
 
 def test_what_is_fuzzed_is_valid_before_it_is(tmp_path: Path) -> None:
-    assert compose([])["method"]["_target_"] == CONFIG["method"]["_target_"]
+    assert compose(["method=irmv1"])["method"]["_target_"] == CONFIG["method"]["_target_"]
     assert a_config(CONFIG, trusted=False) is not None
     assert a_result(json.dumps(RESULT).encode(), tmp_path)
     assert RESULT["trial_id"] == TRIAL_ID
