@@ -139,5 +139,5 @@ def _in_hydra(value: str) -> str:
     """Return a value that Hydra's grammar reads as it stands: one with a comma, say, is no sweep."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
-    plain = re.fullmatch(r"[\w./+@%-]+", value)
+    plain = re.fullmatch(r"[\w./+@%-]+(?: [\w./+@%-]+)*", value)
     return value if plain else str(QuotedString(value, Quote.single).with_quotes())

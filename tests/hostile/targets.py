@@ -28,6 +28,13 @@ CONFIG: dict[str, Any] = {
     "backbone": {"_target_": "irm_sweeps.backbones.mlp.MLP", "depth": 2, "width": 8, "init": "xavier"},
     "method": {
         "_target_": "irm_sweeps.methods.irmv1.IRMv1",
+        "on": "output",
+        "dummy": "scalar",
+        "form": "squared",
+        "environments": "mean",
+        "hidden_norm": "sum",
+        "risk": "mean",
+        "head": "penalised",
         "anneal": 3,
         "weight_before_anneal": 1.0,
         "rescale": "weight",

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -243,8 +242,3 @@ def test_an_override_of_metacharacters_is_a_value(value: str, tmp_path: Path, mo
 def test_a_wrong_override_is_told_without_its_control_characters(tmp_path: Path) -> None:
     answer = launch(f"results={tmp_path / 'r'}", *SMALL, "lam='\x1b[2J\x07'")
     assert answer.complaint.isprintable()
-
-
-def test_a_worker_s_command_quotes_this_python(results: Path, with_srun: None) -> None:
-    text = script(options(), Store(results))
-    assert shlex.quote(sys.executable) in text
