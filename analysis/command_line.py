@@ -141,4 +141,12 @@ def launching(*words: str) -> str:
 
 def filling(store: Path, user: Sequence[str]) -> list[str]:
     """Return the overrides of a command that fills this store."""
-    return [*user, *([] if store == Path("results") else [f"results={store}"])]
+    return [*user, *([] if store == Path("results") else [f"results={_in_hydra(str(store))}"])]
+
+
+def _in_hydra(value: str) -> str:
+    """Return a value that Hydra's grammar reads as it stands: one with a comma, say, is no sweep."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    plain = re.fullmatch(r"[\w./+@%-]+(?: [\w./+@%-]+)*", value)
+    return value if plain else str(QuotedString(value, Quote.single).with_quotes())

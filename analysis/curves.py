@@ -177,7 +177,7 @@ def _over_steps(builder: Builder, name: str, row: Row, figure: Figure, places: S
     for reading in chosen.readings if chosen else []:
         if reading.value is None:
             continue
-        logged, others = history(builder.stores, reading.trial.id, str(figure.quantity))
+        logged, others = history(builder.stores, reading.trial.id, str(figure.quantity), builder.results.problems)
         if not logged:
             has = ", ".join(others) or "nothing"
             remarks.append(f"{row.label}: trial {reading.trial.id} has no {figure.quantity} in its history (has {has})")

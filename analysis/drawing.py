@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import marks
 from curves import Curve
+from irm_sweeps.errors import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +48,7 @@ def draw(curves: Sequence[Curve], wanted: Wanted, measure: str, kind: str, capti
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    curves = [as_it_stands(curve) for curve in curves]
     panels = list(dict.fromkeys(curve.panel for curve in curves if curve.panel is not None))
     with mpl.rc_context(STYLE):
         size = (7.0, 4.2) if len(panels) < 2 else (3.2 * len(panels) + 0.6, 3.9)
@@ -70,6 +73,18 @@ def draw(curves: Sequence[Curve], wanted: Wanted, measure: str, kind: str, capti
         return saved(figure, wanted.label, kind)
 
 
+def as_it_stands(curve: Curve) -> Curve:
+    """Return a curve whose words, which may be of stored trials, are drawn as they stand: a dollar is no formula."""
+    measured, published = ({literal(name): s for name, s in own.items()} for own in (curve.measured, curve.published))
+    panel = None if curve.panel is None else literal(curve.panel)
+    return replace(curve, label=literal(curve.label), measured=measured, published=published, panel=panel)
+
+
+def literal(text: str) -> str:
+    """Return text that matplotlib draws as it stands."""
+    return printable(text).replace("$", r"\$")
+
+
 def saved(figure: Any, title: str, kind: str) -> bytes:
     """Return the bytes of a figure's file, without the time at which it was made."""
     buffer = io.BytesIO()
@@ -84,7 +99,9 @@ def add_caption(figure: Any, caption: str) -> None:
     """Write some lines below everything."""
     if caption:
         width = int(20 * figure.get_figwidth())
-        figure.supxlabel("\n".join(textwrap.wrap(caption, width)), fontsize=7, x=0.01, ha="left", color="#444444")
+        figure.supxlabel(
+            "\n".join(textwrap.wrap(literal(caption), width)), fontsize=7, x=0.01, ha="left", color="#444444"
+        )
 
 
 def _vertical(wanted: Wanted, measure: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from command_line import Parser, filling, find_paper, launching
-from irm_sweeps.errors import UserError, one_line_errors
+from irm_sweeps.errors import UserError, one_line_errors, printable
 
 if TYPE_CHECKING:
     from curves import Curve
@@ -193,12 +193,12 @@ def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:
         Nothing is.
     """
     for problem in problems:
-        print(problem if problem.startswith("skipped ") else f"skipped {problem}", file=sys.stderr)
+        print(printable(problem if problem.startswith("skipped ") else f"skipped {problem}"), file=sys.stderr)
     if not any(curve.measured for curve in found):
         raise UserError(f"nothing measured yet, so nothing to draw: run {command}")
     for curve in found:
         for remark in curve.remarks:
-            print(remark, file=sys.stderr)
+            print(printable(remark), file=sys.stderr)
 
 
 if __name__ == "__main__":

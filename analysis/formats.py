@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def markdown(table: Table) -> str:
             numbers = "".join(f" [{table.notes.index(note) + 1}]" for note in cell.notes)
             own, *others = (text(cell) for _, text in kinds)
             lines[-1] += [own + numbers, *others]
-    lines = [[text.replace("|", "\\|") for text in line] for line in lines]
+    lines = [[_no_tag(text).replace("|", "\\|") for text in line] for line in lines]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
 
     def joined(line: Sequence[str]) -> str:
@@ -33,11 +34,16 @@ def markdown(table: Table) -> str:
         return f"| {' | '.join(padded)} |"
 
     rule = f"|{'|'.join('-' * (width + 2) for width in widths)}|"
-    parts = [f"**{table.title}**", "\n".join([joined(lines[0]), rule, *map(joined, lines[1:])])]
+    parts = [f"**{_no_tag(table.title)}**", "\n".join([joined(lines[0]), rule, *map(joined, lines[1:])])]
     if table.notes:
-        parts.append("\n".join(f"- [{i}] {_sentence(note)}" for i, note in enumerate(table.notes, 1)))
-    parts.append("\n".join(f"- {line}" for line in table.footer))
+        parts.append("\n".join(f"- [{i}] {_no_tag(_sentence(note))}" for i, note in enumerate(table.notes, 1)))
+    parts.append("\n".join(f"- {_no_tag(line)}" for line in table.footer))
     return "\n\n".join(parts) + "\n"
+
+
+def _no_tag(text: str) -> str:
+    """Return text in which no HTML begins: Markdown would hand it to the browser; `p < alpha` stays as it is."""
+    return re.sub(r"<(?=[A-Za-z/!?])", r"\\<", text)
 
 
 def csv(table: Table) -> str:

@@ -112,14 +112,14 @@ class General:
             values: dict[str | None, dict[int, list[float]]] = {title: {} for title in self.titles if not quantity}
             for trial in _measured(chosen):
                 if quantity is not None:
-                    logged, others = history(self.stores, trial.id, quantity)
+                    logged, others = history(self.stores, trial.id, quantity, self.results.problems)
                     if not logged:
                         has = ", ".join(others) or "nothing"
                         remarks.append(f"{line.label}: trial {trial.id} has no {quantity} in its history (has {has})")
                     for step, value in logged.items():
                         values.setdefault(None, {}).setdefault(step, []).append(value)
                     continue
-                for step, scores in evaluations(self.stores, trial.id).items():
+                for step, scores in evaluations(self.stores, trial.id, self.results.problems).items():
                     for title, probe in zip(self.titles, self.probes, strict=True):
                         if (own := probe.value(trial, scores)) is not None:
                             values[title].setdefault(step, []).append(own)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from curves import Curve
-from drawing import STYLE, UNITS, add_caption, saved
+from drawing import STYLE, UNITS, add_caption, as_it_stands, literal, saved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +25,7 @@ def draw(curves: Sequence[Curve], places: Sequence[str], measure: str, title: st
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    curves, places = [as_it_stands(curve) for curve in curves], [literal(place) for place in places]
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     rows = max(sum(curve.panel == panel for curve in curves) for panel in panels)
     summaries = [summary for curve in curves for summary in curve.measured.values()]

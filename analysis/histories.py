@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 
-def history(stores: Sequence[Path], trial_id: str, quantity: str) -> tuple[dict[int, float], list[str]]:
+def history(
+    stores: Sequence[Path], trial_id: str, quantity: str, problems: list[str]
+) -> tuple[dict[int, float], list[str]]:
     """Return a logged quantity by step, and which others there are; of several values (environments) the mean.
 
-    Steps at which it was not finite are left out. The first store that has the trial's history answers.
+    Steps at which it was not finite are left out. The first store that has the trial's history answers; if that is
+    damaged, there is nothing, and `problems` gets a line.
     """
     found: dict[int, float] = {}
     others: dict[str, None] = {}
-    for row in _rows(stores, trial_id):
+    for row in _rows(stores, trial_id, problems):
         others.update(dict.fromkeys(key for key in row if key not in ("step", "scores")))
         values = row.get(quantity)
         values = values if isinstance(values, list) else [values]
-        if all(isinstance(value, int | float) for value in values):
+        if values and all(type(value) in (int, float) for value in values):
             found[int(row["step"])] = fmean(values)
     return found, list(others)
 
 
-def evaluations(stores: Sequence[Path], trial_id: str) -> dict[int, Mapping[str, Any]]:
+def evaluations(stores: Sequence[Path], trial_id: str, problems: list[str]) -> dict[int, Mapping[str, Any]]:
     """Return the scores of each evaluation of a trial, split -> environment -> measure, by step.
 
-    The first store that has the trial's history answers.
+    The first store that has the trial's history answers, as in `history`.
     """
-    return {int(row["step"]): row["scores"] for row in _rows(stores, trial_id) if "scores" in row}
+    return {int(row["step"]): row["scores"] for row in _rows(stores, trial_id, problems) if "scores" in row}
 
 
-def _rows(stores: Sequence[Path], trial_id: str) -> Iterator[Mapping[str, Any]]:
+def _rows(stores: Sequence[Path], trial_id: str, problems: list[str]) -> Sequence[Mapping[str, Any]]:
+    from irm_sweeps.sweep.files import DamagedFile
     from irm_sweeps.sweep.store import Store
 
     for root in stores:
-        path = Store(root).folder(trial_id) / "history.jsonl"
-        if path.is_file():
-            yield from (json.loads(line) for line in path.read_text().splitlines())
-            return
+        try:
+            rows = Store(root).history(trial_id)
+        except DamagedFile as damage:
+            if str(damage) not in problems:
+                problems.append(str(damage))
+            return []
+        if rows is not None:
+            return rows
+    return []

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from irm_sweeps.errors import one_line, printable
+
 SHOWN_IDS = 12
 """Most trials of one failure that are named."""
 
@@ -69,12 +71,17 @@ def losses(results: Sequence[Mapping[str, Any]]) -> list[Loss]:
             reason = "the objective was not finite"
         elif result["status"] == "failed":
             lines = str(_at(result, "error", "message", default="")).strip().splitlines()
-            reason = lines[-1] if lines else "no message"
+            reason = one_line(lines[-1]) if lines else "no message"
         else:
             continue
         groups.setdefault((result["status"], reason), []).append(result)
     return [
-        Loss(status, reason, [entry(r) for r in lost], str(_at(lost[0], "error", "details", default="")).strip())
+        Loss(
+            status,
+            reason,
+            [entry(r) for r in lost],
+            printable(str(_at(lost[0], "error", "details", default="")).strip()),
+        )
         for (status, reason), lost in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
 
@@ -107,11 +114,8 @@ def data(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, str]]:
 def _name(config: Mapping[str, Any]) -> str:
     from irm_sweeps.sweep.progress import label
 
-    try:
-        names = [str(config[group]["_target_"]).rpartition(".")[2] for group in ("dataset", "backbone")]
-        return f"{label(config)}  {' '.join(names)}"
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return "(its config cannot be read)"
+    names = [str(config[group]["_target_"]).rpartition(".")[2] for group in ("dataset", "backbone")]
+    return f"{label(config)}  {' '.join(names)}"
 
 
 def _commit(result: Mapping[str, Any]) -> str:

@@ -95,8 +95,6 @@ class Results:
         for store in self._stores:
             try:
                 result = store.result(trial_id)
-                if result is not None:
-                    check(result, store.folder(trial_id) / "result.json")
             except DamagedFile as damage:
                 self.problems.append(str(damage))
                 continue
@@ -106,38 +104,17 @@ class Results:
         return best
 
 
-def check(result: Mapping[str, Any], path: Path) -> None:
-    """Check the part of a result that is read here.
-
-    Raises
-    ------
-    DamagedFile
-        `metrics` is not {rule: {scores: {split: {environment: {measure: number or null}}}}}.
-    """
-    from irm_sweeps.sweep.files import DamagedFile
-
-    try:
-        for rule, chosen in result["metrics"].items():
-            for environments in chosen["scores"].values():
-                for scores in environments.values():
-                    for value in scores.values():
-                        if value is not None and type(value) not in (int, float):
-                            raise DamagedFile(f"{path}: {value!r} in metrics.{rule} is not a number")
-    except (AttributeError, KeyError, TypeError):
-        raise DamagedFile(f"{path}: its metrics are not rule -> scores -> split -> environment") from None
-
-
 def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
     """Return what is known of a trial's `split/environment/measure` under a selection rule."""
+    from irm_sweeps.errors import one_line
+
     result = results.of(trial.id)
     if result is None:
         return Reading(trial, "missing")
     if result["status"] == "diverged":
         return Reading(trial, "diverged", detail=f"at step {result.get('diverged_at', 'unknown')}")
     if result["status"] == "failed":
-        error = result.get("error")
-        message = str(error.get("message", "")) if isinstance(error, dict) else ""
-        return Reading(trial, "failed", detail=" ".join(message.split()) or "no message")
+        return Reading(trial, "failed", detail=one_line(result["error"].get("message", "")) or "no message")
     if rule not in result["metrics"]:
         return Reading(trial, "unselected")
     scores = result["metrics"][rule]["scores"]
@@ -146,7 +123,7 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
         value = _mean(scores[split], measure) if environment == "mean" else scores[split][environment][measure]
     except KeyError:
         known = ", ".join(f"{s}/{e}/{m}" for s in scores for e in scores[s] for m in scores[s][e] if m == measure)
-        return Reading(trial, "unknown metric", detail=f"(has {known})")
+        return Reading(trial, "unknown metric", detail=f"(has {one_line(known)})")
     if value is None:
         return Reading(trial, "not finite")
     return Reading(trial, "measured", value, _validation(scores))

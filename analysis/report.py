@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from command_line import Parser, filling, launching, paper_names
-from irm_sweeps.errors import UserError, one_line_errors
+from irm_sweeps.errors import UserError, one_line_errors, printable
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Paper
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         results = Results(options.stores)
         text = render(results, options.stores, options.select, options.overrides)
         for problem in results.problems:
-            print(f"skipped {problem}", file=sys.stderr)
+            print(f"skipped {printable(problem)}", file=sys.stderr)
         make_folder(output.parent)
         write_atomically(output, text.encode())
         print(output)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from command_line import Parser, filling, find_paper, launching
-from irm_sweeps.errors import one_line_errors
+from irm_sweeps.errors import one_line_errors, printable
 
 _DESCRIPTION = """\
 Print a paper's table from the results in the store: each cell as mean ± sd in per cent with its number n of
@@ -62,12 +62,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if options.missing:
             commands, hopeless = builder.missing()
             for line in [*builder.results.problems, *hopeless]:
-                print(f"skipped {line}", file=sys.stderr)
+                print(f"skipped {printable(line)}", file=sys.stderr)
             print("".join(f"{command}\n" for command in commands), end="")
             return
         table = builder.table()
         for problem in builder.results.problems:
-            print(f"skipped {problem}", file=sys.stderr)
+            print(f"skipped {printable(problem)}", file=sys.stderr)
         if not any(cell.measured for cell in table.cells):
             command = launching(f"paper={paper.name}", *filling(options.stores[0], options.overrides))
             print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)

@@ -12,7 +12,8 @@ from unittest.mock import patch
 from irm_sweeps import compose
 from irm_sweeps.sweep import grid
 from irm_sweeps.sweep.paper import Paper
-from irm_sweeps.sweep.store import SCHEMA, Store
+from irm_sweeps.sweep.schema import SCHEMA
+from irm_sweeps.sweep.store import Store
 from irm_sweeps.trial import Trial
 
 ENVIRONMENTS = [f"0.{i}" for i in range(1, 10)]

@@ -86,9 +86,9 @@ def test_columns_have_types_in_a_full_store_and_in_an_empty_one(store, tmp_path)
 def test_a_column_of_several_kinds_is_json_text(demo, tmp_path):
     a, b, _ = synthetic.trials_of(demo, "erm")
     other = synthetic.completed(b, by_seed)
-    other["config"] = {**other["config"], "training": {**other["config"]["training"], "steps": "many"}}
+    other["config"] = {**other["config"], "training": {**other["config"]["training"], "precision": 32}}
     synthetic.write(tmp_path / "results", synthetic.completed(a, by_seed), other)
-    assert set(irm_sweeps.load_results(tmp_path / "results")["training.steps"]) == {"300", '"many"'}
+    assert set(irm_sweeps.load_results(tmp_path / "results")["training.precision"]) == {"32", '"float32"'}
 
 
 def test_stores_are_put_together_and_a_completed_result_is_preferred(demo, tmp_path):

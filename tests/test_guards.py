@@ -21,7 +21,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
 
 LAYERS = [
-    {"errors", "commands"},
+    {"errors", "untrusted", "downloads", "commands"},
     {"config", "draws", "device", "compose", "provenance"},
     {"data", "backbones", "loggers"},
     {"methods"},
@@ -116,8 +116,9 @@ def test_analysis_reads_results_and_trains_nothing() -> None:
         assert "torch" not in {i.split(".")[0] for i in imports(path)}, path
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
+@pytest.mark.parametrize("path", [p for p in EVERYTHING if name_of(p) != "data.cifar_batches"], ids=name_of)
 def test_nothing_is_unpickled(path: Path) -> None:
+    """But for CIFAR-10's own files, by a reader that calls nothing: see `hostile/test_cifar_batches.py`."""
     assert not {i.split(".")[0] for i in imports(path)} & {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call):

@@ -152,7 +152,7 @@ def test_a_trial_that_kills_its_worker_is_retried_once_and_harms_no_other(desk: 
 def test_one_that_joins_helps_and_leaves(desk: Desk, undisturbed: dict[str, dict[str, Any]]) -> None:
     command = desk.sweep(*SLOW, "seed=range(0,4)", slots=1)
     eventually(lambda: len(desk.holders()) == 1, "one trial runs")
-    joined = desk.start("work", "sweep", "--results", str(desk.results), command=[IRM_SWEEPS])
+    joined = desk.start("work", "sweep", "--trust", "--results", str(desk.results), command=[IRM_SWEEPS])
     eventually(lambda: len(desk.holders()) == 2, "two trials run")
     status = json.loads(irm_sweeps("status", "--json", "--results", str(desk.results)).out)
     assert len(status["running"]) == 2

@@ -136,6 +136,9 @@ def test_workers_import_what_lies_where_the_command_was_typed(folder: Path, tmp_
     done[0].unlink()
     (sweep,) = (path.name for path in (results / "sweeps").iterdir())
     worker = str(Path(sys.executable).parent / "irm-sweeps")
-    joined = process(elsewhere, worker, "work", sweep, "--results", str(results))
+    untrusting = process(elsewhere, worker, "work", sweep, "--results", str(results))
+    assert untrusting.returncode == 2
+    assert "needs own_mine.Mine, which is not of irm_sweeps" in untrusting.stderr
+    joined = process(elsewhere, worker, "work", sweep, "--results", str(results), "--trust")
     assert joined.returncode == 0, joined.stdout + joined.stderr
     assert '"status": "completed"' in done[0].read_text()

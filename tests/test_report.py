@@ -49,7 +49,7 @@ def fill(root: Path) -> Path:
     }
     strange["config"] = {**strange["config"], "method": {"_target_": f"x.{HOSTILE}"}}
     bare = synthetic.completed(d, by_seed)
-    bare["config"], bare["provenance"], bare["timing"] = {}, [], None
+    assert not {"provenance", "timing"} & bare.keys()
     synthetic.write(root, failed, synthetic.diverged(b, 120), strange, bare)
     damaged = synthetic.trials_of(bae, "erm")[0]
     (root / damaged.id / "result.json").write_text("{")

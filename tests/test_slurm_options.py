@@ -28,7 +28,7 @@ FakeCommand = Callable[..., Path]
 def defaults() -> dict[str, Any]:
     values = OmegaConf.to_container(OmegaConf.load(conf_dir() / "hydra" / "launcher" / "slurm.yaml"))
     assert isinstance(values, dict)
-    return {str(name): value for name, value in values.items() if name != "_target_"}
+    return {str(name): value for name, value in values.items() if not str(name).startswith("_")}
 
 
 def options(**changes: Any) -> SlurmOptions:

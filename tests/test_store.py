@@ -18,6 +18,8 @@ from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json,
 from irm_sweeps.sweep.store import Problem, Store
 
 ID = "0123456789abcdef"
+CHOICES = {group: {"_target_": "irm_sweeps.Some"} for group in ("dataset", "backbone", "method", "optimizer")}
+CONFIG = {**CHOICES, "training": {"steps": 1}, "lam": None, "seed": 0}
 
 
 @pytest.fixture
@@ -28,7 +30,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def result(trial_id: str = ID, **values: Any) -> dict[str, Any]:
-    return {"schema": 1, "trial_id": trial_id, "status": "completed", "config": {}, **values}
+    head = {"schema": 1, "trial_id": trial_id, "status": "completed", "config": CONFIG, "metrics": {}}
+    return {**head, **values}
 
 
 def test_a_written_result_is_read_back_with_its_history(store: Store) -> None:

@@ -9,13 +9,15 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import completion
 from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, command, import_from_here
-from irm_sweeps.errors import UserError, one_line_errors
+from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.sweep.store import Store
+from irm_sweeps.untrusted import MIB, open_regular
 
 if TYPE_CHECKING:
     from irm_sweeps.launchers.slurm import JobRecord
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = "Run trials and sweeps, look at their results, and join or end the work on a sweep."
 _EPILOG = 'COMMAND --help says more; "launch --help" is the manual of keys. Tab: eval "$(%(prog)s completion)"'
+
+_TRUST = (
+    "import what the store names besides irm_sweeps: classes of your own, from where the work was launched or is typed"
+)
 
 
 def parser(*, completing: bool = False) -> argparse.ArgumentParser:
@@ -68,10 +74,12 @@ def parser(*, completing: bool = False) -> argparse.ArgumentParser:
         "reproduce", "Run a stored trial again and compare, bit for bit. Exit code 0: equal, 1: differs."
     )
     add_id(again)
+    again.add_argument("--trust", action="store_true", help=_TRUST)
     again.add_argument("--data-dir", type=Path, help="as launch's data_dir (default: $IRM_SWEEPS_DATA_DIR or data)")
     again.add_argument("--device", help="as launch's device (default: the kind that the trial ran on)")
     work = add_for_store("work", "Join a sweep: work on it with one more worker, here.")
     add_sweep(work, help="name or its beginning")
+    work.add_argument("--trust", action="store_true", help=_TRUST)
     work.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     failures = add_for_store("failures", "The failed trials of a sweep, grouped by the last line of their error.")
     add_sweep(failures, nargs="?", help="name or its beginning (default: the last launched)")
@@ -90,15 +98,18 @@ def parser(*, completing: bool = False) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake is one line and exit code 2."""
-    import_from_here()
     words = list(sys.argv[1:] if arguments is None else arguments)
     with one_line_errors():
         if "_ARGCOMPLETE" in os.environ:
+            import_from_here()
             completion.answer(parser(completing=True))
         if words and words[0] in SCRIPTS:
+            import_from_here()
             _run_script(words[0], words[1:])
             return
         options = parser().parse_args(words)
+        if getattr(options, "trust", False) or options.command == "methods":
+            import_from_here()
         COMMANDS[options.command](options)
 
 
@@ -134,7 +145,7 @@ def _sweep(options: argparse.Namespace, store: Store) -> str:
     names = sweep_names(store)
     if options.sweep is None and not names:
         raise UserError(f"no sweep has been launched in {store.root}: {command('launch')} -m paper=demo is one")
-    return str(options.sweep or names[-1])
+    return str(names[-1] if options.sweep is None else options.sweep)
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -148,7 +159,7 @@ def _status(options: argparse.Namespace) -> None:
         manifest = read_manifest(store, name)
         status = sweep_status(store, manifest)
         _add_jobs(status, JobRecord(store, manifest))
-        print(json.dumps(status.as_json(), indent=1) if options.json else status.text(), flush=True)
+        print(json.dumps(status.as_json(), indent=1) if options.json else printable(status.text()), flush=True)
         if not options.watch or status.done == status.total:
             return
         time.sleep(5)
@@ -181,20 +192,21 @@ def _show(options: argparse.Namespace) -> None:
         raise UserError(f"damaged: {damage}; issue the sweep's command again to replace it") from None
     if result is None:
         raise UserError(f"trial {trial_id} has no result yet: see irm-sweeps status, or irm-sweeps logs {trial_id}")
-    print(json.dumps(result, indent=1) if options.json else scores_table(result))
+    print(json.dumps(result, indent=1) if options.json else printable(scores_table(result)))
 
 
 def _reproduce(options: argparse.Namespace) -> None:
     from irm_sweeps.sweep import reproduce
 
     store = _store(options)
-    result, trial = reproduce.stored(store, store.find(options.id))
+    result, trial = reproduce.stored(store, store.find(options.id), trusted=options.trust)
     data_dir = options.data_dir or Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "data"))
-    print(reproduce.describe(result), flush=True)
+    print(printable(reproduce.describe(result)), flush=True)
     device = options.device or reproduce.device_of(result)
-    again = reproduce.run_again(store, result, trial, data_dir.expanduser().absolute(), device)
+    place = data_dir.expanduser().absolute()
+    again = reproduce.run_again(store, result, trial, place, device, trusted=options.trust)
     comparison = reproduce.compare(result, again)
-    print(comparison.text())
+    print(printable(comparison.text()))
     if not comparison.equal:
         raise SystemExit(1)
 
@@ -205,7 +217,7 @@ def _work(options: argparse.Namespace) -> None:
 
     store = _store(options)
     manifest = read_manifest(store, options.sweep)
-    WorkerTask(str(store.root), manifest.name, threads=options.threads)()
+    WorkerTask(str(store.root), manifest.name, threads=options.threads, trusted=options.trust)()
 
 
 def _failures(options: argparse.Namespace) -> None:
@@ -219,17 +231,22 @@ def _failures(options: argparse.Namespace) -> None:
     for message, ids in sorted(status.failures.items(), key=lambda item: -len(item[1])):
         print(f"{len(ids)} x {message}")
         result = store.result(ids[0])
-        if result is not None:
-            print("    " + result["error"]["details"].rstrip().replace("\n", "\n    "))
+        if result is not None and result["status"] == "failed":
+            print("    " + printable(result["error"].get("details", "")).rstrip().replace("\n", "\n    "))
         print("    trials: " + " ".join(ids))
 
 
 def _logs(options: argparse.Namespace) -> None:
     store = _store(options)
-    path = store.folder(store.find(options.id)) / "log.txt"
-    if not path.exists():
-        raise UserError(f"{path} does not exist: the trial has not started")
-    sys.stdout.write(path.read_text(errors="replace"))
+    path = store.own_folder(store.find(options.id)) / "log.txt"
+    try:
+        with open_regular(path) as log:
+            for line in iter(partial(log.readline, MIB), b""):
+                sys.stdout.write(printable(line.decode(errors="replace")))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: the trial has not started") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _cancel(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from irm_sweeps.commands import command
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
+from irm_sweeps.untrusted import MIB, read_regular
 
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")
 """The groups whose choices name a class (`irm_sweeps.trial.GROUPS`)."""
@@ -69,21 +70,20 @@ def read_own_file(config_path: str) -> tuple[dict[Any, Any], str]:
     UserError
         There is no such file, or it is not the YAML of a choice.
     """
-    import yaml
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     found = own_file(config_path)
     assert found is not None, config_path
     group, path = found
     try:
-        text = path.read_text()
+        text = read_regular(path, 16 * MIB, follow=True).decode()
         values = OmegaConf.to_container(OmegaConf.create(text))  # unlike yaml, it reads 1e-3 as a number
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"{group}={path}: cannot be read: {reason}") from None
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{group}={path}: not YAML: {' '.join(str(error).split())}") from None
+    except Exception as error:  # yaml and OmegaConf raise their own, and what Python's dates and numbers raise
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{group}={path}: not YAML: {told}") from None
     if not isinstance(values, dict) or not values.get("_target_"):
         raise UserError(f"{group}={path} has no `_target_`: it must name a class, e.g. `_target_: my_file.MyClass`")
     return values, text
@@ -191,6 +191,8 @@ def readable_hydra_errors(overrides: Sequence[str] = ()) -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise _translated(error, overrides) from None
+    except RecursionError:
+        raise UserError("an override is nested too deeply, or refers to itself") from None
     except ValueError as error:
         if _raised_by_hydra(error):  # e.g. for a group that is set to null
             raise UserError(str(error)) from None

@@ -12,6 +12,7 @@ what those results had, and at that value it is not part of a trial's identity.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -142,6 +143,13 @@ class Settings(Config):
     objective: str
     """What `launch.py` returns to a searching sweeper: see `irm_sweeps.sweep.objective`."""
 
+    @field_validator("results", "data_dir")
+    @classmethod
+    def _on_one_line(cls, value: Path) -> Path:
+        if not str(value).isprintable():
+            raise ValueError("a control character, such as the end of a line, makes no path that scripts can hold")
+        return value
+
     @field_validator("stack", mode="before")
     @classmethod
     def _stack(cls, value: Any) -> Any:
@@ -167,8 +175,14 @@ class Settings(Config):
 C = TypeVar("C", bound=Component)
 
 
-def import_class(target: str, base: type[C], group: str) -> type[C]:
-    """Import `package.module.Class` and check that it is a `base`.
+def import_class(target: str, base: type[C], group: str, *, trusted: bool = True) -> type[C]:
+    """Import `package.module.Class` and check that it is a concrete `base`; nothing is called.
+
+    Parameters
+    ----------
+    trusted
+        Whether the user has typed or written the path. One that was read from a store imports nothing but this
+        package: it may name a class of another only where this process has imported it before.
 
     Raises
     ------
@@ -177,26 +191,45 @@ def import_class(target: str, base: type[C], group: str) -> type[C]:
     """
     module_name, _, class_name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{group}._target_={target!r} cannot be imported: {error}") from None
+        if trusted or is_own(target):
+            found = getattr(importlib.import_module(module_name), class_name)
+        else:
+            found = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
+    except (Exception, SystemExit) as error:  # the module is the user's: it may raise whatever it likes
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{group}._target_={target!r:.200} cannot be imported: {told:.300}") from None
+    if found is None:
+        raise UserError(
+            f"{group}._target_={target!r:.200} is no class of irm_sweeps, and what a store names is not imported"
+        )
     if not (isinstance(found, type) and issubclass(found, base)):
         raise UserError(
-            f"{group}._target_={target!r} is not a {base.__name__}: subclass {base.__module__}.{base.__name__}"
+            f"{group}._target_={target!r:.200} is not a {base.__name__}: subclass {base.__module__}.{base.__name__}"
+        )
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise UserError(
+            f"{group}._target_={target!r} has no {', '.join(missing)}: give it what {base.__name__} asks for"
         )
     return found
 
 
-def build_component(values: Mapping[str, Any], base: type[C], group: str) -> C:
-    """Validate one config group against the class that its `_target_` names."""
-    target = values.get("_target_")
+def is_own(target: str) -> bool:
+    """Return whether a `_target_` is one of this package's: importing it runs nobody else's code."""
+    return target.startswith(f"{__name__.partition('.')[0]}.")
+
+
+def build_component(values: Mapping[str, Any], base: type[C], group: str, *, trusted: bool = True) -> C:
+    """Validate one config group against the class that its `_target_` names; `trusted`: see `import_class`."""
+    target = values.get("_target_") if isinstance(values, Mapping) else None
     if not isinstance(target, str) or not target:
         raise UserError(f"{group} has no `_target_`: its YAML must name a class, e.g. `_target_: my_file.MyClass`")
-    return validated(import_class(target, base, group), values, prefix=f"{group}.")
+    return validated(import_class(target, base, group, trusted=trusted), values, prefix=f"{group}.")
 
 
 def validated(model: type[M], values: Mapping[str, Any], prefix: str = "") -> M:
     """Return `model(**values)`; what is wrong with the values becomes one `UserError` line."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{prefix.rstrip('.')}={values!r:.80}: give keys and values")
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:

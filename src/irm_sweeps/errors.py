@@ -22,8 +22,30 @@ class UnknownChoice(UserError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean `x`?)`` for the nearest known word, or an empty string."""
-    matches = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    matches = get_close_matches(str(word)[:80], list(known), n=1, cutoff=0.5)
     return f" (did you mean `{matches[0]}`?)" if matches else ""
+
+
+def printable(text: str) -> str:
+    """Return text in which control characters (which could move a terminal's cursor, say) are spelled out.
+
+    Tabs and ends of lines stay; half a surrogate pair, which no file can hold, becomes a question mark.
+    """
+    if text.isprintable():
+        return text
+    return "".join(_spelled(c) for c in text)
+
+
+def _spelled(character: str) -> str:
+    if character in "\n\t" or character.isprintable() or character.isspace():
+        return character if character not in "\r\v\f\x1c\x1d\x1e\x1f\x85" else " "
+    return "?" if "\ud800" <= character <= "\udfff" else repr(character)[1:-1]
+
+
+def one_line(text: str, at_most: int = 300) -> str:
+    """Return text as one printable line, its middle left out where it is longer than that."""
+    line = printable(" ".join(text[: 100 * at_most].split()))
+    return line if len(line) <= at_most else f"{line[: at_most // 2]} ... {line[-at_most // 2 :]}"
 
 
 @contextmanager
@@ -32,7 +54,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

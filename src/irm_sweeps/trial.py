@@ -43,8 +43,13 @@ class Trial(Config):
     """Source of everything random: data, noise, parameters, batches."""
 
     @classmethod
-    def from_config(cls, values: Mapping[str, Any]) -> Trial:
+    def from_config(cls, values: Mapping[str, Any], *, trusted: bool = True) -> Trial:
         """Validate the trial's part of a resolved config; keys that mean nothing are refused.
+
+        Parameters
+        ----------
+        trusted
+            False for a config that was read from a store: its classes are this package's or already imported.
 
         Raises
         ------
@@ -58,7 +63,9 @@ class Trial(Config):
         for key in cls.model_fields:
             if key not in values:
                 raise UserError(f"`{key}` is missing: give it a value instead of removing it")
-        parts: dict[str, Any] = {group: build_component(values[group], base, group) for group, base in GROUPS.items()}
+        parts: dict[str, Any] = {
+            group: build_component(values[group], base, group, trusted=trusted) for group, base in GROUPS.items()
+        }
         parts["training"] = validated(Training, values["training"], prefix="training.")
         if parts["training"].similarity in ("inner_step", "both") and not parts["method"].adapts:
             raise UserError(

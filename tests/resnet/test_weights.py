@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +96,18 @@ def test_imagenet_comes_from_torch_s_cache_or_says_what_to_fetch(make, start, we
         raise OSError("no network in this test")
 
     resnet._imagenet.cache_clear()
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
     with pytest.raises(UserError, match=r"resnet18-\w+\.pth cannot be had .*put it at .*checkpoints"):
         start(trial)
     name = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
     (tmp_path / "checkpoints").mkdir(exist_ok=True)
-    (tmp_path / "checkpoints" / name).write_bytes(weights["pth"].read_bytes())
+    content = weights["pth"].read_bytes()
+    (tmp_path / "checkpoints" / name).write_bytes(content)
+    with pytest.raises(UserError, match="has other bytes than those published"):
+        start(trial)
+    published = replace(resnet.IMAGENET["resnet18"], size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    assert published.name == name
+    monkeypatch.setitem(resnet.IMAGENET, "resnet18", published)
     run = start(make("method=erm", backbone={"weights": "imagenet"}))
     assert torch.equal(tensors(run)["representation.network.conv1.weight"], weights["state"]["conv1.weight"])
     resnet._imagenet.cache_clear()

@@ -14,8 +14,25 @@ from torch import Tensor, nn
 
 from irm_sweeps.backbones.backbone import Backbone
 from irm_sweeps.config import Place
+from irm_sweeps.downloads import Published
 from irm_sweeps.errors import UserError
+from irm_sweeps.untrusted import open_regular
 
+IMAGENET = {
+    "resnet18": Published(
+        "resnet18-f37072fd.pth",
+        ["https://download.pytorch.org/models/resnet18-f37072fd.pth"],
+        46_830_571,
+        "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+    ),
+    "resnet50": Published(
+        "resnet50-0676ba61.pth",
+        ["https://download.pytorch.org/models/resnet50-0676ba61.pth"],
+        102_530_333,
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    ),
+}
+"""torchvision's IMAGENET1K_V1, which it keeps in the folder `checkpoints` of torch's hub."""
 SMALLEST = 32
 """Fewest rows and columns of an input: five halvings leave one pixel."""
 
@@ -164,7 +181,7 @@ def _sha256(path: Path) -> str:
     if path.suffix not in (".pth", ".pt", ".safetensors"):
         raise ValueError(f"{path}: give none, imagenet, or the path of a .pth or .safetensors file")
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follow=True) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
@@ -172,20 +189,15 @@ def _sha256(path: Path) -> str:
 
 @lru_cache(maxsize=2)
 def _imagenet(architecture: str) -> Mapping[str, Tensor]:
-    from torchvision.models import get_model_weights
-
-    weights = get_model_weights(architecture).IMAGENET1K_V1
+    weights = IMAGENET[architecture]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
-        found: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
-    except Exception as error:  # whatever urllib, the file system or torch's reader raised
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        name = weights.url.rpartition("/")[2]
-        reason = " ".join(str(error).split()) or repr(error)
+        return _read(weights.fetch(folder))
+    except UserError as error:
         raise UserError(
-            f"backbone.weights=imagenet: {weights.url} cannot be had ({reason}): fetch it on a machine with a network "
-            f"and put it at {folder / name}, or give its path as backbone.weights=PATH, or backbone.weights=none"
+            f"backbone.weights=imagenet: {weights.name} cannot be had ({error}): fetch it on a machine with a network "
+            f"and put it at {folder / weights.name}, or give its path: backbone.weights=PATH, or backbone.weights=none"
         ) from None
-    return found
 
 
 @lru_cache(maxsize=2)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from irm_sweeps.data.archives import digest, downloaded, read_npz
+from irm_sweeps.data.archives import digest, found_or_fetched, read_npz
+from irm_sweeps.data.cifar_batches import load_batches
 from irm_sweeps.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -48,18 +49,8 @@ def load_pictures(data_dir: Path, classes: tuple[int, ...]) -> Pictures:
 
 
 def _from_torchvision(data_dir: Path) -> dict[str, npt.NDArray[Any]]:
-    from torchvision.datasets import CIFAR10
-
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for split, train in (("train", True), ("test", False)):
-        own = downloaded(
-            partial(CIFAR10, str(data_dir), train=train, download=True),
-            "CIFAR-10",
-            data_dir,
-            "cifar10.npz (x_train, y_train, x_test, y_test) or torchvision's cifar-10-batches-py folder there",
-        )
-        arrays |= {f"x_{split}": own.data, f"y_{split}": np.asarray(own.targets)}
-    return arrays
+    layouts = "cifar10.npz (x_train, y_train, x_test, y_test) or torchvision's cifar-10-batches-py folder there"
+    return found_or_fetched(partial(load_batches, data_dir), "CIFAR-10", data_dir, layouts)
 
 
 def _checked(

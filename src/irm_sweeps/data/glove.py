@@ -6,14 +6,18 @@ import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from irm_sweeps.errors import UserError
+from irm_sweeps.untrusted import open_regular
 
 URL = "https://nlp.stanford.edu/data/glove.6B.zip"
+LONGEST = 2**16
+"""Bytes that no line has; those of 300 dimensions have 3,000."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,20 @@ def load_vectors(data_dir: Path, dim: int, words: Collection[str]) -> Vectors:
     wanted = set(words)
     found: dict[str, npt.NDArray[np.float32]] = {}
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                word, _, rest = line.partition(" ")
+        with open_regular(path, follow=True) as file:
+            for number, line in enumerate(iter(partial(file.readline, LONGEST), b""), start=1):
+                if len(line) == LONGEST:
+                    raise UserError(
+                        f"{path}, line {number}: of {LONGEST} bytes and more: put GloVe's file there ({URL})"
+                    )
+                word, _, rest = line.decode().partition(" ")
                 if word in wanted and word not in found:
                     found[word] = _vector(rest, dim, f"{path}, line {number}")
     except FileNotFoundError:
         raise UserError(_missing(path, dim)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): put GloVe's file there ({URL})") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read ({reason}): put GloVe's file there ({URL})") from None
     known = sorted(found)
     matrix = np.stack([found[word] for word in known]) if known else np.empty((0, dim), np.float32)
     digest = hashlib.sha256("\n".join(known).encode() + matrix.astype("<f4").tobytes()).hexdigest()

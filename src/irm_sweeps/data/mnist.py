@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from irm_sweeps.data.archives import digest, downloaded, read_npz
+from irm_sweeps.data.archives import digest, found_or_fetched, read_npz
+from irm_sweeps.data.idx import load_split
 from irm_sweeps.errors import UserError
 
 Source = Literal["auto", "embedded"]
@@ -97,9 +98,6 @@ def _split(data_dir: Path, split: Literal["train", "test"]) -> tuple[Bytes, Byte
     return images, digits.astype(np.uint8)
 
 
-def _from_torchvision(data_dir: Path, split: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    from torchvision.datasets import MNIST
-
+def _from_torchvision(data_dir: Path, split: str) -> tuple[Bytes, Bytes]:
     layouts = "mnist.npz or torchvision's MNIST/raw folder there, or use dataset.source=embedded"
-    own = downloaded(partial(MNIST, str(data_dir), train=split == "train", download=True), "MNIST", data_dir, layouts)
-    return own.data.numpy(), own.targets.numpy()
+    return found_or_fetched(partial(load_split, data_dir, split), "MNIST", data_dir, layouts)

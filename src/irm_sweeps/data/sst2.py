@@ -11,8 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from irm_sweeps.errors import UserError
+from irm_sweeps.untrusted import MIB, read_regular
 
 URL = "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip"
+LARGEST = 256 * MIB
+"""Most bytes of a file; GLUE's training sentences have 4 MiB."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,14 @@ def _load(data_dir: Path) -> SST2:
 
 def _read(path: Path, data_dir: Path) -> Sentences:
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_regular(path, LARGEST, follow=True).decode("utf-8-sig").split("\n")
     except FileNotFoundError:
         raise UserError(
             f"no SST-2/{path.name} in data_dir={data_dir}: put GLUE's SST-2/train.tsv and SST-2/dev.tsv there ({URL})"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): put GLUE's file there ({URL})") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read ({reason}): put GLUE's file there ({URL})") from None
     header = lines[0].rstrip("\r").split("\t")
     if not {"sentence", "label"} <= set(header):
         raise UserError(f"{path}: its first line is {lines[0][:60]!r}; GLUE's names the columns sentence and label")

@@ -33,6 +33,9 @@ class WorkerTask:
         CPU threads; None: those that SLURM gave, elsewhere torch's own choice.
     folders
         Where to import a user's own files from, besides the worker's own `sys.path`.
+    trusted
+        Whether the sweep is this user's: what its manifest names is imported. Else one that needs anything but this
+        package is refused.
     """
 
     results: str
@@ -40,6 +43,7 @@ class WorkerTask:
     visible_gpu: str | None = None
     threads: int | None = None
     folders: list[str] = field(default_factory=import_folders)
+    trusted: bool = True
 
     def __call__(self) -> None:
         """Work until nothing is left to claim.
@@ -101,7 +105,10 @@ class WorkerTask:
         store = Store(Path(self.results))
         try:
             manifest = read_manifest(store, self.sweep)
-            manifest.make_importable()
+            if self.trusted:
+                manifest.make_importable()
+            else:
+                manifest.check_own(store)
             wanted = str(manifest.settings["device"])
             # A worker that was given one GPU sees no other, whatever its number is outside.
             device = choose_device(wanted.partition(":")[0] if gpu else wanted)

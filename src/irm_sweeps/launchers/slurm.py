@@ -14,7 +14,7 @@ from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UserError
@@ -61,6 +61,17 @@ class SlurmOptions(Config):
     """Any further sbatch option, e.g. `{nice: 100, exclusive: true}`; true means a flag without a value."""
     wait: bool
     """Follow the sweep instead of returning after submission."""
+
+    @field_validator("partition", "account", "qos", "constraint", "additional")
+    @classmethod
+    def _on_one_line(cls, value: Any) -> Any:
+        """Refuse what would end the comment of a batch script in which it stands: the next line is a command."""
+        words = [*value.keys(), *map(str, value.values())] if isinstance(value, dict) else [value or ""]
+        if not all(word.isprintable() for word in words):
+            raise ValueError("a control character, such as the end of a line, is no part of an sbatch option")
+        if isinstance(value, dict) and (odd := [key for key in value if not re.fullmatch(r"[A-Za-z][\w-]*", key)]):
+            raise ValueError(f"{odd[0]!r} is no name of an sbatch option")
+        return value
 
     @classmethod
     def from_config(cls, values: Mapping[str, Any]) -> SlurmOptions:
@@ -126,6 +137,8 @@ class Slurm(Launcher):
             SLURM's commands are missing here or refuse the job; the message is SLURM's own.
         """
         self._check_device(manifest.settings["device"])
+        if odd := re.search(r"[%\\]", str(store.root)):
+            raise UserError(f"results={store.root}: SLURM gives {odd[0]!r} in the name of a log a meaning of its own")
         record = JobRecord(store, manifest)
         record.find_lost()
         queued = record.living()
@@ -237,9 +250,10 @@ class JobRecord:
     def ids(self) -> list[str]:
         """Return all ids ever submitted, e.g. `12_0`, in order."""
         try:
-            return [str(job) for job in read_json(self.path)["jobs"]]
+            jobs = [str(job) for job in read_json(self.path)["jobs"]]
         except (FileNotFoundError, DamagedFile, KeyError, TypeError):
             return []
+        return [job for job in jobs if re.fullmatch(r"[0-9]{1,18}(_[0-9]{1,9})?", job)]
 
     def about_to_submit(self) -> None:
         """Leave the token."""
@@ -289,7 +303,15 @@ class JobRecord:
         if not ids:
             return {}
         arrays = sorted({job.partition("_")[0] for job in ids}, key=int)
-        command = ["squeue", "--noheader", "--array", "--format=%i|%T|%r", "--jobs", ",".join(arrays)]
+        command = [
+            "squeue",
+            "--noheader",
+            "--array",
+            f"--name={JOB_NAME}",
+            "--format=%i|%T|%r",
+            "--jobs",
+            ",".join(arrays),
+        ]
         try:
             answer = _slurm(command)
         except SlurmError as error:

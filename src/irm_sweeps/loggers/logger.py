@@ -88,20 +88,26 @@ class Logger(Component):
         folder = Path(given).expanduser().absolute() if given else results / str(self.package or "log")
         return self.model_copy(update={"directory": str(folder)})
 
+    def outside(self, results: Path) -> str | None:
+        """Return where it writes besides the store, in words; None: nowhere."""
+        given = getattr(self, "directory", None)
+        inside = given is None or Path(given).resolve().is_relative_to(results.resolve())
+        return None if inside else str(given)
+
     @abstractmethod
     def open(self, run: Run) -> Stream:
         """Start a trial's run over: what an earlier process logged of it is replaced."""
 
 
-def build_logger(values: Mapping[str, Any]) -> Logger:
-    """Validate a logger's config.
+def build_logger(values: Mapping[str, Any], *, trusted: bool = True) -> Logger:
+    """Validate a logger's config; `trusted`: see `irm_sweeps.config.import_class`.
 
     Raises
     ------
     UserError
         It names no logger, or a key or value is wrong.
     """
-    return build_component(values, Logger, "logger")  # type: ignore[type-abstract]
+    return build_component(values, Logger, "logger", trusted=trusted)  # type: ignore[type-abstract]
 
 
 def scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from irm_sweeps.loggers.logger import Logger, Run, Stream
@@ -71,6 +72,10 @@ class MLflow(Logger):
     """Folder of the file store; null: `mlflow` in the store."""
     tracking_uri: str | None
     """Where runs go instead of to files, e.g. `http://host:5000`; null: to files."""
+
+    def outside(self, results: Path) -> str | None:
+        """Return the tracking server, or a folder outside the store."""
+        return self.tracking_uri or super().outside(results)
 
     def open(self, run: Run) -> Stream:
         """Delete earlier runs of the trial and start a new one."""

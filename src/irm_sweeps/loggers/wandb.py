@@ -34,6 +34,10 @@ class WandB(Logger):
     mode: Literal["offline", "online"]
     """`offline` writes files and asks no network; `online` also uploads."""
 
+    def outside(self, results: Path) -> str | None:
+        """Return the network with `mode=online`, or a folder outside the store."""
+        return "the network" if self.mode == "online" else super().outside(results)
+
     def open(self, run: Run) -> Stream:
         """Start the trial's run over: its W&B id is the trial's."""
         import wandb

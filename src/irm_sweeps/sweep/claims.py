@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from irm_sweeps.errors import StoreError
 from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
 from irm_sweeps.sweep.process import Process, this_process
 from irm_sweeps.sweep.store import Store
+from irm_sweeps.untrusted import MIB
 
-_NAME = re.compile(r"claim\.(\d+)\.json")
+_NAME = re.compile(r"claim\.([0-9]{1,9})\.json")
+TEMPORARY = (".claim.*", ".result.json.*", ".history.jsonl.*", ".checkpoint.safetensors.*", ".now.*")
+"""What a writer that was killed may leave in a trial's folder."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Claim:
         FileNotFoundError
             It is gone.
         """
-        values: Any = read_json(path)
+        values: Any = read_json(path, MIB)
         try:
             return cls(
                 path,
@@ -148,7 +152,7 @@ def current(store: Store, trial_id: str) -> Claim | None:
 
 def acquire(store: Store, trial_id: str, launch: str, steps: int, stack: int) -> Claim | None:
     """Claim a trial; None if it is done or in another living worker's hands."""
-    folder = store.folder(trial_id)
+    folder = store.own_folder(trial_id)
     if store.has_result(trial_id):
         return None
     before = current(store, trial_id)
@@ -206,12 +210,12 @@ def _create(claim: Claim) -> bool:
 
 def clear(store: Store, trial_id: str) -> None:
     """Remove the claims and the checkpoint of a trial that has its result, and what killed writers left half-done."""
-    folder = store.folder(trial_id)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    for n in _numbers(folder):
-        (folder / f"claim.{n}.json").unlink(missing_ok=True)
-    for temporary in folder.glob(".*"):
-        temporary.unlink(missing_ok=True)
+    folder = store.own_folder(trial_id)
+    names = ["checkpoint.safetensors", *(f"claim.{n}.json" for n in _numbers(folder))]
+    left = [path for pattern in TEMPORARY for path in folder.glob(pattern)]
+    for path in [*(folder / name for name in names), *left]:
+        with suppress(OSError):  # a folder in its place, say: the result stands without it
+            path.unlink()
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError
+from irm_sweeps.untrusted import MIB, parse_json, read_regular
 
 
 class DamagedFile(Exception):
@@ -54,30 +55,33 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
-def read_json(path: Path) -> Any:
-    """Parse strict JSON.
+def read_json(path: Path, at_most: int = 16 * MIB) -> Any:
+    """Parse an ordinary file of strict JSON (see `untrusted.parse_json`) with at most so many bytes.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     DamagedFile
-        It is cut short, not JSON, or has a NaN or a key twice.
+        It is a link, a pipe or a folder, too large, cut short, or no strict JSON.
     """
     try:
-        return json.loads(path.read_bytes(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        return parse_json(read_regular(path, at_most))
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise DamagedFile(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
         raise DamagedFile(f"{path}: {error}") from None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def refuse_link(folder: Path) -> None:
+    """Check that a folder of the store is no symbolic link: what is written and removed there stays in the store.
 
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+    Raises
+    ------
+    StoreError
+        It is one.
+    """
+    if folder.is_symlink():
+        raise StoreError(f"{folder} is a symbolic link, which is not followed: put the folder itself there")

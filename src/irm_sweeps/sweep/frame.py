@@ -119,11 +119,11 @@ def _trial(root: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         "lam": config.get("lam"),
         "seed": config["seed"],
         "diverged_at": result.get("diverged_at"),
-        "error": result["error"]["message"] if "error" in result else None,
+        "error": (result.get("error") or {}).get("message"),
         "seconds": timing.get("seconds"),
         "stack_size": timing.get("stack_size"),
         "finished": timing.get("finished"),
-        "device": provenance.get("hardware", {}).get("device"),
+        "device": (provenance.get("hardware") or {}).get("device"),
         "commit": (provenance.get("git") or {}).get("commit"),
         "store": str(root),
         **{key: _json(value) for key, value in leaves(config) if key not in TYPES},
@@ -137,7 +137,7 @@ def _scores(result: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     for rule, chosen in result["metrics"].items():
         for split, environments in chosen["scores"].items():
             for name, scores in environments.items():
-                yield rule, chosen["step"], split, name, scores["risk"], scores["accuracy"]
+                yield rule, chosen["step"], split, name, scores.get("risk"), scores.get("accuracy")
 
 
 def _json(value: Any) -> Any:

@@ -7,6 +7,7 @@ in copies of the result.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from typing import Any
 from irm_sweeps.compose import compose, dotted_keys, hydra_initialized, plain, readable_hydra_errors, unknown_key
 from irm_sweeps.errors import UserError
 from irm_sweeps.trial import Trial
+
+MOST = 1_000_000
+"""Trials of one command; what asks for more is a typing error, and would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ def expand(overrides: Sequence[str], bases: Bases | None = None) -> Iterator[dic
         An override cannot be parsed, names an unknown key or choice, or is a continuous interval.
     """
     axes = _axes(overrides)
+    if (n := math.prod(len(axis.values) for axis in axes)) > MOST:
+        raise UserError(f"these overrides make {n} trials: one command takes at most {MOST}")
     bases = {} if bases is None else bases
     for indices in product(*(range(len(axis.values)) for axis in axes)):
         composed = tuple(axis.texts[i] for axis, i in zip(axes, indices, strict=True) if axis.composed)
@@ -107,9 +113,20 @@ def _axis(override: Any) -> _Axis:
         return _Axis(key, prefix, [override.value()], [override.input_line], _is_composed(override, [override.value()]))
     if not override.is_discrete_sweep():
         raise UserError(f"{override.input_line}: an interval needs a searching sweeper, e.g. hydra/sweeper=optuna")
+    _check_range(override)
     texts = [f"{prefix}{key}={text}" for text in override.sweep_string_iterator()]
     values = [Override._convert_value(v) for v in override.sweep_iterator(transformer=Transformer.identity)]
     return _Axis(key, prefix, values, texts, _is_composed(override, values))
+
+
+def _check_range(override: Any) -> None:
+    from hydra.core.override_parser.types import RangeSweep
+
+    sweep = override.value()
+    if isinstance(sweep, RangeSweep):
+        n = (float(sweep.stop or 0) - float(sweep.start or 0)) / (sweep.step or math.nan)
+        if not n <= MOST:
+            raise UserError(f"{override.input_line}: a range has a step that is not 0, and at most {MOST} values")
 
 
 def _is_composed(override: Any, values: Sequence[Any]) -> bool:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from irm_sweeps.sweep.files import make_folder
+from irm_sweeps.untrusted import append_regular, open_regular
 
 
 class TrialLog:
@@ -25,10 +26,17 @@ class TrialLog:
         stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
         for path in self._paths:
             try:
-                with path.open("a") as file:
+                with open(append_regular(path), "a") as file:
                     file.write(f"{stamp} {text.rstrip()}\n")
             except OSError as error:
                 print(f"cannot write {path}: {error.strerror}", file=sys.stderr)
+
+    def _opened(self) -> int:
+        try:
+            return append_regular(self._paths[0])
+        except OSError as error:
+            print(f"cannot write {self._paths[0]}: {error.strerror}", file=sys.stderr)
+            return os.open(os.devnull, os.O_WRONLY)
 
     @contextmanager
     def capture(self) -> Iterator[None]:
@@ -36,7 +44,7 @@ class TrialLog:
         sys.stdout.flush()
         sys.stderr.flush()
         kept = [os.dup(1), os.dup(2)]
-        log = os.open(self._paths[0], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        log = self._opened()
         try:
             os.dup2(log, 1)
             os.dup2(log, 2)
@@ -53,7 +61,7 @@ class TrialLog:
 def tail(path: Path, lines: int = 20) -> str:
     """Return the last lines of a log, or an empty string if there is none."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - 20_000))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.config import is_own
 from irm_sweeps.errors import UserError, did_you_mean
-from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
+from irm_sweeps.loggers.logger import build_logger
+from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, refuse_link, to_json, write_atomically
+from irm_sweeps.sweep.schema import SCHEMA, check_manifest
 from irm_sweeps.sweep.store import Store
+from irm_sweeps.untrusted import MIB
 
-SCHEMA = 1
+LARGEST = 1024 * MIB
+"""Most bytes of a manifest: those of a million trials have more."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,26 @@ class Manifest:
         """Let this process import what the process that issued the command could import from its folder."""
         sys.path += [folder for folder in self.settings.get("folders", []) if folder not in sys.path]
 
+    def check_own(self, store: Store) -> None:
+        """Check that work on it runs nobody's code but this package's, and writes nothing outside the store.
+
+        Raises
+        ------
+        UserError
+            It would; the message names what.
+        """
+        groups = ("dataset", "backbone", "method", "optimizer")
+        named = {str(trial[group]["_target_"]) for trial in self.trials.values() for group in groups}
+        foreign = sorted(target for target in named if not is_own(target))
+        if not foreign and (values := self.settings.get("logger")):
+            logger = build_logger(values, trusted=False)
+            foreign = [f"logger to {place}" for place in [logger.outside(store.root)] if place]
+        if foreign:
+            raise UserError(
+                f"sweep {self.name} needs {', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''}, which is not "
+                "of irm_sweeps or its store: if it is your own sweep, or of somebody you trust, add --trust"
+            )
+
     def stop_marker(self, store: Store) -> Path:
         """Return the file that, once there, ends this launch (`on_error=stop`)."""
         return self.folder(store) / f"stop.{self.launch}"
@@ -81,9 +109,11 @@ def write_manifest(
         settings=settings,
         launch=now.strftime("%Y%m%dT%H%M%S.%f"),
         created=now.isoformat(timespec="seconds"),
-        command=" ".join(sys.argv),
+        command=shlex.join(sys.argv),
     )
     folder = manifest.folder(store)
+    for own in (folder.parent, folder):
+        refuse_link(own)
     make_folder(folder)
     content = {"schema": SCHEMA, **manifest.__dict__}
     write_atomically(folder / "manifest.json", to_json(content))
@@ -99,21 +129,27 @@ def read_manifest(store: Store, name: str) -> Manifest:
         There is no such sweep, several begin so, or its manifest is damaged.
     """
     names = sweep_names(store)
-    matching = [name] if name in names else [n for n in names if n.startswith(name)]
+    matching = [name] if name in names else [n for n in names if name and n.startswith(name)]
     if len(matching) != 1:
         what = f"{len(matching)} sweeps begin so: {', '.join(matching[:5])}" if matching else "no such sweep"
         raise UserError(f"sweep {name!r}: {what}{did_you_mean(name, names)} in {store.root / 'sweeps'}")
     path = store.root / "sweeps" / matching[0] / "manifest.json"
     try:
-        values = read_json(path)
-        if values.pop("schema") != SCHEMA:
-            raise DamagedFile(f"{path}: another version's manifest")
-        return Manifest(**values)
-    except (FileNotFoundError, DamagedFile, AttributeError, KeyError, TypeError) as error:
+        values = read_json(path, LARGEST)
+        check_manifest(values)
+        if values["name"] != matching[0]:
+            raise ValueError(f"it is that of {values['name']}")
+    except (FileNotFoundError, DamagedFile, ValueError) as error:
         raise UserError(f"manifest {path} cannot be read ({error}): issue the sweep's command again") from None
+    return Manifest(**{field.name: values[field.name] for field in fields(Manifest)})
 
 
 def sweep_names(store: Store) -> list[str]:
-    """Return the names of all sweeps of a store, the most recently launched last."""
-    paths = list((store.root / "sweeps").glob("*/manifest.json"))
-    return [path.parent.name for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
+    """Return the names of all sweeps of a store, the most recently launched last; links are none."""
+    folder = store.root / "sweeps"
+    launched: dict[str, float] = {}
+    for own in os.scandir(folder) if folder.is_dir() and not folder.is_symlink() else ():
+        with suppress(OSError):
+            if own.is_dir(follow_symlinks=False):
+                launched[own.name] = os.lstat(folder / own.name / "manifest.json").st_mtime
+    return sorted(launched, key=lambda name: launched[name])

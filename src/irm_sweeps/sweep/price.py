@@ -111,12 +111,13 @@ def _history(store: Store, wanted: set[str]) -> Mapping[str, list[float]]:
         if isinstance(result, Problem) or result["status"] != "completed":
             continue
         try:
-            key = Trial.from_config(result["config"]).kind
+            key = Trial.from_config(result["config"], trusted=False).kind
         except UserError:
             continue  # a user's own method that cannot be imported here, or another version's trial
         if key in wanted:
-            timing = result["timing"]
-            found.setdefault(key, []).append(timing["seconds"] / timing["stack_size"])
+            timing = result.get("timing", {})
+            if timing.get("seconds") is not None:
+                found.setdefault(key, []).append(timing["seconds"] / (timing.get("stack_size") or 1))
     return found
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
+from irm_sweeps.errors import one_line, printable
+
 
 def label(config: Mapping[str, Any]) -> str:
     """Return a trial's short readable name, e.g. `irmv1 lam=100 seed=3`."""
@@ -53,7 +55,8 @@ class Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar
 
-            self._bar = Bar(MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+            text = TextColumn("{task.description}", markup=False)  # brackets in an error's message are no markup
+            self._bar = Bar(MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), text)
             self._task = self._bar.add_task("starting", total=self.total)
             self._bar.start()
         return self
@@ -78,11 +81,12 @@ class Progress:
             return
         text = f"{result['status']} {result['trial_id']} {label(result['config'])}"
         if failed:
-            text += f": {result['error']['message']}"
+            text += f": {result['error'].get('message', '')}"
+        text = one_line(text, at_most=2000)
         if self._bar is not None:
             self._bar.update(self._task, advance=1, description=f"ETA {self.eta()}  {text}")
             if failed:
-                self._bar.console.print(text)
+                self._bar.console.print(text, markup=False)
             return
         now = time.monotonic()
         if failed or self.finished == self.total or now - self._said >= self.LINE_SECONDS:
@@ -92,7 +96,7 @@ class Progress:
     def damaged(self, text: str) -> None:
         """Say which result file cannot be trusted; it counts as a failure of the command."""
         self.failures += 1
-        print(f"damaged: {text}; issue the command again to replace it", file=sys.stderr)
+        print(f"damaged: {printable(text)}; issue the command again to replace it", file=sys.stderr)
 
     def summary(self) -> str:
         """Return one line: what ran, how it ended, how long it took."""

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.config import is_own
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.files import DamagedFile
 from irm_sweeps.sweep.manifest import write_manifest
 from irm_sweeps.sweep.progress import label
 from irm_sweeps.sweep.store import Store
-from irm_sweeps.trial import Trial
+from irm_sweeps.trial import GROUPS, Trial
 
 LISTED = 10
 """Most metrics that are printed one by one."""
@@ -88,8 +89,8 @@ def _signed(change: Change) -> str:
     return f"{change.now - change.then:+.3g}" if change.distance < float("inf") else "no number"
 
 
-def stored(store: Store, trial_id: str) -> tuple[dict[str, Any], Trial]:
-    """Return a result that can be made again, and its trial.
+def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[dict[str, Any], Trial]:
+    """Return a result that can be made again, and its trial; `trusted`: see `Trial.from_config`.
 
     Raises
     ------
@@ -104,11 +105,17 @@ def stored(store: Store, trial_id: str) -> tuple[dict[str, Any], Trial]:
         raise UserError(f"trial {trial_id} has no result yet, so there is nothing to compare with")
     if result["status"] == "failed":
         raise UserError(f"trial {trial_id} failed: see irm-sweeps show {trial_id}; rerun=failed runs it again")
-    return result, _trial(result)
+    return result, _trial(result, trusted=trusted)
 
 
-def _trial(result: Mapping[str, Any]) -> Trial:
-    trial = Trial.from_config(result["config"])
+def _trial(result: Mapping[str, Any], *, trusted: bool = False) -> Trial:
+    foreign = [str(result["config"][group]["_target_"]) for group in GROUPS]
+    if not trusted and (foreign := [target for target in foreign if not is_own(target)]):
+        raise UserError(
+            f"trial {result['trial_id']} needs {', '.join(foreign)}, which is not of irm_sweeps: if it is your own, or "
+            "of somebody you trust, add --trust"
+        )
+    trial = Trial.from_config(result["config"], trusted=trusted)
     if trial.id != result["trial_id"]:
         raise UserError(
             f"this version reads the config of trial {result['trial_id']} as trial {trial.id}: a default has changed "
@@ -117,7 +124,9 @@ def _trial(result: Mapping[str, Any]) -> Trial:
     return trial
 
 
-def run_again(store: Store, result: Mapping[str, Any], trial: Trial, data_dir: Path, device: str) -> dict[str, Any]:
+def run_again(
+    store: Store, result: Mapping[str, Any], trial: Trial, data_dir: Path, device: str, *, trusted: bool = False
+) -> dict[str, Any]:
     """Train a trial a second time, in a temporary store and under the recorded circumstances; return the new result.
 
     Its stack is formed again if all of it is in the store; the number of threads is the recorded one.
@@ -142,7 +151,7 @@ def run_again(store: Store, result: Mapping[str, Any], trial: Trial, data_dir: P
     if isinstance(threads, int):
         torch.set_num_threads(threads)
     tame_allocator()
-    stack = {own.id: own for own in _stack(store, result, trial)}
+    stack = {own.id: own for own in _stack(store, result, trial, trusted)}
     with tempfile.TemporaryDirectory(prefix="irm-sweeps-") as folder:
         fresh = Store(Path(folder) / "results")
         fresh.prepare()
@@ -155,13 +164,13 @@ def run_again(store: Store, result: Mapping[str, Any], trial: Trial, data_dir: P
     return again
 
 
-def _stack(store: Store, result: Mapping[str, Any], trial: Trial) -> list[Trial]:
+def _stack(store: Store, result: Mapping[str, Any], trial: Trial, trusted: bool) -> list[Trial]:
     """Return the trials of the stack that it was trained in; alone, if some are not known any more."""
     mates = []
-    for trial_id in result["provenance"].get("stack", [trial.id]):
+    for trial_id in result.get("provenance", {}).get("stack") or [trial.id]:
         try:
             mate = store.result(trial_id)
-            mates.append(trial if trial_id == trial.id else _trial(mate or {}))
+            mates.append(trial if trial_id == trial.id else _trial(mate or {}, trusted=trusted))
         except (DamagedFile, KeyError, UserError):
             return [trial]
     return mates
@@ -169,7 +178,7 @@ def _stack(store: Store, result: Mapping[str, Any], trial: Trial) -> list[Trial]
 
 def device_of(result: Mapping[str, Any]) -> str:
     """Return the kind of device that a trial ran on."""
-    return str(result["provenance"].get("hardware", {}).get("device", "auto"))
+    return str((result.get("provenance", {}).get("hardware") or {}).get("device", "auto"))
 
 
 def describe(result: Mapping[str, Any]) -> str:
@@ -181,14 +190,14 @@ def describe(result: Mapping[str, Any]) -> str:
     return (
         f"trial {result['trial_id']}  {label(result['config'])}  on {device_of(result)}{threads}"
         + (f", in a stack of {stack}" if stack > 1 else "")
-        + f": took {result['timing']['seconds']:.1f} s"
+        + (f": took {seconds:.1f} s" if (seconds := result.get("timing", {}).get("seconds")) is not None else "")
     )
 
 
 def compare(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     """Compare two results of one trial."""
     outcome = [Change(name, then.get(name), now.get(name)) for name in ("status", "steps", "diverged_at")]
-    digests = [r["provenance"].get("parameters_sha256") for r in (then, now)]
+    digests = [r.get("provenance", {}).get("parameters_sha256") for r in (then, now)]
     if "error" in now:
         outcome.append(Change("error", None, now["error"]["message"]))
     else:
@@ -219,16 +228,16 @@ def _metrics(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the circumstances of a result, flat."""
-    provenance = result["provenance"]
+    provenance = result.get("provenance", {})
     return {
         "commit": _commit(result),
-        **provenance["software"],
-        **provenance.get("hardware", {}),
+        **provenance.get("software", {}),
+        **(provenance.get("hardware") or {}),
         **{f"sha256 of {source}": digest for source, digest in provenance.get("data_sha256", {}).items()},
-        "stack size": result["timing"].get("stack_size", 1),
+        "stack size": result.get("timing", {}).get("stack_size") or 1,
     }
 
 
 def _commit(result: Mapping[str, Any]) -> str | None:
-    git = result["provenance"].get("git")
-    return None if git is None else git["commit"][:12] + (" and changes" if git["dirty"] else "")
+    git = result.get("provenance", {}).get("git")
+    return None if git is None else git["commit"][:12] + (" and changes" if git.get("dirty") else "")

@@ -10,7 +10,7 @@ from typing import Any
 
 from irm_sweeps import provenance
 from irm_sweeps.errors import UserError
-from irm_sweeps.sweep.store import SCHEMA
+from irm_sweeps.sweep.schema import SCHEMA
 from irm_sweeps.training.loop import Outcome
 from irm_sweeps.trial import Trial
 

@@ -10,7 +10,7 @@ def scores_table(result: Mapping[str, Any]) -> str:
     """Return status and, per split and environment, accuracy (per cent) and risk at the end of training."""
     lines = [f"trial {result['trial_id']}  {result['status']}" + _when(result)]
     if result["status"] == "failed":
-        return "\n".join([*lines, result["error"]["message"], result["error"]["details"].rstrip()])
+        return "\n".join([*lines, *(result["error"].get(part, "").rstrip() for part in ("message", "details"))])
     for rule, chosen in result["metrics"].items():
         if rule != "last" and chosen == result["metrics"].get("last"):
             continue
@@ -31,5 +31,7 @@ def _written(measure: str, value: float | None) -> str:
 def _when(result: Mapping[str, Any]) -> str:
     timing = result.get("timing", {})
     if result["status"] == "diverged":
-        return f" at step {result['diverged_at']}"
-    return f" in {timing['seconds']:.1f} s (stack of {timing['stack_size']})" if "seconds" in timing else ""
+        return f" at step {result.get('diverged_at', 'unknown')}"
+    if timing.get("seconds") is None:
+        return ""
+    return f" in {timing['seconds']:.1f} s (stack of {timing.get('stack_size') or 1})"

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from irm_sweeps.errors import one_line
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.files import DamagedFile
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import duration, label
-from irm_sweeps.sweep.store import STATUSES, Store
+from irm_sweeps.sweep.schema import STATUSES
+from irm_sweeps.sweep.store import Store
 
 
 @dataclass
@@ -121,10 +123,10 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
         if result is not None:
             status.counts[result["status"]] += 1
             if result["status"] == "failed":
-                message = result["error"]["message"].strip().splitlines()
-                status.failures[message[-1] if message else "no message"].append(trial_id)
-            elif "seconds" in result["timing"]:
-                seconds.append(result["timing"]["seconds"] / result["timing"]["stack_size"])
+                message = result["error"].get("message", "").strip().splitlines()
+                status.failures[one_line(message[-1]) if message else "no message"].append(trial_id)
+            elif (taken := result.get("timing", {}).get("seconds")) is not None:
+                seconds.append(taken / (result["timing"].get("stack_size") or 1))
             continue
         claim = claims.current(store, trial_id)
         if claim is None or claim.released:

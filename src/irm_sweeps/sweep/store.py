@@ -13,21 +13,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
-from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
+from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, refuse_link, to_json, write_atomically
+from irm_sweeps.sweep.schema import TRIAL_ID, check_result, check_row
+from irm_sweeps.untrusted import MIB, parse_json, read_regular
 
-SCHEMA = 1
-"""Version of `result.json`."""
-
-Status = Literal["completed", "diverged", "failed"]
-STATUSES = ("completed", "diverged", "failed")
-_ID = re.compile(r"[0-9a-f]{16}")
+LONGEST_HISTORY = 1024 * MIB
+"""Most bytes of a history; a million rows have a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,28 @@ class Store:
         self.root = root
 
     def folder(self, trial_id: str) -> Path:
-        """Return the trial's folder, which need not exist."""
+        """Return the trial's folder, which need not exist.
+
+        Raises
+        ------
+        UserError
+            It is no trial id, and so might name any folder.
+        """
+        if not TRIAL_ID.fullmatch(trial_id):
+            raise UserError(f"{trial_id!r:.80} is no trial id: 16 hexadecimal digits")
         return self.root / trial_id
+
+    def own_folder(self, trial_id: str) -> Path:
+        """Return the trial's folder for writing.
+
+        Raises
+        ------
+        StoreError
+            It is a symbolic link, and so leads out of the store.
+        """
+        folder = self.folder(trial_id)
+        refuse_link(folder)
+        return folder
 
     def prepare(self) -> None:
         """Create the directory and check that it can be written.
@@ -75,17 +92,45 @@ class Store:
             There is a result file, but it is no valid result of this trial.
         """
         path = self.folder(trial_id) / "result.json"
+        if path.parent.is_symlink():
+            raise DamagedFile(f"{path}: in a folder that is a symbolic link, which is not followed")
         try:
             result = read_json(path)
+            check_result(result)
         except FileNotFoundError:
             return None
-        if not isinstance(result, dict) or result.get("trial_id") != trial_id:
-            raise DamagedFile(f"{path}: not a result of trial {trial_id}")
-        if result.get("schema") != SCHEMA:
-            raise DamagedFile(f"{path}: schema {result.get('schema')!r}, this version reads {SCHEMA}")
-        if result.get("status") not in STATUSES or not isinstance(result.get("config"), dict):
-            raise DamagedFile(f"{path}: no status or config")
-        return result
+        except ValueError as error:
+            raise DamagedFile(f"{path}: {error}") from None
+        if result["trial_id"] != trial_id:
+            raise DamagedFile(f"{path}: of trial {result['trial_id']}, not {trial_id}")
+        found: dict[str, Any] = result
+        return found
+
+    def history(self, trial_id: str) -> list[dict[str, Any]] | None:
+        """Return the rows of the trial's history, or None if it has none.
+
+        Raises
+        ------
+        DamagedFile
+            There is a file, but a line of it is no row.
+        """
+        path = self.folder(trial_id) / "history.jsonl"
+        number = 0
+        try:
+            refuse_link(path.parent)
+            rows = []
+            for number, line in enumerate(read_regular(path, LONGEST_HISTORY).splitlines(), start=1):  # noqa: B007
+                rows.append(parse_json(line))
+                check_row(rows[-1])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except StoreError as error:
+            raise DamagedFile(str(error)) from None
+        except OSError as error:
+            raise DamagedFile(f"{path}: {error.strerror or error}") from None
+        except ValueError as error:
+            raise DamagedFile(f"{path}, line {number}: {error}") from None
+        return rows
 
     def has_result(self, trial_id: str) -> bool:
         """Return whether the trial has a result file, readable or not: one look, for those who ask often."""
@@ -93,7 +138,7 @@ class Store:
 
     def trial_ids(self) -> list[str]:
         """Return the ids of all trials that the store has a folder of, with or without a result."""
-        return sorted(name for name in _names(self.root) if _ID.fullmatch(name))
+        return sorted(name for name in _names(self.root) if TRIAL_ID.fullmatch(name))
 
     def results(self) -> Iterator[dict[str, Any] | Problem]:
         """Yield every result in the store, and a `Problem` for every file that should be one and is not."""
@@ -108,7 +153,7 @@ class Store:
 
     def write_result(self, result: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
         """Write history and result, in this order: whoever sees a result sees the whole trial."""
-        folder = self.folder(result["trial_id"])
+        folder = self.own_folder(result["trial_id"])
         make_folder(folder, parents=False)
         lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in history)
         write_atomically(folder / "history.jsonl", lines.encode())
@@ -119,7 +164,7 @@ class Store:
 
         Does nothing if somebody else has just done so.
         """
-        folder = self.folder(trial_id)
+        folder = self.own_folder(trial_id)
         n = 1
         while (target := folder / f"result.{word}.{n}.json").exists():
             n += 1
@@ -138,7 +183,7 @@ class Store:
         UserError
             None does, or several do.
         """
-        ids = [name for name in self.trial_ids() if name.startswith(prefix)]
+        ids = [name for name in self.trial_ids() if prefix and name.startswith(prefix)]
         if len(ids) == 1:
             return ids[0]
         what = f"{len(ids)} trials start with it: {', '.join(ids[:5])}" if ids else "no trial starts with it"

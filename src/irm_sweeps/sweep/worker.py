@@ -23,9 +23,10 @@ from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.process import HEARTBEAT_SECONDS
 from irm_sweeps.sweep.result import crashed, failed, finished
 from irm_sweeps.sweep.store import Store
-from irm_sweeps.training.checkpoint import BadCheckpoint, pack, unpack
+from irm_sweeps.training.checkpoint import LARGEST, BadCheckpoint, pack, unpack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
+from irm_sweeps.untrusted import read_regular
 
 MAX_DEATHS = 2
 """A trial whose workers died this often in one launch, without progress in between, has failed."""
@@ -289,7 +290,7 @@ class Worker:
     def _read_checkpoint(self, trial_id: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         path = self.store.folder(trial_id) / "checkpoint.safetensors"
         try:
-            return unpack(trial_id, path.read_bytes())
+            return unpack(trial_id, read_regular(path, LARGEST))
         except FileNotFoundError:
             return None
         except (BadCheckpoint, OSError) as error:
@@ -304,5 +305,9 @@ class Worker:
         found = [self._read_checkpoint(trial.id) for trial in training.trials]
         states = [state for state in found if state is not None]
         if len(states) == len(found) and len({state[1]["step"] for state in states}) == 1:
-            training.restore(states)
+            try:
+                training.restore(states)
+            except ValueError as error:
+                self.log.write(f"a checkpoint does not fit ({error}): training starts from its beginning")
+                return
             self.log.write(f"resumed at step {training.step}")

@@ -4,11 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from irm_sweeps.untrusted import parse_json
+
 FORMAT = "irm_sweeps checkpoint 1"
+LARGEST = 2**34
+"""Most bytes of a checkpoint: 16 GiB."""
+
+Step = Annotated[int, Field(ge=0)]
+
+
+class _Row(BaseModel):
+    """Of a history: what was logged after a step."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    step: Step
+
+
+class _Evaluation(_Row):
+    scores: dict[str, dict[str, dict[str, float | None]]]
+
+
+class _Plain(BaseModel):
+    """What a checkpoint holds besides tensors."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    step: Step
+    seconds: Annotated[float, Field(ge=0)]
+    history: list[_Row]
+    evaluations: list[_Evaluation]
 
 
 class BadCheckpoint(Exception):
@@ -36,10 +66,13 @@ def unpack(trial_id: str, content: bytes) -> tuple[dict[str, Tensor], dict[str, 
 
     try:
         size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
+        if size > len(content) - 8:
+            raise BadCheckpoint(f"its header claims {size} bytes of {len(content)}")
+        metadata = parse_json(content[8 : 8 + size])["__metadata__"]
         if metadata["format"] != FORMAT or metadata["trial_id"] != trial_id:
-            raise BadCheckpoint(f"it is of {metadata['format']!r}, trial {metadata['trial_id']!r}")
-        plain = json.loads(metadata["state"])
+            raise BadCheckpoint(f"it is of {metadata['format']!r:.80}, trial {metadata['trial_id']!r:.80}")
+        plain = parse_json(metadata["state"])
+        _Plain.model_validate(plain)
         return load(content), plain
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadCheckpoint(repr(error)) from None
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadCheckpoint(f"{error!r:.300}") from None

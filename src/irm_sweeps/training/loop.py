@@ -186,11 +186,19 @@ class StackTraining:
         Raises
         ------
         ValueError
-            The trials stand at different steps.
+            The trials stand at different steps or beyond their last, or the tensors are not theirs. Nothing has
+            changed then.
         """
         steps = {int(plain["step"]) for _, plain in states}
         if len(steps) != 1:
             raise ValueError(f"the trials of a stack must stand at one step, not at {sorted(steps)}")
+        if max(steps) > self.steps:
+            raise ValueError(f"at step {max(steps)} of {self.steps}")
+        for tensors, _ in states:
+            self.parameters.check({name: tensor for name, tensor in tensors.items() if name != "diverged_at"})
+            at = tensors.get("diverged_at")
+            if at is None or at.shape != () or at.dtype != torch.int64 or not -1 <= int(at) <= max(steps):
+                raise ValueError("diverged_at is no step")
         self.step = steps.pop()
         self._seconds = max(float(plain["seconds"]) for _, plain in states)
         self.parameters.restore([tensors for tensors, _ in states])

@@ -61,12 +61,14 @@ class StackedParameters:
         self._optimizers = {player: self._build(player, self._paces[player]) for player in self._players}
 
     def _build(self, player: str, pace: Pace) -> torch.optim.Optimizer:
-        leaves = [[leaves[name] for name in self._players[player]] for leaves in self._leaves]
+        groups = zip(self._groups, self._leaves, strict=True)
+        return self._made(pace, [(lr, [leaves[name] for name in self._players[player]]) for (lr, _), leaves in groups])
+
+    def _made(self, pace: Pace, groups: Sequence[tuple[float, Sequence[Tensor]]]) -> torch.optim.Optimizer:
+        """Return an optimizer of parameters, by the learning rate of their trials."""
         if pace.optimizer == "descent":
-            return torch.optim.SGD([leaf for group in leaves for leaf in group], lr=pace.lr)
-        return self._optimizer.build(
-            [{"params": group, "lr": lr * pace.lr} for (lr, _), group in zip(self._groups, leaves, strict=True)]
-        )
+            return torch.optim.SGD([leaf for _, leaves in groups for leaf in leaves], lr=pace.lr)
+        return self._optimizer.build([{"params": list(leaves), "lr": lr * pace.lr} for lr, leaves in groups])
 
     def scale_lr(self, factor: float) -> None:
         """Set the learning rates of the players whose pace decays to `factor` times their initial ones."""
@@ -132,6 +134,36 @@ class StackedParameters:
                         stacked = value.shape == leaves[name].shape
                         state[f"{player}/{name}/{key}"] = (value[row : row + 1] if stacked else value).clone()
         return state
+
+    def check(self, state: Mapping[str, Tensor]) -> None:
+        """Check that tensors are one trial's, as `state_of` gives them.
+
+        Raises
+        ------
+        ValueError
+            One is missing, unknown, or of another shape or type.
+        """
+        wanted = {f"parameters/{name}": leaf[0] for name, leaf in self._leaves[0].items()}
+        for player, names in self._players.items():
+            own = self._kept(self._paces[player])
+            for name in names:
+                leaf = self._leaves[0][name]
+                known = {f"{player}/{name}/{key}": leaf[:1] if moment else step for key, (moment, step) in own.items()}
+                wanted |= known if any(key in state for key in known) else {}  # a player may not have moved yet
+        if different := sorted(wanted.keys() ^ state.keys()):
+            raise ValueError(f"{different[0]} is {'missing' if different[0] in wanted else 'unknown'}")
+        for name, tensor in wanted.items():
+            if (state[name].shape, state[name].dtype) != (tensor.shape, tensor.dtype):
+                raise ValueError(f"{name} is {state[name].dtype}{list(state[name].shape)}")
+
+    def _kept(self, pace: Pace) -> dict[str, tuple[bool, Tensor]]:
+        """Return what a player's optimizer keeps of a parameter: whether it has its shape, and an example."""
+        leaf = torch.zeros(2, 3, dtype=next(iter(self._leaves[0].values())).dtype, requires_grad=True)
+        leaf.grad = torch.zeros_like(leaf)
+        optimizer = self._made(pace, [(1.0, [leaf])])
+        optimizer.step()
+        kept = optimizer.state[leaf].items()
+        return {key: (value.shape == leaf.shape, value) for key, value in kept if isinstance(value, Tensor)}
 
     def restore(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Put every trial where `state_of` found it."""

@@ -1,0 +1,139 @@
+"""Reading what somebody else may have written: no waiting for ever, no memory filled, no number guessed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+MIB = 2**20
+DEPTH = 64
+"""Most containers around a value of JSON; what this package writes has eight."""
+LARGEST = 2**63
+"""Whole numbers are smaller than this: others fit no column of a table."""
+
+
+def open_regular(path: Path, *, follow: bool = False) -> BufferedReader:
+    """Open an ordinary file to read; a pipe, a device or a folder is refused instead of waited for.
+
+    Parameters
+    ----------
+    follow
+        Whether it may be a symbolic link: a data file may, a file of the store may not.
+
+    Raises
+    ------
+    OSError
+        It is none, or cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    except OSError as error:
+        if error.errno == errno.ELOOP and not follow:
+            raise OSError(errno.ELOOP, "a symbolic link, which is not followed", str(path)) from None
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.EINVAL, "no regular file", str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return open(descriptor, "rb")
+
+
+def read_regular(path: Path, at_most: int, *, follow: bool = False) -> bytes:
+    """Return the bytes of an ordinary file.
+
+    Raises
+    ------
+    OSError
+        As `open_regular`, or it has more than `at_most` bytes: then none are read.
+    """
+    with open_regular(path, follow=follow) as file:
+        if os.fstat(file.fileno()).st_size > at_most:
+            raise OSError(errno.EFBIG, f"larger than {at_most // MIB} MiB", str(path))
+        content = file.read(at_most + 1)
+    if len(content) > at_most:
+        raise OSError(errno.EFBIG, f"larger than {at_most // MIB} MiB", str(path))
+    return content
+
+
+def append_regular(path: Path) -> int:
+    """Return a descriptor to append to an ordinary file, made if it is not there; a link or a pipe is refused.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is none.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return descriptor
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Return what strict JSON in UTF-8 says; half a surrogate pair becomes a question mark.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, has a key twice, a number that is not finite or too large, or is nested too deeply.
+    """
+    decoded = text.decode() if isinstance(text, bytes) else text
+    try:
+        value = _strict(decoded)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    _check_depth(value)
+    if "\\ud" in decoded or "\\uD" in decoded:
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    return value
+
+
+def _strict(text: str) -> Any:
+    return json.loads(
+        text, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded, object_pairs_hook=_each_key_once
+    )
+
+
+_TOO_DEEP = f"nested more than {DEPTH} deep"
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEPTH):
+        inner = (own.values() if isinstance(own, dict) else own for own in level if isinstance(own, dict | list))
+        level = [one for values in inner for one in values]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number - number:  # of infinity, and of nothing else that digits can spell, the difference is not zero
+        raise ValueError(f"{digits:.20} is too large a number")
+    return number
+
+
+def _bounded(digits: str) -> int:
+    if len(digits) > 20 or abs(number := int(digits)) >= LARGEST:
+        raise ValueError(f"{digits:.20} is too large a number")
+    return number
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found

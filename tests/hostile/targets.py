@@ -1,0 +1,151 @@
+"""What the fuzzers aim at: each target takes anything, and raises only if the product is at fault."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from irm_sweeps.errors import UserError
+from irm_sweeps.trial import Trial
+
+CONFIG: dict[str, Any] = {
+    "dataset": {
+        "_target_": "irm_sweeps.data.colored_mnist.ColoredMNIST",
+        "source": "embedded",
+        "classes": 2,
+        "p_e": [0.2, 0.1],
+        "label_noise": [0.25, 0.25],
+        "test_p_e": [0.1, 0.9],
+        "test_label_noise": 0.25,
+        "n_train": 50,
+        "n_val": 0,
+        "grayscale": False,
+    },
+    "backbone": {"_target_": "irm_sweeps.backbones.mlp.MLP", "depth": 2, "width": 8, "init": "xavier"},
+    "method": {
+        "_target_": "irm_sweeps.methods.irmv1.IRMv1",
+        "on": "output",
+        "dummy": "scalar",
+        "form": "squared",
+        "environments": "mean",
+        "hidden_norm": "sum",
+        "risk": "mean",
+        "head": "penalised",
+        "anneal": 3,
+        "weight_before_anneal": 1.0,
+        "rescale": "weight",
+        "reset_optimizer": False,
+    },
+    "optimizer": {
+        "_target_": "irm_sweeps.training.optimizers.Adam",
+        "lr": 0.001,
+        "betas": [0.9, 0.999],
+        "eps": 1e-08,
+        "weight_decay": 0.0,
+    },
+    "training": {
+        "steps": 20,
+        "batch_size": None,
+        "l2": 0.01,
+        "evaluate_every": 0,
+        "log_every": 10,
+        "precision": "float32",
+    },
+    "lam": 10.0,
+    "seed": 0,
+}
+TRIAL_ID = "0123456789abcdef"
+SCORES = {"risk": 0.5, "accuracy": 0.75}
+RESULT: dict[str, Any] = {
+    "schema": 1,
+    "trial_id": TRIAL_ID,
+    "status": "completed",
+    "config": CONFIG,
+    "metrics": {"last": {"step": 20, "scores": {"train": {"0.2": SCORES}, "test": {"0.1": SCORES, "0.9": SCORES}}}},
+    "steps": 20,
+    "timing": {"finished": "2026-01-01T00:00:00+00:00", "seconds": 0.5, "stack_size": 1},
+    "provenance": {
+        "git": {"commit": "0" * 40, "dirty": False},
+        "software": {"python": "3.11", "torch": "2"},
+        "hardware": {"device": "cpu", "name": "x", "instructions": "AVX2", "threads": 1},
+        "seed": 0,
+        "stack": [TRIAL_ID],
+        "parameters_sha256": "0" * 64,
+        "data_sha256": {"embedded": "0" * 64},
+    },
+}
+
+
+def a_config(values: Any, *, trusted: bool) -> Trial | None:
+    """Read a config; return its trial, or None if it is told apart from one."""
+    trial = None
+    with or_one_line(UserError):
+        trial = Trial.from_config(values, trusted=trusted)
+    if trial is None:
+        return None
+    assert len(trial.id) == 16
+    assert Trial.from_config(json.loads(json.dumps(trial.canonical)), trusted=False).id == trial.id
+    assert trial.kind
+    return trial
+
+
+def a_result(content: bytes, folder: Path) -> bool:
+    """Read a result file with every reader; return whether it is a result."""
+    import inventory
+    from irm_sweeps import load_results
+    from irm_sweeps.sweep.files import DamagedFile
+    from irm_sweeps.sweep.progress import Progress
+    from irm_sweeps.sweep.reproduce import compare, describe, device_of
+    from irm_sweeps.sweep.show import scores_table
+    from irm_sweeps.sweep.store import Store
+
+    store = Store(folder / "results")
+    path = store.folder(TRIAL_ID) / "result.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    result = None
+    with or_one_line(DamagedFile, naming=path):
+        result = store.result(TRIAL_ID)
+    if result is None:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert load_results(store.root).empty
+        assert str(path) in str(told[0].message)
+        return False
+    assert set(load_results(store.root)["trial_id"]) <= {TRIAL_ID}
+    assert scores_table(result)
+    assert inventory.entry(result).trial_id == TRIAL_ID
+    for summary in (inventory.losses, inventory.origins, inventory.data):
+        summary([result])
+    Progress(0).add(result)
+    if result["status"] != "failed":
+        assert describe(result)
+        assert device_of(result)
+        assert compare(result, result).equal
+    a_config(result["config"], trusted=False)
+    return True
+
+
+def a_checkpoint(content: bytes) -> None:
+    """Read a checkpoint."""
+    from irm_sweeps.training.checkpoint import BadCheckpoint, unpack
+
+    with or_one_line(BadCheckpoint):
+        tensors, plain = unpack(TRIAL_ID, content)
+        assert plain["step"] >= 0
+        assert isinstance(tensors, dict)
+
+
+@contextmanager
+def or_one_line(error: type[Exception], naming: object = "") -> Iterator[None]:
+    """Let an error of this kind pass if it says something short that names what it is about."""
+    try:
+        yield
+    except error as told:
+        message = str(told)
+        if not message or len(message) > 20_000 or str(naming) not in message:
+            raise AssertionError(f"{len(message)} characters: {message[:200]!r}") from told
