@@ -63,7 +63,10 @@ def _settings_only(overrides: Sequence[str]) -> list[str]:
 
 
 def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
-    distinct = {str(s): s for s in (Settings.from_config(config) for config in configs)}
+    given = {
+        repr({name: config[name] for name in Settings.model_fields if name in config}): config for config in configs
+    }
+    distinct = {str(s): s for s in map(Settings.from_config, given.values())}
     if len(distinct) != 1:
         raise UserError(f"one value for all trials of a sweep, please: {', '.join(Settings.model_fields)}")
     settings = next(iter(distinct.values()))

@@ -86,7 +86,7 @@ def write_manifest(
     folder = manifest.folder(store)
     make_folder(folder)
     content = {"schema": SCHEMA, **manifest.__dict__}
-    write_atomically(folder / "manifest.json", to_json(content))
+    write_atomically(folder / "manifest.json", to_json(content, indent=None))
     return manifest
 
 

@@ -139,7 +139,8 @@ class StackTraining:
             fresh = partial(self._fresh, trial, own)
             generator = torch.Generator().manual_seed(own.integer("parameters/method"))
             extra = trial.method.extra_parameters(fresh, self.data.environments, generator)
-            named = {**fresh("backbone"), **extra, **model.buffers()}
+            own_weights = fresh("backbone") if initial else model.initial()
+            named = {**own_weights, **extra, **model.buffers()}
             initial.append({name: self._put(tensor) for name, tensor in named.items()})
         return model, initial
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from irm_sweeps import eager
 from irm_sweeps.methods.method import Pace
 from irm_sweeps.training.optimizers import Optimizer
 
@@ -63,7 +64,7 @@ class StackedParameters:
     def _build(self, player: str, pace: Pace) -> torch.optim.Optimizer:
         leaves = [[leaves[name] for name in self._players[player]] for leaves in self._leaves]
         if pace.optimizer == "descent":
-            return torch.optim.SGD([leaf for group in leaves for leaf in group], lr=pace.lr)
+            return eager.SGD([leaf for group in leaves for leaf in group], lr=pace.lr)
         return self._optimizer.build(
             [{"params": group, "lr": lr * pace.lr} for (lr, _), group in zip(self._groups, leaves, strict=True)]
         )
