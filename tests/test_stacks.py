@@ -36,13 +36,15 @@ def sizes(found: list[Trial], machine: Machine, data_dir: Path = NOWHERE) -> tup
     return {len(stack) for stack in stacks.ids}, "\n".join(stacks.lines())
 
 
-def test_tiny_trials_stack_on_a_cpu_and_others_do_not() -> None:
-    assert sizes(grid(64), CPU)[0] == {LARGEST}
+def test_trials_stack_on_a_gpu_and_on_a_cpu_where_the_user_says_so() -> None:
+    size, why = sizes(grid(64), CPU)
+    assert size == {1}
+    assert "tiny: stack=16" in why
     large = grid(64, "dataset.n_train=2000", "backbone.width=390")
     assert footprint(large[0], NOWHERE).flop > TINY
     answer = sizes(large, CPU)
     assert answer[0] == {1}
-    assert "GFLOP" in answer[1]
+    assert "tiny" not in answer[1]
     assert sizes(large, GPU)[0] == {LARGEST}
 
 
@@ -128,5 +130,6 @@ def test_a_plan_says_how_it_stacks_and_why(tmp_path: Path) -> None:
     command: list[Any] = ["-m", *TINY_TRIAL, "seed=range(0,40)", f"results={tmp_path}", "plan=true"]
     answer = launch(*command)
     assert answer.code == 0
-    assert "stack=auto: 16 for 40 trials: the largest, their steps are mostly overhead on a CPU" in answer.out
-    assert "3 stacks on 1 workers" in answer.out
+    assert "stack=auto: 1 for 40 trials: on a CPU trials train alone; these are tiny: stack=16" in answer.out
+    assert "40 stacks on 1 workers" in answer.out
+    assert "3 stacks on 1 workers" in launch(*command, "stack=16").out
