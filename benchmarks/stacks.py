@@ -2,8 +2,8 @@
 
     python benchmarks/stacks.py [--sizes 1,4,16,64] [--threads 1]
 
-IRMv1 on embedded digits in three shapes, from tiny to large, on the GPU if there is one, else on one thread, as the local
-launcher's workers have. Rival: a stack of 1. Also said: what `stack=auto` would choose, and why.
+IRMv1 on embedded digits in three shapes, from tiny to large, on the GPU if there is one, else on one thread, as the
+local launcher's workers have. Rival: a stack of 1. Also said: what `stack=auto` would choose, and why.
 """
 
 from __future__ import annotations
