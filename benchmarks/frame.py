@@ -43,7 +43,10 @@ def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=rounds, help=f"how often each side is measured (default: {rounds})")
     made.add_argument("--quick", action="store_true", help="small sizes, one round: does it run at all?")
     made.add_argument(
-        "--history", action="store_true", help=f"write the ratios into {HISTORY.name}'s row of this commit"
+        "--history",
+        action="store_true",
+        default="BENCH_HISTORY" in os.environ,
+        help=f"write the ratios into {HISTORY.name}, in this commit's row (default: if BENCH_HISTORY is set)",
     )
     made.add_argument("--side", help=argparse.SUPPRESS)
     return made
@@ -90,7 +93,7 @@ class Table:
 
     def ratios(self) -> dict[str, float]:
         """Return the ratios by their column of `history.csv`."""
-        return {f"{self.name}: {side}": self.ratio(side) for side in self.values if side != self.rival}
+        return {f"{self.name}: {side} / {self.rival}": self.ratio(side) for side in self.values if side != self.rival}
 
     def lines(self) -> list[str]:
         """Return the table in Markdown."""
