@@ -6,7 +6,7 @@ Real manifests, claims, heartbeats' format, results and logs; only the training 
 share one store and start at once; `--store` puts it on the file system in question. Rival: as many processes that only
 create a folder and write the same result file with fsync, each its own share: what the file system gives without any
 arbitration. Then the file operations of one worker, counted by kind: for a trial that it works on, and for one that it
-finds done (every worker passes over all others' trials once).
+finds done (every worker passes over all others' trials) or claimed elsewhere.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -124,18 +125,26 @@ def counted(found: Counter[str]) -> Iterator[None]:
     with ExitStack() as patches:
         for name in OPERATIONS:
             patches.enter_context(patch.object(os, name, counting(name, getattr(os, name))))
+        patches.enter_context(patch.object(os, "open", counting("open", os.open)))
         patches.enter_context(patch.object(io, "open", opening))
         patches.enter_context(patch.object(builtins, "open", opening))
         yield
 
 
 def operations(trials: int, folder: Path) -> dict[str, Counter[str]]:
-    """Return the operations of one worker over so many trials: first to work on them, then to find them done."""
+    """Return the operations of one worker over so many trials: to work on them, and to find that others have or do."""
+    from irm_sweeps.sweep import claims
+
     found: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory(dir=folder) as own:
         store, name = prepare(Path(own), trials)
-        for what in ("worked on", "found done"):
+        for what in ("worked on", "found done", "found in another host's hands"):
             worker = worker_on(store.root, name)
+            for trial_id in worker.manifest.trials if what.startswith("found in") else ():
+                (store.folder(trial_id) / "result.json").unlink()
+                claim = claims.acquire(store, trial_id, "another", steps=1, stack=1)
+                assert claim is not None
+                claim.path.write_bytes(replace(claim, holder=replace(claim.holder, machine="another")).content())
             with counted(found.setdefault(what, Counter())):
                 for stack in worker.manifest.stacks:
                     worker._work_on(stack)
