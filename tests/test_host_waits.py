@@ -1,4 +1,4 @@
-"""Between evaluations the host never waits for the device: nothing that a step computes is read back.
+"""In a training step the host never waits for the device: nothing that a step computes is read back.
 
 Seen without a GPU: an operation whose result reaches Python (`item`, `bool(tensor)`, `tolist`) or whose shape
 depends on values (`nonzero`, boolean indexing) would make a GPU's host wait, and passes the dispatcher by name.
