@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,13 @@ def footprint(trial: Trial, data_dir: Path) -> Footprint:
     return Footprint(inputs + number * stepping, 6.0 * parameters * images)
 
 
-def _numbers(tensors: dict[str, Tensor]) -> int:
+def _numbers(tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors.values())
 
 
 def _activations(network: nn.Module, features: tuple[int, ...]) -> int:
     """Return how many numbers the layers put out for one input."""
-    seen = []
+    seen: list[int] = []
 
     def count(module: nn.Module, inputs: Any, output: Tensor) -> None:
         del module, inputs
