@@ -10,6 +10,9 @@ Three sides, each ERM with SGD on the same machine, alternating in processes of 
 * `pipeline`: the same loop fed as lin2021's released code does: PIL images, torchvision's transforms
   (RandomResizedCrop, flip, ToTensor, Normalize) in a DataLoader with worker processes.
 
+The most memory that each held is said too: of the GPU, else of the process. That no step waits for the device is
+a test (`tests/test_host_waits.py`).
+
 Images are random bytes of CIFAR-MNIST's shape, 3 x 64 x 32, which cost the same as real ones. On a GPU the device is
 waited for before a clock is read.
 """
@@ -17,16 +20,14 @@ waited for before a clock is read.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import subprocess
-import sys
+import resource
 import tempfile
 import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+from frame import Table, answer, arguments, conclude, in_own_process, parser
 
 SIDES = ("trial", "bound", "pipeline")
 WARM_UP = 2
@@ -161,38 +162,45 @@ def trial(options: argparse.Namespace) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="resnet18", choices=["resnet18", "resnet50"])
-    parser.add_argument("--resolution", default="native", help="native or pixels (224 in lin2021)")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
-    parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--workers", type=int, default=4, help="of the pipeline's DataLoader; 4 in the released code")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    made = parser(__doc__, rounds=2)
+    made.add_argument("--backbone", default="resnet18", choices=["resnet18", "resnet50"])
+    made.add_argument("--resolution", default="native", help="native or pixels (224 in lin2021)")
+    made.add_argument("--batch", type=int, default=64)
+    made.add_argument("--steps", type=int, default=6)
+    made.add_argument("--precision", default="float32", choices=["float32", "bf16"])
+    made.add_argument("--channels-last", action="store_true")
+    made.add_argument("--workers", type=int, default=4, help="of the pipeline's DataLoader; 4 in the released code")
+    options = arguments(made)
+    if options.quick:
+        options.batch, options.steps = 8, 1
     if options.side:
-        print(json.dumps({"trial": trial, "bound": bound, "pipeline": pipeline}[options.side](options)))
+        answer([*{"trial": trial, "bound": bound, "pipeline": pipeline}[options.side](options), peak_memory()])
         return
 
+    found = {side: {"rate": [], "memory": []} for side in SIDES}
+    for _ in range(options.rounds):
+        for side in SIDES:
+            *own, memory = in_own_process(side)
+            found[side]["rate"] += [options.batch / second for second in own]
+            found[side]["memory"].append(memory)
+    shape = f"{options.backbone} at {options.resolution}, batch {options.batch}, {options.precision}"
+    tables = []
+    for what, unit, better, rivals in (
+        ("rate", "images/s", "high", ("bound", "pipeline")),
+        ("memory", "GB at most", "low", ("bound",)),
+    ):
+        values = {side: found[side][what] for side in SIDES}
+        tables += [Table(f"{shape}: {unit}", rival, unit, better, values=values) for rival in rivals]
+    conclude(tables, options)
+
+
+def peak_memory() -> float:
+    """Return the most GB that this process has held: of the GPU's memory, else of the main memory."""
     import torch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
-    print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}; {options.backbone} at ", end="")
-    print(f"{options.resolution}, batch {options.batch}, {options.precision}, {options.steps} steps x {options.rounds}")
-    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
-    for _ in range(options.rounds):
-        for name in SIDES:
-            command = [sys.executable, __file__, "--side", name, *sys.argv[1:]]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            seconds[name] += json.loads(answer.splitlines()[-1])
-    print("\n| side | images/s | min | max | of the bound | of the pipeline |\n|---|---|---|---|---|---|")
-    rates = {name: options.batch / statistics.median(own) for name, own in seconds.items()}
-    for name, own in seconds.items():
-        low, high = options.batch / max(own), options.batch / min(own)
-        print(f"| {name} | {rates[name]:.1f} | {low:.1f} | {high:.1f} | ", end="")
-        print(f"{rates[name] / rates['bound']:.2f} | {rates[name] / rates['pipeline']:.2f} |")
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 if __name__ == "__main__":

@@ -1,24 +1,23 @@
 """What does a sweep cost besides training, against Hydra's own submitit-local launcher?
 
-    python benchmarks/sweep_overhead.py [--trials 100] [--rival-trials 16]
+    python benchmarks/sweep_overhead.py [--trials 40] [--rival-trials 4]
 
 The same command line (`launch.py -m ... seed=range(0,N)`: trials of a few steps on tiny data) through
 `hydra/launcher=local` and through Hydra's `submitit_local` (hydra-submitit-launcher) with Hydra's basic
-sweeper, which starts a process per trial, all at once. With --rival-trials below --trials the rival runs fewer, since
-100 simultaneous torch processes may not fit in memory; seconds per trial are compared.
+sweeper, which starts a process per trial, all at once. The rival runs fewer, since a hundred simultaneous torch
+processes may not fit in memory; seconds per trial are compared.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from frame import ROOT, Table, arguments, conclude, parser
+
 TINY = [
     "method=irmv1",
     "dataset.source=embedded",
@@ -45,23 +44,26 @@ def seconds_for(trials: int, extra: list[str], expected: int) -> float:
 
 def main() -> None:
     """Measure both and print the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--rival-trials", type=int, default=16)
-    options = parser.parse_args()
+    made = parser(__doc__, rounds=1)
+    made.add_argument("--trials", type=int, default=40)
+    made.add_argument("--rival-trials", type=int, default=4)
+    options = arguments(made)
+    ours, theirs = (2, 1) if options.quick else (options.trials, options.rival_trials)
     rival = [
         "hydra/sweeper=basic",
         "hydra/launcher=submitit_local",
         "hydra.sweep.subdir='${hydra.job.num}'",
         "hydra.launcher.timeout_min=30",
     ]
-    local = seconds_for(options.trials, [], options.trials)
-    theirs = seconds_for(options.rival_trials, rival, options.rival_trials)
-    ours_each, theirs_each = local / options.trials, theirs / options.rival_trials
-    print(f"trials of 3 steps on tiny data; {os.cpu_count()} cores; one run each")
-    print(f"  local            {options.trials:4d} trials  {local:7.1f} s  {ours_each:6.3f} s/trial")
-    print(f"  submitit_local   {options.rival_trials:4d} trials  {theirs:7.1f} s  {theirs_each:6.3f} s/trial")
-    print(f"ratio per trial, submitit_local / local: {theirs_each / ours_each:.1f}")
+    table = Table("a sweep of trials of 3 steps", rival=f"submitit_local, {theirs} trials", unit="s/trial")
+    table.measure(
+        {
+            f"local, {ours} trials": lambda: seconds_for(ours, [], ours) / ours,
+            table.rival: lambda: seconds_for(theirs, rival, theirs) / theirs,
+        },
+        options.rounds,
+    )
+    conclude([table], options)
 
 
 if __name__ == "__main__":

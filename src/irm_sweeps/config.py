@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -45,18 +46,20 @@ class Config(BaseModel):
     )
 
     @classmethod
-    def per_trial_fields(cls) -> list[str]:
+    def per_trial_fields(cls) -> tuple[str, ...]:
         """Return the names of the fields marked `PerTrial`, in order of definition."""
-        return cls._marked(PerTrial)
+        return _marked(cls, PerTrial)
 
     @classmethod
-    def place_fields(cls) -> list[str]:
+    def place_fields(cls) -> tuple[str, ...]:
         """Return the names of the fields marked `Place`."""
-        return cls._marked(Place)
+        return _marked(cls, Place)
 
-    @classmethod
-    def _marked(cls, mark: type) -> list[str]:
-        return [name for name, field in cls.model_fields.items() if any(isinstance(m, mark) for m in field.metadata)]
+
+@cache
+def _marked(model: type[Config], mark: type) -> tuple[str, ...]:
+    fields = model.model_fields.items()
+    return tuple(name for name, field in fields if any(isinstance(m, mark) for m in field.metadata))
 
 
 class Component(Config):

@@ -36,6 +36,25 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def free_memory(on_gpu: bool) -> int | None:
+    """Return the bytes that are free on the fullest GPU, else of main memory; None where nothing tells.
+
+    The driver's own tool is asked, not CUDA: that would keep a context on the GPU, and of a GPU in exclusive mode
+    nobody else would get one.
+    """
+    import os
+    import subprocess
+
+    if not on_gpu:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20)
+        return min(int(line) for line in answer.stdout.split("\n") if line.strip()) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
 def tame_allocator() -> None:
     """Let glibc keep freed memory instead of returning it to the kernel at every step.
 

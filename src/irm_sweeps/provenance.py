@@ -30,6 +30,7 @@ def git_state() -> dict[str, Any] | None:
         return None
 
 
+@lru_cache(maxsize=1)
 def software() -> dict[str, Any]:
     """Return the versions of Python and of the packages that compute."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}

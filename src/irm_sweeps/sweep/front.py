@@ -65,7 +65,10 @@ def _settings_only(overrides: Sequence[str]) -> list[str]:
 
 
 def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
-    distinct = {str(s): s for s in (Settings.from_config(config) for config in configs)}
+    given = {
+        repr({name: config[name] for name in Settings.model_fields if name in config}): config for config in configs
+    }
+    distinct = {str(s): s for s in map(Settings.from_config, given.values())}
     if len(distinct) != 1:
         raise UserError(f"one value for all trials of a sweep, please: {', '.join(Settings.model_fields)}")
     settings = next(iter(distinct.values()))
@@ -76,11 +79,11 @@ def _one_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
 def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, label: str) -> Manifest:
     """Check device, data, weights, logger and store, set aside results to be made again, and write the manifest."""
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
-    stacks = form_stacks(waiting, settings.stack, launcher.uses_gpu(settings.device), launcher.workers(settings.device))
     for dataset in {str(trial.dataset): trial.dataset for trial in waiting}.values():
         dataset.check(settings.data_dir)
     for trial in {f"{trial.backbone!r} {trial.dataset.features}": trial for trial in waiting}.values():
         trial.backbone.check(trial.dataset.features, trial.dataset.outputs)
+    stacks = form_stacks(waiting, settings.stack, launcher.machine(settings.device), settings.data_dir)
     logger = build_logger(settings.logger).within(settings.results) if settings.logger else None
     if logger is not None:
         logger.check()
@@ -92,7 +95,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, la
         store,
         label,
         {trial_id: trial.canonical for trial_id, trial in plan.trials.items()},
-        stacks,
+        stacks.ids,
         {
             "data_dir": str(settings.data_dir),
             "device": settings.device,

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.sweep.stacks import Machine
 from irm_sweeps.sweep.store import Store
 
 
@@ -24,6 +25,13 @@ class Launcher(ABC):
         """Return the CPU threads of each worker; None where it cannot be known here."""
         del device
         return None
+
+    def machine(self, device: str) -> Machine:
+        """Return what its workers train on, as far as it can be known here."""
+        import torch
+
+        on_gpu = self.uses_gpu(device)
+        return Machine.of(on_gpu, self.workers(device), torch.cuda.device_count() if on_gpu else 0)
 
     @abstractmethod
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:

@@ -116,7 +116,7 @@ def write_manifest(
         refuse_link(own)
     make_folder(folder)
     content = {"schema": SCHEMA, **manifest.__dict__}
-    write_atomically(folder / "manifest.json", to_json(content))
+    write_atomically(folder / "manifest.json", to_json(content, indent=None))
     return manifest
 
 

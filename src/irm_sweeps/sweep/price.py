@@ -55,8 +55,9 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
             yield f"  {trial_id}  {state:8s}{label(trial.canonical)}"
     if not waiting:
         return
-    on_gpu, workers = launcher.uses_gpu(settings.device), launcher.workers(settings.device)
-    stacks = form_stacks(waiting, settings.stack, on_gpu, workers)
+    machine = launcher.machine(settings.device)
+    stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
+    yield from stacks.lines()
     yield "pricing: history where there is some, else a few steps of each kind of trial ..."
     prices = list(_prices(store, waiting, settings, launcher))
     yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
@@ -66,10 +67,10 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     seconds = sum(price.trials * price.seconds for price in prices if price.seconds is not None)
     if unknown := sum(price.trials for price in prices if price.seconds is None):
         yield f"without {unknown} trials that cannot be priced:"
-    busy = min(workers, len(stacks))
-    unit = "GPU-hours" if on_gpu else "worker-hours"
+    busy = min(machine.workers, len(stacks.ids))
+    unit = "GPU-hours" if machine.on_gpu else "worker-hours"
     yield (
-        f"{len(stacks)} stacks on {busy} workers: about {seconds / 3600:.2f} {unit}, "
+        f"{len(stacks.ids)} stacks on {busy} workers: about {seconds / 3600:.2f} {unit}, "
         f"{duration(seconds / busy)} of wall time, {_megabytes(store, len(waiting)):.1f} MB of disk"
     )
 

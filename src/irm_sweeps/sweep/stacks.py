@@ -3,25 +3,100 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from irm_sweeps.device import free_memory
+from irm_sweeps.errors import UserError
 from irm_sweeps.trial import Trial
 
-GPU_STACK = 16
-"""Largest automatic stack on a GPU. If it does not fit in memory, the worker halves it."""
+LARGEST = 16
+"""Largest automatic stack. If it does not fit in memory after all, the worker halves it."""
+TINY = 1e9
+"""FLOP of a step below which a CPU core spends most of it on overhead, which a stack shares (docs/performance.md)."""
+SHARE = 0.5
+"""Of the memory that is free, what automatic stacks may take."""
 
 
-def form_stacks(trials: Iterable[Trial], limit: int | Literal["auto"], on_gpu: bool, workers: int) -> list[list[str]]:
-    """Group trials of one `stack_key` into stacks, in the order of their first trials.
+@dataclass(frozen=True)
+class Machine:
+    """What a launcher's workers train on.
 
-    `auto` is 1 on a CPU, where the workers share out the cores and large trials lose by stacking (tiny ones gain:
-    docs/performance.md), and up to `GPU_STACK` on a GPU, but never so many that a worker stays idle.
+    Attributes
+    ----------
+    free
+        Bytes for each worker; None where they cannot be known here.
     """
-    groups: dict[str, list[str]] = {}
+
+    on_gpu: bool
+    workers: int
+    free: float | None
+
+    @classmethod
+    def of(cls, on_gpu: bool, workers: int, devices: int) -> Machine:
+        """Ask this machine, whose GPUs (`devices` of them) the workers share, or whose main memory."""
+        free = free_memory(on_gpu)
+        each = max(1, math.ceil(workers / max(1, devices))) if on_gpu else workers
+        return cls(on_gpu, workers, None if free is None else SHARE * free / each)
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """A sweep's trials as stacks, in the order of their first trials, and why they are as large as they are.
+
+    Attributes
+    ----------
+    reasons
+        By the size chosen and its reason, how many trials it is for; empty where the user chose.
+    """
+
+    ids: list[list[str]]
+    reasons: Mapping[tuple[int, str], int] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """Return one line for each choice."""
+        return [f"stack=auto: {size} for {n} trials: {why}" for (size, why), n in self.reasons.items()]
+
+
+def form_stacks(trials: Iterable[Trial], limit: int | Literal["auto"], machine: Machine, data_dir: Path) -> Stacks:
+    """Group trials of one `stack_key` into stacks of `limit`; `auto` chooses for each group by device and shape."""
+    groups: dict[str, list[Trial]] = {}
     for trial in trials:
-        groups.setdefault(trial.stack_key, []).append(trial.id)
+        groups.setdefault(trial.stack_key, []).append(trial)
     total = sum(len(group) for group in groups.values())
-    automatic = min(GPU_STACK, max(1, math.ceil(total / workers))) if on_gpu else 1
-    size = automatic if limit == "auto" else limit
-    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
+    reasons: Counter[tuple[int, str]] = Counter()
+    ids = []
+    for group in groups.values():
+        size, why = (limit, "") if limit != "auto" else automatic(group, total, machine, data_dir)
+        if why:
+            reasons[size, why] += len(group)
+        ids += [[trial.id for trial in group[i : i + size]] for i in range(0, len(group), size)]
+    return Stacks(ids, reasons)
+
+
+def automatic(group: Sequence[Trial], total: int, machine: Machine, data_dir: Path) -> tuple[int, str]:
+    """Return the size of this group's stacks, and why; `total`: trials of the whole sweep."""
+    if len(group) == 1:
+        return 1, "they train alone"
+    share = math.ceil(total / machine.workers)
+    if share == 1:
+        return 1, "there is a worker for each"
+    from irm_sweeps.training.footprint import footprint
+
+    try:
+        one = footprint(group[0], data_dir)
+    except UserError:
+        return (LARGEST if machine.on_gpu else 1), "their data are not here to be looked at"
+    if not machine.on_gpu:
+        # Alone, a trial has the same bits whatever else the sweep holds, which stacks have only up to rounding.
+        gain = "; these are tiny: stack=16 is about twice as fast" if one.flop < TINY else ""
+        return 1, f"on a CPU trials train alone{gain}"
+    fits = LARGEST if machine.free is None else max(1, int(machine.free / one.bytes))
+    if fits < min(LARGEST, share):
+        return fits, "no more fit in half of the free memory"
+    if share < LARGEST:
+        return share, f"no worker stays idle ({machine.workers} workers)"
+    return LARGEST, "the largest"

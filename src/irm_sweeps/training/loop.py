@@ -134,13 +134,14 @@ class StackTraining:
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
 
     def _build(self, draws: Sequence[Draws]) -> tuple[Model, list[dict[str, Tensor]]]:
-        initial = []
+        initial: list[dict[str, Tensor]] = []
         model = self._backbone(self._first, draws[0], "backbone")
         for trial, own in zip(self.trials, draws, strict=True):
             fresh = partial(self._fresh, trial, own)
             generator = torch.Generator().manual_seed(own.integer("parameters/method"))
             extra = trial.method.extra_parameters(fresh, self.data.environments, generator)
-            named = {**fresh("backbone"), **extra, **model.buffers()}
+            own_weights = fresh("backbone") if initial else model.initial()
+            named = {**own_weights, **extra, **model.buffers()}
             initial.append({name: self._put(tensor) for name, tensor in named.items()})
         return model, initial
 

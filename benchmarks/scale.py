@@ -1,0 +1,186 @@
+"""How many workers can one store serve? Claims and file operations per trial, with simulated workers.
+
+    python benchmarks/scale.py [--trials 300] [--workers 1,2,4] [--store DIR]
+
+Real manifests, claims, heartbeats' format, results and logs; only the training is left out. Workers are processes that
+share one store and start at once; `--store` puts it on the file system in question. Rival: as many processes that only
+create a folder and write the same result file with fsync, each its own share: what the file system gives without any
+arbitration. Then the file operations of one worker, counted by kind: for a trial that it works on, and for one that it
+finds done (every worker passes over all others' trials) or claimed elsewhere.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from frame import Table, arguments, conclude, parser
+
+OPERATIONS = ("stat", "listdir", "scandir", "link", "replace", "unlink", "mkdir", "fsync")
+RESULT = {"schema": 1, "status": "completed", "metrics": {}, "steps": 0, "timing": {"seconds": 1.0, "stack_size": 1}}
+
+
+def prepare(root: Path, n: int) -> tuple[Any, str]:
+    """Write the manifest of n trials into a new store."""
+    from irm_sweeps.launchers.inprocess import InProcess
+    from irm_sweeps.sweep import front
+    from irm_sweeps.sweep.plan import make_plan
+    from irm_sweeps.sweep.store import Store
+    from thousands import TINY
+
+    trials, settings, label = front.collect([*TINY[:-1], f"seed=range(0,{n})", f"results={root}", "stack=1"])
+    store = Store(root)
+    return store, front.prepare(store, make_plan(store, trials, settings), settings, InProcess(), label).name
+
+
+def worker_on(root: Path, name: str) -> Any:
+    """Return a worker that gives every trial it claims an empty result at once."""
+    import torch
+
+    from irm_sweeps.sweep.manifest import read_manifest
+    from irm_sweeps.sweep.store import Store
+    from irm_sweeps.sweep.worker import Worker
+
+    class Simulated(Worker):
+        def _train(self, held: Any, waiting: Any = ()) -> None:
+            del waiting
+            for claim in held:
+                trial = self._trial(claim)
+                self._write(trial, {**RESULT, "trial_id": trial.id, "config": trial.canonical}, [{"step": 0}])
+
+    store = Store(root)
+    return Simulated(store, read_manifest(store, name), torch.device("cpu"))
+
+
+def at_work(root: Path, name: str, kind: str, workers: int) -> float:
+    """Start so many processes; when all are ready let them go; return the seconds until the last one is done."""
+    command = [sys.executable, __file__, "--side", kind, "--store", str(root), "--sweep", name]
+    running = [
+        subprocess.Popen([*command, "--share", f"{i}/{workers}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for i in range(workers)
+    ]
+    for process in running:
+        assert process.stdout is not None
+        process.stdout.readline()
+    started = time.perf_counter()
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.close()
+    if any(process.wait() for process in running):
+        sys.exit("a simulated worker failed")
+    return time.perf_counter() - started
+
+
+def side(kind: str, root: Path, name: str, share: str) -> None:
+    """Be one of these processes."""
+    worker = worker_on(root, name)
+    i, n = map(int, share.split("/"))
+    print("ready", flush=True)
+    sys.stdin.read()
+    if kind == "claims":
+        worker.work()
+        return
+    from irm_sweeps.sweep.files import to_json, write_atomically
+
+    for trial_id in list(worker.manifest.trials)[i::n]:
+        folder = root / f"plain-{trial_id}"
+        folder.mkdir()
+        content = to_json({**RESULT, "trial_id": trial_id, "config": worker.manifest.trials[trial_id]})
+        write_atomically(folder / "result.json", content)
+
+
+def trials_per_second(trials: int, workers: int, kind: str, folder: Path) -> float:
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        store, name = prepare(Path(own), trials)
+        taken = at_work(store.root, name, kind, workers)
+        if kind == "claims" and not all(map(store.has_result, worker_on(store.root, name).manifest.trials)):
+            sys.exit("a trial has no result")
+        return trials / taken
+
+
+@contextmanager
+def counted(found: Counter[str]) -> Iterator[None]:
+    """Count this process's file operations by kind."""
+
+    def counting(name: str, plain: Any) -> Any:
+        def call(*positional: Any, **named: Any) -> Any:
+            found[name] += 1
+            return plain(*positional, **named)
+
+        return call
+
+    opening = counting("open", io.open)
+    with ExitStack() as patches:
+        for name in OPERATIONS:
+            patches.enter_context(patch.object(os, name, counting(name, getattr(os, name))))
+        patches.enter_context(patch.object(os, "open", counting("open", os.open)))
+        patches.enter_context(patch.object(io, "open", opening))
+        patches.enter_context(patch.object(builtins, "open", opening))
+        yield
+
+
+def operations(trials: int, folder: Path) -> dict[str, Counter[str]]:
+    """Return the operations of one worker over so many trials: to work on them, and to find that others have or do."""
+    from irm_sweeps.sweep import claims
+
+    found: dict[str, Counter[str]] = {}
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        store, name = prepare(Path(own), trials)
+        for what in ("worked on", "found done", "found in another host's hands"):
+            worker = worker_on(store.root, name)
+            for trial_id in worker.manifest.trials if what.startswith("found in") else ():
+                (store.folder(trial_id) / "result.json").unlink()
+                claim = claims.acquire(store, trial_id, "another", steps=1, stack=1)
+                assert claim is not None
+                claim.path.write_bytes(replace(claim, holder=replace(claim.holder, machine="another")).content())
+            with counted(found.setdefault(what, Counter())):
+                for stack in worker.manifest.stacks:
+                    worker._work_on(stack)
+    return found
+
+
+def main() -> None:
+    made = parser(__doc__, rounds=3)
+    made.add_argument("--trials", type=int, default=300)
+    made.add_argument("--workers", default="1,2,4", help="numbers of workers (default: 1,2,4)")
+    made.add_argument("--store", type=Path, default=Path(tempfile.gettempdir()), help="where the stores are made")
+    made.add_argument("--sweep", help="internal")
+    made.add_argument("--share", help="internal")
+    options = arguments(made)
+    if options.side:
+        side(options.side, options.store, options.sweep, options.share)
+        return
+    trials = 20 if options.quick else options.trials
+    tables = []
+    for workers in [1] if options.quick else map(int, options.workers.split(",")):
+        table = Table(f"{workers} workers", rival="plain writes", unit="trials/s", better="high")
+        table.measure(
+            {
+                "claimed trials": lambda n=workers: trials_per_second(trials, n, "claims", options.store),
+                "plain writes": lambda n=workers: trials_per_second(trials, n, "plain", options.store),
+            },
+            options.rounds,
+        )
+        tables.append(table)
+    conclude(tables, options)
+    found = operations(trials, options.store)
+    print(f"\n| file operations of a trial | {' | '.join([*OPERATIONS, 'open', 'all'])} |\n|{'---|' * 11}")
+    for what, counts in found.items():
+        own = [counts[name] / trials for name in (*OPERATIONS, "open")]
+        print(f"| {what} | {' | '.join(f'{value:.1f}' for value in [*own, sum(own)])} |")
+
+
+if __name__ == "__main__":
+    main()

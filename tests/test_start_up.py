@@ -1,0 +1,52 @@
+"""What a worker does not pay for before its first step."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+from irm_sweeps import eager
+
+TRAINS = """
+import sys
+from pathlib import Path
+import torch
+from irm_sweeps.sweep.grid import trials
+from irm_sweeps.training.loop import StackTraining
+
+tiny = ["dataset.source=embedded", "dataset.n_train=20", "backbone.width=4", "training.steps=2", "seed=0,1"]
+for choice in (["method=invrat_ec"], ["method=irm_games"], ["method=vrex", "optimizer=sgd"]):
+    stack = list(trials([*tiny, *choice]).values())
+    for size in (1, 2):
+        StackTraining(stack[:size], Path("data"), torch.device("cpu")).run()
+late = {"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)
+assert not late, late
+"""
+
+
+def test_training_imports_no_compiler() -> None:
+    """It takes 2 CPU-seconds, and torch's own optimizers import it at their first step.
+
+    Not meta-IRM: `torch.func.grad`, its inner step, imports it too.
+    """
+    subprocess.run([sys.executable, "-c", TRAINS], check=True)
+
+
+def test_eager_optimizers_move_as_torchs_own() -> None:
+    for ours, theirs, options in (
+        (eager.Adam, torch.optim.Adam, {"lr": 0.1, "weight_decay": 0.01}),
+        (eager.SGD, torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    ):
+        ends = []
+        for kind in (ours, theirs):
+            x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
+            optimizer = kind([{"params": [x], "lr": 0.05}], **options, fused=True)
+            for _ in range(5):
+                optimizer.zero_grad()
+                (x**4).sum().backward()
+                optimizer.step()
+            assert x.requires_grad
+            ends.append(x.detach())
+        assert torch.equal(*ends)
