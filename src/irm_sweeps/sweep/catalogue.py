@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from irm_sweeps.backbones.backbone import Model
@@ -122,12 +123,17 @@ def _yes(answer: bool) -> str:
     return "yes" if answer else "no"
 
 
+def yamls(group: str) -> list[Path]:
+    """Return the file of every choice of a config group: the package's, and those in IRM_SWEEPS_CONF, by name."""
+    folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
+    return sorted(path for folder in folders for path in (folder / group).glob("*.yaml"))
+
+
 def methods() -> Iterator[Entry]:
     """Yield every method that has a YAML in `conf/method/`."""
     from omegaconf import OmegaConf
 
-    folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
-    for path in sorted(path for folder in folders for path in (folder / "method").glob("*.yaml")):
+    for path in yamls("method"):
         values = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(values, dict)
         target = import_class(str(values.pop("_target_")), Method, "method")  # type: ignore[type-abstract]
