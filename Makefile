@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test test-slurm lint bench clean
+.PHONY: help setup demo test test-slurm lint docs bench clean
 help:              ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
@@ -31,8 +31,11 @@ lint: $(READY)     ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(READY)     ## the documentation as a web site, in site/ (open site/index.html)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 bench: $(READY)    ## every benchmark: ratios against named rivals, measured side by side
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:             ## remove what set-up made, and nothing you measured
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis

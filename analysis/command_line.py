@@ -119,10 +119,10 @@ def find_paper(name: str, table: str | None, figure: str | None = None) -> Paper
 
 
 def paper_names() -> list[str]:
-    """Return the names of all paper files."""
-    from irm_sweeps.compose import conf_dir
+    """Return the names of all paper files, the user's own included."""
+    from irm_sweeps.compose import yamls
 
-    return sorted(path.stem for path in (conf_dir() / "paper").glob("*.yaml"))
+    return sorted({path.stem for path in yamls("paper")})
 
 
 def _typed(name: str) -> str:

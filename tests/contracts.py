@@ -16,10 +16,9 @@ import yaml
 
 import archives
 import small_sst2
-from irm_sweeps.compose import conf_dir, own_conf_dir
+from irm_sweeps.compose import conf_dir, own_conf_dir, yamls
 from irm_sweeps.config import build_component, import_class
 from irm_sweeps.data.dataset import TrialData
-from irm_sweeps.sweep.catalogue import yamls
 from irm_sweeps.training.checkpoint import pack, unpack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import GROUPS, Trial

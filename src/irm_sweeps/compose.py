@@ -40,6 +40,12 @@ def own_conf_dir() -> Path | None:
     return folder
 
 
+def yamls(group: str) -> list[Path]:
+    """Return the YAMLs of a group's choices, the package's and the user's own, by name."""
+    folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
+    return sorted(path for folder in folders for path in folder.glob(f"{group}/*.yaml"))
+
+
 def own_file(config_path: str) -> tuple[str, Path] | None:
     """Return group and file of `method//folder/my.yaml`, Hydra's spelling of `method=/folder/my.yaml`.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.backbones.mlp import MLP
-from irm_sweeps.compose import conf_dir, own_conf_dir
+from irm_sweeps.compose import conf_dir, yamls
 from irm_sweeps.config import build_component, import_class
 from irm_sweeps.methods.method import Method
 
@@ -121,12 +120,6 @@ def _group(name: str) -> str:
 
 def _yes(answer: bool) -> str:
     return "yes" if answer else "no"
-
-
-def yamls(group: str) -> list[Path]:
-    """Return the file of every choice of a config group: the package's, and those in IRM_SWEEPS_CONF, by name."""
-    folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
-    return sorted(path for folder in folders for path in (folder / group).glob("*.yaml"))
 
 
 def methods() -> Iterator[Entry]:
