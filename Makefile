@@ -31,7 +31,7 @@ lint: $(READY)     ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(READY)     ## the documentation as a web site, in site/ (open site/index.html)
+docs: $(READY)     ## the documentation as a web site in site/; read it: python -m http.server -d site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(READY)    ## every benchmark: ratios against named rivals, measured side by side

@@ -6,6 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import picture
+
 from arrows import ROOT, STRANGERS
 
 LINE = "{http://www.w3.org/2000/svg}line"

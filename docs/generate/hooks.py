@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def from_root(text: str) -> str:
     """Return a text of the repository's root with its links as they are within the site."""
     text = text.replace("](docs/", "](")
-    return re.sub(r"\]\((" + "|".join(map(re.escape, ROOT_PAGES.values())) + r")\)", lambda m: f"]({_page(m[1])})", text)
-
-
-def _page(source: str) -> str:
-    return next(page for page, name in ROOT_PAGES.items() if name == source)
+    for page, source in ROOT_PAGES.items():
+        text = text.replace(f"]({source})", f"]({page})")
+    return text

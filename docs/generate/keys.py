@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,12 @@ GROUPS = {
     "backbones": ("Backbones", "backbone", "The network, in two halves: representation and head."),
     "method_keys": ("Methods", "method", "The game; [the table of methods](../methods.md) compares them."),
     "optimizers": ("Optimizers", "optimizer", "What turns gradients into updates."),
-    "loggers": ("Loggers", "logger", "Where training curves go besides `history.jsonl`; no part of a trial's identity."),
-    "launchers": ("Launchers", "hydra/launcher", "Who starts the workers; no part of a trial's identity."),
+    "loggers": (
+        "Loggers",
+        "logger",
+        "Where training curves go besides `history.jsonl`; not in a trial's identity.",
+    ),
+    "launchers": ("Launchers", "hydra/launcher", "Who starts the workers; not in a trial's identity."),
 }
 """By page: title, config group, what it chooses."""
 
@@ -58,25 +62,26 @@ def _trial_page() -> Iterator[str]:
     path = CONF / "config.yaml"
     values, comments = yaml.safe_load(path.read_text()), _comments(path)
     yield "# Keys of a trial\n"
-    yield "What `python launch.py KEY=VALUE` takes besides the keys of the chosen groups. Defaults: `conf/config.yaml`.\n"
+    yield "What `python launch.py KEY=VALUE` takes besides the chosen groups' keys. Defaults: `conf/config.yaml`.\n"
     yield "## Choices\n"
     chosen = {k: v for entry in values["defaults"] if isinstance(entry, dict) for k, v in entry.items()}
-    choices = []
+    choices: list[list[str]] = []
     for group in ("dataset", "backbone", "method", "optimizer", "protocol", "logger", "paper", "hydra/launcher"):
         default = chosen.get(group, chosen.get(f"override {group}"))
         names = ", ".join(f"`{file.stem}`" for file in sorted((CONF / group).glob("*.yaml")))
-        choices.append(Key(group, _value(default), names, _cell(comments.get(group, ""))))
-    yield from _table(choices, ["group", "default", "choices", ""])
+        choices.append([f"`{group}`", _value(default), names])
+    yield from _table(choices, ["group", "default", "choices"])
     yield "A choice is also the path of a YAML of your own, in `dataset`, `backbone`, `method` and `optimizer`.\n"
     yield "## What is trained\n"
     yield "All of it is part of [the trial's identity](../explanation/identity.md). " + _NOTE + "\n"
     fields = {name: Trial.model_fields[name].description or "" for name in ("lam", "seed")}
     schema = Trial.model_json_schema()["properties"]
     trial = [Key(k, _value(values[k]), _kind(schema[k], {}), _cell(about)) for k, about in fields.items()]
-    yield from _table([*trial, *_keys(Training, values["training"], comments, "training.")])
+    yield from _table(_cells([*trial, *_keys(Training, values["training"], comments, "training.")]))
     yield "## How it is run\n"
     yield "Nothing here changes a result, and none of it is part of a trial's identity.\n"
-    yield from _table(_keys(Settings, {k: v for k, v in values.items() if k in Settings.model_fields}, comments))
+    settings = {k: v for k, v in values.items() if k in Settings.model_fields}
+    yield from _table(_cells(_keys(Settings, settings, comments)))
 
 
 def _group_page(title: str, group: str, about: str) -> Iterator[str]:
@@ -91,7 +96,7 @@ def _group_page(title: str, group: str, about: str) -> Iterator[str]:
         yield " ".join([comments.get("", ""), f"Class: `{target}`."]).strip() + "\n"
         prefix = "hydra.launcher." if group == "hydra/launcher" else f"{group}."
         if values:
-            yield from _table(_keys(model, values, comments, prefix))
+            yield from _table(_cells(_keys(model, values, comments, prefix)))
 
 
 def _paper_page() -> Iterator[str]:
@@ -102,7 +107,8 @@ def _paper_page() -> Iterator[str]:
     for model, title in ((Paper, "The file"), (Row, "A row"), (Column, "A column"), (Figure, "A figure")):
         yield f"## {title}\n"
         yield (model.__doc__ or "").strip() + "\n"
-        yield from _table(_keys(model, dict.fromkeys(model.model_fields), {}, default=False), ["key", "type", "meaning"])
+        keys = _keys(model, dict.fromkeys(model.model_fields), {}, default=False)
+        yield from _table(_cells(keys), ["key", "type", "meaning"])
 
 
 def _model(target: str) -> tuple[Any, str]:
@@ -182,11 +188,14 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _table(keys: Iterator[Key] | list[Key], header: list[str] | None = None) -> Iterator[str]:
-    header = header or ["key", "default", "type", "meaning"]
+def _cells(keys: Iterable[Key]) -> list[list[str]]:
+    return [key.cells() for key in keys]
+
+
+def _table(rows: Iterable[list[str]], header: Sequence[str] = ("key", "default", "type", "meaning")) -> Iterator[str]:
     yield '<div class="keys" markdown="1">\n'
     yield "| " + " | ".join(header) + " |"
     yield "|" + "---|" * len(header)
-    for key in keys:
-        yield "| " + " | ".join(key.cells()) + " |"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
     yield "\n</div>\n"
