@@ -14,7 +14,7 @@ DOCS = ROOT / "docs"
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted(DOCS.rglob("*.md"))]
 
 FENCED = re.compile(r"^```(\w*)(?: file=(\S+))?\n(.*?)^```$", re.M | re.S)
-INDENTED = re.compile(r"(?:^    (?:python|irm-sweeps|make|\.) .*\n)+", re.M)
+INDENTED = re.compile(r"(?:^    (?:python|irm-sweeps|make|\.) .*\n(?:^     .*\n)*)+", re.M)
 ENVIRONMENT = re.compile(r"[A-Z_]+=\S+$")
 
 
@@ -48,7 +48,7 @@ class Page:
         """The words of every command, without prompts, comments, variables before it and `&&`."""
         for block in self.blocks:
             if block.language == "console":
-                for line in block.text.splitlines():
+                for line in block.text.replace("\\\n", " ").splitlines():
                     for command in line.split(" && "):
                         words = shlex.split(command, comments=True)
                         while words and ENVIRONMENT.match(words[0]):

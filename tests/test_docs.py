@@ -19,7 +19,8 @@ import tables
 from commands import launch
 from irm_sweeps import cli
 from irm_sweeps.compose import addressed_to_trials, compose
-from irm_sweeps.sweep.paper import Paper
+from irm_sweeps.sweep.grid import trials
+from irm_sweeps.sweep.paper import Paper, load_paper
 from pages import DOCS, ROOT, Page, pages
 
 SCRIPTS = {"tables.py": tables, "figures.py": figures, "report.py": report}
@@ -136,20 +137,23 @@ def complain(code: object = None) -> None:
 
 
 def understand_launch(words: Sequence[str]) -> None:
-    """Compose what it would run: of a sweep of Hydra's own grammar, all of it."""
-    from irm_sweeps.sweep.grid import expand
-
+    """Make the trials that it would run; of a paper, those of one cell."""
     if "--help" in words:
         return
-    overrides = [word for word in addressed_to_trials(words) if word not in ("-m", "--cfg", "job")]
-    values = [word for word in overrides if not word.startswith(("hydra/", "hydra."))]
-    compose([word for word in overrides if word not in values or "=" not in word])
-    if any(word.startswith("paper=") for word in values):
-        file = Paper.from_config(compose([word for word in values if word.startswith(("paper=", "paper."))])["paper"])
-        first = [word for word in values if not word.startswith(("paper=", "paper."))]
-        assert file.include or file.rows
-        values = [word for word in first if not word.startswith("++")]
-    assert next(iter(expand(values))), words
+    overrides = [word for word in words if "=" in word]
+    settings = [word for word in overrides if word.startswith(("hydra/", "hydra.", "logger"))]
+    values = [word for word in overrides if word not in settings]
+    compose([word for word in addressed_to_trials(overrides) if word in settings])
+    papers = [word for word in values if word.startswith(("paper=", "paper."))]
+    if not papers:
+        assert next(iter(trials(values)))
+        return
+    file = Paper.from_config(compose(papers)["paper"])
+    while file.include:
+        file = load_paper(file.include[0])
+    row = next(row for name, row in file.rows.items() if row.sweep is not None and name in (file.only or file.rows))
+    user = [word for word in values if word not in papers]
+    assert file.cell_trials(row, file.columns[0], user)
 
 
 def understand_script(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
