@@ -109,7 +109,7 @@ def test_commands_are_understood(page: Page, tmp_path: Path, monkeypatch: pytest
 
 
 def understand(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    program, rest = Path(words[0]).name, list(words[1:])
+    program, rest = Path(words[0]).name or words[0], list(words[1:])
     if program in ("python", "python3") and rest[0] == "launch.py":
         understand_launch(rest[1:])
     elif program == "python" and rest[0].startswith("analysis/"):
