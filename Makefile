@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCHMARKS = $(filter-out %/frame.py %/thousands.py, $(wildcard benchmarks/*.py))
 
-.PHONY: help setup demo test test-slurm lint bench clean
+.PHONY: help setup demo test test-slurm lint docs bench clean
 help:              ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
@@ -35,8 +35,11 @@ lint: $(READY)     ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(READY)     ## the documentation as a web site in site/; read it: python -m http.server -d site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 bench: $(READY)    ## every benchmark (under 15 minutes on 2 quiet cores), ratios into benchmarks/history.csv
 	for script in $(BENCHMARKS); do echo "== $$script"; BENCH_HISTORY=1 $(BIN)/python $$script || exit 1; done
 
 clean:             ## remove what set-up made, and nothing you measured
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis

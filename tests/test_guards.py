@@ -12,63 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from arrows import BELOW_TRAINING, EVERYTHING, ROOT, SOURCES, STRANGERS, imports, layer, name_of, own_imports
 from irm_sweeps.config import build_component
 from irm_sweeps.loggers.logger import Logger
 from irm_sweeps.trial import GROUPS
-
-ROOT = Path(__file__).parents[1]
-SOURCES = sorted((ROOT / "src").rglob("*.py"))
-EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
-
-LAYERS = [
-    {"errors", "untrusted", "downloads", "commands"},
-    {"config", "draws", "device", "compose", "provenance", "eager"},
-    {"data", "backbones", "loggers"},
-    {"methods"},
-    {"training", "trial"},
-    {"sweep"},
-    {"launchers"},
-    {"cli", "sweep.front", "__init__", "__main__", "door", "completion", "project", "testing"},
-]
-"""A module imports from its own layer and those above it in this list. The last are
-what users reach: `door` and `sweep.front` behind `launch.py`, `cli` (both may start launchers), `__init__` for
-notebooks, `testing` for their tests and `project` for a folder of their own."""
-
-BELOW_TRAINING = {"training.optimizers"}
-"""A contract with nothing beneath it but `config`; `trial` is made of it and of the other groups."""
-
-
-def name_of(path: Path) -> str:
-    """`sweep.grid` for src/irm_sweeps/sweep/grid.py; of other files, the path."""
-    package = ROOT / "src" / "irm_sweeps"
-    if package not in path.parents:
-        return str(path.relative_to(ROOT))
-    return ".".join(path.relative_to(package).with_suffix("").parts)
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Every imported module, wherever the import stands; `from a import b` is both a and a.b."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def own_imports(path: Path) -> set[str]:
-    return {name.removeprefix("irm_sweeps.") for name in imports(path) if name.startswith("irm_sweeps.")}
-
-
-def layer(module: str) -> int:
-    """The most particular entry of `LAYERS` that names the module; a name within a module counts as it."""
-    parts = module.split(".")
-    for end in range(len(parts), 0, -1):
-        for i, names in enumerate(LAYERS):
-            if ".".join(parts[:end]) in names:
-                return i
-    raise AssertionError(f"{module} belongs to no layer: name it in LAYERS")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -87,16 +34,7 @@ def importing(package: str) -> list[Path]:
     return [path for path in SOURCES if name_of(path).startswith(f"{package}.")]
 
 
-@pytest.mark.parametrize(
-    ("package", "forbidden"),
-    [
-        ("methods", ("data", "training", "sweep", "launchers", "trial")),
-        ("data", ("methods", "backbones", "training", "sweep", "launchers", "trial")),
-        ("backbones", ("methods", "data", "training", "sweep", "launchers", "trial")),
-        ("training", ("sweep", "launchers", "loggers")),
-        ("loggers", ("data", "backbones", "methods", "training", "sweep", "launchers", "trial")),
-    ],
-)
+@pytest.mark.parametrize(("package", "forbidden"), STRANGERS.items())
 def test_packages_do_not_know_each_other(package: str, forbidden: tuple[str, ...]) -> None:
     paths = importing(package)
     assert paths

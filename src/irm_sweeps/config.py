@@ -128,7 +128,7 @@ class Settings(Config):
     results: Path
     """Directory of the store: one folder per trial, shared by all sweeps and machines."""
     data_dir: Path
-    """Directory with the data files (see `irm_sweeps.data.sources`)."""
+    """Directory with the data files; the README says which."""
     device: str
     """`auto` (the first visible GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
     stack: Annotated[int, Field(ge=1)] | Literal["auto"]

@@ -1,0 +1,134 @@
+"""What the contract suites of datasets and backbones share: the choices there are, and small trials of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import archives
+import small_sst2
+from irm_sweeps.compose import conf_dir, own_conf_dir, yamls
+from irm_sweeps.config import build_component, import_class
+from irm_sweeps.data.dataset import TrialData
+from irm_sweeps.training.checkpoint import pack, unpack
+from irm_sweeps.training.loop import StackTraining
+from irm_sweeps.trial import GROUPS, Trial
+
+SMALL = {
+    "n_train": 40,
+    "n_val": 10,
+    "n_test": 20,
+    "source": "embedded",
+    "resolution": 32,
+    "glove_dim": small_sst2.DIM,
+    "width": 6,
+    "weights": "none",
+}
+"""Values for the fields that a choice may have, so that a trial takes milliseconds and needs no download."""
+
+
+def names(group: str) -> list[str]:
+    """Every choice of a group: the package's, and those in IRM_SWEEPS_CONF."""
+    if own_conf_dir() is not None and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # as launch.py does: where a user's own classes lie
+    return [path.stem for path in yamls(group)]
+
+
+def component(group: str, name: str, **changes: Any) -> Any:
+    """The choice in its small form; `changes` are taken where it has such a field."""
+    (path,) = (path for path in yamls(group) if path.stem == name)
+    values = yaml.safe_load(path.read_text())
+    fields = import_class(values["_target_"], GROUPS[group], group).model_fields
+    small = {key: value for key, value in {**SMALL, **changes}.items() if key in fields}
+    return build_component({**values, **small}, GROUPS[group], group)
+
+
+def data_dir(name: str, folder: Path) -> Path:
+    """Where a dataset finds small files: made in `folder` for the package's own, a user's where he keeps them."""
+    if not (conf_dir() / "dataset" / f"{name}.yaml").exists():
+        return Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "data")).absolute()
+    if name == "cifar_mnist" and not (folder / "cifar10.npz").exists():
+        archives.write_archives(folder)
+    if name == "punctuated_sst2" and not (folder / "SST-2").exists():
+        small_sst2.write(folder)
+    return folder
+
+
+def trial(dataset: Any, backbone: Any, seed: int, precision: str = "float64") -> Trial:
+    """Two steps of ERM, each evaluated."""
+    optimizer = yaml.safe_load((conf_dir() / "optimizer" / "adam.yaml").read_text())
+    training = {"steps": 2, "batch_size": 4, "l2": 0.001, "evaluate_every": 1, "log_every": 1}
+    return Trial.model_validate(
+        {
+            "dataset": dataset,
+            "backbone": backbone,
+            "method": component("method", "erm"),
+            "optimizer": build_component(optimizer, GROUPS["optimizer"], "optimizer"),
+            "training": {**training, "precision": precision},
+            "lam": None,
+            "seed": seed,
+        }
+    )
+
+
+def start(trials: Sequence[Trial], folder: Path) -> StackTraining:
+    """The training of a stack on the CPU, not yet run."""
+    return StackTraining(trials, folder, torch.device("cpu"))
+
+
+class StopAt:
+    """Take a checkpoint of every trial after a step, then end the training."""
+
+    class Stopped(Exception):
+        pass
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.contents: list[bytes] = []
+
+    def after_step(self, run: StackTraining) -> None:
+        if run.step == self.step:
+            self.contents = [pack(trial.id, *run.state(i)) for i, trial in enumerate(run.trials)]
+            raise self.Stopped
+
+
+def interrupted(first: StackTraining, second: StackTraining, at: int) -> StackTraining:
+    """The second training, which has taken up what the first one left after `at` steps."""
+    stopper = StopAt(at)
+    with pytest.raises(StopAt.Stopped):
+        first.run(stopper)
+    second.restore([unpack(own.id, content) for own, content in zip(second.trials, stopper.contents, strict=True)])
+    assert second.step == at
+    return second
+
+
+def sha256(data: TrialData) -> str:
+    """Of all that a draw gives."""
+    digest = hashlib.sha256(repr(list(data.names)).encode())
+    arrays = {"inputs": data.inputs, "labels": data.labels}
+    for split, evaluation_set in data.held_out.items():
+        arrays[split] = evaluation_set.inputs
+        for name, environment in evaluation_set.environments.items():
+            arrays |= {f"{split}/{name}": environment.index, f"{split}/{name}/labels": environment.labels}
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
+
+
+def numbers(value: Any) -> list[float]:
+    """A result's numbers in a fixed order; None becomes NaN, which equals itself in numpy's comparisons."""
+    if isinstance(value, Mapping):
+        return [x for key in sorted(value) for x in numbers(value[key])]
+    if isinstance(value, list | tuple):
+        return [x for item in value for x in numbers(item)]
+    return [] if isinstance(value, str) else [float("nan") if value is None else float(value)]
