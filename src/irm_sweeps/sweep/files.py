@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError
 
+FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE})
+"""What a disk or a file server says when it, and not the trial that met it, is at fault."""
+_LOOKS = 3
+"""A file that its owner replaces while another host reads it is briefly stale there; the next look finds the new one."""
+
 
 class DamagedFile(Exception):
     """A file that is there but cannot be trusted."""
+
+
+class UnreadableFile(DamagedFile):
+    """A file that is there and perhaps whole, but not for this user or not at this moment."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -23,16 +35,67 @@ def write_atomically(path: Path, content: bytes) -> None:
     StoreError
         The disk is full, the folder is gone or may not be written.
     """
+    with _temporary(path, content, durable=True) as temporary:
+        os.replace(temporary, path)
+        sync(path.parent)
+
+
+def write_once(path: Path, content: bytes, *, durable: bool = True) -> bool:
+    """Create `path` with `content`, whole from the moment it exists; False if the name is taken.
+
+    Of several who try, on whichever hosts, one succeeds: a hard link is made or not, also on NFS.
+
+    Parameters
+    ----------
+    durable
+        Whether it must be there after a power cut.
+
+    Raises
+    ------
+    StoreError
+        As `write_atomically`.
+    """
+    with _temporary(path, content, durable) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        if durable:
+            sync(path.parent)
+    return True
+
+
+@contextlib.contextmanager
+def _temporary(path: Path, content: bytes, durable: bool) -> Iterator[Path]:
+    """Give a file beside `path` with these bytes, gone at the end if it is still there."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         with open(temporary, "xb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        yield temporary
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        discard(temporary)
+
+
+def sync(folder: Path) -> None:
+    """Let a name given in this folder survive a power cut, where the file system can promise it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def discard(path: Path) -> None:
+    """Remove a file that nobody needs, if that can be done."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def make_folder(path: Path, *, parents: bool = True) -> None:
@@ -63,13 +126,29 @@ def read_json(path: Path) -> Any:
         There is no such file.
     DamagedFile
         It is cut short, not JSON, or has a NaN or a key twice.
+    UnreadableFile
+        It is another user's, or the disk or the file server fails.
     """
     try:
-        return json.loads(path.read_bytes(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        return json.loads(_read(path), parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except IsADirectoryError as error:
+        raise DamagedFile(f"{path}: {error.strerror}") from None
+    except OSError as error:
+        raise UnreadableFile(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> bytes:
+    for _ in range(_LOOKS - 1):
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return path.read_bytes()
 
 
 def _refuse_constant(name: str) -> None:
