@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,13 @@ def clear(store: Store, trial_id: str) -> None:
     for name in names:
         if _NAME.fullmatch(name) or name == "checkpoint.safetensors" or name.startswith("."):
             discard(folder / name)
+
+
+def tidy(store: Store, trial_ids: Iterable[str]) -> None:
+    """Clear those of these trials that have a result: a worker may have been killed between the two."""
+    for trial_id in trial_ids:
+        if store.has_result(trial_id):
+            clear(store, trial_id)
 
 
 def _numbers(folder: Path) -> list[int]:

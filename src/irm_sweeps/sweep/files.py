@@ -16,7 +16,7 @@ from irm_sweeps.errors import StoreError
 FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE})
 """What a disk or a file server says when it, and not the trial that met it, is at fault."""
 _LOOKS = 3
-"""A file that its owner replaces while another host reads it is briefly stale there; the next look finds the new one."""
+"""A file that is replaced while another host reads it is briefly stale there; the next look finds the new one."""
 
 
 class DamagedFile(Exception):

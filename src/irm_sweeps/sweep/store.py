@@ -83,8 +83,8 @@ class Store:
             os.link(probe, link)
         except OSError as error:
             raise StoreError(
-                f"results={self.root}: its file system makes no hard links ({error.strerror or error}), which claims on "
-                "trials need: choose another"
+                f"results={self.root}: its file system makes no hard links ({error.strerror or error}), "
+                "which claims on trials need: choose another"
             ) from None
 
     def result(self, trial_id: str) -> dict[str, Any] | None:
