@@ -205,3 +205,14 @@ def outcome(result: dict[str, Any]) -> dict[str, Any]:
 
 def outcomes(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {trial_id: outcome(result) for trial_id, result in results.items()}
+
+
+def numbers(result: dict[str, Any]) -> dict[str, float]:
+    """Every number of a result, flat: to compare where a kill split a stack, and so reordered its sums."""
+    found = {"steps": result["steps"]}
+    for rule, chosen in result["metrics"].items():
+        found[f"{rule} step"] = chosen["step"]
+        for split, environments in chosen["scores"].items():
+            for name, scores in environments.items():
+                found |= {f"{rule} {split} {name} {measure}": value for measure, value in scores.items()}
+    return found

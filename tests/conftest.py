@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from commands import Desk
 from irm_sweeps.sweep.grid import expand
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import GROUPS, Trial
@@ -40,6 +41,14 @@ def composed(choices: tuple[str, ...]) -> dict[str, Any]:
     """The config of a choice of groups; composing one takes Hydra 0.1 s."""
     (config,) = expand(choices)
     return config
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A store, and commands at work on it in processes of their own, all ended with the test."""
+    made = Desk(tmp_path)
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ class Store:
         """
         make_folder(self.root)
         probe = self.root / f".probe.{secrets.token_hex(6)}"
-        link = probe.with_suffix(".link")
+        link = probe.with_name(f"{probe.name}.link")
         try:
             probe.write_bytes(b"x" * 4096)
         except OSError as error:
