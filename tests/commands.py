@@ -153,7 +153,10 @@ class Desk:
         """The pids of the workers at work."""
         found = []
         for path in self.results.glob("sweeps/*/workers/*.json"):
-            pid = json.loads(path.read_text())["process"]["pid"]
+            try:
+                pid = json.loads(path.read_text())["process"]["pid"]
+            except FileNotFoundError:
+                continue
             if is_running(pid):
                 found.append(pid)
         return found
@@ -162,7 +165,10 @@ class Desk:
         """The pid of the worker that holds each claimed trial."""
         held = {}
         for path in sorted(self.results.glob("*/claim.*.json"), key=lambda path: int(path.name.split(".")[1])):
-            claim = json.loads(path.read_text())
+            try:
+                claim = json.loads(path.read_text())
+            except FileNotFoundError:  # the trial has just been finished
+                continue
             if not claim["released"] and is_running(claim["holder"]["pid"]):
                 held[path.parent.name] = claim["holder"]["pid"]
         return held

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,20 +28,6 @@ from irm_sweeps.sweep.store import Store
 claim = claims.acquire(Store(Path(sys.argv[1])), sys.argv[2], "launch", 10, 1)
 print("held" if claim else "not held", flush=True)
 time.sleep(600)
-"""
-RACE = """
-import sys, time
-from pathlib import Path
-from irm_sweeps.sweep import claims
-from irm_sweeps.sweep.store import Store
-store, start = Store(Path(sys.argv[1])), Path(sys.argv[2])
-print("ready", flush=True)
-while not start.exists():
-    pass
-for n in range(100):
-    if claims.acquire(store, f"{n:016x}", "launch", 10, 1):
-        print(n, flush=True)
-sys.stdin.read()
 """
 
 
@@ -80,28 +65,6 @@ def checkpoint(store: Store, when: float) -> None:
 
 def dies(claim: Claim) -> None:
     rewrite(claim, started=claim.holder.started + 1)
-
-
-def test_eight_processes_share_out_a_hundred_trials(store: Store, tmp_path: Path) -> None:
-    start = tmp_path / "start"
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACE, str(store.root), str(start)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(8)
-    ]
-    for racer in racers:
-        assert racer.stdout
-        assert racer.stdout.readline() == "ready\n"
-    start.touch()
-    eventually(lambda: len(list(store.root.glob("*/claim.1.json"))) == 100, "all claimed")
-    got = Counter(n for racer in racers for n in racer.communicate("")[0].split())
-    assert got == Counter(str(n) for n in range(100))
-    assert not list(store.root.glob("*/claim.2.json"))
-    assert not list(store.root.glob("*/.*")), "a temporary file is left"
 
 
 @pytest.fixture
