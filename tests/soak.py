@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,13 +35,13 @@ from irm_sweeps.sweep.status import sweep_status
 from irm_sweeps.sweep.store import Store
 
 VICTIMS = ("worker", "launcher", "both")
-SECONDS_A_KILL = 4.0
-"""Mean seconds between two kills; what a killed worker's successor needs to come to work."""
+SECONDS_A_KILL = 2.0
+"""Mean seconds from a worker's coming to work to the next kill."""
 
 
 def sweeps(data_dir: Path, moments: int) -> dict[str, list[str]]:
     """Three sweeps, each long enough for its share of the moments while their steps take 0.1 s."""
-    many = math.ceil(moments / 2 * SECONDS_A_KILL)
+    many = math.ceil(moments * SECONDS_A_KILL)
     common = ["+method.deed=none", "device=cpu", "checkpoint_seconds=0.2"]
     digits = [override for override in ROGUE if override != "+method.deed=none"]
     return {
@@ -83,39 +84,44 @@ class Soak:
         """Disturb the sweep until the moments are over, and let it end; False if it has not by the deadline."""
         command = self._issue()
         while not self._done(trials):
-            self._wait(self.rng.expovariate(1 / SECONDS_A_KILL), deadline)
             if time.monotonic() > deadline:
                 return False
             if command.poll() is not None:
                 # Killed, or it ended with trials that were given up after too many deaths: the next one retries them.
                 command = self._issue()
             elif self.kills.total() < self.moments:
-                self._strike(command.pid, self.rng.choice(VICTIMS))
+                self._strike(command, self.rng.choice(VICTIMS), deadline)
             else:
                 self.desk.gate.touch()
+            self._look()
+            time.sleep(0.1)
         return command.wait(max(1, deadline - time.monotonic())) == 0
 
     def _issue(self) -> subprocess.Popen[str]:
         self.commands += 1
         return self.desk.sweep(*self.overrides)
 
-    def _strike(self, launcher: int, name: str) -> None:
-        workers = self.desk.workers()
-        victims = {"worker": [self.rng.choice(workers)] if workers else [], "launcher": [launcher]}
-        victims["both"] = [launcher, *workers]
-        for pid in victims[name]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            self.kills[name] += pid == victims[name][0]
-            self.killed |= {pid} & set(workers)
-
-    def _wait(self, seconds: float, deadline: float) -> None:
-        end = min(time.monotonic() + seconds, deadline)
-        while time.monotonic() < end:
-            time.sleep(0.1)
+    def _strike(self, command: subprocess.Popen[str], name: str, deadline: float) -> None:
+        """Kill at a moment drawn anew: of every five, four come when a worker is at work, one whenever it likes."""
+        anyhow = self.rng.random() < 0.2
+        while not (anyhow or self.desk.workers()):
+            if command.poll() is not None or time.monotonic() > deadline:
+                return
             self._look()
+            time.sleep(0.1)
+        end = time.monotonic() + self.rng.expovariate(1 / SECONDS_A_KILL)
+        while time.monotonic() < end:
+            self._look()
+            time.sleep(0.05)
+        workers = self.desk.workers()
+        victims = {"worker": [self.rng.choice(workers)] if workers else [], "launcher": [command.pid]}
+        victims["both"] = [command.pid, *workers]
+        if command.poll() is None and victims[name]:
+            for pid in victims[name]:
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(pid, signal.SIGKILL)
+            self.kills[name] += 1
+            self.killed |= set(victims[name]) & set(workers)
 
     def _look(self) -> None:
         """Ask for the status, and compare with what was so before and after."""

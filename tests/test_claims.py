@@ -106,6 +106,20 @@ def test_a_pid_that_another_process_has_by_now_is_a_dead_holder(store: Store) ->
     assert held(store).n == 2
 
 
+def test_another_users_process_that_proc_hides_lives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `hidepid` /proc shows a user no process of others; the kernel still says that there is one."""
+    nobody_s = 2**22 + 1
+
+    def refused(pid: int, signum: int) -> None:
+        raise PermissionError if pid == nobody_s else ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", refused)
+    rewrite(held(store), pid=nobody_s)
+    assert acquire(store) is None
+    rewrite(claims.current(store, ID), pid=nobody_s + 1)
+    assert acquire(store) is not None
+
+
 def test_another_boot_or_container_is_another_machine(store: Store) -> None:
     rewrite(held(store), machine="another boot")
     assert acquire(store) is None, "its heartbeat is fresh"

@@ -15,13 +15,14 @@ from commands import ROOT, TESTS
 PATIENCE = (0.5, 1.5, 4.0)
 """HEARTBEAT_SECONDS, SILENT_SECONDS and STALE_SECONDS on these hosts: nobody waits two minutes for a dead one."""
 IMPATIENT = f"""
-import sys
+import sys, time
+clock, off = time.time, float(sys.argv.pop(1))
+time.time = lambda: clock() + off
 from irm_sweeps.sweep import process
 process.HEARTBEAT_SECONDS, process.SILENT_SECONDS, process.STALE_SECONDS = {PATIENCE}
 from irm_sweeps import cli
 cli.main(sys.argv[1:])
 """
-LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
 def why_not() -> str | None:
@@ -30,11 +31,6 @@ def why_not() -> str | None:
         return "no unshare"
     tried = subprocess.run([*_namespaces("probe"), "true"], capture_output=True, text=True)
     return tried.stderr.strip() or "no namespaces" if tried.returncode else None
-
-
-def why_no_clock() -> str | None:
-    """Return why a host can have no clock of its own here, or None."""
-    return None if os.path.exists(LIBFAKETIME) else "no libfaketime (Debian: faketime)"
 
 
 def _namespaces(name: str) -> list[str]:
@@ -48,24 +44,20 @@ class Host:
     Parameters
     ----------
     clock
-        What its clock is off by, e.g. `+5h`.
+        Seconds by which its own clock is ahead; the files' times are the store's.
     """
 
-    def __init__(self, name: str, folder: Path, arguments: Sequence[str], gate: Path, clock: str | None = None) -> None:
+    def __init__(self, name: str, folder: Path, arguments: Sequence[str], gate: Path, clock: float = 0.0) -> None:
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
             "GATE": str(gate),
         }
-        if clock is not None:
-            # The files' times are the store's own: only what the host itself reads off its clock is wrong.
-            environment |= {"LD_PRELOAD": LIBFAKETIME, "FAKETIME": clock, "NO_FAKE_STAT": "1"}
-            environment |= {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
         self.errors = folder / f"{name}.err"
         with self.errors.open("w") as errors:
             self._process = subprocess.Popen(
-                [*_namespaces(name), sys.executable, "-c", IMPATIENT, *arguments],
+                [*_namespaces(name), sys.executable, "-c", IMPATIENT, str(clock), *arguments],
                 cwd=ROOT,
                 env=environment,
                 stdout=errors,
