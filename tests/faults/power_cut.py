@@ -1,6 +1,6 @@
 """A process that dies at its n-th file operation, alone or with the power.
 
-`dying_at` runs something in a fork of this process. What a disk has promised to keep is kept: bytes that were
+`dying_at` runs something in a fork of this process, `forked`. What a disk has promised to keep is kept: bytes that were
 fsynced, and names in a folder that was fsynced. The rest is lost in the way that `Cut` says, and SIGKILL follows.
 """
 
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 OPERATIONS = ("replace", "link", "unlink", "mkdir", "fsync")
+EVERY = 1 if os.environ.get("IRM_SWEEPS_FAULTS") == "full" else 4
+"""Each kind of fault takes its turn at every fourth operation, or with IRM_SWEEPS_FAULTS=full at every one."""
 
 
 class Cut(Enum):
@@ -136,24 +138,31 @@ def _inode(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def dying_at(operation: int, cut: Cut, work: Callable[[Callable[[str], None]], object]) -> tuple[bool, list[str]]:
-    """Do `work` in a fork until its n-th file operation; return whether it died there, and what it had told by then."""
+def forked(work: Callable[[Callable[[str], None]], object]) -> tuple[int, list[str]]:
+    """Do `work` in a fork of this process; return its exit code, negative for a signal, and the lines it has told."""
     told, tell = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(told)
         try:
-            disk = Disk(operation, cut)
-            disk.install()
-            work(lambda word: os.write(tell, f"{word}\n".encode()) and None)
+            work(lambda line: os.write(tell, f"{line}\n".encode()) and None)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
     os.close(tell)
     with os.fdopen(told) as pipe:
-        words = pipe.read().split()
-    _, status = os.waitpid(child, 0)
-    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    assert killed or os.waitstatus_to_exitcode(status) == 0, f"at operation {operation} ({cut.value}): it raised"
-    return killed, words
+        lines = pipe.read().splitlines()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), lines
+
+
+def dying_at(operation: int, cut: Cut, work: Callable[[Callable[[str], None]], object]) -> tuple[bool, list[str]]:
+    """Do `work` in a fork until its n-th file operation; return whether it died there, and what it had told by then."""
+
+    def until_then(tell: Callable[[str], None]) -> None:
+        Disk(operation, cut).install()
+        work(tell)
+
+    code, lines = forked(until_then)
+    assert code in (0, -signal.SIGKILL), f"at operation {operation} ({cut.value}): it raised"
+    return code != 0, lines

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from commands import ROGUE, ROOT, SMALL, Desk, eventually, irm_sweeps, launch, outcomes
-from faults.power_cut import OPERATIONS
+from faults.power_cut import EVERY, OPERATIONS, forked
 from irm_sweeps.errors import StoreError
 from irm_sweeps.launchers.inprocess import InProcess
 from irm_sweeps.sweep.front import run_sweep
@@ -93,54 +93,64 @@ SWEEP = [*SMALL, "training.steps=3", "seed=0,1", "checkpoint_seconds=1e-6"]
 FAULTS = {"full": errno.ENOSPC, "over quota": errno.EDQUOT, "read-only": errno.EROFS, "broken": errno.EIO}
 
 
-def issued(results: Path) -> str:
-    """Issue the sweep; return what it complained of."""
-    try:
-        assert run_sweep([f"results={results}", *SWEEP], InProcess()) == 0
-    except StoreError as error:
-        return str(error)
-    return ""
+class FailingDisk:
+    """From its n-th operation on it takes nothing more; a full one still lets files be removed."""
+
+    def __init__(self, fault: str, at: int) -> None:
+        self._error, self._at, self.count = FAULTS[fault], at, 0
+        for name in OPERATIONS:
+            if name != "unlink" or fault in ("read-only", "broken"):
+                setattr(os, name, self._failing(getattr(os, name)))
+
+    def _failing(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            if self.count >= self._at:
+                raise OSError(self._error, os.strerror(self._error))
+            return real(*arguments, **options)
+
+        return operation
+
+
+def issued(results: Path, fault: str | None = None, at: int = 0) -> tuple[str, bool]:
+    """Issue the sweep in a process of its own; return what it complained of, and whether it met the fault."""
+
+    def work(tell: Callable[[str], None]) -> None:
+        disk = FailingDisk(fault, at) if fault else None
+        try:
+            assert run_sweep([f"results={results}", *SWEEP], InProcess()) == 0
+            tell("")
+        except StoreError as error:
+            tell(str(error))
+        tell("met" if disk and disk.count >= at else "")
+
+    code, (complaint, met) = forked(work)
+    assert code == 0
+    return complaint, bool(met)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_disk_that_fails_at_any_file_operation_is_one_clear_error(
-    memory: Path, composed_once: None, fault: str, monkeypatch: pytest.MonkeyPatch
+    memory: Path, composed_once: None, fault: str
 ) -> None:
-    """From the n-th operation on the disk takes nothing more; a full one still lets files be removed."""
     results = memory / "results"
     shutil.rmtree(results, ignore_errors=True)
-    assert issued(results) == ""
+    assert run_sweep([f"results={results}", *SWEEP], InProcess()) == 0
     undisturbed = outcomes(Desk(memory).in_store())
-    failing = [name for name in OPERATIONS if name != "unlink" or fault in ("read-only", "broken")]
-    n, refused = list(FAULTS).index(fault), True
-    while refused:
-        n, count = n + len(FAULTS), 0
+    n, met, complaints = list(FAULTS).index(fault) % EVERY, True, 0
+    while met:
+        n += EVERY
         shutil.rmtree(results)
-
-        def broken(name: str, at: int = n) -> Callable[..., Any]:
-            real = getattr(os, name)
-
-            def operation(*arguments: Any, **options: Any) -> Any:
-                nonlocal count
-                count += 1
-                if count >= at:
-                    raise OSError(FAULTS[fault], os.strerror(FAULTS[fault]))
-                return real(*arguments, **options)
-
-            return operation
-
-        with monkeypatch.context() as patched:
-            for name in failing:
-                patched.setattr(os, name, broken(name))
-            complaint = issued(results)
-        refused = count >= n
-        assert not complaint or os.strerror(FAULTS[fault]) in complaint, (n, complaint)
+        complaint, met = issued(results, fault, n)
+        assert not complaint or os.strerror(FAULTS[fault]) in complaint, n
+        complaints += bool(complaint)
         kept = {path.parent.name: path.read_bytes() for path in results.glob("*/result.json")}
         assert all(json.loads(content)["status"] == "completed" for content in kept.values()), "the disk's fault"
-        assert issued(results) == "", n
+        assert issued(results) == ("", False), n
         assert outcomes(Desk(memory).in_store()) == undisturbed, n
         for trial_id, content in kept.items():
             assert (results / trial_id / "result.json").read_bytes() == content, f"{n}: trained again"
+    assert complaints > 20 // EVERY
 
 
 def test_a_file_system_without_hard_links_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

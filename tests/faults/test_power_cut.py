@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +11,13 @@ from typing import Any
 import pytest
 
 from commands import SMALL, irm_sweeps, numbers, outcome
-from faults.power_cut import Cut, dying_at
+from faults.power_cut import EVERY, Cut, dying_at
 from irm_sweeps.launchers.inprocess import InProcess
 from irm_sweeps.sweep import front
 from irm_sweeps.sweep.store import Store
 
 SWEEP = [*SMALL, "training.precision=float64", "training.steps=3", "seed=0,1,2", "stack=2", "checkpoint_seconds=1e-6"]
 """A stack of two and a solo trial, with a checkpoint at every step."""
-EVERY = 1 if os.environ.get("IRM_SWEEPS_FAULTS") == "full" else 4
-"""Each kind of cut takes its turn at every fourth operation, or with IRM_SWEEPS_FAULTS=full at every one."""
 
 
 class Telling(InProcess):
