@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from irm_sweeps.errors import UserError
 from irm_sweeps.training.loop import StackTraining
 
 THREE = ["dataset.p_e=[0.2,0.1,0.4]", "dataset.label_noise=[0.25,0.25,0.2]", "backbone.init=torch", "lam=7"]
@@ -87,6 +88,32 @@ def test_irm_games(variant: str, make_trial, training) -> None:
     predicted = run.trials[0].method.predict(run.model, p, x)
     torch.testing.assert_close(predicted, ensemble(x))
     assert (predicted - logit(p, x)).abs().max() > 1e-3, "no single player's"
+
+
+def test_the_released_game_warms_up_and_spares_the_classifiers_l2(make_trial, training) -> None:
+    """lin2021's IRMGame: first the representation and one classifier on the ensemble's pooled risk, then the game."""
+    fields = ["method.order=simultaneous", "method.classifier_l2=false", "method.warm_up=2"]
+    run = training(make_trial("method=irm_games", *fields, *THREE, "training.l2=0.01"))
+    for step in range(4):
+        before = parameters(run)
+        squares = 0.01 * sum(p.square().sum().item() for p in before.values())
+        risks = [
+            bce(torch.stack([logit(before, x, e) for e in ("", "player.1.", "player.2.")]).mean(0), y).item()
+            for x, y in environments(run)
+        ]
+        warm = step < 2
+        assert turn(run, "representation", "environment_0") == pytest.approx(
+            {"representation": sum(risks) + squares, "environment_0": sum(risks) + squares if warm else risks[0]}
+        )
+        run._advance()
+        moved = {name for name, value in parameters(run).items() if not torch.equal(value, before[name])}
+        assert any(name.startswith("player.") for name in moved) is not warm
+        assert {"head.weight", "representation.0.weight"} <= moved
+
+
+def test_a_warm_up_of_another_game_is_refused(make_trial) -> None:
+    with pytest.raises(UserError, match=r"method\.warm_up=3.*method\.order=simultaneous"):
+        make_trial("method=irm_games", "method.warm_up=3")
 
 
 # InvRat: min over the model, max over the adversary of R + lam (R - R_adversary).

@@ -330,3 +330,13 @@ def test_l2_is_of_every_parameter_and_scaled_with_the_loss() -> None:
     squares = sum((p**2).sum().item() for p in with_l2.parameters.values())
     assert objective(m, with_l2) - objective(m, without) == pytest.approx(0.5 * squares / 10)
     assert len(with_l2.parameters) == 4, "weights and biases"
+
+
+def test_the_released_head_has_l2_only_until_the_anneal() -> None:
+    m = method(VREx, head="risk", rescale="one_plus_weight")
+    for step, l2 in ((1, 0.1), (5, 0.0)):
+        at = point(1, step=step, anneal=3.0, lam=50.0, l2=0.1)
+        pooled = at.risks(at.logits(at.features())).mean()
+        squares = sum(p.square().sum() for p in at.parameters.values())
+        head = m.turn(at, ["representation", "head"]).objectives["head"]
+        torch.testing.assert_close(head, pooled + l2 * squares)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
@@ -38,14 +38,29 @@ class IRMGames(Method):
     risk: Pooling = "sum"
     """How the environments' risks are pooled for the representation: `sum` in the paper, `images`, the mean over the
     minibatch, in lin2021's released code."""
+    warm_up: Annotated[int, Field(ge=0)] = 0
+    """With `order=simultaneous`: steps before the game begins, in which the representation and the first
+    environment's classifier learn alone, on the pooled risk of the ensemble (lin2021's released code)."""
+    classifier_l2: bool = True
+    """Whether a classifier's objective has `training.l2`; in lin2021's released code only the representation's has."""
     representation_lr_scale: Annotated[float, Field(gt=0)]
-    """The representation's learning rate over the trial's (0.1 in the released code)."""
+    """The representation's learning rate over the trial's: 0.1 in Ahuja et al.'s released code. In lin2021's the
+    representation's loss is divided by 1 + lam, which under SGD is 1 / (1 + lam) here."""
     stop_below: Annotated[float, Field(ge=0, le=1)]
     """Termination: the first evaluation after `stop_warmup` whose pooled training accuracy is below this; 0 for
     never, as in a regression. The released notebooks use .6 (F-IRM) and .55 (V-IRM), read off the oscillation
     plot. Needs `training.evaluate_every`."""
     stop_warmup: Annotated[int, Field(ge=0)]
     """Steps before the termination rule applies."""
+
+    @model_validator(mode="after")
+    def _warmed_up(self) -> Self:
+        if self.warm_up and (self.order != "simultaneous" or self.variant != "v"):
+            raise ValueError(
+                f"method.warm_up={self.warm_up} is lin2021's game, with method.order=simultaneous and "
+                "method.variant=v; take method.warm_up=0"
+            )
+        return self
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the later environments' classifiers, `player.E.NAME`; the first has the backbone's own."""
@@ -78,6 +93,8 @@ class IRMGames(Method):
     def moves(self, step: int, environments: int) -> Sequence[Move]:
         """Return whose turn it is."""
         classifiers = [f"environment_{e}" for e in range(environments)]
+        if step < self.warm_up:
+            return [Move(["representation", "environment_0"])]
         if self.order == "simultaneous":
             if self.variant == "f":
                 return [Move(classifiers)]
@@ -95,12 +112,16 @@ class IRMGames(Method):
             features = at.features() if "representation" in moving else at.frozen_features()
             logits = self._mean_vote(at.model, at.parameters, features)
         risks = at.risks(logits)
-        objectives = {
-            player: (at.pool(risks, self.risk) if player == "representation" else self._risk(at, risks, player))
-            + at.l2()
-            for player in moving
-        }
+        if at.step < self.warm_up:
+            return Turn(dict.fromkeys(moving, at.pool(risks, self.risk) + at.l2()), {"risks": risks})
+        objectives = {player: self._objective(at, risks, player) for player in moving}
         return Turn(objectives, {"risks": risks})
+
+    def _objective(self, at: Point, risks: Tensor, player: str) -> Tensor:
+        if player == "representation":
+            return at.pool(risks, self.risk) + at.l2()
+        own = self._risk(at, risks, player)
+        return own + at.l2() if self.classifier_l2 else own
 
     @staticmethod
     def _risk(at: Point, risks: Tensor, player: str) -> Tensor:

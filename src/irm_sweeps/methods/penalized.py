@@ -33,9 +33,9 @@ class Penalized(Method):
     reset_optimizer: bool
     """Whether the optimizer starts afresh when the weight becomes `lam` (DomainBed does)."""
     head: Literal["penalised", "risk"] = "penalised"
-    """What the classifier head minimises: the same objective as the representation, or the plain pooled risk,
-    stepping at the same time (IRMBed's released code; there the head's step came before the representation's
-    gradient was taken, through a graph that current torch refuses)."""
+    """What the classifier head minimises: the same objective as the representation; or the plain pooled risk, with l2
+    until the anneal and without afterwards, stepping at the same time (IRMBed's released code; there the head's
+    step came before the representation's gradient was taken, through a graph that current torch refuses)."""
 
     @abstractmethod
     def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
@@ -62,13 +62,15 @@ class Penalized(Method):
         risks = at.risks(logits)
         pooled = at.pool(risks, self.risk)
         penalty = self.penalty(at, features, logits, risks)
-        weight = torch.where(at.step >= at.numbers["anneal"], at.numbers["lam"], at.numbers["weight_before_anneal"])
+        annealed = at.step >= at.numbers["anneal"]
+        weight = torch.where(annealed, at.numbers["lam"], at.numbers["weight_before_anneal"])
         extra = self.further_term(at, features, logits)
-        objective = (pooled + at.l2() + weight * penalty + extra) / self._scale(weight)
+        l2 = at.l2()
+        objective = (pooled + l2 + weight * penalty + extra) / self._scale(weight)
         objectives = self.other_objectives(at, features, logits)
-        objectives |= {
-            player: pooled if player == "head" else objective for player in moving if player not in objectives
-        }
+        if "head" in moving:
+            objectives["head"] = pooled + torch.where(annealed, 0.0, l2)
+        objectives |= {player: objective for player in moving if player not in objectives}
         return Turn(objectives, {"risks": risks, "penalty": penalty})
 
     def other_objectives(self, at: Point, features: Tensor, logits: Tensor) -> dict[str, Tensor]:
