@@ -74,7 +74,7 @@ class Soak:
     overrides: Sequence[str]
     moments: int
     rng: random.Random
-    kills: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(VICTIMS, 0)))
     killed: set[int] = field(default_factory=set)
     untrue: list[str] = field(default_factory=list)
     commands: int = 0
@@ -90,7 +90,7 @@ class Soak:
                 # Killed, or it ended with trials that were given up after too many deaths: the next one retries them.
                 command = self._issue()
             elif self.kills.total() < self.moments:
-                self._strike(command, self.rng.choice(VICTIMS), deadline)
+                self._strike(command, deadline)
             else:
                 self.desk.gate.touch()
             self._look()
@@ -101,7 +101,7 @@ class Soak:
         self.commands += 1
         return self.desk.sweep(*self.overrides)
 
-    def _strike(self, command: subprocess.Popen[str], name: str, deadline: float) -> None:
+    def _strike(self, command: subprocess.Popen[str], deadline: float) -> None:
         """Kill at a moment drawn anew: of every five, four come when a worker is at work, one whenever it likes."""
         anyhow = self.rng.random() < 0.2
         while not (anyhow or self.desk.workers()):
@@ -113,6 +113,8 @@ class Soak:
         while time.monotonic() < end:
             self._look()
             time.sleep(0.05)
+        # Each kind of victim is due equally often, in an order that nobody foresees.
+        name = self.rng.choice([name for name in VICTIMS if self.kills[name] == min(self.kills.values())])
         workers = self.desk.workers()
         victims = {"worker": [self.rng.choice(workers)] if workers else [], "launcher": [command.pid]}
         victims["both"] = [command.pid, *workers]
