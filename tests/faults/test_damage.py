@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterator
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from commands import ROGUE, Desk, eventually, irm_sweeps, outcomes
+from commands import ROGUE, Desk, irm_sweeps, outcomes
+from faults.power_cut import forked
 from irm_sweeps.errors import UserError
+from irm_sweeps.launchers.entry import WorkerTask
 from irm_sweeps.launchers.inprocess import InProcess
-from irm_sweeps.sweep.front import run_sweep
+from irm_sweeps.sweep.front import collect, prepare, run_sweep
+from irm_sweeps.sweep.plan import make_plan
+from irm_sweeps.sweep.store import Store
+from irm_sweeps.training.loop import StackTraining
 
-SWEEP = [*ROGUE, "training.steps=40", "training.log_every=1", "seed=0,1", "checkpoint_seconds=0.01"]
+SWEEP = [*ROGUE, "training.steps=40", "training.log_every=1", "checkpoint_seconds=0.01", "seed=0,1"]
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
@@ -27,29 +35,37 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 DONE = ["result.json", "history.jsonl", "log.txt"]
 OPEN = ["checkpoint.safetensors", "claim.1.json", "log.txt"]
-SWEEPS = ["manifest.json", "jobs.json", "workers/*.json", "jobs/*_submitted.pkl", "stop.*", "submitting.*"]
+SWEEPS = ["manifest.json", "jobs.json", "workers/*.json", "stop.*", "submitting.*"]
 SITES = [*(("done", site) for site in DONE), *(("open", site) for site in OPEN), *(("sweep", site) for site in SWEEPS)]
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with every kind of file: one trial is done, the worker of the other was killed at work."""
-    desk = Desk(tmp_path_factory.mktemp("interrupted"))
-    try:
-        desk.gate.touch()
-        assert desk.answer(desk.sweep(*SWEEP[:-2], SWEEP[-1], "seed=0", slots=1)).code == 0
-        desk.gate.unlink()
-        shutil.rmtree(desk.results / "sweeps")
-        desk.sweep(*SWEEP, slots=1)
-        eventually(lambda: list(desk.results.glob("*/checkpoint.safetensors")), "the other has a checkpoint")
-    finally:
-        desk.end()
-    (manifest,) = desk.results.glob("sweeps/*/manifest.json")
-    launch = json.loads(manifest.read_text())["launch"]
-    (manifest.parent / "jobs.json").write_text('{"jobs": ["12_0"]}\n')
+    store = Store(tmp_path_factory.mktemp("interrupted") / "results")
+    assert run_sweep([f"results={store.root}", *SWEEP[:-1], "seed=0"], InProcess()) == 0
+    shutil.rmtree(store.root / "sweeps")
+    trials, settings, label = collect([f"results={store.root}", *SWEEP])
+    manifest = prepare(store, make_plan(store, trials, settings), settings, InProcess(), label)
+
+    def die_at_work(tell: Callable[[str], None]) -> None:
+        advance = StackTraining._advance
+
+        def step(training: StackTraining) -> None:
+            if training.step == 20:
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(0.01)
+            advance(training)
+
+        StackTraining._advance = step
+        WorkerTask(str(store.root), manifest.name)()
+
+    assert forked(die_at_work) == (-signal.SIGKILL, [])
+    folder = manifest.folder(store)
+    (folder / "jobs.json").write_text('{"jobs": ["12_0"]}\n')
     for name in ("stop", "submitting"):
-        (manifest.parent / f"{name}.{launch}").touch()
-    return desk.results
+        (folder / f"{name}.{manifest.launch}").touch()
+    return store.root
 
 
 @pytest.fixture(scope="module")
