@@ -139,7 +139,7 @@ class Desk:
         """Start `launch.py -m` with a local pool."""
         return self.start("-m", f"results={self.results}", f"hydra.launcher.slots={slots}", *overrides)
 
-    def answer(self, process: subprocess.Popen[str], seconds: float = 120) -> Answer:
+    def answer(self, process: subprocess.Popen[str], seconds: float = 300) -> Answer:
         """Wait for a command to end."""
         code = process.wait(seconds)
         n = self.started.index(process)

@@ -57,7 +57,7 @@ def test_a_disk_that_fills_up_is_one_clear_error(small_disk: Path, desk: Desk) -
     eventually(lambda: list(results.glob("*/claim.*.json")), "a trial runs")
     fill(small_disk / "ballast")
     desk.gate.touch()
-    answer = desk.answer(command, seconds=300)
+    answer = desk.answer(command)
     assert answer.code == 2, answer
     assert answer.err.splitlines()[-1].startswith("error: ")
     assert "No space left on device" in answer.err.splitlines()[-1]
