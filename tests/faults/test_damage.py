@@ -75,9 +75,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return desk
 
 
+@pytest.fixture
+def forgotten_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SLURM that remembers no job; a real one that is switched off is asked in vain for ten seconds."""
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2\nexit 1\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
 @pytest.mark.parametrize(("where", "name"), SITES, ids=[f"{where}-{name}" for where, name in SITES])
 def test_a_damaged_file_is_made_again_or_named(
-    interrupted: Path, undisturbed: Desk, memory: Path, composed_once: None, where: str, name: str
+    interrupted: Path, undisturbed: Desk, memory: Path, composed_once: None, forgotten_jobs: None, where: str, name: str
 ) -> None:
     for damage, damaged in DAMAGES.items():
         desk = Desk(memory)
