@@ -139,7 +139,7 @@ class Desk:
         """Start `launch.py -m` with a local pool."""
         return self.start("-m", f"results={self.results}", f"hydra.launcher.slots={slots}", *overrides)
 
-    def answer(self, process: subprocess.Popen[str], seconds: float = 120) -> Answer:
+    def answer(self, process: subprocess.Popen[str], seconds: float = 300) -> Answer:
         """Wait for a command to end."""
         code = process.wait(seconds)
         n = self.started.index(process)
@@ -153,7 +153,10 @@ class Desk:
         """The pids of the workers at work."""
         found = []
         for path in self.results.glob("sweeps/*/workers/*.json"):
-            pid = json.loads(path.read_text())["process"]["pid"]
+            try:
+                pid = json.loads(path.read_text())["process"]["pid"]
+            except FileNotFoundError:
+                continue
             if is_running(pid):
                 found.append(pid)
         return found
@@ -162,7 +165,10 @@ class Desk:
         """The pid of the worker that holds each claimed trial."""
         held = {}
         for path in sorted(self.results.glob("*/claim.*.json"), key=lambda path: int(path.name.split(".")[1])):
-            claim = json.loads(path.read_text())
+            try:
+                claim = json.loads(path.read_text())
+            except FileNotFoundError:  # the trial has just been finished
+                continue
             if not claim["released"] and is_running(claim["holder"]["pid"]):
                 held[path.parent.name] = claim["holder"]["pid"]
         return held
@@ -205,3 +211,14 @@ def outcome(result: dict[str, Any]) -> dict[str, Any]:
 
 def outcomes(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {trial_id: outcome(result) for trial_id, result in results.items()}
+
+
+def numbers(result: dict[str, Any]) -> dict[str, float]:
+    """Every number of a result, flat: to compare where a kill split a stack, and so reordered its sums."""
+    found = {"steps": result["steps"]}
+    for rule, chosen in result["metrics"].items():
+        found[f"{rule} step"] = chosen["step"]
+        for split, environments in chosen["scores"].items():
+            for name, scores in environments.items():
+                found |= {f"{rule} {split} {name} {measure}": value for measure, value in scores.items()}
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 from pathlib import Path
@@ -20,7 +21,13 @@ TENSORS = {
     "model/head.weight/step": torch.tensor(3.0),
     "diverged_at": torch.tensor(-1),
 }
+
 PLAIN = {"step": 3, "seconds": 0.1, "history": [{"step": 0, "risks": [0.1, None]}], "evaluations": []}
+
+
+def sealed(content: bytes) -> bytes:
+    """Bytes with the digest that a whole checkpoint ends with."""
+    return content + hashlib.sha256(content).digest()
 
 
 def test_it_is_read_back_exactly() -> None:
@@ -45,10 +52,21 @@ def test_every_truncation_is_refused() -> None:
             unpack("abc", content[:size])
 
 
+@given(st.integers(0, len(pack("abc", TENSORS, PLAIN)) - 1), st.integers(1, 64))
+def test_zeros_where_bytes_were_are_refused(start: int, length: int) -> None:
+    """As a power cut leaves them: the length is right, and no number looks wrong."""
+    whole = pack("abc", TENSORS, PLAIN)
+    content = whole[:start] + bytes(len(whole[start : start + length])) + whole[start + length :]
+    if content != whole:
+        with pytest.raises(BadCheckpoint):
+            unpack("abc", content)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused(content: bytes) -> None:
-    with pytest.raises(BadCheckpoint):
-        unpack("abc", content)
+    for found in (content, sealed(content)):
+        with pytest.raises(BadCheckpoint):
+            unpack("abc", found)
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)))
@@ -58,7 +76,7 @@ def test_any_header_is_refused(header: Any) -> None:
     for content in (header, {"__metadata__": header}, {"__metadata__": {"format": FORMAT, "trial_id": header}}):
         text = json.dumps(content).encode()
         with pytest.raises(BadCheckpoint):
-            unpack("abc", len(text).to_bytes(8, "little") + text)
+            unpack("abc", sealed(len(text).to_bytes(8, "little") + text))
 
 
 class Bomb:
@@ -71,14 +89,14 @@ def test_pickles_are_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     torch.save({"state": Bomb()}, tmp_path / "checkpoint.pt")
     for content in (pickle.dumps(Bomb()), (tmp_path / "checkpoint.pt").read_bytes()):
         with pytest.raises(BadCheckpoint):
-            unpack("abc", content)
+            unpack("abc", sealed(content))
     assert not (tmp_path / "exploded").exists()
 
 
 def test_other_safetensors_are_refused() -> None:
     for metadata in (None, {}, {"format": "pt"}, {"format": FORMAT}, {"format": FORMAT, "trial_id": "abc"}):
         with pytest.raises(BadCheckpoint):
-            unpack("abc", save(TENSORS, metadata))
+            unpack("abc", sealed(save(TENSORS, metadata)))
 
 
 def test_a_number_that_json_lacks_is_never_written() -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,20 +28,6 @@ from irm_sweeps.sweep.store import Store
 claim = claims.acquire(Store(Path(sys.argv[1])), sys.argv[2], "launch", 10, 1)
 print("held" if claim else "not held", flush=True)
 time.sleep(600)
-"""
-RACE = """
-import sys, time
-from pathlib import Path
-from irm_sweeps.sweep import claims
-from irm_sweeps.sweep.store import Store
-store, start = Store(Path(sys.argv[1])), Path(sys.argv[2])
-print("ready", flush=True)
-while not start.exists():
-    pass
-for n in range(100):
-    if claims.acquire(store, f"{n:016x}", "launch", 10, 1):
-        print(n, flush=True)
-sys.stdin.read()
 """
 
 
@@ -82,28 +67,6 @@ def dies(claim: Claim) -> None:
     rewrite(claim, started=claim.holder.started + 1)
 
 
-def test_eight_processes_share_out_a_hundred_trials(store: Store, tmp_path: Path) -> None:
-    start = tmp_path / "start"
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACE, str(store.root), str(start)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(8)
-    ]
-    for racer in racers:
-        assert racer.stdout
-        assert racer.stdout.readline() == "ready\n"
-    start.touch()
-    eventually(lambda: len(list(store.root.glob("*/claim.1.json"))) == 100, "all claimed")
-    got = Counter(n for racer in racers for n in racer.communicate("")[0].split())
-    assert got == Counter(str(n) for n in range(100))
-    assert not list(store.root.glob("*/claim.2.json"))
-    assert not list(store.root.glob("*/.*")), "a temporary file is left"
-
-
 @pytest.fixture
 def holder(store: Store) -> subprocess.Popen[str]:
     """Another process that holds the claim."""
@@ -141,6 +104,20 @@ def test_a_pid_that_another_process_has_by_now_is_a_dead_holder(store: Store) ->
     claim = held(store)
     rewrite(claim, started=claim.holder.started - 1)
     assert held(store).n == 2
+
+
+def test_another_users_process_that_proc_hides_lives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `hidepid` /proc shows a user no process of others; the kernel still says that there is one."""
+    nobody_s = 2**22 + 1
+
+    def refused(pid: int, signum: int) -> None:
+        raise PermissionError if pid == nobody_s else ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", refused)
+    rewrite(held(store), pid=nobody_s)
+    assert acquire(store) is None
+    rewrite(claims.current(store, ID), pid=nobody_s + 1)
+    assert acquire(store) is not None
 
 
 def test_another_boot_or_container_is_another_machine(store: Store) -> None:

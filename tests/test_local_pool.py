@@ -6,9 +6,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,6 @@ from irm_sweeps.sweep.store import Store
 IRM_SWEEPS = str(Path(sys.executable).with_name("irm-sweeps"))
 SLOW = [*ROGUE, "training.steps=60", "checkpoint_seconds=0.3"]
 """Trials of six seconds until the gate opens."""
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
-    yield made
-    made.end()
 
 
 @pytest.fixture(scope="module")
@@ -176,48 +167,6 @@ def test_results_removed_while_a_sweep_runs(desk: Desk) -> None:
     assert "Traceback" not in answer.err
     eventually(lambda: not any(is_running(pid) for pid in holders.values()), "the workers have stopped")
     assert not desk.results.exists(), "what the user removed does not come back"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 2 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "irm_sweeps_test", str(folder)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(path: Path) -> None:
-    with pytest.raises(OSError, match="No space"), path.open("wb", buffering=0) as file:  # noqa: PT012
-        while True:
-            file.write(b"x" * 4096)
-
-
-def test_a_full_disk_is_one_clear_error(small_disk: Path, desk: Desk) -> None:
-    results = small_disk / "results"
-    own = [f"results={results}", *ROGUE]
-    assert launch("-m", *own, "seed=0").code == 0
-    (first,) = results.glob("*/result.json")
-    before = first.read_bytes()
-    command = desk.start("-m", *own, "seed=range(0,3)", "hydra.launcher.slots=1")
-    eventually(lambda: list(results.glob("*/claim.*.json")), "a trial runs")
-    fill(small_disk / "ballast")
-    desk.gate.touch()
-    answer = desk.answer(command)
-    assert answer.code == 2, answer
-    assert answer.err.splitlines()[-1].startswith("error: ")
-    assert "No space left on device" in answer.err.splitlines()[-1]
-    assert "Traceback" not in answer.err
-    assert first.read_bytes() == before
-
-    (small_disk / "ballast").unlink()
-    assert launch("-m", *own, "seed=range(0,3)").code == 0
-    assert len(list(results.glob("*/result.json"))) == 3
 
 
 def test_workers_that_cannot_start_are_not_started_for_ever(desk: Desk) -> None:

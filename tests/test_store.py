@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,16 @@ import pytest
 
 from commands import eventually
 from irm_sweeps.errors import StoreError, UserError
-from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
+from irm_sweeps.sweep import files
+from irm_sweeps.sweep.files import (
+    DamagedFile,
+    UnreadableFile,
+    make_folder,
+    read_json,
+    to_json,
+    write_atomically,
+    write_once,
+)
 from irm_sweeps.sweep.store import Problem, Store
 
 ID = "0123456789abcdef"
@@ -113,6 +123,47 @@ def test_foreign_files_are_passed_over(store: Store) -> None:
     (store.root / ("e" * 16)).write_text("a file where a folder should be")
     assert [found["trial_id"] for found in store.results() if not isinstance(found, Problem)] == [ID]
     assert store.result("e" * 16) is None
+
+
+def test_the_first_result_of_a_trial_stays(store: Store) -> None:
+    assert store.write_result(result(by="first"), [{"step": 1}])
+    assert not store.write_result(result(by="second"), [])
+    assert store.result(ID) == result(by="first")
+    assert (store.folder(ID) / "history.jsonl").read_text() == '{"step": 1}\n'
+
+
+def test_of_two_who_create_a_file_one_does(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert [write_once(path, b"first"), write_once(path, b"second")] == [True, False]
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"first")]
+
+
+def test_a_file_that_its_server_has_just_replaced_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("[1]")
+    read, refusals = files.read_regular, [OSError(errno.ESTALE, "Stale file handle")]
+
+    def stale_at_first(path: Path, at_most: int) -> bytes:
+        if refusals:
+            raise refusals.pop()
+        return read(path, at_most)
+
+    monkeypatch.setattr(files, "read_regular", stale_at_first)
+    assert read_json(path) == [1]
+    refusals += [OSError(errno.EIO, "Input/output error")]
+    with pytest.raises(UnreadableFile, match=r"cannot read .*file: Input/output error"):
+        read_json(path)
+
+
+def test_a_result_that_is_made_again_starts_from_no_old_checkpoint(store: Store) -> None:
+    for word, kept in (("damaged", True), ("completed", False)):
+        store.write_result(result(), [])
+        checkpoint = store.folder(ID) / "checkpoint.safetensors"
+        checkpoint.touch()
+        store.retire(ID, word)
+        assert checkpoint.exists() == kept, word
 
 
 def test_a_retired_result_stays_beside_every_earlier_one(store: Store) -> None:

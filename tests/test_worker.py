@@ -18,6 +18,7 @@ from irm_sweeps.sweep.front import collect
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.sweep.worker import Worker
+from irm_sweeps.training.checkpoint import pack
 from irm_sweeps.training.loop import StackTraining
 
 Make = Callable[..., Worker]
@@ -168,3 +169,43 @@ def test_what_killed_writers_left_is_gone_when_the_trial_is_done(
         (folder / name).write_text("half")
     worker.work()
     assert sorted(path.name for path in folder.iterdir()) == ["history.jsonl", "log.txt", "result.json"]
+
+
+def test_a_report_that_fails_is_no_failure_of_the_trial(store: Store, manifest: Manifest) -> None:
+    def gone(result: dict[str, Any]) -> None:
+        raise BrokenPipeError
+
+    worker = Worker(store, manifest, torch.device("cpu"), report=gone, capture=False)
+    with pytest.raises(BrokenPipeError):
+        worker.work()
+    results = [store.result(trial_id) for trial_id in manifest.trials]
+    assert [result and result["status"] for result in results] == ["completed"] * 4
+
+
+def test_a_failure_after_being_overtaken_is_not_written(
+    store: Store, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of one that has stood still, and whose trial another has finished meanwhile."""
+    alone = replace(manifest, stacks=[list(manifest.trials)[:1]])
+    (trial_id,) = alone.stacks[0]
+    worker = Worker(store, alone, torch.device("cpu"), capture=False)
+
+    def finished_elsewhere(training: StackTraining, control: Any = None) -> Any:
+        store.write_result({"schema": 1, "trial_id": trial_id, "status": "completed", "config": {}}, [])
+        claims.clear(store, trial_id)
+        raise RuntimeError("too late")
+
+    monkeypatch.setattr(StackTraining, "run", finished_elsewhere)
+    assert worker.work().trials == 0
+    result = store.result(trial_id)
+    assert result
+    assert result["status"] == "completed"
+
+
+def test_a_checkpoint_of_another_version_is_not_gone_on_with(store: Store, manifest: Manifest, worker: Worker) -> None:
+    for trial_id in manifest.trials:
+        store.folder(trial_id).mkdir()
+        plain = {"step": 3, "seconds": 0.0, "history": [], "evaluations": []}
+        (store.folder(trial_id) / "checkpoint.safetensors").write_bytes(pack(trial_id, {}, plain))
+    assert worker.work().completed == 4
+    assert "does not fit" in (store.folder(next(iter(manifest.trials))) / "log.txt").read_text()

@@ -169,7 +169,10 @@ def _add_jobs(status: SweepStatus, record: JobRecord) -> None:
     from irm_sweeps.launchers.slurm import SlurmError, in_words
 
     if record.cut_short():
-        status.notes.append("a submission is under way or was cut short; the next launch, or cancel, finds its jobs")
+        status.notes.append(
+            "some SLURM jobs are not on record: a submission is under way or was cut short, or "
+            f"{record.path} is damaged; the next launch, or cancel, finds them"
+        )
     if not record.ids():
         return
     try:

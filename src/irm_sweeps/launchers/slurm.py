@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.entry import WorkerTask
-from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
+from irm_sweeps.sweep.files import DamagedFile, discard, make_folder, read_json, to_json, write_atomically, write_once
 from irm_sweeps.sweep.follow import Follower
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.manifest import Manifest
@@ -31,6 +31,8 @@ ASK_SECONDS = 10.0
 """How often a following launcher asks SLURM for its jobs; results it sees by itself."""
 JOB_NAME = "irm_sweeps"
 PositiveInt = Annotated[int, Field(ge=1)]
+
+_JOB_ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,9})?")
 
 
 class SlurmOptions(Config):
@@ -248,39 +250,48 @@ class JobRecord:
         return self._folder / "jobs.json"
 
     def ids(self) -> list[str]:
-        """Return all ids ever submitted, e.g. `12_0`, in order."""
+        """Return all ids ever submitted, e.g. `12_0`, in order; none if the record is damaged (see `cut_short`)."""
+        return self._read() or []
+
+    def _read(self) -> list[str] | None:
+        """Return the ids, or None if the record is damaged."""
         try:
             jobs = [str(job) for job in read_json(self.path)["jobs"]]
-        except (FileNotFoundError, DamagedFile, KeyError, TypeError):
+        except FileNotFoundError:
             return []
-        return [job for job in jobs if re.fullmatch(r"[0-9]{1,18}(_[0-9]{1,9})?", job)]
+        except (DamagedFile, KeyError, TypeError):
+            return None
+        return jobs if all(_JOB_ID.fullmatch(job) for job in jobs) else None
 
     def about_to_submit(self) -> None:
         """Leave the token."""
         make_folder(self._folder)
-        self._token.touch()
+        write_once(self._token, b"")
 
     def submitted(self, ids: Sequence[str]) -> None:
         """Record ids and remove the token."""
-        if ids:
+        if ids or self._read() is None:
             write_atomically(self.path, to_json({"jobs": list(dict.fromkeys([*self.ids(), *ids]))}))
-        self._token.unlink(missing_ok=True)
+        discard(self._token)
 
     def cut_short(self) -> bool:
-        """Return whether a launcher is, or died, between sbatch and the record; see `find_lost`."""
-        return any(self._folder.glob("submitting.*"))
+        """Return whether ids are missing from the record; `find_lost` finds them.
+
+        It is damaged, or a launcher is, or died, between sbatch and the record.
+        """
+        return self._read() is None or any(self._folder.glob("submitting.*"))
 
     def find_lost(self) -> list[str]:
-        """Record, and return, the queued jobs of launchers that died while submitting, by their batch script.
+        """Record, and return, the queued jobs that the record should have and has not, by their batch script.
 
         Raises
         ------
         SlurmError
             SLURM does not answer; it is not asked where nothing was cut short.
         """
-        tokens = list(self._folder.glob("submitting.*"))
-        if not tokens:
+        if not self.cut_short():
             return []
+        tokens = list(self._folder.glob("submitting.*"))
         answer = _slurm(["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%i|%o"])
         scripts = str(self._folder / "jobs") + "/"
         rows = [line.partition("|") for line in answer.splitlines()]
@@ -288,7 +299,7 @@ class JobRecord:
         lost = [job for job, _, script in rows if script.startswith(scripts) and job not in known]
         self.submitted(lost)
         for token in tokens:
-            token.unlink(missing_ok=True)
+            discard(token)
         return lost
 
     def living(self) -> dict[str, tuple[str, str]]:

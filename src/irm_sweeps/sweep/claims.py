@@ -10,14 +10,23 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError
-from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
+from irm_sweeps.sweep.files import (
+    DamagedFile,
+    UnreadableFile,
+    discard,
+    make_folder,
+    read_json,
+    to_json,
+    write_atomically,
+    write_once,
+)
 from irm_sweeps.sweep.process import Process, this_process
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.untrusted import MIB
@@ -135,7 +144,13 @@ class Claim:
 
 
 def current(store: Store, trial_id: str) -> Claim | None:
-    """Return the claim with the highest number, in force or not; a damaged one counts as given up."""
+    """Return the claim with the highest number, in force or not; a damaged one counts as given up.
+
+    Raises
+    ------
+    StoreError
+        It cannot be read, and may well be in force: another user's, or the file server fails.
+    """
     folder = store.folder(trial_id)
     numbers = _numbers(folder)
     if not numbers:
@@ -145,6 +160,8 @@ def current(store: Store, trial_id: str) -> Claim | None:
         return Claim.read(path, numbers[-1])
     except FileNotFoundError:
         return None
+    except UnreadableFile as error:
+        raise StoreError(f"{error}, so nobody knows whether the trial is being trained") from None
     except DamagedFile:
         nobody = Process("unknown", "unknown", 0, 0, None, 0)
         return Claim(path, numbers[-1], nobody, "", 0, 0.0, released=True)
@@ -173,7 +190,7 @@ def acquire(store: Store, trial_id: str, launch: str, steps: int, stack: int) ->
         return None
     if store.has_result(trial_id):
         # Finished between the look and the claim: its worker removed claims n and below, not this one.
-        claim.path.unlink(missing_ok=True)
+        discard(claim.path)
         return None
     return claim
 
@@ -193,34 +210,49 @@ def _checkpoint_time(folder: Path) -> float:
 
 
 def _create(claim: Claim) -> bool:
-    temporary = claim.path.with_name(f".claim.{secrets.token_hex(6)}")
     try:
-        temporary.write_bytes(claim.content())
-        os.link(temporary, claim.path)
-    except FileExistsError:
-        return False
-    except OSError as error:
+        # A claim that a power cut erases has lost its holder too.
+        return write_once(claim.path, claim.content(), durable=False)
+    except StoreError:
         if (claim.path.parent / "result.json").exists():
             return False  # whoever finished the trial has tidied up
-        raise StoreError(f"cannot claim {claim.path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
+        raise
 
 
 def clear(store: Store, trial_id: str) -> None:
-    """Remove the claims and the checkpoint of a trial that has its result, and what killed writers left half-done."""
+    """Remove what a trial that has its result needs no more: claims, checkpoint, what killed writers left half-done.
+
+    What cannot be removed stays; it harms nobody.
+    """
     folder = store.own_folder(trial_id)
-    names = ["checkpoint.safetensors", *(f"claim.{n}.json" for n in _numbers(folder))]
-    left = [path for pattern in TEMPORARY for path in folder.glob(pattern)]
-    for path in [*(folder / name for name in names), *left]:
-        with suppress(OSError):  # a folder in its place, say: the result stands without it
-            path.unlink()
+    try:
+        names = _names(folder)
+    except StoreError:
+        return
+    for name in names:
+        if _NAME.fullmatch(name) or name == "checkpoint.safetensors" or _is_temporary(name):
+            discard(folder / name)
+
+
+def _is_temporary(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in TEMPORARY)
+
+
+def tidy(store: Store, trial_ids: Iterable[str]) -> None:
+    """Clear those of these trials that have a result: a worker may have been killed between the two."""
+    for trial_id in trial_ids:
+        if store.has_result(trial_id):
+            clear(store, trial_id)
 
 
 def _numbers(folder: Path) -> list[int]:
+    return sorted(int(found[1]) for name in _names(folder) if (found := _NAME.fullmatch(name)))
+
+
+def _names(folder: Path) -> list[str]:
     try:
-        names = os.listdir(folder)
-    except OSError:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
+    except OSError as error:
+        raise StoreError(f"cannot read {folder}: {error.strerror or error}") from None

@@ -12,6 +12,7 @@ from irm_sweeps.commands import command
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import build_logger
+from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.grid import expand, is_group
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
@@ -126,13 +127,17 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     if settings.plan:
         for line in report(store, plan, settings, launcher):
             print(line)
-    if settings.plan or not plan.to_run:
+    if settings.plan:
+        return 0
+    claims.tidy(store, plan.done)
+    if not plan.to_run:
         return 0
     manifest = prepare(store, plan, settings, launcher, label)
     workers = launcher.workers(settings.device)
     print(f"sweep {manifest.name}: {_count(len(manifest.stacks), 'stack')}, {_count(workers, 'worker')}", flush=True)
     with _going_on_later(), Progress(len(plan.to_run)) as progress:
         complete = launcher.run(store, manifest, progress)
+    claims.tidy(store, plan.to_run)
     if complete:
         print(progress.summary())
         print(f"results in {settings.results}; look at one with: irm-sweeps show {plan.to_run[0]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,33 +29,40 @@ class TrialLog:
                 with open(append_regular(path), "a") as file:
                     file.write(f"{stamp} {text.rstrip()}\n")
             except OSError as error:
-                print(f"cannot write {path}: {error.strerror}", file=sys.stderr)
-
-    def _opened(self) -> int:
-        try:
-            return append_regular(self._paths[0])
-        except OSError as error:
-            print(f"cannot write {self._paths[0]}: {error.strerror}", file=sys.stderr)
-            return os.open(os.devnull, os.O_WRONLY)
+                _complain(path, error)
 
     @contextmanager
     def capture(self) -> Iterator[None]:
         """Send what this process prints, native code included, to the first trial's log meanwhile."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        try:
+            log = append_regular(self._paths[0])
+        except OSError as error:
+            _complain(self._paths[0], error)
+            yield
+            return
+        _flush()
         kept = [os.dup(1), os.dup(2)]
-        log = self._opened()
         try:
             os.dup2(log, 1)
             os.dup2(log, 2)
             yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             for target, saved in zip((1, 2), kept, strict=True):
                 os.dup2(saved, target)
                 os.close(saved)
             os.close(log)
+
+
+def _complain(path: Path, error: OSError) -> None:
+    with suppress(OSError):  # stderr may lie on the same disk
+        print(f"cannot write {path}: {error.strerror}", file=sys.stderr)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the disk is full: words are lost, trials are not
+            stream.flush()
 
 
 def tail(path: Path, lines: int = 20) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from irm_sweeps.config import Settings
+from irm_sweeps.errors import StoreError
 from irm_sweeps.sweep import claims
-from irm_sweeps.sweep.files import DamagedFile
+from irm_sweeps.sweep.files import DamagedFile, UnreadableFile
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.trial import Trial
 
@@ -47,11 +48,19 @@ class Plan:
 
 
 def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> Plan:
-    """Look at the store and decide; changes nothing."""
+    """Look at the store and decide; changes nothing.
+
+    Raises
+    ------
+    StoreError
+        A result or a claim cannot be read: it may be whole, so nobody may set it aside.
+    """
     plan = Plan(trials)
     for trial_id in trials:
         try:
             result = store.result(trial_id)
+        except UnreadableFile as error:
+            raise StoreError(f"{error}: make it readable for you, or choose another results=") from None
         except DamagedFile as damage:
             plan.damaged.append(str(damage))
             plan.to_run.append(trial_id)

@@ -74,15 +74,20 @@ class Process:
             That file is gone, and nothing else tells.
         """
         if is_here(self):
-            return _started(self.pid) == self.started
-        silent = age_of(heartbeat)
+            return _started(self.pid) == self.started or _is_hidden(self.pid)
+        silent = max(age_of(heartbeat), _unchanged_for(heartbeat))
         if silent < SILENT_SECONDS:
             return True
         return silent < STALE_SECONDS and not self._ended_for_slurm()
 
     def may_be_dead(self, heartbeat: Path) -> bool:
-        """Return whether a process on another machine has missed a heartbeat or is a job's earlier run."""
-        return not is_here(self) and (age_of(heartbeat) > 2 * HEARTBEAT_SECONDS or self._is_forerunner())
+        """Return whether a process on another machine has missed a heartbeat or is a job's earlier run.
+
+        A heartbeat from the future, left before the clock was set back, says nothing either way: it may be dead.
+        """
+        if is_here(self):
+            return False
+        return not 0 <= age_of(heartbeat) <= 2 * HEARTBEAT_SECONDS or self._is_forerunner()
 
     def _ended_for_slurm(self) -> bool:
         return self.job is not None and (self._is_forerunner() or slurm_says_dead(self.job))
@@ -133,6 +138,19 @@ def _started(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def _is_hidden(pid: int) -> bool:
+    """Return whether another user's process has this pid and /proc keeps that from us (`hidepid`)."""
+    if Path(f"/proc/{pid}").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def slurm_says_dead(job: str) -> bool:
     """Return True only if SLURM knows the job and it has ended, or no longer knows it."""
     try:
@@ -150,10 +168,27 @@ def slurm_says_dead(job: str) -> bool:
     return not any(state in _SLURM_ALIVE for state in states)
 
 
+_seen: dict[Path, tuple[int, float]] = {}
+
+
+def _unchanged_for(path: Path) -> float:
+    """Return for how many seconds of this process's own time it has seen `path` as it is, 0 at first sight.
+
+    No clock that anybody can set has a part in it.
+    """
+    touched, now = path.stat().st_mtime_ns, time.monotonic()
+    before = _seen.get(path)
+    if before is None or before[0] != touched:
+        _seen[path] = (touched, now)
+        return 0.0
+    return now - before[1]
+
+
 def age_of(path: Path) -> float:
     """Return seconds since `path` was last touched, by the clock of the file system that holds it.
 
-    Hosts' clocks may jump or disagree; comparing two files' times on one server does not depend on them.
+    Hosts' clocks may jump or disagree; comparing two files' times on one server does not depend on them. Negative if
+    that server's clock was set back since.
     Where this user may not write, this host's clock has to do.
     """
     touched = path.stat().st_mtime

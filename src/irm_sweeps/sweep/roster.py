@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, to_json, write_atomically
+from irm_sweeps.sweep.files import DamagedFile, discard, make_folder, read_json, to_json, write_atomically
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.process import Process, is_here, this_process
 from irm_sweeps.sweep.store import Store
@@ -34,7 +34,7 @@ def on_roster(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[Non
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        discard(path)
 
 
 def workers_here(store: Store, manifest: Manifest) -> list[Entry]:
@@ -51,7 +51,7 @@ def workers_here(store: Store, manifest: Manifest) -> list[Entry]:
         if entry.process.is_alive(path):
             living.append(entry)
         else:
-            path.unlink(missing_ok=True)
+            discard(path)
     return living
 
 

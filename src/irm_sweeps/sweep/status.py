@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from irm_sweeps.errors import one_line
+from irm_sweeps.errors import StoreError, one_line
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.files import DamagedFile
 from irm_sweeps.sweep.manifest import Manifest
@@ -117,7 +117,11 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     for trial_id, config in manifest.trials.items():
         try:
             result = store.result(trial_id)
-        except DamagedFile as damage:
+            claim = None if result else claims.current(store, trial_id)
+            in_force = claim is not None and claim.is_in_force()
+            if not result and not in_force:
+                result = store.result(trial_id)  # it may have been finished between the two looks
+        except (DamagedFile, StoreError) as damage:
             status.damaged.append(str(damage))
             continue
         if result is not None:
@@ -128,10 +132,9 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
             elif (taken := result.get("timing", {}).get("seconds")) is not None:
                 seconds.append(taken / (result["timing"].get("stack_size") or 1))
             continue
-        claim = claims.current(store, trial_id)
         if claim is None or claim.released:
             continue
-        if claim.is_in_force():
+        if in_force:
             where = claim.holder.host + (f" job {claim.holder.job}" if claim.holder.job else "")
             status.running.append(Running(trial_id, label(config), where, claim.step, claim.steps))
         else:

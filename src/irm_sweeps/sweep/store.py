@@ -10,18 +10,30 @@ results/sweeps/<sweep>/manifest.json     a sweep's trials
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
-from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, refuse_link, to_json, write_atomically
+from irm_sweeps.sweep.files import (
+    DamagedFile,
+    discard,
+    make_folder,
+    read_fresh,
+    read_json,
+    refusal,
+    refuse_link,
+    sync,
+    to_json,
+    write_atomically,
+    write_once,
+)
 from irm_sweeps.sweep.schema import TRIAL_ID, check_result, check_row
-from irm_sweeps.untrusted import MIB, parse_json, read_regular
+from irm_sweeps.untrusted import MIB, parse_json
 
 LONGEST_HISTORY = 1024 * MIB
 """Most bytes of a history; a million rows have a tenth of it."""
@@ -66,22 +78,34 @@ class Store:
         return folder
 
     def prepare(self) -> None:
-        """Create the directory and check that it can be written.
+        """Create the directory and check that it can be written, and that claims can be made in it.
 
         Raises
         ------
         StoreError
-            It cannot, e.g. because the disk is full.
+            They cannot, e.g. because the disk is full.
         """
         make_folder(self.root)
-        probe = self.root / f".probe.{os.getpid()}"
+        probe = self.root / f".probe.{secrets.token_hex(6)}"
+        link = probe.with_name(f"{probe.name}.link")
         try:
             probe.write_bytes(b"x" * 4096)
         except OSError as error:
-            raise StoreError(f"results={self.root} cannot be written: {error.strerror}") from None
+            raise StoreError(f"results={self.root} cannot be written: {error.strerror or error}") from None
+        else:
+            self._check_links(probe, link)
         finally:
-            with contextlib.suppress(OSError):
-                probe.unlink(missing_ok=True)
+            discard(probe)
+            discard(link)
+
+    def _check_links(self, probe: Path, link: Path) -> None:
+        try:
+            os.link(probe, link)
+        except OSError as error:
+            raise StoreError(
+                f"results={self.root}: its file system makes no hard links ({error.strerror or error}), "
+                "which claims on trials need: choose another"
+            ) from None
 
     def result(self, trial_id: str) -> dict[str, Any] | None:
         """Return the trial's result, or None if it has none.
@@ -119,7 +143,7 @@ class Store:
         try:
             refuse_link(path.parent)
             rows = []
-            for number, line in enumerate(read_regular(path, LONGEST_HISTORY).splitlines(), start=1):  # noqa: B007
+            for number, line in enumerate(read_fresh(path, LONGEST_HISTORY).splitlines(), start=1):  # noqa: B007
                 rows.append(parse_json(line))
                 check_row(rows[-1])
         except (FileNotFoundError, NotADirectoryError):
@@ -127,7 +151,7 @@ class Store:
         except StoreError as error:
             raise DamagedFile(str(error)) from None
         except OSError as error:
-            raise DamagedFile(f"{path}: {error.strerror or error}") from None
+            raise refusal(path, error) from None
         except ValueError as error:
             raise DamagedFile(f"{path}, line {number}: {error}") from None
         return rows
@@ -151,13 +175,21 @@ class Store:
                 if result is not None:
                     yield result
 
-    def write_result(self, result: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
-        """Write history and result, in this order: whoever sees a result sees the whole trial."""
+    def write_result(self, result: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> bool:
+        """Write history and result, in this order: whoever sees a result sees the whole trial.
+
+        False, and nothing changes, if the trial has a result by now: the first one stays.
+        """
         folder = self.own_folder(result["trial_id"])
+        if self.has_result(result["trial_id"]):
+            return False
         make_folder(folder, parents=False)
         lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in history)
+        content = to_json(result)
         write_atomically(folder / "history.jsonl", lines.encode())
-        write_atomically(folder / "result.json", to_json(result))
+        written = write_once(folder / "result.json", content)
+        sync(self.root)
+        return written
 
     def retire(self, trial_id: str, word: str) -> None:
         """Move a result aside (`result.WORD.N.json`), so that the trial can run again and nothing is lost.
@@ -165,6 +197,9 @@ class Store:
         Does nothing if somebody else has just done so.
         """
         folder = self.own_folder(trial_id)
+        if word != "damaged":
+            # Left by a worker that was killed just after it had written the result: the trial begins anew.
+            discard(folder / "checkpoint.safetensors")
         n = 1
         while (target := folder / f"result.{word}.{n}.json").exists():
             n += 1

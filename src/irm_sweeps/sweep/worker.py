@@ -6,7 +6,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from irm_sweeps.errors import StoreError
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.claims import Claim
 from irm_sweeps.sweep.feed import Feed
-from irm_sweeps.sweep.files import write_atomically
+from irm_sweeps.sweep.files import FAULTS, read_fresh, write_atomically, write_once
 from irm_sweeps.sweep.log import TrialLog, tail
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.process import HEARTBEAT_SECONDS
@@ -26,7 +26,6 @@ from irm_sweeps.sweep.store import Store
 from irm_sweeps.training.checkpoint import LARGEST, BadCheckpoint, pack, unpack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
-from irm_sweeps.untrusted import read_regular
 
 MAX_DEATHS = 2
 """A trial whose workers died this often in one launch, without progress in between, has failed."""
@@ -89,6 +88,8 @@ class _Keeper:
             raise Lost
         due = time.monotonic() - self._saved >= self._worker.checkpoint_seconds
         if self._worker.stop_requested.is_set() or due:
+            if not all(claim.is_latest() for claim in self._held):
+                raise Lost
             self._worker.save(training)
             self._saved = time.monotonic()
         if self._worker.stop_requested.is_set():
@@ -135,6 +136,7 @@ class Worker:
         self.log = TrialLog([])
         self._feed: Feed | None = None
         self._report, self._capture = report, capture
+        self._unreported: list[dict[str, Any]] = []
 
     def work(self) -> Tally:
         """Run everything that nobody else has done or is doing.
@@ -174,7 +176,7 @@ class Worker:
         if self.manifest.settings["on_error"] != "stop":
             return False
         if self.tally.failed:
-            marker.touch()
+            write_once(marker, b"", durable=False)
         return marker.exists()
 
     def _work_on(self, stack: Sequence[str]) -> None:
@@ -188,7 +190,13 @@ class Worker:
                     self._give_up(together[0])
                 elif together:
                     self._train(together)
+            self._report_results()
             left = [claim.path.parent.name for claim in later]
+
+    def _report_results(self) -> None:
+        # Not while training: a terminal that is gone is no failure of the trial.
+        while self._unreported:
+            self._report(self._unreported.pop(0))
 
     def _next_group(self, held: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
         """Return the claims to train next, which stand at one step, and the others.
@@ -215,8 +223,9 @@ class Worker:
             yield held
         finally:
             for claim in held:
-                if claim.path.exists() and claim.is_latest():
-                    claim.release(0)
+                with suppress(StoreError):  # where the disk is full, this process's end releases it
+                    if claim.path.exists() and claim.is_latest():
+                        claim.release(0)
 
     def _trial(self, claim: Claim) -> Trial:
         return Trial.from_config(self.manifest.trials[claim.path.parent.name])
@@ -239,6 +248,8 @@ class Worker:
         except StoreError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FAULTS:
+                raise StoreError(f"trial {trials[0].id} cannot go on: {error}") from error
             if len(held) > 1:
                 self.log.write(f"a stack of {len(held)} failed ({type(error).__name__}: {error}): trying two halves")
                 del error
@@ -249,7 +260,8 @@ class Worker:
             else:
                 result = failed(trials[0], error)
                 self.log.write(result["error"]["details"])
-                self._write(trials[0], result, [])
+                if held[0].is_latest():
+                    self._write(trials[0], result, [])
 
     def _free_memory(self) -> None:
         gc.collect()
@@ -262,9 +274,7 @@ class Worker:
         )
         with Feed(self.manifest.settings.get("logger"), self.manifest.name, self.log.write) as self._feed:
             with self.log.capture() if self._capture else nullcontext(), _Keeper(self, held, waiting) as keeper:
-                training = StackTraining(trials, self.data_dir, self.device)
-                self._resume(training)
-                outcomes = training.run(keeper)
+                outcomes = self._resumed(trials).run(keeper)
             stack = [trial.id for trial in trials]
             for claim, trial, outcome in zip(held, trials, outcomes, strict=True):
                 if claim.is_latest():
@@ -273,11 +283,15 @@ class Worker:
                     self._feed.finish(trial, outcome.history, result)
 
     def _write(self, trial: Trial, result: dict[str, Any], history: Sequence[dict[str, Any]]) -> None:
-        self.store.write_result(result, history)
+        written = self.store.write_result(result, history)
         claims.clear(self.store, trial.id)
+        log = TrialLog([self.store.folder(trial.id)])
+        if not written:
+            log.write("another worker has written the result first: it stays")
+            return
         setattr(self.tally, result["status"], getattr(self.tally, result["status"]) + 1)
-        TrialLog([self.store.folder(trial.id)]).write(result["status"])
-        self._report(result)
+        log.write(result["status"])
+        self._unreported.append(result)
 
     def save(self, training: StackTraining) -> None:
         """Write a checkpoint of every trial of the stack, and tell the logger."""
@@ -290,7 +304,7 @@ class Worker:
     def _read_checkpoint(self, trial_id: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         path = self.store.folder(trial_id) / "checkpoint.safetensors"
         try:
-            return unpack(trial_id, read_regular(path, LARGEST))
+            return unpack(trial_id, read_fresh(path, LARGEST))
         except FileNotFoundError:
             return None
         except (BadCheckpoint, OSError) as error:
@@ -301,13 +315,17 @@ class Worker:
         checkpoint = self._read_checkpoint(claim.path.parent.name)
         return int(checkpoint[1]["step"]) if checkpoint else 0
 
-    def _resume(self, training: StackTraining) -> None:
+    def _resumed(self, trials: Sequence[Trial]) -> StackTraining:
+        """Return the trials' training, at the step of their checkpoints if all stand at one."""
+        training = StackTraining(trials, self.data_dir, self.device)
         found = [self._read_checkpoint(trial.id) for trial in training.trials]
         states = [state for state in found if state is not None]
-        if len(states) == len(found) and len({state[1]["step"] for state in states}) == 1:
-            try:
-                training.restore(states)
-            except ValueError as error:
-                self.log.write(f"a checkpoint does not fit ({error}): training starts from its beginning")
-                return
-            self.log.write(f"resumed at step {training.step}")
+        if len(states) < len(found) or len({state[1]["step"] for state in states}) != 1:
+            return training
+        try:
+            training.restore(states)
+        except Exception as error:  # whole, but another version's
+            self.log.write(f"the checkpoint does not fit ({error!r}): the trial starts from its beginning")
+            return StackTraining(trials, self.data_dir, self.device)
+        self.log.write(f"resumed at step {training.step}")
+        return training

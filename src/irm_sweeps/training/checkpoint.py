@@ -1,7 +1,8 @@
-"""Checkpoints: safetensors bytes, which hold tensors and text and can execute nothing."""
+"""Checkpoints: safetensors bytes, which hold tensors and text and can execute nothing, and their sha256."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from irm_sweeps.untrusted import parse_json
 
-FORMAT = "irm_sweeps checkpoint 1"
+FORMAT = "irm_sweeps checkpoint 2"
+_DIGEST_SIZE = hashlib.sha256().digest_size
 LARGEST = 2**34
 """Most bytes of a checkpoint: 16 GiB."""
 
@@ -50,7 +52,9 @@ def pack(trial_id: str, tensors: Mapping[str, Tensor], plain: Mapping[str, Any])
     from safetensors.torch import save
 
     metadata = {"format": FORMAT, "trial_id": trial_id, "state": json.dumps(plain, allow_nan=False)}
-    return save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    # A power cut may leave a file of the right length with zeros where tensors were: it reads as one.
+    return content + hashlib.sha256(content).digest()
 
 
 def unpack(trial_id: str, content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -64,6 +68,9 @@ def unpack(trial_id: str, content: bytes) -> tuple[dict[str, Tensor], dict[str, 
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    content, digest = content[:-_DIGEST_SIZE], content[-_DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != digest:
+        raise BadCheckpoint("it is cut short, or of another version")
     try:
         size = int.from_bytes(content[:8], "little")
         if size > len(content) - 8:

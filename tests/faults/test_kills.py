@@ -1,0 +1,20 @@
+"""Launcher, worker or all of them killed at random moments: the soak of `tests/soak.py`, for a minute."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import soak
+
+MOMENTS = 50 if os.environ.get("IRM_SWEEPS_FAULTS") == "full" else 12
+
+
+def test_sweeps_under_constant_killing_end_like_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    code = soak.main([f"--moments={MOMENTS}", "--minutes=30", "--seed=1"])
+    report = capsys.readouterr().out
+    assert code == 0, report
+    assert report.endswith("every result equals that of an undisturbed sweep\n")
+    with capsys.disabled():
+        print(f"\n{report}")
