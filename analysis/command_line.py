@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rules
-from irm_sweeps.commands import Name, OneLineParser, command, import_from_here
-from irm_sweeps.completion import offers
+from irm_sweeps.commands import Name, OneLineParser, command, import_from_here, offers
 from irm_sweeps.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:

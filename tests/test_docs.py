@@ -18,6 +18,7 @@ import report
 import tables
 from commands import launch
 from irm_sweeps import cli
+from irm_sweeps.commands import SCRIPTS
 from irm_sweeps.compose import addressed_to_trials, compose
 from irm_sweeps.sweep.grid import trials
 from irm_sweeps.sweep.paper import Paper, load_paper
@@ -114,6 +115,10 @@ def understand(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
         understand_launch(rest[1:])
     elif program == "python" and rest[0].startswith("analysis/"):
         understand_script(rest[0].removeprefix("analysis/"), rest[1:], monkeypatch)
+    elif program == "irm-sweeps" and rest[0] == "launch":
+        understand_launch(rest[1:])
+    elif program == "irm-sweeps" and rest[0] in SCRIPTS:
+        understand_script(Path(SCRIPTS[rest[0]]).name, rest[1:], monkeypatch)
     elif program == "irm-sweeps":
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "exit", complain)
@@ -125,7 +130,7 @@ def understand(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
         create_command(rest[0]).parse_args(rest[1:])
     elif program in ("python", "python3") and rest[:2] == ["-m", "pytest"]:
-        assert (ROOT / rest[2]).exists()
+        assert rest[2].startswith("-") or (ROOT / rest[2]).exists()
     elif program in ("python", "python3"):
         assert rest[:2] == ["-m", "venv"] or (ROOT / rest[0]).exists()
     else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import completion
-from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, command, import_from_here
+from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, command, import_from_here, offers
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.untrusted import MIB, open_regular
@@ -45,15 +45,15 @@ def parser(*, completing: bool = False) -> argparse.ArgumentParser:
         return added
 
     def add_sweep(to: argparse.ArgumentParser, **how: Any) -> None:
-        completion.offers(to.add_argument("sweep", **how), completion.sweeps)
+        offers(to.add_argument("sweep", **how), completion.sweeps)
 
     def add_id(to: argparse.ArgumentParser) -> None:
-        completion.offers(to.add_argument("id", metavar="ID", help="trial id or its beginning"), completion.trials)
+        offers(to.add_argument("id", metavar="ID", help="trial id or its beginning"), completion.trials)
 
     new = add("init", "Start a project of your own: a folder with a method, a data set, a table and their tests.")
     new.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
     launch = add("launch", "Run a trial, or with -m a sweep: irm-sweeps launch -m method=irmv1,vrex lam=1,100")
-    completion.offers(launch.add_argument("overrides", nargs="*", metavar="KEY=VALUE"), completion.overrides)
+    offers(launch.add_argument("overrides", nargs="*", metavar="KEY=VALUE"), completion.overrides)
     launch.add_argument("-m", "--multirun", action="store_true", help="a sweep")
     launch.add_argument("--cfg", choices=["job", "hydra", "all"], help="print the config and run nothing")
     for name, about in (

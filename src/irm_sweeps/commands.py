@@ -55,3 +55,8 @@ class OneLineParser(argparse.ArgumentParser):
             raise argparse.ArgumentError(
                 action, f"no {value!r}{did_you_mean(str(value), known)}; choose from {', '.join(known)}"
             )
+
+
+def offers(action: argparse.Action, completer: Any) -> None:
+    """Let a function of (prefix, parsed_args) say which values an argument may have when Tab is pressed."""
+    action.completer = completer  # type: ignore[attr-defined]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 from irm_sweeps.errors import UserError
 
@@ -23,11 +22,6 @@ def answer(parser: argparse.ArgumentParser) -> None:
     import argcomplete
 
     argcomplete.autocomplete(parser)
-
-
-def offers(action: argparse.Action, completer: Any) -> None:
-    """Let a function of (prefix, parsed_args) say which values an argument may have."""
-    action.completer = completer  # type: ignore[attr-defined]
 
 
 def overrides(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
