@@ -17,8 +17,8 @@ import figures
 import report
 import tables
 from commands import launch
-from irm_sweeps import cli
-from irm_sweeps.commands import SCRIPTS
+from irm_sweeps import cli, project
+from irm_sweeps import commands as typed
 from irm_sweeps.compose import addressed_to_trials, compose
 from irm_sweeps.sweep.grid import trials
 from irm_sweeps.sweep.paper import Paper, load_paper
@@ -117,12 +117,16 @@ def understand(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
         understand_script(rest[0].removeprefix("analysis/"), rest[1:], monkeypatch)
     elif program == "irm-sweeps" and rest[0] == "launch":
         understand_launch(rest[1:])
-    elif program == "irm-sweeps" and rest[0] in SCRIPTS:
-        understand_script(Path(SCRIPTS[rest[0]]).name, rest[1:], monkeypatch)
+    elif program == "irm-sweeps" and rest[0] in typed.SCRIPTS:
+        understand_script(Path(typed.SCRIPTS[rest[0]]).name, rest[1:], monkeypatch)
     elif program == "irm-sweeps":
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "exit", complain)
-            cli.parser().parse_args(rest)
+            options = cli.parser().parse_args(rest)
+        if options.command == "init":  # what follows is typed in there
+            project.create(options.folder)
+            monkeypatch.chdir(options.folder)
+            monkeypatch.syspath_prepend(Path.cwd())
     elif program == "make":
         assert f"\n{rest[0]}:" in (ROOT / "Makefile").read_text()
     elif program == "pip":
