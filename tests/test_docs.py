@@ -134,7 +134,7 @@ def understand(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
         create_command(rest[0]).parse_args(rest[1:])
     elif program in ("python", "python3") and rest[:2] == ["-m", "pytest"]:
-        assert rest[2].startswith("-") or (ROOT / rest[2]).exists()
+        assert all(word.startswith("-") or (ROOT / word).exists() for word in rest[2:3])
     elif program in ("python", "python3"):
         assert rest[:2] == ["-m", "venv"] or (ROOT / rest[0]).exists()
     else:
