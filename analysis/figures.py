@@ -160,12 +160,16 @@ def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> byt
                 )
         asked = probes.named(options.metric) if options.metric else probes.DEFAULT
         general = General(own, results, options.stores, asked)
-        if options.curves == "lam":
-            found = general.over_lam()
-        elif options.curves == "training":
-            found = general.over_training(options.quantity)
-        else:
-            found = general.over_tasks()
+        try:
+            if options.curves == "lam":
+                found = general.over_lam()
+            elif options.curves == "training":
+                found = general.over_training(options.quantity)
+            else:
+                found = general.over_tasks()
+        except UserError:
+            _say([], [*results.problems, *remarks], _launch(options, paper))  # perhaps the reason
+            raise
     _say(found.curves, [*results.problems, *remarks], _launch(options, paper))
     if options.curves == "heatmap":
         return heatmap.draw(found.curves, found.places, found.measure, title, kind, found.caption)

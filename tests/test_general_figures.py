@@ -267,8 +267,10 @@ def test_mistakes_are_one_line(in_folder, capsys, argv, words):
 
 def test_one_evaluation_makes_no_curve(tmp_path):
     fill(tmp_path, SWEEP)
+    trial = next(iter(trials(SWEEP).values()))
+    Store(tmp_path).retire(trial.id, "completed")
     Store(tmp_path).write_result(
-        synthetic.completed(trial := next(iter(trials(SWEEP).values())), accuracy),
+        synthetic.completed(trial, accuracy),
         [{"step": 5, "scores": synthetic.completed(trial, accuracy)["metrics"]["last"]["scores"]}],
     )
     with pytest.raises(UserError, match=re.escape("training.evaluate_every=K")):

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
+import test_methods_contract
 from irm_sweeps.methods.method import Point
+from irm_sweeps.testing.runs import assert_same_outcome
 from irm_sweeps.training.lit_channels import LitChannels
 from test_data import colored_mnist
-from test_methods_contract import ALL, assert_same_outcome
 
 NOWHERE = Path("no_data_is_read")
 
@@ -152,6 +153,9 @@ def skipping(monkeypatch, training):
         return run
 
     return start
+
+
+ALL = {**test_methods_contract.TestMethods.cases, **test_methods_contract.TestMethods.noisy}
 
 
 @pytest.mark.parametrize("case", ALL)

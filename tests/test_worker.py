@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+import synthetic_store
 from commands import SMALL
 from interruptions import work_until
 from irm_sweeps.sweep import claims
@@ -20,6 +21,7 @@ from irm_sweeps.sweep.store import Store
 from irm_sweeps.sweep.worker import Worker
 from irm_sweeps.training.checkpoint import pack
 from irm_sweeps.training.loop import StackTraining
+from irm_sweeps.trial import Trial
 
 Make = Callable[..., Worker]
 
@@ -191,7 +193,8 @@ def test_a_failure_after_being_overtaken_is_not_written(
     worker = Worker(store, alone, torch.device("cpu"), capture=False)
 
     def finished_elsewhere(training: StackTraining, control: Any = None) -> Any:
-        store.write_result({"schema": 1, "trial_id": trial_id, "status": "completed", "config": {}}, [])
+        trial = Trial.from_config(manifest.trials[trial_id])
+        store.write_result(synthetic_store.completed(trial, lambda *_: 0.5), [])
         claims.clear(store, trial_id)
         raise RuntimeError("too late")
 

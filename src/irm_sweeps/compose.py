@@ -207,6 +207,8 @@ def _raised_by_hydra(error: Exception) -> bool:
 def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if isinstance(error.__cause__, UserError):  # raised by a launcher that Hydra instantiated
         return error.__cause__
+    if found := re.search(r"unexpected keyword argument '(\w+)'", str(error.__cause__)):
+        return UserError(f"hydra.launcher.{found[1]}: this launcher has no such option; see conf/hydra/launcher")
     text = str(error)
     if found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):
         return UserError(f"{found[1]} has several values, which is a sweep: {command('launch')} -m ...")

@@ -137,7 +137,7 @@ def test_what_is_no_job_is_never_named_to_slurm(jobs: Any, results: Path, tmp_pa
     folder = tmp_path / "bin"
     folder.mkdir()
     for command in ("squeue", "scancel"):
-        (folder / command).write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
+        (folder / command).write_text(f'#!/bin/sh\necho "{command} $@" >> {tmp_path}/called\n')
         (folder / command).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     (sweep,) = (results / "sweeps").iterdir()
@@ -145,7 +145,10 @@ def test_what_is_no_job_is_never_named_to_slurm(jobs: Any, results: Path, tmp_pa
     assert JobRecord(Store(results), read_manifest(Store(results), sweep.name)).ids() == []
     assert "cancelled nothing" in irm_sweeps("cancel", sweep.name, "--results", str(results)).out
     assert irm_sweeps("status", "--results", str(results)).code == 0
-    assert not (tmp_path / "called").exists()
+    called = (tmp_path / "called").read_text() if (tmp_path / "called").exists() else ""
+    assert "scancel" not in called, "squeue is asked for what a damaged record has lost"
+    for word in jobs if isinstance(jobs, list) else ():
+        assert str(word) not in called.split()
 
 
 # -- commands to paste -------------------------------------------------------------------------------
@@ -155,12 +158,11 @@ PLACES = ["plain", "a b'c\"d", "a,b;touch x$(touch x)", "[x]{y}(z)", "a=b:#~x"]
 
 
 def argv_of(line: str) -> list[str]:
-    """What a shell makes of a pasted line, with a `python` that prints its arguments."""
-    shown = subprocess.run(
-        ["bash", "-c", f"python() {{ printf '%s\\0' \"$@\"; }}\n{line}"], capture_output=True, text=True, timeout=20
-    )
+    """What a shell makes of a pasted line, with commands that print their arguments."""
+    commands = "\n".join(f"{name}() {{ printf '%s\\0' \"$@\"; }}" for name in ("python", "irm-sweeps"))
+    shown = subprocess.run(["bash", "-c", f"{commands}\n{line}"], capture_output=True, text=True, timeout=20)
     assert (shown.returncode, shown.stderr) == (0, ""), line
-    assert shlex.split(line)[0] == "python"
+    assert shlex.split(line)[0] in ("python", "irm-sweeps")
     return shown.stdout.split("\0")[:-1]
 
 
@@ -177,7 +179,7 @@ def test_the_command_that_fills_a_table_means_what_was_typed(
     assert len(lines) == 4
     for line in lines:
         script, *arguments = argv_of(line)
-        assert script == "launch.py"
+        assert script in ("launch.py", "launch")
         assert arguments[0] == "-m"
         assert set(USER) <= set(arguments)
         (last,) = (a for a in arguments if a.startswith("results="))
@@ -185,7 +187,7 @@ def test_the_command_that_fills_a_table_means_what_was_typed(
         assert config["results"] == str(results), "one directory, and not a sweep over two"
     with pytest.raises(SystemExit):
         figures.main(["--paper", "demo", "--results", str(results), *USER])
-    (told,) = re.findall(r"run (python .*)", capsys.readouterr().err)
+    (told,) = re.findall(r"run ((?:python|irm-sweeps) .*)", capsys.readouterr().err)
     assert argv_of(told)[3:] == filling(results, USER)
     assert [path.name for path in tmp_path.iterdir()] == [place]
 
@@ -213,7 +215,7 @@ def test_the_report_s_commands_can_be_pasted(results: Path, tmp_path: Path) -> N
         report.main(["--results", str(store), "--output", str(page), *USER])
     reader = Commands()
     reader.feed(page.read_text())
-    launches = [line for line in reader.found if line.startswith("python")]
+    launches = [line for line in reader.found if line.startswith(("python", "irm-sweeps launch"))]
     assert len(launches) > 10
     for line in launches:
         assert argv_of(line)[-1] == f"results='{store}'"
@@ -226,7 +228,8 @@ def test_a_manifest_keeps_the_command_as_it_has_to_be_typed(tmp_path: Path) -> N
     assert answer.code == 0, answer
     (path,) = (tmp_path / "a b" / "sweeps").iterdir()
     command = read_manifest(Store(tmp_path / "a b"), path.name).command
-    assert shlex.split(command)[2:4] == [f"results={tmp_path}/a b", SMALL[0]]
+    words = shlex.split(command)
+    assert words[words.index(f"results={tmp_path}/a b") + 1] == SMALL[0]
 
 
 @pytest.mark.parametrize("value", [*META, *BREAKS])
