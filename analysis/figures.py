@@ -168,7 +168,7 @@ def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> byt
             else:
                 found = general.over_tasks()
         except UserError:
-            _say([], [*results.problems, *remarks], _launch(options, paper))  # perhaps the reason
+            _tell([*results.problems, *remarks])  # perhaps the reason
             raise
     _say(found.curves, [*results.problems, *remarks], _launch(options, paper))
     if options.curves == "heatmap":
@@ -196,13 +196,17 @@ def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:
     UserError
         Nothing is.
     """
-    for problem in problems:
-        print(printable(problem if problem.startswith("skipped ") else f"skipped {problem}"), file=sys.stderr)
+    _tell(problems)
     if not any(curve.measured for curve in found):
         raise UserError(f"nothing measured yet, so nothing to draw: run {command}")
     for curve in found:
         for remark in curve.remarks:
             print(printable(remark), file=sys.stderr)
+
+
+def _tell(problems: Sequence[str]) -> None:
+    for problem in problems:
+        print(printable(problem if problem.startswith("skipped ") else f"skipped {problem}"), file=sys.stderr)
 
 
 if __name__ == "__main__":
