@@ -309,8 +309,8 @@ def test_what_slurm_refuses_is_told_in_its_own_words(
 ) -> None:
     defaults = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "hydra" / "launcher" / "slurm.yaml"))
     assert isinstance(defaults, dict)
-    del defaults["_target_"]
-    launcher = Slurm(SlurmOptions.from_config({**defaults, **options}))
+    own = {key: value for key, value in defaults.items() if not key.startswith("_")}
+    launcher = Slurm(SlurmOptions.from_config({**own, **options}))
     settings = {"device": "cpu", "data_dir": "data", "on_error": "continue", "checkpoint_seconds": 30}
     manifest = Manifest("sweep-1", {}, [["0123456789abcdef"]], settings, "launch", "", "")
     with pytest.raises(UserError, match=f"^sbatch refused the workers: .*{words}"):
