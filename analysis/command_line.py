@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,11 +130,6 @@ def paper_names() -> list[str]:
 def _typed(name: str) -> str:
     found = re.fullmatch(r"(.+)_(table|figure)(\w+)", name)
     return f"--paper {found[1]} --{found[2]} {found[3]}" if found else f"--paper {name}"
-
-
-def launching(*words: str) -> str:
-    """Return the command that runs a sweep, as it is typed here."""
-    return " ".join([command("launch"), "-m", *map(shlex.quote, words)])
 
 
 def filling(store: Path, user: Sequence[str]) -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import Parser, filling, find_paper, launching
+from command_line import Parser, filling, find_paper
+from irm_sweeps.commands import launching
 from irm_sweeps.errors import UserError, one_line_errors, printable
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from command_line import filling, launching
+from command_line import filling
+from irm_sweeps.commands import launching
 from layout import Builder
 from measured import Results
 from notes import spelled

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from command_line import Parser, filling, launching, paper_names
+from command_line import Parser, filling, paper_names
+from irm_sweeps.commands import launching
 from irm_sweeps.errors import UserError, one_line_errors, printable
 
 if TYPE_CHECKING:

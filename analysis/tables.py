@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from command_line import Parser, filling, find_paper, launching
+from command_line import Parser, filling, find_paper
+from irm_sweeps.commands import launching
 from irm_sweeps.errors import one_line_errors, printable
 
 _DESCRIPTION = """\

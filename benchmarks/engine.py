@@ -44,11 +44,14 @@ def timed(work: Callable[[], Any]) -> float:
 def empty_trials(options: Any) -> Table:
     def sweep(n: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            return seconds([*LAUNCH, "-m", *EMPTY, f"seed=range(0,{n})", f"results={folder}"]) / n
+            return (
+                seconds([*LAUNCH, "-m", *EMPTY, "hydra/launcher=inprocess", f"seed=range(0,{n})", f"results={folder}"])
+                / n
+            )
 
     def alone() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            return seconds([*LAUNCH, *EMPTY[:-1], f"results={folder}"])
+            return seconds([*LAUNCH, *EMPTY, f"results={folder}"])
 
     n = 5 if options.quick else 100
     table = Table("empty trials", rival="a process each", unit="s/trial")
@@ -116,7 +119,7 @@ def results(options: Any) -> Table:
 def start_up(options: Any) -> Table:
     def first_trial() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            return seconds([*LAUNCH, *TINY[:-1], f"results={folder}"])
+            return seconds([*LAUNCH, *TINY, f"results={folder}"])
 
     table = Table("start-up", rival="import torch", unit="s")
     sides = {

@@ -40,7 +40,7 @@ def prepare(root: Path, n: int) -> tuple[Any, str]:
     from irm_sweeps.sweep.store import Store
     from thousands import TINY
 
-    trials, settings, label = front.collect([*TINY[:-1], f"seed=range(0,{n})", f"results={root}", "stack=1"])
+    trials, settings, label = front.collect([*TINY, f"seed=range(0,{n})", f"results={root}", "stack=1"])
     store = Store(root)
     return store, front.prepare(store, make_plan(store, trials, settings), settings, InProcess(), label).name
 

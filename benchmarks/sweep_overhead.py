@@ -17,22 +17,14 @@ import time
 from pathlib import Path
 
 from frame import ROOT, Table, arguments, conclude, parser
-
-TINY = [
-    "method=irmv1",
-    "dataset.source=embedded",
-    "dataset.n_train=50",
-    "backbone.width=8",
-    "training.steps=3",
-    "dataset.test_p_e=[0.9]",
-]
+from thousands import TINY
 
 
 def seconds_for(trials: int, extra: list[str], expected: int) -> float:
     """Run a sweep of this many trials in a fresh store; return wall seconds."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "launch.py"), "-m", *TINY, f"seed=range(0,{trials})"]
-        command += [f"results={folder}/results", *extra, f"hydra.sweep.dir={folder}/hydra"]
+        command += ["dataset.test_p_e=[0.9]", f"results={folder}/results", *extra, f"hydra.sweep.dir={folder}/hydra"]
         started = time.perf_counter()
         answer = subprocess.run(command, capture_output=True, text=True, cwd=folder)
         seconds = time.perf_counter() - started

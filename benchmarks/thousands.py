@@ -14,7 +14,6 @@ TINY = [
     "dataset.n_train=50",
     "backbone.width=8",
     "training.steps=3",
-    "hydra/launcher=inprocess",
 ]
 """A trial of three steps on tiny data."""
 
@@ -25,7 +24,7 @@ def real_result(folder: Path) -> tuple[dict[str, Any], str]:
     from irm_sweeps.sweep.front import run_sweep
     from irm_sweeps.sweep.store import Store
 
-    run_sweep([*TINY[:-1], f"results={folder}"], InProcess())
+    run_sweep([*TINY, f"results={folder}"], InProcess())
     store = Store(folder)
     (trial_id,) = store.trial_ids()
     result = store.result(trial_id)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 import yaml
 
@@ -19,7 +18,6 @@ import small_sst2
 from irm_sweeps.compose import conf_dir, own_conf_dir, yamls
 from irm_sweeps.config import build_component, import_class
 from irm_sweeps.data.dataset import TrialData
-from irm_sweeps.training.checkpoint import pack, unpack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import GROUPS, Trial
 
@@ -85,32 +83,6 @@ def start(trials: Sequence[Trial], folder: Path) -> StackTraining:
     return StackTraining(trials, folder, torch.device("cpu"))
 
 
-class StopAt:
-    """Take a checkpoint of every trial after a step, then end the training."""
-
-    class Stopped(Exception):
-        pass
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-        self.contents: list[bytes] = []
-
-    def after_step(self, run: StackTraining) -> None:
-        if run.step == self.step:
-            self.contents = [pack(trial.id, *run.state(i)) for i, trial in enumerate(run.trials)]
-            raise self.Stopped
-
-
-def interrupted(first: StackTraining, second: StackTraining, at: int) -> StackTraining:
-    """The second training, which has taken up what the first one left after `at` steps."""
-    stopper = StopAt(at)
-    with pytest.raises(StopAt.Stopped):
-        first.run(stopper)
-    second.restore([unpack(own.id, content) for own, content in zip(second.trials, stopper.contents, strict=True)])
-    assert second.step == at
-    return second
-
-
 def sha256(data: TrialData) -> str:
     """Of all that a draw gives."""
     digest = hashlib.sha256(repr(list(data.names)).encode())
@@ -123,12 +95,3 @@ def sha256(data: TrialData) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()
-
-
-def numbers(value: Any) -> list[float]:
-    """A result's numbers in a fixed order; None becomes NaN, which equals itself in numpy's comparisons."""
-    if isinstance(value, Mapping):
-        return [x for key in sorted(value) for x in numbers(value[key])]
-    if isinstance(value, list | tuple):
-        return [x for item in value for x in numbers(item)]
-    return [] if isinstance(value, str) else [float("nan") if value is None else float(value)]

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from contracts import component, data_dir, interrupted, names, start, trial
+from contracts import component, data_dir, names, start, trial
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError
+from irm_sweeps.testing.runs import interrupted
 
 SHAPES = [(12,), (392,), (3, 32, 32)]
 """A vector, Colored MNIST's inputs and CIFAR-MNIST's: a backbone takes at least one of them."""

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from contracts import component, data_dir, interrupted, names, numbers, sha256, start, trial
+from contracts import component, data_dir, names, sha256, start, trial
 from irm_sweeps.data.dataset import TrialData
+from irm_sweeps.testing.runs import interrupted, numbers
 
 DATASETS = names("dataset")
 

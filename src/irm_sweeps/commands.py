@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -26,6 +27,11 @@ def command(name: Name) -> str:
     script = Path(SCRIPTS[name])
     checkout = Path(__file__).parents[2]
     return f"python {script}" if script.resolve() == checkout / script else f"irm-sweeps {name}"
+
+
+def launching(*words: str) -> str:
+    """Return the command that runs a sweep, as it is typed here and with its words quoted for a shell."""
+    return " ".join([command("launch"), "-m", *map(shlex.quote, words)])
 
 
 def analysis_dir() -> Path:

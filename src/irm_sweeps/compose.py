@@ -207,9 +207,9 @@ def _raised_by_hydra(error: Exception) -> bool:
 def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if isinstance(error.__cause__, UserError):  # raised by a launcher that Hydra instantiated
         return error.__cause__
-    if found := re.search(r"unexpected keyword argument '(\w+)'", str(error.__cause__)):
-        return UserError(f"hydra.launcher.{found[1]}: this launcher has no such option; see conf/hydra/launcher")
     text = str(error)
+    if found := re.search(r"unexpected keyword argument '(\w+)'.*full_key: (\S+)", text, re.S):
+        return unknown_key(f"{found[2]}.{found[1]}", [])
     if found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):
         return UserError(f"{found[1]} has several values, which is a sweep: {command('launch')} -m ...")
     if found := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.compose import leaves
+from irm_sweeps.compose import COMPONENTS, leaves
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.store import Problem, Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-GROUPS = ("dataset", "backbone", "method", "optimizer")
 
 TYPES: dict[str, Any] = {
     "trial_id": "string",
@@ -115,7 +114,7 @@ def _trial(root: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "trial_id": result["trial_id"],
         "status": result["status"],
-        **{group: str(config[group].get("_target_", "")).rpartition(".")[2] for group in GROUPS},
+        **{group: str(config[group].get("_target_", "")).rpartition(".")[2] for group in COMPONENTS},
         "lam": config.get("lam"),
         "seed": config["seed"],
         "diverged_at": result.get("diverged_at"),

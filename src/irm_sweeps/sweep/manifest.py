@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.config import is_own
 from irm_sweeps.errors import UserError, did_you_mean
 from irm_sweeps.loggers.logger import build_logger
@@ -66,8 +67,7 @@ class Manifest:
         UserError
             It would; the message names what.
         """
-        groups = ("dataset", "backbone", "method", "optimizer")
-        named = {str(trial[group]["_target_"]) for trial in self.trials.values() for group in groups}
+        named = {str(trial[group]["_target_"]) for trial in self.trials.values() for group in COMPONENTS}
         foreign = sorted(target for target in named if not is_own(target))
         if not foreign and (values := self.settings.get("logger")):
             logger = build_logger(values, trusted=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from irm_sweeps.commands import command
+from irm_sweeps.commands import launching
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.sweep.grid import Bases, last_wins, trials
@@ -183,8 +182,7 @@ class Paper(Config):
 
     def command(self, row: str, user: Sequence[str] = ()) -> str:
         """Return the command that runs what one row is missing."""
-        words = [f"paper={self.name}", f"paper.only=[{row}]", *user]
-        return " ".join([command("launch"), "-m", *map(shlex.quote, words)])
+        return launching(f"paper={self.name}", f"paper.only=[{row}]", *user)
 
 
 def load_paper(name: str) -> Paper:
