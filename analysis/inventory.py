@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from irm_sweeps.commands import looking
 from irm_sweeps.errors import one_line, printable
 
 SHOWN_IDS = 12
@@ -24,6 +26,7 @@ class Entry:
     """
 
     trial_id: str
+    store: Path
     name: str
     status: str
     worst: float | None
@@ -33,7 +36,12 @@ class Entry:
     @property
     def command(self) -> str:
         """The command that makes this trial again and compares."""
-        return f"irm-sweeps reproduce {self.trial_id}"
+        return looking("reproduce", self.trial_id, results=self.store)
+
+    @property
+    def show(self) -> str:
+        """The command that prints what is known of it."""
+        return looking("show", self.trial_id, results=self.store)
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,15 @@ class Loss:
     first: int = SHOWN_IDS
 
 
-def entry(result: Mapping[str, Any]) -> Entry:
-    """Return what the list says of a result; whatever its file lacks is left open."""
+def entry(result: Mapping[str, Any], store: Path) -> Entry:
+    """Return what the list says of a result in a store; whatever its file lacks is left open."""
     accuracies = [s.get("accuracy") for s in _at(result, "metrics", "last", "scores", "test", default={}).values()]
     numbers = [float(a) for a in accuracies if a is not None]
     seconds = _at(result, "timing", "seconds")
     size = _at(result, "timing", "stack_size", default=1)
     return Entry(
         trial_id=str(result["trial_id"]),
+        store=store,
         name=_name(result["config"]),
         status=str(result["status"]),
         worst=100 * min(numbers) if numbers else None,
@@ -63,8 +72,8 @@ def entry(result: Mapping[str, Any]) -> Entry:
     )
 
 
-def losses(results: Sequence[Mapping[str, Any]]) -> list[Loss]:
-    """Group what diverged or failed by its reason, the most frequent first."""
+def losses(results: Sequence[Mapping[str, Any]], store_of: Callable[[str], Path]) -> list[Loss]:
+    """Group what diverged or failed by its reason, the most frequent first; `store_of`: where a trial's result lies."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for result in results:
         if result["status"] == "diverged":
@@ -79,7 +88,7 @@ def losses(results: Sequence[Mapping[str, Any]]) -> list[Loss]:
         Loss(
             status,
             reason,
-            [entry(r) for r in lost],
+            [entry(r, store_of(r["trial_id"])) for r in lost],
             printable(str(_at(lost[0], "error", "details", default="")).strip()),
         )
         for (status, reason), lost in sorted(groups.items(), key=lambda item: -len(item[1]))

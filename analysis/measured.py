@@ -75,6 +75,7 @@ class Results:
 
         self._stores = [Store(root) for root in stores]
         self._found: dict[str, dict[str, Any] | None] = {}
+        self._stores_of: dict[str, Path] = {}
         self.problems = [f"{store.root}: no such store" for store in self._stores if not store.root.exists()]
 
     def of(self, trial_id: str) -> dict[str, Any] | None:
@@ -82,6 +83,10 @@ class Results:
         if trial_id not in self._found:
             self._found[trial_id] = self._look(trial_id)
         return self._found[trial_id]
+
+    def store_of(self, trial_id: str) -> Path:
+        """Return the store that holds the result of a trial that has one."""
+        return self._stores_of[trial_id]
 
     def everything(self) -> list[dict[str, Any]]:
         """Return the result of every trial in the stores."""
@@ -98,9 +103,10 @@ class Results:
             except DamagedFile as damage:
                 self.problems.append(str(damage))
                 continue
-            if result is not None and result["status"] == "completed":
-                return result
-            best = best or result
+            if result is not None and (best is None or result["status"] == "completed"):
+                best, self._stores_of[trial_id] = result, store.root
+                if result["status"] == "completed":
+                    break
         return best
 
 

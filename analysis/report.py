@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             next(expand(options.overrides))  # a typo is a mistake, and no paper that cannot be run
 
         results = Results(options.stores)
+        print("looking up the trials of every paper file ...", file=sys.stderr, flush=True)
         text = render(results, options.stores, options.select, options.overrides)
         for problem in results.problems:
             print(f"skipped {printable(problem)}", file=sys.stderr)
@@ -144,8 +145,8 @@ def render(results: Results, stores: Sequence[Path], select: str | None, user: S
         differs=sum(p < ALPHA for p in tests),
         differs_holm=sum(p < ALPHA for p in holm(tests)),
         expected=ALPHA * len(tests),
-        trials=[inventory.entry(result) for result in everything],
-        losses=inventory.losses(everything),
+        trials=[inventory.entry(result, results.store_of(result["trial_id"])) for result in everything],
+        losses=inventory.losses(everything, results.store_of),
         origins=inventory.origins(everything),
         data=inventory.data(everything),
         problems=results.problems,

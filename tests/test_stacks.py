@@ -131,5 +131,5 @@ def test_a_plan_says_how_it_stacks_and_why(tmp_path: Path) -> None:
     answer = launch(*command)
     assert answer.code == 0
     assert "stack=auto: 1 for 40 trials: on a CPU trials train alone; these are tiny: stack=16" in answer.out
-    assert "40 stacks on 1 workers" in answer.out
-    assert "3 stacks on 1 workers" in launch(*command, "stack=16").out
+    assert "40 stacks on 1 worker:" in answer.out
+    assert "3 stacks on 1 worker:" in launch(*command, "stack=16").out

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import completion
-from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, command, import_from_here, offers
+from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, import_from_here, launching, looking, offers
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.untrusted import MIB, open_regular
@@ -132,9 +132,11 @@ def _script(name: str) -> Any:
 
 def _store(options: argparse.Namespace) -> Store:
     root = options.results.expanduser().absolute()
+    if root.exists() and not root.is_dir():
+        raise UserError(f"--results {options.results} is a file: give a directory")
     if not root.is_dir():
         raise UserError(
-            f"--results {options.results}: no such directory; run something first: {command('launch')} -m paper=demo"
+            f"{root}: no such directory; --results DIR names the store, or run something first: {launching('paper=demo')}"
         )
     return Store(root)
 
@@ -144,7 +146,7 @@ def _sweep(options: argparse.Namespace, store: Store) -> str:
 
     names = sweep_names(store)
     if options.sweep is None and not names:
-        raise UserError(f"no sweep has been launched in {store.root}: {command('launch')} -m paper=demo is one")
+        raise UserError(f"no sweep has been launched in {store.root}: {launching('paper=demo')} is one")
     return str(names[-1] if options.sweep is None else options.sweep)
 
 
@@ -194,7 +196,8 @@ def _show(options: argparse.Namespace) -> None:
     except DamagedFile as damage:
         raise UserError(f"damaged: {damage}; issue the sweep's command again to replace it") from None
     if result is None:
-        raise UserError(f"trial {trial_id} has no result yet: see irm-sweeps status, or irm-sweeps logs {trial_id}")
+        status, logs = (looking(*words, results=store.root) for words in (("status",), ("logs", trial_id)))
+        raise UserError(f"trial {trial_id} has no result yet: see {status}, or {logs}")
     print(json.dumps(result, indent=1) if options.json else printable(scores_table(result)))
 
 

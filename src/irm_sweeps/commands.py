@@ -34,6 +34,12 @@ def launching(*words: str) -> str:
     return " ".join([command("launch"), "-m", *map(shlex.quote, words)])
 
 
+def looking(name: str, *words: str, results: Path) -> str:
+    """Return `irm-sweeps NAME WORDS` for a store, which `--results` names unless it is `results` in this folder."""
+    where = [] if results.absolute() == Path("results").absolute() else ["--results", str(results)]
+    return shlex.join(["irm-sweeps", name, *words, *where])
+
+
 def analysis_dir() -> Path:
     """Return the folder of `tables.py` and its kind: inside the installed package, else that of the checkout."""
     package = Path(__file__).parent

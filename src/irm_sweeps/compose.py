@@ -16,6 +16,8 @@ from irm_sweeps.untrusted import MIB, read_regular
 
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")
 """The groups whose choices name a class (`irm_sweeps.trial.GROUPS`)."""
+_LISTED = re.compile(rf"^({'|'.join(COMPONENTS)})=\[(.*)\]$")
+"""Choices as they would be listed in a YAML."""
 
 
 def conf_dir() -> Path:
@@ -113,11 +115,11 @@ def addressed_to_trials(arguments: Sequence[str]) -> list[str]:
     Which fields there are (`dataset.glove_dim`) depends on choices that Hydra does not see: those of a paper
     file's rows, and those of a group that is swept, for which it takes the default one. With `paper=` any
     `group.field=value`, else those of the swept groups, become `++group.field=value`. The trials refuse what
-    they do not have.
+    they do not have. A paper file need not have every field of `Paper` either.
     """
     groups = [name for name in COMPONENTS if any(re.match(rf"{name}=.*,", argument) for argument in arguments)]
     if any(argument.startswith("paper=") for argument in arguments):
-        groups = [r"(?!hydra\.|paper\.)\w+"]
+        groups = [r"(?!hydra\.)\w+"]
     if not groups:
         return list(arguments)
     field = re.compile(rf"(?:{'|'.join(groups)})\.[\w.]+=")
@@ -211,7 +213,7 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if found := re.search(r"unexpected keyword argument '(\w+)'.*full_key: (\S+)", text, re.S):
         return unknown_key(f"{found[2]}.{found[1]}", [])
     if found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):
-        return UserError(f"{found[1]} has several values, which is a sweep: {command('launch')} -m ...")
+        return _several(found[1])
     if found := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
         if "Multiple values" in text:
             return UserError(text.splitlines()[0])
@@ -221,8 +223,19 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         names = options[1].split() if options else []
         listed = f"; choose from {', '.join(names)}" if names else ""
         return UnknownChoice(f"{found[1]}={found[2]}: no such {found[1]}{did_you_mean(found[2], names)}{listed}")
+    if text.startswith("Ambiguous value for argument"):
+        return _several(getattr(error, "override", None) or re.findall("'(.*)'", text)[0])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return UserError(lines[0] if lines else repr(error))
+    if "Error resolving interpolation" in text and (lists := [word for word in overrides if _LISTED.match(word)]):
+        choices = _LISTED.sub(r"\1=\2", lists[0])
+        return UserError(f"{lists[0]}: a choice is a name; several are a sweep: {command('launch')} -m {choices}")
+    told = lines[0] if lines else repr(error)
+    wrong = getattr(error, "override", None)
+    return UserError(told if wrong is None or wrong in told else f"{wrong!r} cannot be read: {told}")
+
+
+def _several(override: str) -> UserError:
+    return UserError(f"{override} has several values, which is a sweep: {command('launch')} -m ...")
 
 
 def _keys(overrides: Sequence[str]) -> list[str]:

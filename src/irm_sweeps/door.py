@@ -71,6 +71,8 @@ def flags_last(words: Sequence[str]) -> list[str]:
     parser.error = _refuse  # type: ignore[method-assign]
     known, unknown = parser.parse_known_args(flags)
     for word in [*unknown, *known.overrides]:
+        if "=" in words or words[max(0, words.index(word) - 1)].endswith((",", "=")):
+            _refuse(f"{word!r} stands alone: write KEY=VALUE and lists without spaces, e.g. lam=1,10")
         _refuse(f"{word!r} is no override: write KEY=VALUE, e.g. {_meant(word)}")
     return [*overrides, *flags]
 

@@ -118,8 +118,9 @@ def a_result(content: bytes, folder: Path) -> bool:
         return False
     assert set(load_results(store.root)["trial_id"]) <= {TRIAL_ID}
     assert scores_table(result)
-    assert inventory.entry(result).trial_id == TRIAL_ID
-    for summary in (inventory.losses, inventory.origins, inventory.data):
+    assert inventory.entry(result, store.root).trial_id == TRIAL_ID
+    inventory.losses([result], lambda _: store.root)
+    for summary in (inventory.origins, inventory.data):
         summary([result])
     Progress(0).add(result)
     if result["status"] != "failed":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import shlex
 import subprocess
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from irm_sweeps.commands import looking
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.entry import WorkerTask
@@ -153,8 +153,9 @@ class Slurm(Launcher):
         if wanted > 0:
             ids = self._submit(store, manifest, record, wanted)
             print(f"submitted {len(ids)} workers as SLURM jobs {_brief(ids)}")
-        where = f"{manifest.name} --results {shlex.quote(str(store.root))}"
-        print(f"follow:  irm-sweeps status {where} --watch\ncancel:  irm-sweeps cancel {where}", flush=True)
+        follow = looking("status", manifest.name, "--watch", results=store.root)
+        cancel = looking("cancel", manifest.name, results=store.root)
+        print(f"follow:  {follow}\ncancel:  {cancel}", flush=True)
         return self._follow(store, manifest, record, progress) if self.options.wait else False
 
     def _check_device(self, device: str) -> None:

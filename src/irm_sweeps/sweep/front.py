@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from irm_sweeps.commands import command
+from irm_sweeps.commands import command, looking
+from irm_sweeps.compose import addressed_to_trials
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import build_logger
@@ -20,7 +21,7 @@ from irm_sweeps.sweep.objective import check_objective, objective
 from irm_sweeps.sweep.paper import Paper
 from irm_sweeps.sweep.plan import Plan, make_plan
 from irm_sweeps.sweep.price import report
-from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.sweep.progress import Progress, count
 from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.trial import Trial
@@ -37,7 +38,7 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
     UserError
         An override is wrong, or the settings differ within the sweep.
     """
-    user = [o for o in overrides if not o.startswith(("paper=", "paper."))]
+    user = [o for o in overrides if not o.lstrip("+").startswith(("paper=", "paper."))]
     if len(user) == len(overrides):
         configs = list(expand(overrides))
         found = (Trial.from_config(config) for config in configs)
@@ -47,7 +48,8 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
     # A choice that does not exist is the user's mistake here, and no row that this version lacks.
     for _ in expand([o for o in user if is_group(o.partition("=")[0])]):
         pass
-    configs = list(expand([o for o in overrides if o not in user] + _settings_only(user)))
+    papers = addressed_to_trials([o for o in overrides if o not in user])
+    configs = list(expand([*papers, *_settings_only(user)]))
     names = []
     for config in configs:
         paper = Paper.from_config(config["paper"])
@@ -134,18 +136,21 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
         return 0
     manifest = prepare(store, plan, settings, launcher, label)
     workers = launcher.workers(settings.device)
-    print(f"sweep {manifest.name}: {_count(len(manifest.stacks), 'stack')}, {_count(workers, 'worker')}", flush=True)
+    print(f"sweep {manifest.name}: {count(len(manifest.stacks), 'stack')}, {count(workers, 'worker')}; {_how_far(store)}")
+    sys.stdout.flush()
     with _going_on_later(), Progress(len(plan.to_run)) as progress:
         complete = launcher.run(store, manifest, progress)
     claims.tidy(store, plan.to_run)
     if complete:
         print(progress.summary())
-        print(f"results in {settings.results}; look at one with: irm-sweeps show {plan.to_run[0]}")
+        one = looking("show", plan.to_run[0], results=store.root)
+        print(f"results in {settings.results}; look at one with: {one}")
     return progress.failures
 
 
 def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     """Run one trial, unless it is done; print its scores and return its objective."""
+    from irm_sweeps.device import choose_device
     from irm_sweeps.sweep.show import scores_table
 
     if config.get("paper"):
@@ -157,25 +162,25 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
         print(plan.summary())
         return float("nan")
     if plan.running:
-        raise UserError(f"trial {trial.id} is being trained by another process: see irm-sweeps status")
+        raise UserError(f"trial {trial.id} is being trained by another process; {_how_far(store)}")
     if plan.to_run:
         manifest = prepare(store, plan, settings, launcher, "trial")
-        print(f"training {trial.id} on {settings.device}; how far it is: irm-sweeps status", flush=True)
+        print(f"training {trial.id} on {choose_device(settings.device)}; {_how_far(store)}", flush=True)
         with _going_on_later():
             launcher.run(store, manifest, Progress(0))
     else:
         print(f"done before: {store.folder(trial.id) / 'result.json'}")
     result = store.result(trial.id)
     if result is None:
-        raise UserError(f"trial {trial.id} has no result: another process took it; see irm-sweeps status")
+        raise UserError(f"trial {trial.id} has no result: another process took it; {_how_far(store)}")
     print(scores_table(result))
     if result["status"] == "failed":
         raise SystemExit(1)
     return _value(trial, result, settings)
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
+def _how_far(store: Store) -> str:
+    return f"how far it is: {looking('status', results=store.root)}"
 
 
 @contextmanager

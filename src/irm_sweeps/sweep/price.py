@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
-from irm_sweeps.sweep.progress import duration, label
+from irm_sweeps.sweep.progress import count, duration, label
 from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.sweep.store import Problem, Store
 from irm_sweeps.trial import Trial
@@ -37,7 +38,7 @@ class Price:
     seconds
         Per trial: of one worker, a stack's time shared out; None where it cannot be said.
     basis
-        Where the seconds come from.
+        Where the seconds come from, or why there are none.
     """
 
     example: str
@@ -61,16 +62,24 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     yield "pricing: history where there is some, else a few steps of each kind of trial ..."
     prices = list(_prices(store, waiting, settings, launcher))
     yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
+    unpriced: Counter[str] = Counter()
     for price in prices:
-        cost = "?" if price.seconds is None else f"{price.seconds:.1f}"
-        yield f"{price.trials:8d}  {cost:>8s}  {price.example}  [{price.basis}]"
+        if price.seconds is None:
+            unpriced[price.basis] += price.trials
+            yield f"{price.trials:8d}  {'?':>8s}  {price.example}"
+        else:
+            yield f"{price.trials:8d}  {price.seconds:8.1f}  {price.example}  [{price.basis}]"
+    for reason, trials in unpriced.items():
+        yield f"{count(trials, 'trial')} cannot run or be priced: {reason}"
+    if unpriced.total() == len(waiting):
+        return
+    if unpriced:
+        yield "the others:"
     seconds = sum(price.trials * price.seconds for price in prices if price.seconds is not None)
-    if unknown := sum(price.trials for price in prices if price.seconds is None):
-        yield f"without {unknown} trials that cannot be priced:"
     busy = min(machine.workers, len(stacks.ids))
     unit = "GPU-hours" if machine.on_gpu else "worker-hours"
     yield (
-        f"{len(stacks.ids)} stacks on {busy} workers: about {seconds / 3600:.2f} {unit}, "
+        f"{count(len(stacks.ids), 'stack')} on {count(busy, 'worker')}: about {seconds / 3600:.2f} {unit}, "
         f"{duration(seconds / busy)} of wall time, {_megabytes(store, len(waiting)):.1f} MB of disk"
     )
 
@@ -102,8 +111,13 @@ def _told_apart(trials: Sequence[Trial]) -> list[str]:
     for own, config in zip(labels, configs, strict=True):
         rivals = [other for other, name in zip(configs, labels, strict=True) if name == own]
         differs = [key for key in config if len({str(rival.get(key)) for rival in rivals}) > 1]
-        names.append(" ".join([own, *(f"{key}={str(config[key]).rpartition('.')[2]}" for key in differs[:4])]))
+        names.append(" ".join([own, *(f"{key}={_short(config[key])}" for key in differs[:4])]))
     return names
+
+
+def _short(value: object) -> str:
+    """Return a value as a label has it: of a class its name, without the package's."""
+    return value.rpartition(".")[2] if isinstance(value, str) else str(value)
 
 
 def _history(store: Store, wanted: set[str]) -> Mapping[str, list[float]]:

@@ -18,6 +18,11 @@ def label(config: Mapping[str, Any]) -> str:
     return f"{method}{oracle}{lam} seed={config['seed']}"
 
 
+def count(n: int, what: str) -> str:
+    """Return e.g. `1 stack`, `2 stacks`."""
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def duration(seconds: float) -> str:
     """Return `h:mm:ss` or `m:ss`."""
     minutes, s = divmod(round(seconds), 60)
@@ -57,7 +62,7 @@ class Progress:
 
             text = TextColumn("{task.description}", markup=False)  # brackets in an error's message are no markup
             self._bar = Bar(MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), text)
-            self._task = self._bar.add_task("starting", total=self.total)
+            self._task = self._bar.add_task("none done yet", total=self.total)
             self._bar.start()
         return self
 

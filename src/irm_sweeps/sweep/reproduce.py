@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.commands import looking
 from irm_sweeps.config import is_own
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.files import DamagedFile
@@ -104,7 +105,8 @@ def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[dict[
     if result is None:
         raise UserError(f"trial {trial_id} has no result yet, so there is nothing to compare with")
     if result["status"] == "failed":
-        raise UserError(f"trial {trial_id} failed: see irm-sweeps show {trial_id}; rerun=failed runs it again")
+        show = looking("show", trial_id, results=store.root)
+        raise UserError(f"trial {trial_id} failed: see {show}; rerun=failed runs it again")
     return result, _trial(result, trusted=trusted)
 
 

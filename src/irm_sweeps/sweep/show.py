@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from irm_sweeps.sweep.progress import label
+
 
 def scores_table(result: Mapping[str, Any]) -> str:
     """Return status and, per split and environment, accuracy (per cent) and risk at the end of training."""
-    lines = [f"trial {result['trial_id']}  {result['status']}" + _when(result)]
+    lines = [f"trial {result['trial_id']}  {label(result['config'])}  {result['status']}" + _when(result)]
     if result["status"] == "failed":
         return "\n".join([*lines, *(result["error"].get(part, "").rstrip() for part in ("message", "details"))])
     for rule, chosen in result["metrics"].items():

@@ -6,8 +6,10 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from irm_sweeps.commands import looking
 from irm_sweeps.errors import StoreError, one_line
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.files import DamagedFile
@@ -34,6 +36,8 @@ class SweepStatus:
 
     Attributes
     ----------
+    results
+        The store.
     counts
         Results by status.
     orphaned
@@ -46,6 +50,7 @@ class SweepStatus:
         Time left at the present number of workers; None where there is nothing to tell it from.
     """
 
+    results: Path
     name: str
     total: int
     counts: Counter[str] = field(default_factory=Counter)
@@ -106,13 +111,14 @@ class SweepStatus:
         if self.jobs is not None:
             lines.append(f"  SLURM    {self.jobs}")
         if self.to_do and not self.running and self.jobs is None:
-            lines.append("  nothing is running: issue the sweep's command again, or irm-sweeps work " + self.name)
+            work = looking("work", self.name, results=self.results)
+            lines.append(f"  nothing is running: issue the sweep's command again, or {work}")
         return "\n".join(lines)
 
 
 def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     """Look at every trial of the sweep."""
-    status = SweepStatus(manifest.name, len(manifest.trials))
+    status = SweepStatus(store.root, manifest.name, len(manifest.trials))
     seconds = []
     for trial_id, config in manifest.trials.items():
         try:

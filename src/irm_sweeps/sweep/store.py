@@ -85,6 +85,8 @@ class Store:
         StoreError
             They cannot, e.g. because the disk is full.
         """
+        if self.root.exists() and not self.root.is_dir():
+            raise StoreError(f"results={self.root} is a file: give a directory")
         make_folder(self.root)
         probe = self.root / f".probe.{secrets.token_hex(6)}"
         link = probe.with_name(f"{probe.name}.link")
