@@ -92,6 +92,25 @@ class Parser(OneLineParser):
         return options
 
 
+def write(output: Path, content: bytes) -> None:
+    """Write a file that a script makes, and print its name.
+
+    Raises
+    ------
+    UserError
+        It cannot be written there.
+    """
+    from irm_sweeps.errors import StoreError
+    from irm_sweeps.sweep.files import make_folder, write_atomically
+
+    try:
+        make_folder(output.parent)
+        write_atomically(output, content)
+    except StoreError as error:
+        raise UserError(f"{error}: name another place with --output FILE") from None
+    print(output)
+
+
 def find_paper(name: str, table: str | None, figure: str | None = None) -> Paper:
     """Load the file of a paper's table or figure.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import Parser, filling, find_paper
+from command_line import Parser, filling, find_paper, write
 from irm_sweeps.commands import launching
 from irm_sweeps.errors import UserError, one_line_errors, printable
 
@@ -96,12 +96,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         kind = output.suffix.removeprefix(".").lower()
         if kind not in _KINDS:
             raise UserError(f"--output {output}: give a file that ends in .png, .pdf or .svg")
-        from irm_sweeps.sweep.files import make_folder, write_atomically
-
         picture = _general(options, paper, kind) if options.curves else _of_paper(options, paper, kind)
-        make_folder(output.parent)
-        write_atomically(output, picture)
-        print(output)
+        write(output, picture)
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from command_line import Parser, filling, paper_names
+from command_line import Parser, filling, paper_names, write
 from irm_sweeps.commands import launching
 from irm_sweeps.errors import UserError, one_line_errors, printable
 
@@ -108,7 +108,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         output = options.output or options.stores[0] / "report.html"
 
-        from irm_sweeps.sweep.files import make_folder, write_atomically
         from irm_sweeps.sweep.grid import expand
         from measured import Results
 
@@ -120,9 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         text = render(results, options.stores, options.select, options.overrides)
         for problem in results.problems:
             print(f"skipped {printable(problem)}", file=sys.stderr)
-        make_folder(output.parent)
-        write_atomically(output, text.encode())
-        print(output)
+        write(output, text.encode())
 
 
 def render(results: Results, stores: Sequence[Path], select: str | None, user: Sequence[str]) -> str:

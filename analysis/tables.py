@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from command_line import Parser, filling, find_paper
+from command_line import Parser, filling, find_paper, write
 from irm_sweeps.commands import launching
 from irm_sweeps.errors import one_line_errors, printable
 
@@ -77,11 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if options.output is None:
             print(text, end="")
         else:
-            from irm_sweeps.sweep.files import make_folder, write_atomically
-
-            make_folder(options.output.parent)
-            write_atomically(options.output, text.encode())
-            print(options.output)
+            write(options.output, text.encode())
 
 
 if __name__ == "__main__":

@@ -136,7 +136,8 @@ def _store(options: argparse.Namespace) -> Store:
         raise UserError(f"--results {options.results} is a file: give a directory")
     if not root.is_dir():
         raise UserError(
-            f"{root}: no such directory; --results DIR names the store, or run something first: {launching('paper=demo')}"
+            f"{root}: no such directory; --results DIR names the store, "
+            f"or run something first: {launching('paper=demo')}"
         )
     return Store(root)
 
@@ -223,7 +224,7 @@ def _work(options: argparse.Namespace) -> None:
 
     store = _store(options)
     manifest = read_manifest(store, options.sweep)
-    WorkerTask(str(store.root), manifest.name, threads=options.threads, trusted=options.trust)()
+    WorkerTask(str(store.root), manifest.name, threads=options.threads, trusted=options.trust, told=True)()
 
 
 def _failures(options: argparse.Namespace) -> None:

@@ -9,12 +9,20 @@ from irm_sweeps.errors import UserError
 
 SHELLS = ("bash", "zsh", "fish")
 
+_ZSH_READY = """\
+if [[ -n "${ZSH_VERSION-}" ]] && ! whence compdef > /dev/null; then
+    autoload -Uz compinit && compinit -i
+fi
+"""
+"""A zsh whose owner has not set up completion has no `compdef`, which argcomplete's code calls."""
+
 
 def script(shell: str) -> str:
     """Return what a shell has to evaluate once, to ask `irm-sweeps` from then on."""
     from argcomplete.shell_integration import shellcode
 
-    return str(shellcode(["irm-sweeps"], shell=shell))
+    code = str(shellcode(["irm-sweeps"], shell=shell))
+    return code if shell == "fish" else _ZSH_READY + code
 
 
 def answer(parser: argparse.ArgumentParser) -> None:

@@ -188,9 +188,12 @@ def readable_hydra_errors(overrides: Sequence[str] = ()) -> Iterator[None]:
     """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     try:
         yield
+    except YAMLError as error:  # its message names the file and the line
+        raise UserError(f"not YAML: {' '.join(str(error).split())}") from None
     except (HydraException, OmegaConfBaseException) as error:
         raise _translated(error, overrides) from None
     except RecursionError:

@@ -36,6 +36,8 @@ class WorkerTask:
     trusted
         Whether the sweep is this user's: what its manifest names is imported. Else one that needs anything but this
         package is refused.
+    told
+        Whether to print each result and a summary: for a person who watches.
     """
 
     results: str
@@ -44,6 +46,7 @@ class WorkerTask:
     threads: int | None = None
     folders: list[str] = field(default_factory=import_folders)
     trusted: bool = True
+    told: bool = False
 
     def __call__(self) -> None:
         """Work until nothing is left to claim.
@@ -94,6 +97,7 @@ class WorkerTask:
         from irm_sweeps.device import choose_device, tame_allocator
         from irm_sweeps.errors import UserError
         from irm_sweeps.sweep.manifest import read_manifest
+        from irm_sweeps.sweep.progress import Progress, count
         from irm_sweeps.sweep.roster import on_roster, siblings
         from irm_sweeps.sweep.store import Store
         from irm_sweeps.sweep.worker import Interrupted, Worker
@@ -112,14 +116,22 @@ class WorkerTask:
             wanted = str(manifest.settings["device"])
             # A worker that was given one GPU sees no other, whatever its number is outside.
             device = choose_device(wanted.partition(":")[0] if gpu else wanted)
-            worker = Worker(store, manifest, device, stop_requested=stop_requested)
+            progress = Progress(sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0)
+            worker = Worker(store, manifest, device, stop_requested=stop_requested, report=progress.add)
+            if self.told:
+                left = f"{progress.total} of {count(len(manifest.trials), 'trial')} have no result"
+                print(f"{manifest.name}: {left}; working here on {device}", flush=True)
             with on_roster(store, manifest, gpu):
                 worker.work()
+            if self.told:
+                print(f"{progress.summary()}; whatever else was missing, other workers hold or have done")
             # Only the job's first task requeues it (submitit's rule), so it stays until the others are done.
             while _is_first_task() and siblings(store, manifest):
                 if worker.stop_requested.wait(1.0):
                     raise Interrupted
         except Interrupted:
+            if self.told:
+                print("stopped: what was being trained is saved, and any worker goes on with it", file=sys.stderr)
             if callable(requeue) and (signal.SIGUSR2 in received or _slurm_preempts_us()):
                 # Trials are saved and released; submitit now stores this task and requeues the job.
                 deadline = time.monotonic() + SIBLINGS_SECONDS

@@ -136,7 +136,9 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
         return 0
     manifest = prepare(store, plan, settings, launcher, label)
     workers = launcher.workers(settings.device)
-    print(f"sweep {manifest.name}: {count(len(manifest.stacks), 'stack')}, {count(workers, 'worker')}; {_how_far(store)}")
+    print(
+        f"sweep {manifest.name}: {count(len(manifest.stacks), 'stack')}, {count(workers, 'worker')}; {_how_far(store)}"
+    )
     sys.stdout.flush()
     with _going_on_later(), Progress(len(plan.to_run)) as progress:
         complete = launcher.run(store, manifest, progress)
@@ -145,6 +147,9 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
         print(progress.summary())
         one = looking("show", plan.to_run[0], results=store.root)
         print(f"results in {settings.results}; look at one with: {one}")
+        if progress.failures:
+            failures = looking("failures", manifest.name, results=store.root)
+            print(f"why {count(progress.failures, 'trial')} failed: {failures}")
     return progress.failures
 
 

@@ -1,0 +1,100 @@
+"""What a newcomer copies from the screen works as it was printed, and a store that is only to be read can be."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from commands import ROOT, SMALL, irm_sweeps, launch
+from irm_sweeps.sweep.store import Store
+
+TRIAL = re.compile(r"^  ([0-9a-f]{16})  to run", re.M)
+PLAIN_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+"""Makes a root obey the permissions of files."""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A store that is not ./results and whose name a shell would take apart."""
+    return tmp_path / "my results"
+
+
+def printed(text: str) -> Iterator[list[str]]:
+    """Yield the words of every `irm-sweeps ...` in a text."""
+    for found in re.findall(r"irm-sweeps ((?:show|status|work|failures|logs)\b[^\n;,]*)", text):
+        yield shlex.split(found)
+
+
+def test_every_command_that_a_sweep_prints(elsewhere: Path) -> None:
+    answer = launch("-m", "method=erm,irmv1", *SMALL, f"results={elsewhere}")
+    commands = list(printed(answer.out))
+    assert [words[0] for words in commands] == ["status", "show"]
+    for words in commands:
+        assert irm_sweeps(*words).code == 0
+
+
+def test_every_command_that_a_trial_prints(elsewhere: Path) -> None:
+    (words,) = printed(launch("method=erm", *SMALL, f"results={elsewhere}").out)
+    assert "1/1 done" in irm_sweeps(*words).out
+
+
+def test_a_sweep_with_failures_says_where_to_look(elsewhere: Path) -> None:
+    answer = launch(
+        "-m", "method=erm", *SMALL, f"results={elsewhere}", "method._target_=rogue.Rogue", "+method.deed=raise"
+    )
+    assert answer.code == 1, answer
+    *_, words = printed(answer.out)
+    assert words[0] == "failures"
+    assert "1 x " in irm_sweeps(*words).out
+
+
+def test_what_is_left_can_be_joined_as_status_says(elsewhere: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    launch("-m", "method=erm,irmv1", *SMALL, f"results={elsewhere}")
+    store = Store(elsewhere)
+    lost = store.trial_ids()[0]
+    shutil.rmtree(store.folder(lost))
+    (words,) = printed(irm_sweeps("status", "--results", str(elsewhere)).out)
+    assert words[0] == "work"
+    command = [sys.executable, "-m", "irm_sweeps", *words]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "1 of 2 trials have no result; working here on cpu" in told
+    assert f"completed {lost}" in told
+    assert "1 completed in" in told
+
+
+def test_here_the_store_needs_no_naming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "--results" not in launch("method=erm", *SMALL).out
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
+def test_a_store_of_somebody_else_can_be_looked_at(elsewhere: Path, tmp_path: Path) -> None:
+    few = ["seed=0", *(word for word in SMALL if word != "device=cpu")]
+    launch("-m", "paper=demo", "paper.only=[erm]", *few, f"results={elsewhere}")
+    (trial_id,) = Store(elsewhere).trial_ids()
+    for path in [elsewhere, *elsewhere.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    prefix = PLAIN_USER if os.geteuid() == 0 else []
+
+    def run(*words: str, code: int = 0) -> str:
+        command = [*prefix, sys.executable, "-m", "irm_sweeps", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == code, done
+        return done.stdout + done.stderr
+
+    where = ["--results", str(elsewhere)]
+    assert "1/1 done" in run("status", *where)
+    assert f"trial {trial_id}  ERM seed=0  completed" in run("show", trial_id, *where)
+    assert "(n=1)" in run("table", "--paper", "demo", *few, *where)
+    assert "name another place with --output FILE" in run("figure", "--paper", "demo", *few, *where, code=2)
+    assert "a.png" in run("figure", "--paper", "demo", *few, *where, "--output", str(tmp_path / "a.png"))
+    assert "1 done, 0 to run" in run("launch", "-m", "paper=demo", "paper.only=[erm]", *few, f"results={elsewhere}")
+    assert "cannot be written" in run("launch", "method=vrex", *SMALL, f"results={elsewhere}", code=2)
