@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,14 @@ def test_a_shell_gets_its_script(shell: str) -> None:
     script = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "irm-sweeps" in script
     assert "_ARGCOMPLETE" in script
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh here")
+def test_a_zsh_without_any_completion_takes_it() -> None:
+    code = f'eval "$({sys.executable} -m irm_sweeps completion)"; print -- $_comps[irm-sweeps]'
+    done = subprocess.run(["zsh", "-f", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "_python_argcomplete"
+    assert not done.stderr
 
 
 def test_launch_py_completes_through_hydra() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tables
-from commands import irm_sweeps, launch
+from commands import SMALL, irm_sweeps, launch
 from irm_sweeps.commands import command
 from irm_sweeps.compose import compose, own_conf_dir
 from irm_sweeps.errors import UserError
@@ -97,3 +97,67 @@ def test_reproduce_says_how_to_name_the_data(tmp_path: Path) -> None:
     trial = Trial.from_config(compose([]))
     with pytest.raises(UserError, match=r"mnist\.npz is damaged.*; or say where it lies: --data-dir DIR"):
         run_again(Store(tmp_path), {}, trial, tmp_path, "cpu")
+
+
+PAPER = """
+name: small
+title: small
+rows:
+  erm: {label: ERM, sweep: [method=erm]}
+  vrex: {label: V-REx, sweep: [method=vrex]}
+columns: [{label: shifted, metric: test/0.9/accuracy}]
+"""
+
+
+@pytest.fixture
+def own_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "my_conf" / "paper" / "small.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(PAPER)
+    monkeypatch.setenv("IRM_SWEEPS_CONF", str(tmp_path / "my_conf"))
+    return path
+
+
+def test_a_paper_file_need_not_have_the_key_that_shrinks_it(own_paper: Path, tmp_path: Path) -> None:
+    del own_paper
+    command = ["-m", "paper=small", "paper.only=[vrex]", *SMALL, f"results={tmp_path / 'results'}", "plan=true"]
+    answer = launch(*command)
+    assert "0 done, 1 to run" in answer.out, answer
+    assert "VREx" in answer.out
+    wrong = [word.replace("[vrex]", "[vrexx]") for word in command]
+    assert "no row 'vrexx' (did you mean `vrex`?)" in launch(*wrong).complaint
+
+
+def test_a_yaml_that_cannot_be_read_is_one_line(own_paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own_paper.write_text(PAPER + ": : [\n")
+    assert "small.yaml" in launch("-m", "paper=small", *SMALL, "plan=true").complaint
+    with pytest.raises(SystemExit):
+        tables.main(["--paper", "small"])
+    assert capsys.readouterr().err.startswith("error: not YAML: ")
+
+
+def test_what_cannot_be_priced_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "mnist.npz").write_bytes(b"cut short")
+    sweep = ["method=erm,vrex,irmv1", "seed=0,1", f"data_dir={tmp_path}", f"results={tmp_path / 'results'}"]
+    answer = launch("-m", *sweep, "plan=true")
+    assert answer.out.count("mnist.npz is damaged") == 1, answer
+    assert "6 trials cannot run or be priced: " in answer.out
+    assert "wall time" not in answer.out
+
+
+def test_a_list_that_tells_kinds_apart_is_shown_whole(tmp_path: Path) -> None:
+    own = [word for word in SMALL if "test_p_e" not in word]
+    sweep = ["method=erm", "dataset.test_p_e=[0.1,0.9],[0.1,0.8]", f"results={tmp_path / 'results'}"]
+    assert "dataset.test_p_e=[0.1, 0.8]" in launch("-m", *sweep, *own, "plan=true").out
+
+
+def test_a_results_folder_that_is_a_file(tmp_path: Path) -> None:
+    (file := tmp_path / "results").write_text("")
+    assert f"results={file} is a file: give a directory" in launch("method=erm", *SMALL, f"results={file}").complaint
+    assert f"--results {file} is a file: give a directory" in irm_sweeps("status", "--results", str(file)).complaint
+
+
+def test_a_sweep_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    launch("-m", "method=erm", "seed=0,1", *SMALL, f"results={tmp_path}")
+    (name,) = (path.name for path in (tmp_path / "sweeps").iterdir())
+    assert f"the newest: {name}" in irm_sweeps("status", "nonsense", "--results", str(tmp_path)).complaint

@@ -136,10 +136,8 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
         return 0
     manifest = prepare(store, plan, settings, launcher, label)
     workers = launcher.workers(settings.device)
-    print(
-        f"sweep {manifest.name}: {count(len(manifest.stacks), 'stack')}, {count(workers, 'worker')}; {_how_far(store)}"
-    )
-    sys.stdout.flush()
+    size = f"{count(len(manifest.stacks), 'stack')}, {count(workers, 'worker')}"
+    print(f"sweep {manifest.name}: {size}; {_how_far(store)}", flush=True)
     with _going_on_later(), Progress(len(plan.to_run)) as progress:
         complete = launcher.run(store, manifest, progress)
     claims.tidy(store, plan.to_run)
