@@ -1,7 +1,9 @@
-"""What a newcomer copies from the screen works as it was printed, and a store that is only to be read can be."""
+"""What a newcomer sees on the screen: commands that work as printed, a status that stays in its place; and a store
+that is only to be read can be."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from commands import ROOT, SMALL, irm_sweeps, launch
+from irm_sweeps.sweep.progress import in_place
 from irm_sweeps.sweep.store import Store
 
 TRIAL = re.compile(r"^  ([0-9a-f]{16})  to run", re.M)
@@ -98,3 +101,28 @@ def test_a_store_of_somebody_else_can_be_looked_at(elsewhere: Path, tmp_path: Pa
     assert "a.png" in run("figure", "--paper", "demo", *few, *where, "--output", str(tmp_path / "a.png"))
     assert "1 done, 0 to run" in run("launch", "-m", "paper=demo", "paper.only=[erm]", *few, f"results={elsewhere}")
     assert "cannot be written" in run("launch", "method=vrex", *SMALL, f"results={elsewhere}", code=2)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_watched_status_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    with in_place(watching=True) as show:
+        show("0/2 done\nrunning")
+        show("1/2 done\nrunning")
+    up_one_line = "\x1b[1A"
+    first, _, second = terminal.getvalue().partition(up_one_line)
+    assert "0/2 done" in first
+    assert "1/2 done" in second
+    assert "0/2" not in second
+
+
+def test_a_piped_status_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    with in_place(watching=True) as show:
+        show("0/2 done")
+        show("1/2 done")
+    assert capsys.readouterr().out == "0/2 done\n1/2 done\n"

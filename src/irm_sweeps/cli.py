@@ -154,18 +154,20 @@ def _sweep(options: argparse.Namespace, store: Store) -> str:
 def _status(options: argparse.Namespace) -> None:
     from irm_sweeps.launchers.slurm import JobRecord
     from irm_sweeps.sweep.manifest import read_manifest
+    from irm_sweeps.sweep.progress import in_place
     from irm_sweeps.sweep.status import sweep_status
 
     store = _store(options)
     name = _sweep(options, store)
-    while True:
-        manifest = read_manifest(store, name)
-        status = sweep_status(store, manifest)
-        _add_jobs(status, JobRecord(store, manifest))
-        print(json.dumps(status.as_json(), indent=1) if options.json else printable(status.text()), flush=True)
-        if not options.watch or status.done == status.total:
-            return
-        time.sleep(5)
+    with in_place(options.watch and not options.json) as show:
+        while True:
+            manifest = read_manifest(store, name)
+            status = sweep_status(store, manifest)
+            _add_jobs(status, JobRecord(store, manifest))
+            show(json.dumps(status.as_json(), indent=1) if options.json else printable(status.text()))
+            if not options.watch or status.done == status.total:
+                return
+            time.sleep(5)
 
 
 def _add_jobs(status: SweepStatus, record: JobRecord) -> None:

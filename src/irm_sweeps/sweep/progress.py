@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Self
 
 from irm_sweeps.errors import one_line, printable
@@ -28,6 +30,19 @@ def duration(seconds: float) -> str:
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
+
+
+@contextmanager
+def in_place(watching: bool) -> Iterator[Callable[[str], None]]:
+    """Yield what prints a text: over the one before it where somebody watches a terminal, else below."""
+    if not (watching and sys.stdout.isatty()):
+        yield partial(print, flush=True)
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as screen:
+        yield lambda text: screen.update(Text(text), refresh=True)
 
 
 class Progress:
