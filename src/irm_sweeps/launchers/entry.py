@@ -124,7 +124,8 @@ class WorkerTask:
             with on_roster(store, manifest, gpu):
                 worker.work()
             if self.told:
-                print(f"{progress.summary()}; whatever else was missing, other workers hold or have done")
+                others = "; other workers have the rest" if progress.finished < progress.total else ""
+                print(progress.summary() + others)
             # Only the job's first task requeues it (submitit's rule), so it stays until the others are done.
             while _is_first_task() and siblings(store, manifest):
                 if worker.stop_requested.wait(1.0):
