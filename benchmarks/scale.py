@@ -6,7 +6,9 @@ Real manifests, claims, heartbeats' format, results and logs; only the training 
 share one store and start at once; `--store` puts it on the file system in question. Rival: as many processes that only
 create a folder and write the same result file with fsync, each its own share: what the file system gives without any
 arbitration. Then their file operations per trial, counted by kind, for each number of workers: what arbitration costs
-is what grows with it. Last, those of one worker that finds a trial done, or claimed on another host.
+is what grows with it; and those of one worker that finds a trial done, or claimed on another host. Last, how often a
+worker looks at a trial that is not for it, where more of them than any machine here could run take turns in lock step
+(threads, and a store in memory).
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -172,6 +176,56 @@ def passing_over(trials: int, folder: Path) -> dict[str, Counter[str]]:
     return found
 
 
+class InMemory:
+    """What `sweep.turns` asks of a store, without files; it counts what they would have cost."""
+
+    root = Path()
+
+    def __init__(self) -> None:
+        self.begun: dict[str, None] = {}
+        self.looks = self.reads = 0
+
+    def folder(self, trial_id: str) -> Any:
+        self.looks += 1
+        return SimpleNamespace(exists=lambda: trial_id in self.begun)
+
+    def names(self, _: Path) -> list[str]:
+        from irm_sweeps.sweep.turns import NAMES_PER_READ
+
+        self.reads += 1 + len(self.begun) // NAMES_PER_READ
+        return list(self.begun)
+
+
+def in_lock_step(workers: int, trials: int) -> tuple[float, float]:
+    """Return looks at a trial's folder, and reads of listings, per trial."""
+    from irm_sweeps.sweep import turns
+
+    store = InMemory()
+    stacks = [[f"{i:016x}"] for i in range(trials)]
+    step = threading.Barrier(workers)
+    lock = threading.Lock()
+
+    def attempt(stack: Any) -> bool:
+        with suppress(threading.BrokenBarrierError):
+            step.wait()
+        with lock:
+            won = stack[0] not in store.begun
+            store.begun[stack[0]] = None
+        return won
+
+    def work() -> None:
+        turns.try_untouched(store, stacks, attempt)  # type: ignore[arg-type]
+        step.abort()
+
+    with patch.object(turns, "names_in", store.names):
+        threads = [threading.Thread(target=work) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return store.looks / trials, store.reads / trials
+
+
 def main() -> None:
     made = parser(__doc__, rounds=3)
     made.add_argument("--trials", type=int, default=300)
@@ -203,6 +257,10 @@ def main() -> None:
     for what, counts in found.items():
         own = [counts[name] / trials for name in (*OPERATIONS, "open")]
         print(f"| {what} | {' | '.join(f'{value:.1f}' for value in [*own, sum(own)])} |")
+    print("\n| workers in lock step | trials | looks a trial | reads of listings a trial |\n|---|---|---|---|")
+    for workers, each in ((10, 100),) if options.quick else ((10, 1000), (100, 100)):
+        looks, reads = in_lock_step(workers, workers * each)
+        print(f"| {workers:,} | {workers * each:,} | {looks:.1f} | {reads:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

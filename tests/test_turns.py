@@ -93,6 +93,12 @@ def test_each_open_stack_is_tried_once_and_after_misses_further_on() -> None:
     assert sorted(tried) == stacks != tried
 
 
+def test_who_finds_all_in_hand_does_not_look_at_everything() -> None:
+    tried: list[Sequence[str]] = []
+    turns.try_each(stacks_of(5000), lambda stack: bool(tried.append(stack)))
+    assert len(tried) == turns.PATIENCE
+
+
 @pytest.fixture
 def launches(tmp_path: Path) -> tuple[Store, Manifest, Manifest]:
     store = Store(tmp_path)

@@ -26,11 +26,14 @@ class Finished:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._folder = manifest.folder(store) / f"finished.{manifest.launch}"
         self._own = self._folder / f"{secrets.token_hex(6)}.txt"
+        self._begun = False
 
     def add(self, trial_id: str) -> None:
         """Tell that a trial has its result."""
         with suppress(OSError):
-            self._folder.mkdir(exist_ok=True)
+            if not self._begun:
+                self._folder.mkdir(exist_ok=True)
+                self._begun = True
             descriptor = append_regular(self._own)
             try:
                 os.write(descriptor, f"{trial_id}\n".encode())

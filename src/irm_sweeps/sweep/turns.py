@@ -17,6 +17,8 @@ Stack = Sequence[str]
 NAMES_PER_READ = 250
 """How many names a file server sends at a time, so that a listing is worth one look for each so many."""
 
+PATIENCE = 64
+
 
 def try_untouched(store: Store, stacks: Sequence[Stack], attempt: Callable[[Stack], bool]) -> None:
     """Attempt the stacks of which no trial has a folder yet: each falls to one of many workers, nearly always.
@@ -43,9 +45,12 @@ def try_untouched(store: Store, stacks: Sequence[Stack], attempt: Callable[[Stac
 
 
 def try_each(stacks: Sequence[Stack], attempt: Callable[[Stack], bool]) -> None:
-    """Attempt each stack once."""
+    """Attempt each stack once, until `PATIENCE` attempts in a row fail.
+
+    What is in hand has a living worker each: the more are left, the more workers come to look.
+    """
     left, misses = list(stacks), 0
-    while left:
+    while left and misses < PATIENCE:
         misses = 0 if attempt(_take(left, misses)) else misses + 1
 
 

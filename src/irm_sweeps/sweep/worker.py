@@ -144,6 +144,7 @@ class Worker:
         self._finished = Finished(store, manifest)
         self._report, self._capture = report, capture
         self._unreported: list[dict[str, Any]] = []
+        self._in_doubt = False
 
     def work(self) -> Tally:
         """Run everything that nobody else has done or is doing.
@@ -161,10 +162,10 @@ class Worker:
         with suppress(_StopOnError):
             try_untouched(self.store, self.manifest.stacks, self._attempt)
             while stacks := self._unfinished():
-                before = self.tally.trials
-                try_each(stacks, self._attempt)
+                before, self._in_doubt = self.tally.trials, False
+                try_each(stacks, self._attempt_begun)
                 if self.tally.trials == before:
-                    if not any(self._is_doubtful(trial_id) for stack in stacks for trial_id in stack):
+                    if not self._in_doubt:
                         break
                     self.stop_requested.wait(self.heartbeat_seconds)
         return self.tally
@@ -176,6 +177,16 @@ class Worker:
             raise _StopOnError
         return self._work_on(stack)
 
+    def _attempt_begun(self, stack: Stack) -> bool:
+        """Attempt a stack, unless its first and its last open trial are in others' hands: then all of it is."""
+        ends = [next((i for i in ids if not self.store.has_result(i)), None) for ids in (stack, stack[::-1])]
+        for trial_id in filter(None, dict.fromkeys(ends)):
+            claim = claims.current(self.store, trial_id)
+            if claim is None or not claim.is_in_force():
+                return self._attempt(stack)
+            self._in_doubt = self._in_doubt or claim.is_doubtful()
+        return False
+
     def _unfinished(self) -> list[Stack]:
         told = self._finished.trial_ids()
         return [
@@ -183,10 +194,6 @@ class Worker:
             for stack in self.manifest.stacks
             if not all(trial_id in told or self.store.has_result(trial_id) for trial_id in stack)
         ]
-
-    def _is_doubtful(self, trial_id: str) -> bool:
-        claim = claims.current(self.store, trial_id)
-        return claim is not None and claim.is_doubtful()
 
     def _should_stop_on_error(self) -> bool:
         marker = self.manifest.stop_marker(self.store)
