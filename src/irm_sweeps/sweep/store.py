@@ -23,6 +23,7 @@ from irm_sweeps.sweep.files import (
     DamagedFile,
     discard,
     make_folder,
+    names_in,
     read_fresh,
     read_json,
     refusal,
@@ -162,7 +163,7 @@ class Store:
 
     def trial_ids(self) -> list[str]:
         """Return the ids of all trials that the store has a folder of, with or without a result."""
-        return sorted(name for name in _names(self.root) if TRIAL_ID.fullmatch(name))
+        return sorted(name for name in names_in(self.root) if TRIAL_ID.fullmatch(name))
 
     def results(self) -> Iterator[dict[str, Any] | Problem]:
         """Yield every result in the store, and a `Problem` for every file that should be one and is not."""
@@ -223,7 +224,3 @@ class Store:
             return ids[0]
         what = f"{len(ids)} trials start with it: {', '.join(ids[:5])}" if ids else "no trial starts with it"
         raise UserError(f"ID {prefix!r}: {what} in {self.root}")
-
-
-def _names(folder: Path) -> list[str]:
-    return os.listdir(folder) if folder.is_dir() else []
