@@ -30,6 +30,7 @@ def finished(trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack:
         **({"diverged_at": outcome.diverged_at} if diverged else {}),
         "metrics": outcome.metrics,
         "steps": outcome.steps,
+        "history_rows": len(outcome.history),
         "timing": {
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(outcome.seconds, 4),

@@ -137,7 +137,7 @@ class Store:
         Raises
         ------
         DamagedFile
-            There is a file, but a line of it is no row.
+            There is a file, but a line of it is no row, or the result counts more or fewer rows.
         """
         path = self.folder(trial_id) / "history.jsonl"
         number = 0
@@ -155,7 +155,16 @@ class Store:
             raise refusal(path, error) from None
         except ValueError as error:
             raise DamagedFile(f"{path}, line {number}: {error}") from None
+        if (counted := self._rows_counted(trial_id)) not in (None, len(rows)):
+            raise DamagedFile(f"{path}: the result counts {counted} rows, and it has {len(rows)}")
         return rows
+
+    def _rows_counted(self, trial_id: str) -> int | None:
+        """Return how many rows the history had when the result was written, where a readable result says so."""
+        try:
+            return (self.result(trial_id) or {}).get("history_rows")
+        except DamagedFile:  # which whoever asks for the result is told
+            return None
 
     def has_result(self, trial_id: str) -> bool:
         """Return whether the trial has a result file, readable or not: one look, for those who ask often."""
