@@ -129,6 +129,8 @@ def understand(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.syspath_prepend(Path.cwd())
     elif program == "make":
         assert f"\n{rest[0]}:" in (ROOT / "Makefile").read_text()
+    elif program == "versions":
+        assert f"#   .ci/versions {rest[0]} " in (ROOT / words[0]).read_text()
     elif program == "pip":
         from pip._internal.commands import create_command
 
