@@ -159,7 +159,7 @@ def understand_launch(words: Sequence[str]) -> None:
     if not papers:
         assert next(iter(trials(values)))
         return
-    file = Paper.from_config(compose(papers)["paper"])
+    file = Paper.from_config(compose(addressed_to_trials(papers))["paper"])
     while file.include:
         file = load_paper(file.include[0])
     row = next(row for name, row in file.rows.items() if row.sweep is not None and name in (file.only or file.rows))
