@@ -11,22 +11,22 @@ Seconds a step of IRMv1 at full batch, of five sides that take turns, each in a 
   Of each layer the output and the weights' gradient, of all but the first the inputs' gradient; of the first layer
   only the pixels that are not zero by construction. For float32 each product by the quicker of torch's two libraries.
 
-The images are random bytes of MNIST's shape, which cost the same as digits.
+The images are random bytes of MNIST's shape, which cost the same as digits. One thread (OMP_NUM_THREADS, if set).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
+import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from frame import Table, answer, arguments, conclude, in_own_process, parser
 
 SIDES = ("published loop", "float32", "bf16", "floor float32", "floor bf16")
 WARM_UP = 2
@@ -169,61 +169,39 @@ def measure(side: str, options: argparse.Namespace) -> list[float]:
     return floor(options, precision) if kind else ours(options, precision)
 
 
-def in_own_process(side: str, options: argparse.Namespace) -> list[float]:
-    """Measure one side in a fresh process."""
-    command = [sys.executable, __file__, "--side", side, "--data-dir", str(options.data_dir)]
-    for name in ("steps", "width", "n", "classes"):
-        command += [f"--{name}", str(getattr(options, name))]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return [float(s) for s in json.loads(answer.stdout.splitlines()[-1])]
-
-
-def print_table(options: argparse.Namespace, measured: dict[str, list[float]]) -> None:
-    """Print medians, spread and both ratios of every side."""
-    import torch
-
-    median = {side: statistics.median(seconds) for side, seconds in measured.items()}
-    print(
-        f"IRMv1, 2 x {options.n:,} images, {options.classes} colours, width {options.width}, full batch; "
-        f"{platform.machine()} CPU ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}"
-    )
-    print(f"| {'':14} | s/step |  min  |  max  |  n | / published loop | / floor |")
-    print("|---|---|---|---|---|---|---|")
-    for side, seconds in measured.items():
-        floor_of_side = median.get(f"floor {side}")
-        over = f"{median[side] / floor_of_side:.2f}" if floor_of_side else ""
-        print(
-            f"| {side:14} | {median[side]:6.3f} | {min(seconds):5.3f} | {max(seconds):5.3f} | {len(seconds):2d} "
-            f"| {median[side] / median['published loop']:16.2f} | {over:>7} |"
-        )
-    for precision in ("float32", "bf16"):
-        rate = work(options) / median[f"floor {precision}"] / 1e9
-        print(f"floor {precision}: {work(options) / 1e9:.1f} GFLOP a step at {rate:.0f} GFLOP/s")
-
-
 def main() -> None:
-    """Parse the command line and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=5, help="measured steps per process (default: 5)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of every side (default: 3)")
-    parser.add_argument("--width", type=int, default=390, help="units of both hidden layers (default: 390)")
-    parser.add_argument("--n", type=int, default=25_000, help="images per environment (default: 25000)")
-    parser.add_argument("--classes", type=int, default=2, choices=[2, 5, 10], help="classes and colours (default: 2)")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--data-dir", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    made = parser(__doc__, rounds=3)
+    made.add_argument("--steps", type=int, default=5, help="measured steps per process (default: 5)")
+    made.add_argument("--width", type=int, default=390, help="units of both hidden layers (default: 390)")
+    made.add_argument("--n", type=int, default=25_000, help="images per environment (default: 25000)")
+    made.add_argument("--classes", type=int, default=2, choices=[2, 5, 10], help="classes and colours (default: 2)")
+    options = arguments(made)
+    if options.quick:
+        options.steps, options.width, options.n = 2, 32, 500
     if options.side:
-        print(json.dumps(measure(options.side, options)))
+        with tempfile.TemporaryDirectory() as folder:
+            options.data_dir = Path(folder)
+            write_random_mnist(options.data_dir)
+            answer(measure(options.side, options))
         return
-    measured: dict[str, list[float]] = {side: [] for side in SIDES}
-    with tempfile.TemporaryDirectory() as folder:
-        options.data_dir = Path(folder)
-        write_random_mnist(options.data_dir)
-        for _ in range(options.rounds):
-            for side, seconds in measured.items():
-                seconds += in_own_process(side, options)
-    print_table(options, measured)
+    shape = f"IRMv1, 2 x {options.n:,} images, {options.classes} colours, width {options.width}"
+    step = Table(f"a step of {shape}", rival="published loop", unit="s/step")
+    one_thread = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    step.measure({side: partial(in_own_process, side, env=one_thread) for side in SIDES}, options.rounds)
+    conclude([step, *(beside_floor(step, precision, options) for precision in ("float32", "bf16"))], options)
+
+
+def beside_floor(step: Table, precision: str, options: argparse.Namespace) -> Table:
+    """Return what of a step the mathematics needs, from what was measured."""
+    floor = f"floor {precision}"
+    rate = work(options) / statistics.median(step.values[floor]) / 1e9
+    return Table(
+        f"{precision} step, width {options.width}",
+        rival=floor,
+        unit="s/step",
+        note=f"{floor}: {work(options) / 1e9:.1f} GFLOP a step at {rate:.0f} GFLOP/s",
+        values={side: step.values[side] for side in (precision, floor)},
+    )
 
 
 if __name__ == "__main__":

@@ -1,23 +1,24 @@
 """What does `training.precision=bf16` cost in accuracy, and what does it gain in time?
 
-    python benchmarks/precision.py [--methods erm,irmv1,...] [--seeds 3] [--steps 120] [--width 128]
+    python benchmarks/precision.py [--methods erm,irmv1,...] [--rounds 3] [--steps 120] [--width 128]
                                    [--full [--data-dir DIR]] [OVERRIDE ...]
 
-Trains each method on Colored MNIST with float32 and with bf16 from the same seeds, in turns, and prints the paired
-differences of test accuracy (bf16 - float32, in points; mean and standard deviation over seeds) beside the standard
-deviation over seeds of float32 itself: a difference well below it is none that a table could show. Seconds are of
-training and its last evaluation. By default 2 x 2,000 embedded digits; `--full`: MNIST, 2 x 25,000 images, width 390,
-500 steps (IRMv1: a quarter of an hour a seed on one core). Further overrides apply to every trial.
+Trains each method on Colored MNIST with float32 and with bf16, in turns, each round from a seed of its own, and prints
+the paired differences of test accuracy (bf16 - float32, in points; mean and standard deviation over seeds) beside the
+standard deviation over seeds of float32 itself: a difference well below it is none that a table could show. Seconds are
+of training and its last evaluation. By default 2 x 2,000 embedded digits; `--full`: MNIST, 2 x 25,000 images, width
+390, 500 steps (IRMv1: minutes a seed on one core). Further overrides apply to every trial.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from frame import Table, arguments, conclude, parser
 
 METHODS = ("erm", "irmv1", "vrex", "invrat_ec", "meta_irm")
 
@@ -61,57 +62,54 @@ def spread(values: Sequence[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else float("nan")
 
 
-def row(method: str, options: argparse.Namespace) -> str:
-    """Train one method's pairs and return its row of the table."""
+def pairs(method: str, options: argparse.Namespace) -> tuple[str, Table]:
+    """Train one method's pairs; return its row of the accuracies, and the seconds."""
     from irm_sweeps.sweep.grid import trials
 
     accuracy: dict[str, list[dict[str, float]]] = {p: [] for p in PRECISIONS}
-    seconds: dict[str, list[float]] = {p: [] for p in PRECISIONS}
-    for seed in range(options.seeds):
+    table = Table(f"{method}, width {options.width}", rival="float32", unit="s/trial")
+    for seed in range(options.rounds):
         for precision in PRECISIONS:
             own = [*overrides(method, options), f"seed={seed}", f"training.precision={precision}"]
             (found,) = trials(own).values()
             scores, taken = train(found, options.data_dir)
             accuracy[precision].append(scores)
-            seconds[precision].append(taken)
+            table.values.setdefault(precision, []).append(taken)
     cells = []
     for environment in accuracy["float32"][0]:
         alone, rounded = ([scores[environment] for scores in accuracy[p]] for p in PRECISIONS)
         paired = [b - a for a, b in zip(alone, rounded, strict=True)]
         cells.append(f"{statistics.fmean(alone):.1f} ± {spread(alone):.1f}")
         cells.append(f"{statistics.fmean(paired):+.2f} ± {spread(paired):.2f}")
-    ratio = statistics.median(a / b for a, b in zip(seconds["float32"], seconds["bf16"], strict=True))
-    return f"| {method} | {' | '.join(cells)} | {options.seeds} | {ratio:.2f} |"
+    return f"| {method} | {' | '.join(cells)} | {options.rounds} |", table
 
 
 def main() -> None:
-    """Parse the command line and print the table, a row as soon as it is known."""
-    import torch
-
+    made = parser(__doc__, rounds=3)
+    made.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default: %(default)s)")
+    made.add_argument("--steps", type=int, help="updates (default: 120; 500 with --full)")
+    made.add_argument("--width", type=int, help="units of both hidden layers (default: 128; 390 with --full)")
+    made.add_argument("--full", action="store_true", help="MNIST at full size")
+    made.add_argument("--data-dir", type=Path, default=Path("data"), help="where mnist.npz lies (default: data)")
+    made.add_argument("overrides", nargs="*", help="further overrides of every trial")
+    options = arguments(made)
     from irm_sweeps.device import tame_allocator
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=3, help="pairs per method (default: 3)")
-    parser.add_argument("--steps", type=int, help="updates (default: 120; 500 with --full)")
-    parser.add_argument("--width", type=int, help="units of both hidden layers (default: 128; 390 with --full)")
-    parser.add_argument("--full", action="store_true", help="MNIST at full size")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="where mnist.npz lies (default: data)")
-    parser.add_argument("overrides", nargs="*", help="further overrides of every trial")
-    options = parser.parse_args()
-    options.steps = options.steps or (500 if options.full else 120)
-    options.width = options.width or (390 if options.full else 128)
     tame_allocator()
+    options.steps = options.steps or (4 if options.quick else 500 if options.full else 120)
+    options.width = options.width or (390 if options.full else 128)
     size = "MNIST, 2 x 25,000 images" if options.full else "2 x 2,000 embedded digits"
-    print(
-        f"{size}, width {options.width}, {options.steps} steps; {platform.machine()} CPU, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    print(f"{size}, width {options.width}, {options.steps} steps")
     print("accuracy in %: float32 mean ± sd over seeds; bf16 - float32 of the same seed, mean ± sd")
-    print("| method | p_e=0.1 | difference | p_e=0.9 | difference | n | times as fast |", flush=True)
-    print("|---|---|---|---|---|---|---|")
+    print("| method | p_e=0.1 | difference | p_e=0.9 | difference | n |", flush=True)
+    print("|---|---|---|---|---|---|")
+    tables = []
     for method in options.methods.split(","):
-        print(row(method, options), flush=True)
+        row, table = pairs(method, options)
+        print(row, flush=True)
+        tables.append(table)
+    print()
+    conclude(tables, options)
 
 
 if __name__ == "__main__":

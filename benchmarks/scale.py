@@ -5,24 +5,29 @@
 Real manifests, claims, heartbeats' format, results and logs; only the training is left out. Workers are processes that
 share one store and start at once; `--store` puts it on the file system in question. Rival: as many processes that only
 create a folder and write the same result file with fsync, each its own share: what the file system gives without any
-arbitration. Then the file operations of one worker, counted by kind: for a trial that it works on, and for one that it
-finds done (every worker passes over all others' trials) or claimed elsewhere.
+arbitration. Then their file operations per trial, counted by kind, for each number of workers: what arbitration costs
+is what grows with it; and those of one worker that finds a trial done, or claimed on another host. Last, how often a
+worker looks at a trial that is not for it, where more of them than any machine here could run take turns in lock step
+(threads, and a store in memory).
 """
 
 from __future__ import annotations
 
 import builtins
 import io
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -64,8 +69,13 @@ def worker_on(root: Path, name: str) -> Any:
     return Simulated(store, read_manifest(store, name), torch.device("cpu"))
 
 
-def at_work(root: Path, name: str, kind: str, workers: int) -> float:
-    """Start so many processes; when all are ready let them go; return the seconds until the last one is done."""
+def at_work(root: Path, name: str, kind: str, workers: int) -> tuple[float, Counter[str]]:
+    """Start so many processes; when all are ready let them go.
+
+    Returns
+    -------
+    The seconds until the last one is done, and the file operations of all.
+    """
     command = [sys.executable, __file__, "--side", kind, "--store", str(root), "--sweep", name]
     running = [
         subprocess.Popen([*command, "--share", f"{i}/{workers}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -78,9 +88,13 @@ def at_work(root: Path, name: str, kind: str, workers: int) -> float:
     for process in running:
         assert process.stdin is not None
         process.stdin.close()
+    found: Counter[str] = Counter()
+    for process in running:
+        assert process.stdout is not None
+        found.update(json.loads(process.stdout.readline() or "{}"))
     if any(process.wait() for process in running):
         sys.exit("a simulated worker failed")
-    return time.perf_counter() - started
+    return time.perf_counter() - started, found
 
 
 def side(kind: str, root: Path, name: str, share: str) -> None:
@@ -89,8 +103,14 @@ def side(kind: str, root: Path, name: str, share: str) -> None:
     i, n = map(int, share.split("/"))
     print("ready", flush=True)
     sys.stdin.read()
+    own: Counter[str] = Counter()
     if kind == "claims":
         worker.work()
+        return
+    if kind == "counted":
+        with counted(own):
+            worker.work()
+        print(json.dumps(own))
         return
     from irm_sweeps.sweep.files import to_json, write_atomically
 
@@ -102,12 +122,16 @@ def side(kind: str, root: Path, name: str, share: str) -> None:
 
 
 def trials_per_second(trials: int, workers: int, kind: str, folder: Path) -> float:
+    return trials / shared_out(trials, workers, kind, folder)[0]
+
+
+def shared_out(trials: int, workers: int, kind: str, folder: Path) -> tuple[float, Counter[str]]:
     with tempfile.TemporaryDirectory(dir=folder) as own:
         store, name = prepare(Path(own), trials)
-        taken = at_work(store.root, name, kind, workers)
-        if kind == "claims" and not all(map(store.has_result, worker_on(store.root, name).manifest.trials)):
+        taken, found = at_work(store.root, name, kind, workers)
+        if kind != "plain" and not all(map(store.has_result, worker_on(store.root, name).manifest.trials)):
             sys.exit("a trial has no result")
-        return trials / taken
+        return taken, found
 
 
 @contextmanager
@@ -131,14 +155,15 @@ def counted(found: Counter[str]) -> Iterator[None]:
         yield
 
 
-def operations(trials: int, folder: Path) -> dict[str, Counter[str]]:
-    """Return the operations of one worker over so many trials: to work on them, and to find that others have or do."""
+def passing_over(trials: int, folder: Path) -> dict[str, Counter[str]]:
+    """Return the operations of one worker that finds so many trials in others' hands."""
     from irm_sweeps.sweep import claims
 
     found: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory(dir=folder) as own:
         store, name = prepare(Path(own), trials)
-        for what in ("worked on", "found done", "found in another host's hands"):
+        worker_on(store.root, name).work()
+        for what in ("found done", "found in another host's hands"):
             worker = worker_on(store.root, name)
             for trial_id in worker.manifest.trials if what.startswith("found in") else ():
                 (store.folder(trial_id) / "result.json").unlink()
@@ -149,6 +174,56 @@ def operations(trials: int, folder: Path) -> dict[str, Counter[str]]:
                 for stack in worker.manifest.stacks:
                     worker._work_on(stack)
     return found
+
+
+class InMemory:
+    """What `sweep.turns` asks of a store, without files; it counts what they would have cost."""
+
+    root = Path()
+
+    def __init__(self) -> None:
+        self.begun: dict[str, None] = {}
+        self.looks = self.reads = 0
+
+    def folder(self, trial_id: str) -> Any:
+        self.looks += 1
+        return SimpleNamespace(exists=lambda: trial_id in self.begun)
+
+    def names(self, _: Path) -> list[str]:
+        from irm_sweeps.sweep.turns import NAMES_PER_READ
+
+        self.reads += 1 + len(self.begun) // NAMES_PER_READ
+        return list(self.begun)
+
+
+def in_lock_step(workers: int, trials: int) -> tuple[float, float]:
+    """Return looks at a trial's folder, and reads of listings, per trial."""
+    from irm_sweeps.sweep import turns
+
+    store = InMemory()
+    stacks = [[f"{i:016x}"] for i in range(trials)]
+    step = threading.Barrier(workers)
+    lock = threading.Lock()
+
+    def attempt(stack: Any) -> bool:
+        with suppress(threading.BrokenBarrierError):
+            step.wait()
+        with lock:
+            won = stack[0] not in store.begun
+            store.begun[stack[0]] = None
+        return won
+
+    def work() -> None:
+        turns.try_untouched(store, stacks, attempt)  # type: ignore[arg-type]
+        step.abort()
+
+    with patch.object(turns, "names_in", store.names):
+        threads = [threading.Thread(target=work) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return store.looks / trials, store.reads / trials
 
 
 def main() -> None:
@@ -164,7 +239,8 @@ def main() -> None:
         return
     trials = 20 if options.quick else options.trials
     tables = []
-    for workers in [1] if options.quick else map(int, options.workers.split(",")):
+    found: dict[str, Counter[str]] = {}
+    for workers in [2] if options.quick else map(int, options.workers.split(",")):
         table = Table(f"{workers} workers", rival="plain writes", unit="trials/s", better="high")
         table.measure(
             {
@@ -174,12 +250,17 @@ def main() -> None:
             options.rounds,
         )
         tables.append(table)
+        found[f"shared by {workers}"] = shared_out(trials, workers, "counted", options.store)[1]
     conclude(tables, options)
-    found = operations(trials, options.store)
+    found |= passing_over(trials, options.store)
     print(f"\n| file operations of a trial | {' | '.join([*OPERATIONS, 'open', 'all'])} |\n|{'---|' * 11}")
     for what, counts in found.items():
         own = [counts[name] / trials for name in (*OPERATIONS, "open")]
         print(f"| {what} | {' | '.join(f'{value:.1f}' for value in [*own, sum(own)])} |")
+    print("\n| workers in lock step | trials | looks a trial | reads of listings a trial |\n|---|---|---|---|")
+    for workers, each in ((10, 100),) if options.quick else ((10, 1000), (100, 100)):
+        looks, reads = in_lock_step(workers, workers * each)
+        print(f"| {workers:,} | {workers * each:,} | {looks:.1f} | {reads:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 Solo trials, stacks and CIFAR-MNIST trials, a sweep of each. They are slow until every moment has come, and trained
 once more in another store and without disturbance. Exits with 1 if a result is missing or differs in status, steps,
 metrics or the sha256 of its parameters (of stacks, which a death takes apart: by more than rounding), if a trial was
-trained by two workers or after it was done, or if `irm-sweeps status` said what was not so.
+trained by two workers or after it was done, if `irm-sweeps status` said what was not so, or if a sweep ended before
+its moments had come.
 """
 
 from __future__ import annotations
@@ -40,17 +41,18 @@ SECONDS_A_KILL = 2.0
 
 
 def sweeps(data_dir: Path, moments: int) -> dict[str, list[str]]:
-    """Three sweeps, each long enough for its share of the moments while their steps take 0.1 s."""
+    """Three sweeps, each long enough for its share of the moments (a half, a quarter) while their steps take 0.1 s."""
     many = math.ceil(moments * SECONDS_A_KILL)
+    steps = f"training.steps={10 * many}"
     common = ["+method.deed=none", "device=cpu", "checkpoint_seconds=0.2"]
     digits = [override for override in ROGUE if override != "+method.deed=none"]
     return {
         "solo": [*digits, *common, "training.steps=12", f"seed=range(0,{many})"],
-        "stack": [*digits, *common, "training.steps=60", "training.precision=float64", "seed=range(0,8)", "stack=4"],
+        "stack": [*digits, *common, steps, "training.precision=float64", "seed=range(0,8)", "stack=4"],
         "cifar": [
             *("dataset=cifar_mnist", f"data_dir={data_dir}", "dataset.n_train=40", "dataset.n_test=20"),
             *("dataset.resolution=native", "backbone=mlp", "backbone.width=8", "training.batch_size=8"),
-            *("method=erm", "method._target_=rogue.Rogue", "training.steps=60"),
+            *("method=erm", "method._target_=rogue.Rogue", steps),
             *(*common, "seed=range(0,2)"),
         ],
     }
@@ -206,7 +208,11 @@ def soak(folder: Path, name: str, overrides: Sequence[str], moments: int, seed: 
         disturbed.end()
     print(f"{name}: {own.report()}, in {time.monotonic() - began:.0f} s", flush=True)
     wrong = [*differences(disturbed, undisturbed), *own.trained_twice(), *own.untrue]
-    return wrong if finished else [f"{name}: not done within {seconds:.0f} s", *wrong]
+    if not finished:
+        wrong.insert(0, f"{name}: not done within {seconds:.0f} s")
+    elif own.kills.total() < moments:
+        wrong.insert(0, f"{name}: done after {own.kills.total()} of {moments} moments")
+    return wrong
 
 
 def main(arguments: list[str] | None = None) -> int:

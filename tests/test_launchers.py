@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,13 +29,9 @@ Launch = Callable[..., Answer]
 
 
 def slurm_cluster() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cluster", TESTS / "slurm" / "cluster.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("cluster", module)
-    spec.loader.exec_module(module)
-    return module
+    if (folder := str(TESTS / "slurm")) not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module("cluster")
 
 
 @pytest.fixture

@@ -131,18 +131,19 @@ def issued(results: Path, fault: str | None = None, at: int = 0) -> tuple[str, b
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_disk_that_fails_at_any_file_operation_is_one_clear_error(
-    memory: Path, composed_once: None, fault: str
+    memory: Path, composed_once: None, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = memory / "results"
     shutil.rmtree(results, ignore_errors=True)
     assert run_sweep([f"results={results}", *SWEEP], InProcess()) == 0
     undisturbed = outcomes(Desk(memory).in_store())
-    n, met, complaints = list(FAULTS).index(fault) % EVERY, True, 0
+    n, met, moments, complaints = list(FAULTS).index(fault) % EVERY, True, 0, 0
     while met:
         n += EVERY
         shutil.rmtree(results)
         complaint, met = issued(results, fault, n)
         assert not complaint or os.strerror(FAULTS[fault]) in complaint, n
+        moments += met
         complaints += bool(complaint)
         kept = {path.parent.name: path.read_bytes() for path in results.glob("*/result.json")}
         assert all(json.loads(content)["status"] == "completed" for content in kept.values()), "the disk's fault"
@@ -151,6 +152,8 @@ def test_a_disk_that_fails_at_any_file_operation_is_one_clear_error(
         for trial_id, content in kept.items():
             assert (results / trial_id / "result.json").read_bytes() == content, f"{n}: trained again"
     assert complaints > 20 // EVERY
+    with capsys.disabled():
+        print(f" {moments} moments, {complaints} complaints", end="")
 
 
 def test_a_file_system_without_hard_links_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import inventory
+from irm_sweeps import load_results
 from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.files import DamagedFile
+from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.sweep.reproduce import compare, describe, device_of
+from irm_sweeps.sweep.show import scores_table
+from irm_sweeps.sweep.store import Problem, Store
+from irm_sweeps.training.checkpoint import FORMAT, BadCheckpoint, unpack
 from irm_sweeps.trial import Trial
+from irm_sweeps.untrusted import parse_json
 
 CONFIG: dict[str, Any] = {
     "dataset": {
@@ -78,6 +89,20 @@ RESULT: dict[str, Any] = {
         "data_sha256": {"embedded": "0" * 64},
     },
 }
+TENSOR_BYTES = 8
+HEADER: dict[str, Any] = {
+    "__metadata__": {
+        "format": FORMAT,
+        "trial_id": TRIAL_ID,
+        "state": {
+            "step": 3,
+            "seconds": 0.5,
+            "history": [{"step": 0, "risks": [0.1, None]}, {"step": 2, "scores": {"test": {"0.1": SCORES}}}],
+            "evaluations": [{"step": 2, "scores": {"test": {"0.1": SCORES}}}],
+        },
+    },
+    "model.weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, TENSOR_BYTES]},
+}
 
 
 def a_config(values: Any, *, trusted: bool) -> Trial | None:
@@ -95,14 +120,6 @@ def a_config(values: Any, *, trusted: bool) -> Trial | None:
 
 def a_result(content: bytes, folder: Path) -> bool:
     """Read a result file with every reader; return whether it is a result."""
-    import inventory
-    from irm_sweeps import load_results
-    from irm_sweeps.sweep.files import DamagedFile
-    from irm_sweeps.sweep.progress import Progress
-    from irm_sweeps.sweep.reproduce import compare, describe, device_of
-    from irm_sweeps.sweep.show import scores_table
-    from irm_sweeps.sweep.store import Store
-
     store = Store(folder / "results")
     path = store.folder(TRIAL_ID) / "result.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,10 +128,9 @@ def a_result(content: bytes, folder: Path) -> bool:
     with or_one_line(DamagedFile, naming=path):
         result = store.result(TRIAL_ID)
     if result is None:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            assert load_results(store.root).empty
-        assert str(path) in str(told[0].message)
+        (problem,) = store.results()
+        assert isinstance(problem, Problem)
+        assert problem.path == path
         return False
     assert set(load_results(store.root)["trial_id"]) <= {TRIAL_ID}
     assert scores_table(result)
@@ -130,14 +146,53 @@ def a_result(content: bytes, folder: Path) -> bool:
     return True
 
 
-def a_checkpoint(content: bytes) -> None:
-    """Read a checkpoint."""
-    from irm_sweeps.training.checkpoint import BadCheckpoint, unpack
+def a_checkpoint(content: bytes) -> bool:
+    """Read bytes as a checkpoint, as they are and with the sha256 that they need; return whether they are one then."""
+    for own in (content, content + hashlib.sha256(content).digest()):
+        found = None
+        with or_one_line(BadCheckpoint):
+            found = unpack(TRIAL_ID, own)
+    if found is None:
+        return False
+    tensors, plain = found
+    assert plain["step"] >= 0
+    assert isinstance(tensors, dict)
+    return True
 
-    with or_one_line(BadCheckpoint):
-        tensors, plain = unpack(TRIAL_ID, content)
-        assert plain["step"] >= 0
-        assert isinstance(tensors, dict)
+
+def a_stored_config(content: bytes) -> bool:
+    """Read bytes as a config of a stranger's store; return whether it is a trial's."""
+    values = None
+    with or_one_line(ValueError):
+        values = parse_json(content)
+    return isinstance(values, dict) and a_config(values, trusted=False) is not None
+
+
+def a_stored_result(content: bytes) -> bool:
+    """Read bytes as a result file."""
+    with tempfile.TemporaryDirectory() as folder:
+        return a_result(content, Path(folder))
+
+
+def a_header(content: bytes) -> bool:
+    """Read bytes as the JSON at a checkpoint's head, whose state may be given as JSON too, with zeros for tensors."""
+    with suppress(ValueError, RecursionError, KeyError, TypeError):
+        header = json.loads(content)
+        state = header["__metadata__"]["state"]
+        if isinstance(state, dict):
+            header["__metadata__"]["state"] = json.dumps(state)
+            content = json.dumps(header).encode()
+    return a_checkpoint(len(content).to_bytes(8, "little") + content + bytes(TENSOR_BYTES))
+
+
+def strict_json(content: bytes) -> bool:
+    """Read bytes as JSON, twice; return whether it is strict."""
+    try:
+        found = parse_json(content)
+    except ValueError:
+        return False
+    assert found == json.loads(content) or b"\\ud" in content.lower()
+    return True
 
 
 @contextmanager
@@ -149,3 +204,25 @@ def or_one_line(error: type[Exception], naming: object = "") -> Iterator[None]:
         message = str(told)
         if not message or len(message) > 20_000 or str(naming) not in message:
             raise AssertionError(f"{len(message)} characters: {message[:200]!r}") from told
+
+
+@dataclass(frozen=True)
+class Target:
+    """What reads bytes and says whether they were what it reads, and examples which are."""
+
+    read: Callable[[bytes], bool]
+    examples: tuple[bytes, ...]
+
+
+def _texts(*values: Any) -> tuple[bytes, ...]:
+    return tuple(json.dumps(value).encode() for value in values)
+
+
+FAILURE = {**RESULT, "status": "failed", "error": {"kind": "crash", "message": "x", "details": ""}, "metrics": {}}
+TARGETS = {
+    "result": Target(a_stored_result, _texts(RESULT, {**FAILURE, "steps": None})),
+    "config": Target(a_stored_config, _texts(CONFIG)),
+    "checkpoint": Target(a_header, _texts(HEADER)),
+    "json": Target(strict_json, _texts(CONFIG, {"a": [1e3, -0.5, "\ud800", None]})),
+}
+"""What `fuzz_files.py` fuzzes, by name."""

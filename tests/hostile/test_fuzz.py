@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 import string
@@ -13,7 +12,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hostile.targets import CONFIG, RESULT, TRIAL_ID, a_checkpoint, a_config, a_result, or_one_line
+from hostile.mutations import STRANGE_NUMBERS, STRANGE_WORDS, changed, places, replaced
+from hostile.targets import (
+    CONFIG,
+    HEADER,
+    RESULT,
+    TARGETS,
+    TRIAL_ID,
+    a_checkpoint,
+    a_config,
+    a_header,
+    a_result,
+    or_one_line,
+)
 from irm_sweeps.compose import compose, own_file, read_own_file
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, printable
@@ -30,27 +41,12 @@ FUZZ = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-WORDS = st.sampled_from(["", "x", "os.system", "../..", "NaN", "\x00", "\ud800", "A" * 5000, "0.9", "${lam}", "1e400"])
-NUMBERS = st.sampled_from([0, -1, 2**63, 10**400, -0.0, 1e308, float("nan"), float("inf"), True])
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | WORDS | NUMBERS
+STRANGE = st.sampled_from(STRANGE_WORDS) | st.sampled_from(STRANGE_NUMBERS)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | STRANGE
 KEYED = st.text(max_size=8)
 VALUES = st.recursive(
     LEAVES, lambda own: st.lists(own, max_size=3) | st.dictionaries(KEYED, own, max_size=3), max_leaves=8
 )
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a nested value."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, own in inner for place in places(own, (*path, key)))]
-
-
-def replaced(value: Any, place: tuple[Any, ...], by: Any) -> Any:
-    if not place:
-        return by
-    changed = copy.copy(value)
-    changed[place[0]] = replaced(value[place[0]], place[1:], by)
-    return changed
 
 
 @FUZZ
@@ -95,6 +91,12 @@ def test_a_result_with_any_bytes_changed(at: int, change: bytes, tmp_path: Path)
 def test_any_bytes_as_a_checkpoint(content: bytes, size: int) -> None:
     a_checkpoint(content)
     a_checkpoint(size.to_bytes(8, "little") + content)
+
+
+@FUZZ
+@given(st.sampled_from(places(HEADER)), VALUES)
+def test_any_value_anywhere_in_the_header_of_a_checkpoint(place: tuple[Any, ...], value: Any) -> None:
+    a_header(json.dumps(replaced(HEADER, place, value)).encode())
 
 
 @FUZZ
@@ -211,8 +213,16 @@ def test_any_value_as_an_option_of_slurm(field: str, value: Any) -> None:
         SlurmOptions.from_config({**slurm(), field: value}).parameters()
 
 
-def test_what_is_fuzzed_is_valid_before_it_is(tmp_path: Path) -> None:
+def test_what_is_fuzzed_is_valid_before_it_is() -> None:
     assert compose(["method=irmv1"])["method"]["_target_"] == CONFIG["method"]["_target_"]
-    assert a_config(CONFIG, trusted=False) is not None
-    assert a_result(json.dumps(RESULT).encode(), tmp_path)
     assert RESULT["trial_id"] == TRIAL_ID
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_fuzz_files_begins_from_is_read_to_its_end(name: str) -> None:
+    """As given, and in part as it is changed: what no change leaves valid is fuzzed no deeper than its first check."""
+    target = TARGETS[name]
+    for content in target.examples:
+        assert target.read(content)
+        others = [other for seed in range(60) if (other := changed(content, seed))]
+        assert {target.read(other) for other in others} == {True, False}

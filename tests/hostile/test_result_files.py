@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import figures
 import report
 import synthetic_store
 import tables
@@ -52,6 +53,7 @@ RESULTS: dict[str, Poison] = {
     "steps in words": values("steps", to="many"),
     "timing": values("timing", to="quick"),
     "seconds": values("timing", "seconds", to="1"),
+    "rows of a history": values("history_rows", to=-1),
     "stack of none": values("timing", "stack_size", to=0),
     "finished": values("timing", "finished", to="yesterday"),
     "provenance": values("provenance", to=[]),
@@ -124,18 +126,58 @@ def test_a_failure_may_say_anything(results: Path, victim: Path) -> None:
     assert hostile[:40].encode(errors="replace").decode() in load_results(results)["error"].dropna().iloc[0]
 
 
-@pytest.mark.parametrize("poison", [p for p in FILES if p not in ("null", "a larger file", "empty")])
+@pytest.mark.parametrize("poison", FILES)
 def test_a_poisoned_history_is_named_too(poison: str, results: Path, victim: Path) -> None:
     from histories import evaluations, history
 
     path = victim.with_name("history.jsonl")
-    path.write_text(path.read_text().splitlines()[0] + "\n")
     FILES[poison](path)
     problems: list[str] = []
     assert history([results], path.parent.name, "risks", problems) == ({}, [])
     assert evaluations([results], path.parent.name, problems) == {}
     (problem,) = problems
     assert str(path) in problem
+
+
+def test_a_history_cut_at_the_end_of_a_line_is_named(results: Path, victim: Path) -> None:
+    from histories import history
+
+    path = victim.with_name("history.jsonl")
+    lines = path.read_text().splitlines(keepends=True)
+    whole = history([results], path.parent.name, "risks", [])
+    for left in range(len(lines)):
+        path.write_text("".join(lines[:left]))
+        problems: list[str] = []
+        assert history([results], path.parent.name, "risks", problems) == ({}, [])
+        assert problems == [f"{path}: the result counts {len(lines)} rows, and it has {left}"]
+    path.write_text("".join(lines))
+    assert history([results], path.parent.name, "risks", problems := []) == whole
+    assert problems == []
+
+
+def test_a_figure_is_drawn_of_the_other_histories(results: Path, victim: Path, capsys) -> None:
+    path = victim.with_name("history.jsonl")
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    output = results / "risks.png"
+    where = ["--results", str(results), "--output", str(output)]
+    figures.main(["--curves", "training", "--quantity", "risks", *where])
+    assert output.read_bytes().startswith(b"\x89PNG")
+    assert f"skipped {path}: the result counts " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("result", ["without the count", "damaged", "absent"])
+def test_a_history_whose_rows_nobody_counted_is_read(result: str, results: Path, victim: Path) -> None:
+    """As in a store of an earlier version."""
+    values = json.loads(victim.read_text())
+    path = victim.with_name("history.jsonl")
+    assert values.pop("history_rows") == len(path.read_text().splitlines()) > 1
+    victim.write_text(json.dumps(values) if result == "without the count" else "{")
+    if result == "absent":
+        victim.unlink()
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    rows = Store(results).history(path.parent.name)
+    assert rows is not None
+    assert len(rows) == 1
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,12 @@ class Bench:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of commands, and through `sbatch` of jobs."""
-        own = {"GATE": str(self.gate), "TRACE": str(self.trace), "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+        own = {
+            "GATE": str(self.gate),
+            "TRACE": str(self.trace),
+            "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT / "src")]),
+            "OMP_NUM_THREADS": "1",
+        }
         return {**os.environ, **own}
 
     def run(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,6 @@ a trial is open, so nobody can remove a claim that he has not seen.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from irm_sweeps.sweep.files import (
     UnreadableFile,
     discard,
     make_folder,
+    names_in,
     read_json,
     to_json,
     write_atomically,
@@ -226,7 +226,7 @@ def clear(store: Store, trial_id: str) -> None:
     """
     folder = store.own_folder(trial_id)
     try:
-        names = _names(folder)
+        names = names_in(folder)
     except StoreError:
         return
     for name in names:
@@ -246,13 +246,4 @@ def tidy(store: Store, trial_ids: Iterable[str]) -> None:
 
 
 def _numbers(folder: Path) -> list[int]:
-    return sorted(int(found[1]) for name in _names(folder) if (found := _NAME.fullmatch(name)))
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise StoreError(f"cannot read {folder}: {error.strerror or error}") from None
+    return sorted(int(found[1]) for name in names_in(folder) if (found := _NAME.fullmatch(name)))

@@ -115,6 +115,22 @@ def make_folder(path: Path, *, parents: bool = True) -> None:
         raise StoreError(f"cannot create {path}: {error.strerror or error}") from error
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder; none where there is no folder.
+
+    Raises
+    ------
+    StoreError
+        It cannot be read.
+    """
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(f"cannot read {folder}: {error.strerror or error}") from None
+
+
 def to_json(value: Any, indent: int | None = 1) -> bytes:
     """Return strict JSON: a NaN is an error, not a literal. Without indent it is written ten times as fast."""
     return (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode()

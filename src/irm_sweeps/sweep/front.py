@@ -13,6 +13,7 @@ from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.sweep import claims
+from irm_sweeps.sweep.finished import Finished
 from irm_sweeps.sweep.grid import expand, is_group
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
@@ -92,7 +93,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, la
     for trial_id, word in plan.retire.items():
         if trial_id not in plan.running:
             store.retire(trial_id, word)
-    return write_manifest(
+    manifest = write_manifest(
         store,
         label,
         {trial_id: trial.canonical for trial_id, trial in plan.trials.items()},
@@ -106,6 +107,8 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, la
             "logger": logger.model_dump(mode="json", by_alias=True) if logger else None,
         },
     )
+    Finished(store, manifest).forget_others()
+    return manifest
 
 
 def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:

@@ -131,8 +131,9 @@ def read_manifest(store: Store, name: str) -> Manifest:
     names = sweep_names(store)
     matching = [name] if name in names else [n for n in names if name and n.startswith(name)]
     if len(matching) != 1:
-        what = f"{len(matching)} sweeps begin so: {', '.join(matching[:5])}" if matching else "no such sweep"
-        raise UserError(f"sweep {name!r}: {what}{did_you_mean(name, names)} in {store.root / 'sweeps'}")
+        none = f"no such sweep{did_you_mean(name, names)}"
+        what = f"{len(matching)} sweeps begin so: {', '.join(matching[:5])}" if matching else none
+        raise UserError(f"sweep {name!r}: {what} in {store.root / 'sweeps'}")
     path = store.root / "sweeps" / matching[0] / "manifest.json"
     try:
         values = read_json(path, LARGEST)

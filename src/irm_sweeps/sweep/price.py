@@ -15,11 +15,14 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.progress import duration, label
+from irm_sweeps.sweep.result import seconds_each
 from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.sweep.store import Problem, Store
 from irm_sweeps.trial import Trial
 
 PROBE_STEPS = 3
+LATEST = 5
+"""How many results of its kind price a trial."""
 LISTED = 40
 """Most trials named one by one."""
 BYTES_PER_TRIAL = 10_000
@@ -79,12 +82,12 @@ def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher
     kinds: dict[str, list[Trial]] = {}
     for trial in waiting:
         kinds.setdefault(trial.kind, []).append(trial)
-    history = _history(store, set(kinds))
+    history = _history(store, set(kinds), launcher.machine(settings.device).on_gpu)
     examples = _told_apart([trials[0] for trials in kinds.values()])
     for (key, trials), example in zip(kinds.items(), examples, strict=True):
         if key in history:
             known = history[key]
-            yield Price(example, len(trials), statistics.fmean(known), f"history of {len(known)}")
+            yield Price(example, len(trials), statistics.median(known), f"history of {len(known)}")
         else:
             try:
                 seconds = _probe(trials[0], settings, launcher)
@@ -106,20 +109,22 @@ def _told_apart(trials: Sequence[Trial]) -> list[str]:
     return names
 
 
-def _history(store: Store, wanted: set[str]) -> Mapping[str, list[float]]:
-    found: dict[str, list[float]] = {}
+def _history(store: Store, wanted: set[str], on_gpu: bool) -> Mapping[str, list[float]]:
+    """Return by kind what the latest trials on such a device took: earlier ones had earlier code."""
+    found: dict[str, list[tuple[str, float]]] = {}
     for result in store.results():
         if isinstance(result, Problem) or result["status"] != "completed":
+            continue
+        device = (result.get("provenance", {}).get("hardware") or {}).get("device")
+        if (seconds := seconds_each(result)) is None or (device == "cuda") != on_gpu:
             continue
         try:
             key = Trial.from_config(result["config"], trusted=False).kind
         except UserError:
             continue  # a user's own method that cannot be imported here, or another version's trial
         if key in wanted:
-            timing = result.get("timing", {})
-            if timing.get("seconds") is not None:
-                found.setdefault(key, []).append(timing["seconds"] / (timing.get("stack_size") or 1))
-    return found
+            found.setdefault(key, []).append((result["timing"].get("finished", ""), seconds))
+    return {key: [seconds for _, seconds in sorted(known)[-LATEST:]] for key, known in found.items()}
 
 
 def _probe(trial: Trial, settings: Settings, launcher: Launcher) -> float:

@@ -65,7 +65,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def eta(self) -> str:
+    def left(self) -> str:
         """Return the time left at the mean rate so far."""
         if not self.finished:
             return "?"
@@ -84,13 +84,13 @@ class Progress:
             text += f": {result['error'].get('message', '')}"
         text = one_line(text, at_most=2000)
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=f"ETA {self.eta()}  {text}")
+            self._bar.update(self._task, advance=1, description=f"{self.left()} left  {text}")
             if failed:
                 self._bar.console.print(text, markup=False)
             return
         now = time.monotonic()
         if failed or self.finished == self.total or now - self._said >= self.LINE_SECONDS:
-            print(f"[{self.finished}/{self.total}] ETA {self.eta()}  {text}", flush=True)
+            print(f"[{self.finished}/{self.total}] {self.left()} left  {text}", flush=True)
             self._said = now
 
     def damaged(self, text: str) -> None:

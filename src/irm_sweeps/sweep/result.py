@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,13 @@ from irm_sweeps.training.loop import Outcome
 from irm_sweeps.trial import Trial
 
 
+def seconds_each(result: Mapping[str, Any]) -> float | None:
+    """Return what a trial took, its share of the stack's time; None where that is not known."""
+    timing = result.get("timing", {})
+    seconds = timing.get("seconds")
+    return None if seconds is None else seconds / (timing.get("stack_size") or 1)
+
+
 def finished(trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack: Sequence[str]) -> dict[str, Any]:
     """Return the result of a trial that trained to its end or diverged; `stack`: ids of those trained together."""
     diverged = outcome.diverged_at is not None
@@ -23,6 +30,7 @@ def finished(trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack:
         **({"diverged_at": outcome.diverged_at} if diverged else {}),
         "metrics": outcome.metrics,
         "steps": outcome.steps,
+        "history_rows": len(outcome.history),
         "timing": {
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(outcome.seconds, 4),

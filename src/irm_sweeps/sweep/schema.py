@@ -118,6 +118,7 @@ class _Result(_Part):
     config: _Config
     metrics: dict[str, _Chosen]
     steps: Count | None = None
+    history_rows: Count | None = None
     diverged_at: Count | None = None
     timing: _Timing = _Timing()
     provenance: _Provenance = _Provenance()

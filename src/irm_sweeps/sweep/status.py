@@ -13,6 +13,7 @@ from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.files import DamagedFile
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import duration, label
+from irm_sweeps.sweep.result import seconds_each
 from irm_sweeps.sweep.schema import STATUSES
 from irm_sweeps.sweep.store import Store
 
@@ -88,10 +89,10 @@ class SweepStatus:
     def text(self) -> str:
         """Return what a person reads."""
         counts = ", ".join(f"{self.counts[s]} {s}" for s in STATUSES if self.counts[s])
-        eta = "" if self.eta_seconds is None else f"; ETA {duration(self.eta_seconds)}"
+        left = "" if self.eta_seconds is None else f"; about {duration(self.eta_seconds)} left"
         lines = [
             f"{self.name}: {self.done}/{self.total} done ({counts or 'none'}), "
-            f"{len(self.running)} running, {self.to_do} to do{eta}"
+            f"{len(self.running)} running, {self.to_do} to do{left}"
         ]
         for entry in self.running:
             lines.append(
@@ -129,8 +130,8 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
             if result["status"] == "failed":
                 message = result["error"].get("message", "").strip().splitlines()
                 status.failures[one_line(message[-1]) if message else "no message"].append(trial_id)
-            elif (taken := result.get("timing", {}).get("seconds")) is not None:
-                seconds.append(taken / (result["timing"].get("stack_size") or 1))
+            elif (own := seconds_each(result)) is not None:
+                seconds.append(own)
             continue
         if claim is None or claim.released:
             continue

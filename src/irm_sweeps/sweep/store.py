@@ -23,6 +23,7 @@ from irm_sweeps.sweep.files import (
     DamagedFile,
     discard,
     make_folder,
+    names_in,
     read_fresh,
     read_json,
     refusal,
@@ -136,7 +137,7 @@ class Store:
         Raises
         ------
         DamagedFile
-            There is a file, but a line of it is no row.
+            There is a file, but a line of it is no row, or the result counts more or fewer rows.
         """
         path = self.folder(trial_id) / "history.jsonl"
         number = 0
@@ -154,7 +155,16 @@ class Store:
             raise refusal(path, error) from None
         except ValueError as error:
             raise DamagedFile(f"{path}, line {number}: {error}") from None
+        if (counted := self._rows_counted(trial_id)) not in (None, len(rows)):
+            raise DamagedFile(f"{path}: the result counts {counted} rows, and it has {len(rows)}")
         return rows
+
+    def _rows_counted(self, trial_id: str) -> int | None:
+        """Return how many rows the history had when the result was written, where a readable result says so."""
+        try:
+            return (self.result(trial_id) or {}).get("history_rows")
+        except DamagedFile:  # which whoever asks for the result is told
+            return None
 
     def has_result(self, trial_id: str) -> bool:
         """Return whether the trial has a result file, readable or not: one look, for those who ask often."""
@@ -162,7 +172,7 @@ class Store:
 
     def trial_ids(self) -> list[str]:
         """Return the ids of all trials that the store has a folder of, with or without a result."""
-        return sorted(name for name in _names(self.root) if TRIAL_ID.fullmatch(name))
+        return sorted(name for name in names_in(self.root) if TRIAL_ID.fullmatch(name))
 
     def results(self) -> Iterator[dict[str, Any] | Problem]:
         """Yield every result in the store, and a `Problem` for every file that should be one and is not."""
@@ -223,7 +233,3 @@ class Store:
             return ids[0]
         what = f"{len(ids)} trials start with it: {', '.join(ids[:5])}" if ids else "no trial starts with it"
         raise UserError(f"ID {prefix!r}: {what} in {self.root}")
-
-
-def _names(folder: Path) -> list[str]:
-    return os.listdir(folder) if folder.is_dir() else []

@@ -18,11 +18,13 @@ from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.claims import Claim
 from irm_sweeps.sweep.feed import Feed
 from irm_sweeps.sweep.files import FAULTS, read_fresh, write_atomically, write_once
+from irm_sweeps.sweep.finished import Finished
 from irm_sweeps.sweep.log import TrialLog, tail
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.process import HEARTBEAT_SECONDS
 from irm_sweeps.sweep.result import crashed, failed, finished
 from irm_sweeps.sweep.store import Store
+from irm_sweeps.sweep.turns import Stack, try_each, try_untouched
 from irm_sweeps.training.checkpoint import LARGEST, BadCheckpoint, pack, unpack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
@@ -33,6 +35,10 @@ MAX_DEATHS = 2
 
 class Interrupted(BaseException):
     """The worker was asked to stop; what it was training is checkpointed and released."""
+
+
+class _StopOnError(Exception):
+    """A trial of this launch has failed, and `on_error=stop`."""
 
 
 class Lost(Exception):
@@ -135,14 +141,16 @@ class Worker:
         self.tally = Tally()
         self.log = TrialLog([])
         self._feed: Feed | None = None
+        self._finished = Finished(store, manifest)
         self._report, self._capture = report, capture
         self._unreported: list[dict[str, Any]] = []
+        self._in_doubt = False
 
     def work(self) -> Tally:
         """Run everything that nobody else has done or is doing.
 
-        What other workers have released or died on meanwhile is tried again, until a round brings
-        nothing. Where it is not yet certain that another worker is dead, this one waits until it is.
+        What nobody has begun comes first. Then what other workers have released or died on is tried, until a
+        round brings nothing. Where it is not yet certain that another worker is dead, this one waits until it is.
 
         Raises
         ------
@@ -151,25 +159,41 @@ class Worker:
         StoreError
             The store cannot be written: disk full, folder gone.
         """
-        waiting = list(self.manifest.stacks)
-        while waiting:
-            before = self.tally.trials
-            for stack in waiting:
-                if self.stop_requested.is_set():
-                    raise Interrupted
-                if self._should_stop_on_error():
-                    return self.tally
-                self._work_on(stack)
-            waiting = [stack for stack in waiting if not all(map(self.store.has_result, stack))]
-            if self.tally.trials == before:
-                if not any(self._is_doubtful(trial_id) for stack in waiting for trial_id in stack):
-                    break
-                self.stop_requested.wait(self.heartbeat_seconds)
+        with suppress(_StopOnError):
+            try_untouched(self.store, self.manifest.stacks, self._attempt)
+            while stacks := self._unfinished():
+                before, self._in_doubt = self.tally.trials, False
+                try_each(stacks, self._attempt_begun)
+                if self.tally.trials == before:
+                    if not self._in_doubt:
+                        break
+                    self.stop_requested.wait(self.heartbeat_seconds)
         return self.tally
 
-    def _is_doubtful(self, trial_id: str) -> bool:
-        claim = claims.current(self.store, trial_id)
-        return claim is not None and claim.is_doubtful()
+    def _attempt(self, stack: Stack) -> bool:
+        if self.stop_requested.is_set():
+            raise Interrupted
+        if self._should_stop_on_error():
+            raise _StopOnError
+        return self._work_on(stack)
+
+    def _attempt_begun(self, stack: Stack) -> bool:
+        """Attempt a stack, unless its first and its last open trial are in others' hands: then all of it is."""
+        ends = [next((i for i in ids if not self.store.has_result(i)), None) for ids in (stack, stack[::-1])]
+        for trial_id in filter(None, dict.fromkeys(ends)):
+            claim = claims.current(self.store, trial_id)
+            if claim is None or not claim.is_in_force():
+                return self._attempt(stack)
+            self._in_doubt = self._in_doubt or claim.is_doubtful()
+        return False
+
+    def _unfinished(self) -> list[Stack]:
+        told = self._finished.trial_ids()
+        return [
+            stack
+            for stack in self.manifest.stacks
+            if not all(trial_id in told or self.store.has_result(trial_id) for trial_id in stack)
+        ]
 
     def _should_stop_on_error(self) -> bool:
         marker = self.manifest.stop_marker(self.store)
@@ -179,10 +203,12 @@ class Worker:
             write_once(marker, b"", durable=False)
         return marker.exists()
 
-    def _work_on(self, stack: Sequence[str]) -> None:
-        left = list(stack)
+    def _work_on(self, stack: Stack) -> bool:
+        """Train what is free of a stack; return whether anything was."""
+        left, found = list(stack), False
         while left:
             with self._claims(left) as held:
+                found = found or bool(held)
                 together, later = self._next_group(held)
                 for claim in later:
                     claim.release(0)
@@ -192,6 +218,7 @@ class Worker:
                     self._train(together)
             self._report_results()
             left = [claim.path.parent.name for claim in later]
+        return found
 
     def _report_results(self) -> None:
         # Not while training: a terminal that is gone is no failure of the trial.
@@ -285,6 +312,7 @@ class Worker:
     def _write(self, trial: Trial, result: dict[str, Any], history: Sequence[dict[str, Any]]) -> None:
         written = self.store.write_result(result, history)
         claims.clear(self.store, trial.id)
+        self._finished.add(trial.id)
         log = TrialLog([self.store.folder(trial.id)])
         if not written:
             log.write("another worker has written the result first: it stays")
