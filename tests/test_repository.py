@@ -77,7 +77,7 @@ def test_issue_forms_are_of_the_form_that_is_read(path) -> None:
 
 
 def test_what_is_checked_is_what_is_said_to_be_supported() -> None:
-    """By the workflow: each Python of the classifiers, in ways that `.ci/versions` knows; `.ci/run` has Debian 12's 3.11."""
+    """By the workflow: each Python of the classifiers, as `.ci/versions` knows; 3.11 is Debian 12's, by `.ci/run`."""
     jobs = yaml.load((ROOT / ".github" / "workflows" / "tests.yml").read_text(), OneOfEach)["jobs"]
     assert jobs["main"]["container"] == "debian:bookworm"
     assert ".ci/run" in [step.get("run") for step in jobs["main"]["steps"]]
@@ -89,7 +89,9 @@ def test_what_is_checked_is_what_is_said_to_be_supported() -> None:
 
 def test_other_versions_are_asked_for_by_name() -> None:
     """What is no kind of versions installs nothing: the usage, exit code 2."""
-    answer = subprocess.run([ROOT / ".ci" / "versions", "lowest", "python3"], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [ROOT / ".ci" / "versions", "lowest", "python3"], capture_output=True, text=True, check=False
+    )
     assert answer.returncode == 2
     assert ".ci/versions oldest python3.12" in answer.stderr
     assert not (ROOT / ".versions" / "lowest-python3").exists()
