@@ -254,12 +254,15 @@ def test_fields_of_the_rows_choices_can_be_set(tmp_path: Path) -> None:
     [
         (["-m", "method=erm", "dataset.n_val=3"], ["-m", "method=erm", "dataset.n_val=3"]),
         (["paper=demo", "dataset.n_val=3", "lam=1,2"], ["paper=demo", "++dataset.n_val=3", "lam=1,2"]),
-        (["paper=demo", "paper.only=[erm]", "hydra.launcher.slots=2"], None),
+        (
+            ["paper=demo", "paper.only=[erm]", "hydra.launcher.slots=2"],
+            ["paper=demo", "++paper.only=[erm]", "hydra.launcher.slots=2"],
+        ),
         (
             ["paper=demo", "+method.deed=none", "method._target_=a.B"],
             ["paper=demo", "+method.deed=none", "++method._target_=a.B"],
         ),
     ],
 )
-def test_which_overrides_a_paper_is_left_to_judge(typed: list[str], passed: list[str] | None) -> None:
-    assert addressed_to_trials(typed) == (typed if passed is None else passed)
+def test_which_overrides_a_paper_is_left_to_judge(typed: list[str], passed: list[str]) -> None:
+    assert addressed_to_trials(typed) == passed

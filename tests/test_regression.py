@@ -198,7 +198,8 @@ def result(**splits: Any) -> dict[str, Any]:
     metrics = {rule: {"step": 1, "scores": splits} for rule in ("last", "val")} if splits else {}
     if "val" not in splits:
         metrics.pop("val", None)
-    return {"metrics": metrics, "trial_id": "0" * 16, "status": "completed", "timing": {}}
+    config = {"method": {"_target_": "a.ERM"}, "dataset": {}, "seed": 0}
+    return {"metrics": metrics, "trial_id": "0" * 16, "status": "completed", "config": config, "timing": {}}
 
 
 def test_a_search_maximises_minus_the_risk() -> None:

@@ -217,8 +217,10 @@ def test_it_is_part_of_the_identity_unless_there_is_none(make_trial) -> None:
 
 
 def test_it_is_shown(make_trial, training) -> None:
-    (outcome,) = training(make_trial("method=meta_irm", "training.similarity=inner_step")).run()
-    shown = scores_table({"trial_id": "x", "status": "completed", "metrics": outcome.metrics})
+    trial = make_trial("method=meta_irm", "training.similarity=inner_step")
+    (outcome,) = training(trial).run()
+    head = {"trial_id": trial.id, "status": "completed", "config": trial.canonical}
+    shown = scores_table({**head, "metrics": outcome.metrics})
     assert "inner_step layer1  pwcca 0." in shown
     assert "accuracy " in shown
 

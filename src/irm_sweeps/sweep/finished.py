@@ -2,7 +2,7 @@
 
 results/sweeps/<sweep>/finished.<launch>/<random>.txt      a line per trial, written after its result
 
-It is a hint. What it does not tell is looked up, what it tells too much is seen by the next launch.
+It is a hint. What it does not tell, or told before a worker began, that worker looks up.
 """
 
 from __future__ import annotations

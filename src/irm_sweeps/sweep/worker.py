@@ -144,6 +144,7 @@ class Worker:
         self._finished = Finished(store, manifest)
         self._report, self._capture = report, capture
         self._unreported: list[dict[str, Any]] = []
+        self._told_before: set[str] = set()
         self._in_doubt = False
 
     def work(self) -> Tally:
@@ -159,6 +160,7 @@ class Worker:
         StoreError
             The store cannot be written: disk full, folder gone.
         """
+        self._told_before = self._finished.trial_ids()
         with suppress(_StopOnError):
             try_untouched(self.store, self.manifest.stacks, self._attempt)
             while stacks := self._unfinished():
@@ -188,7 +190,7 @@ class Worker:
         return False
 
     def _unfinished(self) -> list[Stack]:
-        told = self._finished.trial_ids()
+        told = self._finished.trial_ids() - self._told_before  # those may have been removed since
         return [
             stack
             for stack in self.manifest.stacks
