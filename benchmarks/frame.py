@@ -115,7 +115,7 @@ def device() -> str:
     import torch
 
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
-    return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, torch {torch.__version__}"
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
 
 
 def conclude(tables: Sequence[Table], options: argparse.Namespace) -> None:
@@ -152,7 +152,8 @@ def _commit() -> str:
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!benchmarks/{HISTORY.name}")
+    measured = ("src", "conf", "benchmarks", f":!benchmarks/{HISTORY.name}")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", *measured)
     return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
