@@ -44,10 +44,8 @@ def timed(work: Callable[[], Any]) -> float:
 def empty_trials(options: Any) -> Table:
     def sweep(n: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            return (
-                seconds([*LAUNCH, "-m", *EMPTY, "hydra/launcher=inprocess", f"seed=range(0,{n})", f"results={folder}"])
-                / n
-            )
+            own = ["hydra/launcher=inprocess", f"seed=range(0,{n})", f"results={folder}"]
+            return seconds([*LAUNCH, "-m", *EMPTY, *own]) / n
 
     def alone() -> float:
         with tempfile.TemporaryDirectory() as folder:

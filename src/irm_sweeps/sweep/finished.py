@@ -12,6 +12,8 @@ import secrets
 import shutil
 from contextlib import suppress
 
+from irm_sweeps.errors import StoreError
+from irm_sweeps.sweep.files import names_in
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.schema import TRIAL_ID
 from irm_sweeps.sweep.store import Store
@@ -43,8 +45,8 @@ class Finished:
     def trial_ids(self) -> set[str]:
         """Return those that any worker of the launch has told of."""
         found: set[str] = set()
-        with suppress(OSError):
-            for name in os.listdir(self._folder):
+        with suppress(StoreError):
+            for name in names_in(self._folder):
                 with suppress(OSError, UnicodeDecodeError):
                     lines = read_regular(self._folder / name, _LARGEST).decode().splitlines()
                     found.update(filter(TRIAL_ID.fullmatch, lines))

@@ -63,7 +63,7 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
     yield from stacks.lines()
     yield "pricing: history where there is some, else a few steps of each kind of trial ..."
-    prices = list(_prices(store, waiting, settings, launcher))
+    prices = list(_prices(store, waiting, settings, launcher, machine.on_gpu))
     yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
     unpriced: Counter[str] = Counter()
     for price in prices:
@@ -87,11 +87,13 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     )
 
 
-def _prices(store: Store, waiting: Sequence[Trial], settings: Settings, launcher: Launcher) -> Iterator[Price]:
+def _prices(
+    store: Store, waiting: Sequence[Trial], settings: Settings, launcher: Launcher, on_gpu: bool
+) -> Iterator[Price]:
     kinds: dict[str, list[Trial]] = {}
     for trial in waiting:
         kinds.setdefault(trial.kind, []).append(trial)
-    history = _history(store, set(kinds), launcher.machine(settings.device).on_gpu)
+    history = _history(store, set(kinds), on_gpu)
     examples = _told_apart([trials[0] for trials in kinds.values()])
     for (key, trials), example in zip(kinds.items(), examples, strict=True):
         if key in history:

@@ -18,6 +18,7 @@ NAMES_PER_READ = 250
 """How many names a file server sends at a time, so that a listing is worth one look for each so many."""
 
 PATIENCE = 64
+"""How many stacks in a row a worker finds in others' hands before it stops looking for one that is free."""
 
 
 def try_untouched(store: Store, stacks: Sequence[Stack], attempt: Callable[[Stack], bool]) -> None:
