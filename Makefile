@@ -25,7 +25,7 @@ demo: $(READY)     ## the main job on 5,000 embedded digits: 12 trainings, a tab
 	$(BIN)/python analysis/figures.py --paper demo
 
 test: $(READY)     ## all tests but those that need a SLURM cluster
-	$(BIN)/python -m pytest -m 'not slurm' --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest @.ci/pytest.args
 
 test-slurm: $(READY)  ## the tests that start a real SLURM cluster on this machine (Debian, root)
 	$(BIN)/python -m pytest -m slurm -rs tests/slurm

@@ -69,7 +69,11 @@ class Parser(OneLineParser):
         self.add_argument("--figure", metavar="N", help="number of the paper's figure")
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """Return the options: `stores` as paths, and in `overrides` every KEY=VALUE, wherever it stood."""
+        """Return the options.
+
+        `stores` are paths; `overrides` has every KEY=VALUE, wherever it stood, but those that choose a paper's rows
+        (`paper.only=[...]`), which are in `only`.
+        """
         import_from_here()
         options = self.parse_intermixed_args(argv)
         stores: list[Path] = []
@@ -85,6 +89,14 @@ class Parser(OneLineParser):
                 raise UserError(f"{word!r} is no override: give KEY=VALUE, e.g. seed=range(0,3)")
             if word.startswith("results="):
                 raise UserError(f"{word}: say --results {word.partition('=')[2]}")
+            if word.startswith("paper="):
+                said = f"say --paper {word.partition('=')[2]}" if "paper" in options else "all papers are shown"
+                raise UserError(f"{word}: {said}")
+        options.only = [word for word in options.overrides if word.lstrip("+").startswith("paper.")]
+        options.overrides = [word for word in options.overrides if word not in options.only]
+        for word in options.only:
+            if not re.fullmatch(r"\+*paper\.only=\[.*\]", word):
+                raise UserError(f"{word}: of a paper's keys only paper.only=[ROW,...], a list, can be given here")
         options.stores = stores or [Path("results")]
         for store in options.stores:
             if store.exists() and not store.is_dir():
@@ -111,8 +123,8 @@ def write(output: Path, content: bytes) -> None:
     print(output)
 
 
-def find_paper(name: str, table: str | None, figure: str | None = None) -> Paper:
-    """Load the file of a paper's table or figure.
+def find_paper(name: str, table: str | None, figure: str | None = None, only: Sequence[str] = ()) -> Paper:
+    """Load the file of a paper's table or figure; `only`: see `load_paper`.
 
     Raises
     ------
@@ -122,10 +134,11 @@ def find_paper(name: str, table: str | None, figure: str | None = None) -> Paper
     names = paper_names()
     if table is not None and figure is not None:
         raise UserError(f"--table {table} --figure {figure}: give one of them")
-    asked, wanted = f"--paper {name}", name
-    for option, number in (("table", table), ("figure", figure)):
-        if number is not None:
-            asked, wanted = f"{asked} --{option} {number}", f"{name}_{option}{number}"
+    asked, wanted = _asked(name, table, figure)
+    if name.endswith((".yaml", ".yml")):
+        from irm_sweeps.compose import paper_by_path
+
+        raise paper_by_path(asked, name)
     if wanted not in names:
         raise UserError(
             f"{asked}: no conf/paper/{wanted}.yaml{did_you_mean(wanted, names)}; there are: "
@@ -133,10 +146,30 @@ def find_paper(name: str, table: str | None, figure: str | None = None) -> Paper
         )
     from irm_sweeps.sweep.paper import load_paper
 
-    paper = load_paper(wanted)
+    paper = load_paper(wanted, only=only)
     if paper.include:
         raise UserError(f"{asked} is several tables and figures: {', '.join(map(_typed, paper.include))}")
     return paper
+
+
+def _asked(name: str, table: str | None, figure: str | None) -> tuple[str, str]:
+    """Return the options that name a paper, and the name of the file that they mean."""
+    asked, wanted = f"--paper {name}", name
+    for option, number in (("table", table), ("figure", figure)):
+        if number is not None:
+            asked, wanted = f"{asked} --{option} {number}", f"{name}_{option}{number}"
+    return asked, wanted
+
+
+def row_names(parsed_args: argparse.Namespace, **_: object) -> list[str]:
+    """Return the rows with trials of the paper that is named before them, for the Tab key; of none: nothing."""
+    from irm_sweeps.compose import compose
+
+    wanted = _asked(parsed_args.paper, parsed_args.table, parsed_args.figure)[1]
+    if wanted not in paper_names():
+        return []
+    rows = compose([f"paper={wanted}"])["paper"].get("rows", {})
+    return [name for name, row in rows.items() if row.get("sweep") is not None]
 
 
 def paper_names() -> list[str]:

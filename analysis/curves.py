@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from histories import history
+from irm_sweeps.sweep.metric import parts
 from layout import Builder
-from measured import Setting, choose, parts, read, settings
-from notes import setting_note, status_notes
+from measured import Setting, choose, read, settings
+from notes import mixture_notes, setting_note, status_notes
 from verdict import Summary, summarize
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def curves(builder: Builder, figure: Figure) -> list[Curve]:
 
     places = _places(builder, figure)
     found = []
-    for name, row in builder.paper.rows.items():
+    for name, row in builder.paper.shown.items():
         published = _published(builder, row, places)
         measured: Mapping[str, Summary] = {}
         remarks: Sequence[str] = []
@@ -69,6 +71,22 @@ def curves(builder: Builder, figure: Figure) -> list[Curve]:
                 remarks = [f"{row.label}: this version has no {str(error).partition(':')[0]}"]
         found.append(Curve(row.label, row.sweep is None, measured, published, remarks, row.panel))
     return found
+
+
+def named(builder: Builder, figure: Figure) -> Figure:
+    """Return the figure with a name for the axis of environments: `p_e` where that is what the datasets' names are."""
+    from irm_sweeps.errors import UnknownChoice
+
+    if figure.kind != "environments" or figure.x_label is not None:
+        return figure
+    datasets = []
+    for row in builder.paper.shown.values():
+        for column in builder.paper.columns if row.sweep is not None else []:
+            with contextlib.suppress(UnknownChoice):
+                datasets.append(next(iter(builder.trials(row, column).values())).dataset)
+    if datasets and all("test_p_e" in type(dataset).model_fields for dataset in datasets):
+        return figure.model_copy(update={"x_label": "$p_e$ of the test environment"})
+    return figure
 
 
 def _places(builder: Builder, figure: Figure) -> list[str | None]:
@@ -91,7 +109,7 @@ def _number(builder: Builder, index: int, key: str) -> str | None:
 
     column = builder.paper.columns[index]
     values: set[Any] = set()
-    for row in builder.paper.rows.values():
+    for row in builder.paper.shown.values():
         if row.sweep is None:
             continue
         try:
@@ -125,6 +143,8 @@ def _chosen(builder: Builder, name: str, row: Row) -> tuple[Setting | None, list
     chosen = choose(candidates, rule, metric)
     if chosen and len(candidates) > 1:
         notes.insert(0, setting_note(chosen, candidates, rule))
+    if chosen:
+        notes += mixture_notes(chosen, builder.results, partial(builder.command, name))
     return chosen, [f"{row.label}: {note.text}" + (f": {note.command}" if note.command else "") for note in notes]
 
 

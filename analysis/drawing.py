@@ -112,9 +112,7 @@ def _vertical(wanted: Wanted, measure: str) -> str:
 
 
 def _label(axes: Axes, places: marks.Places, wanted: Wanted) -> None:
-    numbers = all(marks.is_number(name) for name in places)
-    environments = "$p_e$ of the test environment" if numbers else "test environment"
-    said = {"environments": environments, "number": wanted.x or "", "history": "step", "bars": ""}
+    said = {"environments": "test environment", "number": wanted.x or "", "history": "step", "bars": ""}
     axes.set_xlabel(wanted.x_label or said[wanted.kind])
     if wanted.kind != "history":
         axes.set_xticks(list(places.values()), list(places))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ _CURVES = ("lam", "training", "heatmap")
 
 def measure_of(paper: Paper) -> str:
     """Return what a paper's figure shows: its own measure over environments, else that of the columns."""
-    from measured import parts
+    from irm_sweeps.sweep.metric import parts
 
     assert paper.figure is not None
     return paper.figure.metric if paper.figure.kind == "environments" else parts(paper.columns[0].metric)[2]
@@ -70,10 +71,16 @@ def parser() -> Parser:
     )
     figure.add_argument("--log-y", action="store_true", help="with --curves training: a logarithmic vertical axis")
     figure.add_argument(
+        "--trust",
+        action="store_true",
+        help="with --curves, of a store: import the classes that its trials name, also where they are not irm_sweeps's",
+    )
+    figure.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="a .png, .pdf or .svg file (default: NAME.png, with --curves NAME_lam.png or lam.png, in the first store)",
+        help="a .png, .pdf or .svg file (default: NAME.png, with --curves NAME_lam.png or lam.png, "
+        "with --quantity NAME_training_penalty.png, in the first store)",
     )
     return figure
 
@@ -86,8 +93,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         name = options.curves or ""
         paper = None
         if options.paper is not None:
-            paper = find_paper(options.paper, options.table, options.figure)
+            paper = find_paper(options.paper, options.table, options.figure, options.only)
             name = "_".join([paper.name, *([name] if name else [])])
+        if options.quantity:
+            name = f"{name}_{re.sub(r'[^A-Za-z0-9_.-]', '_', options.quantity)}"
         if paper is not None and not options.curves and paper.figure is None:
             raise UserError(
                 f"conf/paper/{paper.name}.yaml has no section `figure`: add one, with a label, or give --curves"
@@ -106,6 +115,8 @@ def _check(options: argparse.Namespace) -> None:
     for option in ("table", "figure"):
         if options.paper is None and getattr(options, option) is not None:
             raise UserError(f"--{option} {getattr(options, option)}: of which paper? add --paper NAME")
+    if options.paper is None and options.only:
+        raise UserError(f"{options.only[0]}: of which paper? add --paper NAME")
     if options.curves != "training" and (options.quantity or options.log_y):
         raise UserError("--quantity and --log-y go with --curves training")
     if options.metric and (not options.curves or options.quantity):
@@ -113,17 +124,17 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _of_paper(options: argparse.Namespace, paper: Paper | None, kind: str) -> bytes:
-    from curves import curves
+    from curves import curves, named
     from drawing import draw
-    from layout import Builder
+    from layout import Builder, check_choices
 
     assert paper is not None
     assert paper.figure is not None
     builder = Builder(paper, options.stores, options.select, options.overrides)
-    builder.check_user()
+    check_choices(options.overrides)
     found = curves(builder, paper.figure)
     _say(found, builder.results.problems, _launch(options, paper))
-    return draw(found, paper.figure, measure_of(paper), kind)
+    return draw(found, named(builder, paper.figure), measure_of(paper), kind)
 
 
 def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> bytes:
@@ -133,6 +144,7 @@ def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> byt
     from drawing import UNITS, draw
     from general import General, of_table
     from irm_sweeps.sweep.paper import Figure
+    from irm_sweeps.sweep.progress import count
     from layout import Builder
     from measured import Results
 
@@ -149,7 +161,12 @@ def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> byt
         elif options.overrides:
             own, remarks = lines.of_overrides(options.overrides, options.stores, rule)
         else:
-            own, remarks = lines.of_store(results, rule)
+            own, remarks = lines.of_store(results, rule, trusted=options.trust)
+            if remarks and not own:
+                raise UserError(
+                    f"none of {count(len(remarks), 'result')} can be drawn; {remarks[0]}; "
+                    "add --trust if their classes are yours or of somebody you trust"
+                )
             if not own:
                 raise UserError(
                     f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "
@@ -181,8 +198,8 @@ def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> byt
 
 def _launch(options: argparse.Namespace, paper: Paper | None) -> str:
     """Return the command that runs everything."""
-    named = [f"paper={paper.name}"] if paper else []
-    return launching(*named, *filling(options.stores[0], options.overrides))
+    user = filling(options.stores[0], options.overrides)
+    return paper.command(None, user) if paper else launching(*user)
 
 
 def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:
@@ -195,6 +212,8 @@ def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:
     """
     _tell(problems)
     if not any(curve.measured for curve in found):
+        if remarks := [remark for curve in found for remark in curve.remarks if ": no result yet: " not in remark]:
+            raise UserError(f"nothing to draw: {remarks[0]}")
         raise UserError(f"nothing measured yet, so nothing to draw: run {command}")
     for curve in found:
         for remark in curve.remarks:

@@ -7,25 +7,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cells import Cell, Table
 from latex import latex
-from layout import Cell, Table
 from notes import Note, spelled
-from words import difference_text, measured_text, p_text, published_text, verdict_text
+from words import KINDS, measured_text, p_text
 
 
 def markdown(table: Table) -> str:
     """Return a GitHub table, aligned so that it reads as plain text too."""
-    kinds = _kinds(table)
+    beside = [KINDS[name] for name in table.beside]
     header = [""]
     for column in table.columns:
-        header += [column, *(name for name, _ in kinds[1:])]
+        header += [column, *(kind.heading for kind in beside)]
     lines = [header]
     for label, cells in table.rows:
         lines.append([label])
         for cell in cells:
             numbers = "".join(f" [{table.notes.index(note) + 1}]" for note in cell.notes)
-            own, *others = (text(cell) for _, text in kinds)
-            lines[-1] += [own + numbers, *others]
+            lines[-1] += [measured_text(cell) + numbers, *(kind.text(cell) for kind in beside)]
     lines = [[_no_tag(text).replace("|", "\\|") for text in line] for line in lines]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
 
@@ -63,6 +62,8 @@ def csv(table: Table) -> str:
             "published_mean": cell.published.mean if cell.published else None,
             "published_sd": cell.published.sd if cell.published else None,
             "published_n": cell.published.n if cell.published else None,
+            "against": table.against if cell.verdict else None,
+            "pairs": cell.verdict.pairs if cell.verdict else None,
             "difference": cell.verdict.difference if cell.verdict else None,
             "difference_low": cell.verdict.interval[0] if cell.verdict and cell.verdict.interval else None,
             "difference_high": cell.verdict.interval[1] if cell.verdict and cell.verdict.interval else None,
@@ -74,7 +75,7 @@ def csv(table: Table) -> str:
         }
         for cell in table.cells
     ]
-    frame = pd.DataFrame(records).astype({"n": "Int64", "published_n": "Int64"})
+    frame = pd.DataFrame(records).astype({"n": "Int64", "published_n": "Int64", "pairs": "Int64"})
     return frame.to_csv(index=False, lineterminator="\n")
 
 
@@ -84,7 +85,10 @@ def html(table: Table) -> str:
 
 
 def page(template: str, **values: Any) -> str:
-    """Return a page made of a template, in which everything is escaped; `text` makes the words of a cell."""
+    """Return a page made of a template, in which everything is escaped.
+
+    `text` makes words of a cell, and `kinds` those that may stand beside a measured value.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -94,23 +98,15 @@ def page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["kinds"] = KINDS
     return environment.get_template(template).render(text=TEXT, **values) + "\n"
-
-
-def _kinds(table: Table) -> list[tuple[str, Callable[[Cell], str]]]:
-    kinds: list[tuple[str, Callable[[Cell], str]]] = [("", measured_text)]
-    beside = [("published", published_text), ("difference", difference_text), ("verdict", verdict_text)]
-    return [*kinds, *beside] if table.compared else kinds
 
 
 TEXT: dict[str, Callable[[Cell], str]] = {
     "measured": measured_text,
-    "published": published_text,
-    "difference": difference_text,
-    "verdict": verdict_text,
     "p": p_text,
 }
-"""The words of a cell, by the name that templates use."""
+"""The words of a cell that stand in none of `KINDS`, by the name that templates use."""
 
 
 def _sentence(note: Note) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import rules
 from curves import Curve
 from histories import evaluations, history
+from irm_sweeps.sweep.metric import parts
 from layout import Builder
 from lines import Line
-from measured import Results, Setting, choose, parts, read, settings
+from measured import Results, Setting, choose, read, settings
 from notes import setting_note, status_notes
 from probes import Probe, Scores
 from verdict import Summary, summarize
@@ -204,7 +205,7 @@ class General:
             whose = [line.label for line in self.lines if line.rule == rule]
             name = rule if len(whose) == len(self.lines) else f"{rule} ({', '.join(whose)})"
             best = rules.SETTINGS[rule] if rule == "val" else f"the best mean of {self.titles[-1]!r}: tuned on it"
-            setting = f"; of several settings, the one with {best}" if self._several else ""
+            setting = f"; of several settings{rules.USABLE}, the one with {best}" if self._several else ""
             said.append(f"Selection rule {name}: {steps.format(step=rules.STEPS[rule])}{setting}.")
         return " ".join(said)
 

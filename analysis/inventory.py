@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.commands import looking
+from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.config import is_own
 from irm_sweeps.errors import one_line, printable
 
 SHOWN_IDS = 12
@@ -23,6 +25,8 @@ class Entry:
     ----------
     worst
         Lowest accuracy over the test environments at the end of training, in per cent; None where there is none.
+    foreign
+        Whether a class of it is not this package's.
     """
 
     trial_id: str
@@ -32,11 +36,12 @@ class Entry:
     worst: float | None
     seconds: float | None
     commit: str
+    foreign: bool = False
 
     @property
     def command(self) -> str:
         """The command that makes this trial again and compares."""
-        return looking("reproduce", self.trial_id, results=self.store)
+        return looking("reproduce", self.trial_id, *(["--trust"] if self.foreign else []), results=self.store)
 
     @property
     def show(self) -> str:
@@ -69,6 +74,9 @@ def entry(result: Mapping[str, Any], store: Path) -> Entry:
         worst=100 * min(numbers) if numbers else None,
         seconds=seconds / size if isinstance(seconds, int | float) and isinstance(size, int) and size else None,
         commit=_commit(result),
+        foreign=any(
+            not is_own(_at(result, "config", group, "_target_", default="irm_sweeps.")) for group in COMPONENTS
+        ),
     )
 
 
@@ -128,8 +136,14 @@ def _name(config: Mapping[str, Any]) -> str:
 
 
 def _commit(result: Mapping[str, Any]) -> str:
-    commit = _at(result, "provenance", "git", "commit")
-    return "–" if commit is None else str(commit)[:12] + (" +" if _at(result, "provenance", "git", "dirty") else "")
+    """Return the commit of irm_sweeps and, where a trial's own code lies in a checkout, that of it."""
+    package, own = (_checkout(result, key) for key in ("git", "own_git"))
+    return ", yours ".join([package or "–", *([own] if own else [])])
+
+
+def _checkout(result: Mapping[str, Any], key: str) -> str | None:
+    commit = _at(result, "provenance", key, "commit")
+    return None if commit is None else str(commit)[:12] + (" +" if _at(result, "provenance", key, "dirty") else "")
 
 
 def _at(value: Any, *path: str, default: Any = None) -> Any:

@@ -1,11 +1,11 @@
-"""A table as LaTeX: a float for booktabs, what is published on lines of its own so that it fits a column."""
+"""A table as LaTeX: a float for booktabs, what is compared on lines of its own so that it fits a column."""
 
 from __future__ import annotations
 
 import re
 
-from layout import Table
-from words import difference_text, measured_text, published_text, verdict_text
+from cells import Table
+from words import KINDS, NOTHING, measured_text
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -62,18 +62,17 @@ def latex(table: Table) -> str:
         r"\midrule",
     ]
     for i, (label, cells) in enumerate(table.rows):
-        if i and table.compared:
+        if i and table.beside:
             lines.append(r"\addlinespace")
         own = []
         for cell in cells:
             numbers = ",".join(str(table.notes.index(note) + 1) for note in cell.notes)
             own.append(escape(measured_text(cell)) + (rf"\textsuperscript{{{numbers}}}" if numbers else ""))
         lines.append(_row(escape(label), *own))
-        if any(cell.published for cell in cells):
-            lines.append(_row(r"\quad published", *(escape(published_text(cell)) for cell in cells)))
-        if any(cell.verdict for cell in cells):
-            lines.append(_row(r"\quad difference", *(escape(difference_text(cell)) for cell in cells)))
-            lines.append(_row(r"\quad verdict", *(escape(verdict_text(cell)) for cell in cells)))
+        for kind in (KINDS[name] for name in table.beside):
+            words = [kind.text(cell) for cell in cells]
+            if set(words) - {"", NOTHING}:
+                lines.append(_row(rf"\quad {escape(kind.heading)}", *map(escape, words)))
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip"]
     lines += [r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright"]
     for i, note in enumerate(table.notes, 1):

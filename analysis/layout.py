@@ -1,104 +1,27 @@
-"""A paper's table with its measured cells, verdicts and notes, before it takes any format."""
+"""From a paper's file and a store to a table: each cell measured, with notes on what it lacks."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import InitVar, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import one_test_set
 import rules
+from cells import Cell, Comparison, Table, adjusted
 from command_line import filling
-from measured import Results, choose, parts, read, settings
-from notes import Note, setting_note, status_notes
-from verdict import ALPHA, FEWEST, Summary, Verdict, compare, holm, summarize
+from irm_sweeps.sweep.metric import parts
+from measured import Results, choose, read, settings
+from notes import Note, mixture_notes, setting_note, status_notes
+from published import Published
+from verdict import Summary, summarize
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Column, Paper, Row
     from irm_sweeps.trial import Trial
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell. Means and sds are in the unit that is printed: per cent for accuracies.
-
-    Attributes
-    ----------
-    state
-        What is printed where nothing is measured: `missing`, `diverged`, ...; empty for a row that has
-        nothing to measure.
-    settings
-        Number of hyperparameter settings among the cell's trials; the mean is of one.
-    chosen
-        What sets that one apart from the others: config keys and values.
-    lam
-        Its penalty weight; None where the method has none or nothing is measured.
-    """
-
-    row: str
-    column: str
-    metric: str
-    measured: Summary | None
-    published: Summary | None
-    verdict: Verdict | None
-    state: str = ""
-    settings: int = 1
-    notes: tuple[Note, ...] = ()
-    chosen: Mapping[str, Any] = field(default_factory=dict)
-    lam: float | None = None
-
-    @property
-    def decimals(self) -> int:
-        """Digits after the point."""
-        return 1 if self.metric.endswith("/accuracy") else 3
-
-
-@dataclass(frozen=True)
-class Table:
-    """A whole table.
-
-    Attributes
-    ----------
-    rows
-        Label and cells of each row.
-    notes
-        Every distinct note of the cells, in order of appearance; a cell refers to `notes.index(note) + 1`.
-    footer
-        How the numbers were made.
-    """
-
-    name: str
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[Cell]]]
-    notes: Sequence[Note]
-    footer: Sequence[str]
-
-    @property
-    def cells(self) -> Iterator[Cell]:
-        """All cells, row by row."""
-        for _, cells in self.rows:
-            yield from cells
-
-    @property
-    def compared(self) -> bool:
-        """Whether anything is published beside the measured values."""
-        return any(cell.published for cell in self.cells)
-
-
-def adjusted(rows: Sequence[tuple[str, Sequence[Cell]]]) -> list[tuple[str, list[Cell]]]:
-    """Return the rows with the p-values adjusted for all tests among them."""
-    tested = [cell.verdict.p for _, cells in rows for cell in cells if cell.verdict and cell.verdict.p is not None]
-    left = iter(holm(tested))
-
-    def one(cell: Cell) -> Cell:
-        if cell.verdict is None or cell.verdict.p is None:
-            return cell
-        return replace(cell, verdict=replace(cell.verdict, p_holm=next(left)))
-
-    return [(label, [one(cell) for cell in cells]) for label, cells in rows]
 
 
 @dataclass
@@ -131,39 +54,35 @@ class Builder:
         self.results = shared or Results(self.stores)
         self._trials: dict[tuple[str, ...], Mapping[str, Trial]] = {}
 
-    def table(self) -> Table:
-        """Return the whole table."""
-        self.check_user()
-        rows = [
+    def table(self, comparison: Comparison | None = None) -> Table:
+        """Return the whole table, by default compared with what is published."""
+        check_choices(self.user)
+        comparison = comparison or Published(self.paper)
+        measured = [
             (row.label, [self.cell(name, row, i) for i in range(len(self.paper.columns))])
-            for name, row in self.paper.rows.items()
+            for name, row in self.paper.shown.items()
         ]
-        rows = adjusted(rows)
+        rows = adjusted(comparison.compared(measured))
         cells = [cell for _, own in rows for cell in own]
         return Table(
-            name=self.paper.name,
-            title=self.paper.title,
+            name=comparison.name,
+            title=comparison.title,
             columns=[column.label for column in self.paper.columns],
             rows=rows,
             notes=list(dict.fromkeys(note for cell in cells for note in cell.notes)),
-            footer=list(self._footer(cells)),
+            footer=[*self._how_measured(cells), *comparison.footer(rows), *self._where_from()],
+            beside=comparison.beside(rows),
+            against=comparison.against,
         )
 
-    def check_user(self) -> None:
-        """Compose the user's own choices once: a typo in them is an error, not a row that cannot be run."""
-        from irm_sweeps.sweep.grid import expand, is_group
-
-        if choices := [o for o in self.user if is_group(o.partition("=")[0]) or "." not in o.partition("=")[0]]:
-            next(expand(choices))
-
     def cell(self, name: str, row: Row, index: int) -> Cell:
-        """Measure one cell."""
+        """Measure one cell, and compare it with nothing yet."""
         from irm_sweeps.errors import UnknownChoice
 
         column = self.paper.columns[index]
         scale = 100.0 if parts(column.metric)[2] == "accuracy" else 1.0
         published = self.published(row, index)
-        empty = partial(Cell, name, column.label, column.metric, None, published, None)
+        empty = partial(Cell, name, column.label, column.metric, None, published)
         if row.sweep is None:
             return empty()
         try:
@@ -171,7 +90,7 @@ class Builder:
         except UnknownChoice as error:
             lacking = str(error).partition(":")[0]
             note = Note(f"this version has no {lacking}; once it has", self.command(name))
-            return empty("not available", notes=(note,))
+            return empty(state="not available", notes=(note,))
 
         rule = self.rule_for(row)
         readings = [read(trial, self.results, rule, column.metric) for trial in trials.values()]
@@ -183,23 +102,34 @@ class Builder:
         if chosen is None:
             statuses = {reading.status for reading in readings}
             state = next((s for s in ("missing", "diverged", "failed") if statuses == {s}), "no value")
-            return empty(state, n, tuple(notes))
+            return empty(state=state, settings=n, notes=tuple(notes))
         if n > 1:
             notes.insert(0, setting_note(chosen, candidates, rule))
-        own = summarize([scale * value for value in chosen.values])
-        verdict = compare(own, published) if published else None
-        lam = chosen.readings[0].trial.lam
-        said = (verdict, "", n, tuple(notes), chosen.differs, lam)
-        return Cell(name, column.label, column.metric, own, published, *said)
+        notes += mixture_notes(chosen, self.results, partial(self.command, name))
+        examples, remarks = one_test_set.examples(chosen, row.test_sets(index)[0])
+        notes += remarks
+        by_seed = {seed: scale * value for seed, value in chosen.by_seed.items()}
+        return Cell(
+            name,
+            column.label,
+            column.metric,
+            replace(summarize(list(by_seed.values())), examples=examples),
+            published,
+            settings=n,
+            notes=tuple(notes),
+            chosen=chosen.differs,
+            lam=chosen.readings[0].trial.lam,
+            by_seed=by_seed,
+        )
 
     def runnable(self) -> tuple[dict[str, dict[str, Trial]], list[str]]:
         """Return the trials of each row that has some, by the row's name, and what is said of rows that cannot be."""
         from irm_sweeps.errors import UnknownChoice
 
-        self.check_user()
+        check_choices(self.user)
         rows: dict[str, dict[str, Trial]] = {}
         hopeless = []
-        for name, row in self.paper.rows.items():
+        for name, row in self.paper.shown.items():
             if row.sweep is None:
                 continue
             try:
@@ -215,7 +145,8 @@ class Builder:
         rows, hopeless = self.runnable()
         commands = []
         for name, every in rows.items():
-            found = [self.results.of(trial_id) for trial_id in every]
+            looked = [(trial_id, self.results.of(trial_id)) for trial_id in every]
+            found = [result for trial_id, result in looked if trial_id not in self.results.unreadable]
             if any(result is not None and result["status"] == "failed" for result in found):
                 commands.append(self.command(name, "rerun=failed"))
             elif None in found:
@@ -226,7 +157,7 @@ class Builder:
         """Yield the ids of the trials of all rows that this version can run."""
         from irm_sweeps.errors import UnknownChoice
 
-        for row in self.paper.rows.values():
+        for row in self.paper.shown.values():
             for column in self.paper.columns if row.sweep is not None else []:
                 with contextlib.suppress(UnknownChoice):
                     yield from self.trials(row, column)
@@ -248,9 +179,11 @@ class Builder:
         if cell is None:
             return None
         mean, *sd = cell
-        return Summary(mean, sd[0], self.paper.published_n) if sd else Summary(mean, None, None)
+        return (
+            Summary(mean, sd[0], self.paper.published_n, row.test_sets(index)[1]) if sd else Summary(mean, None, None)
+        )
 
-    def _footer(self, cells: Sequence[Cell]) -> Iterator[str]:
+    def _how_measured(self, cells: Sequence[Cell]) -> Iterator[str]:
         percent = {cell.metric.endswith("/accuracy") for cell in cells}
         unit = ", accuracies in %" if len(percent) == 2 else ", in %" if True in percent else ""
         yield (f"Measured: mean ± sample standard deviation (ddof 1){unit}; n trials differ only in the seed.")
@@ -259,7 +192,7 @@ class Builder:
             f"Selection rule {rule}: each trial is scored {rules.STEPS[rule]}."
             + ("" if rule == self.paper.select else f" The paper file's rule is {self.paper.select}.")
         )
-        own = {row.label: row.select for row in self.paper.rows.values() if row.select not in (None, rule)}
+        own = {row.label: row.select for row in self.paper.shown.values() if row.select not in (None, rule)}
         if self.rule is None and own:
             for label, other in own.items():
                 yield f"Row {label} has selection rule {other}: {rules.STEPS[str(other)]}."
@@ -267,32 +200,22 @@ class Builder:
             labels = {name: row.label for name, row in self.paper.rows.items()}
             yield f"Penalty weight lam: {', '.join(f'{labels[row]} {lam:g}' for row, lam in lams.items())}."
         if any(cell.settings > 1 for cell in cells):
-            yield f"Of several hyperparameter settings a cell shows the one with {rules.SETTINGS[rule]}."
-        if any(cell.published for cell in cells):
-            n = self.paper.published_n
-            meaning = f"; ± is taken as a sample standard deviation over n = {n} trials" if n else ""
-            yield f"Published: {self.paper.source}{meaning}."
-            yield f"Difference: measured minus published, with Welch's {100 * (1 - ALPHA):g} % confidence interval."
-            yield (
-                "Verdict: two-sided Welch's t-test of measured against published mean, from mean, sd and n; "
-                f"alpha = {ALPHA:g}: consistent (p >= alpha) or differs (p < alpha). "
-                f"Too few seeds: n < {FEWEST}, or published without ± or n."
-            )
-            if told := multiple_comparisons(cells):
-                yield told
+            yield f"Of several hyperparameter settings{rules.USABLE}, a cell shows the one with {rules.SETTINGS[rule]}."
+
+    def _where_from(self) -> Iterator[str]:
+        if self.paper.only:
+            yield f"Rows shown: {', '.join(self.paper.shown)}."
         if self.user:
             yield f"Overrides on top of the paper file: {' '.join(self.user)}."
         yield f"Results from: {', '.join(map(str, self.stores))}."
 
 
-def multiple_comparisons(cells: Iterable[Cell]) -> str:
-    """Say how many false alarms to expect among the verdicts, and what is left after Holm's correction."""
-    verdicts = [cell.verdict for cell in cells if cell.verdict and cell.verdict.p is not None]
-    k, differ = len(verdicts), sum(verdict.word == "differs" for verdict in verdicts)
-    if not k:
-        return ""
-    left = sum((verdict.p_holm or 0.0) < ALPHA for verdict in verdicts)
-    return (
-        f"Multiple comparisons: {k} tests, uncorrected; if measured and published agreed everywhere, {ALPHA * k:.2g} "
-        f"of them would still say differs, on average. {differ} do; {left} with Holm's correction for the {k} tests."
-    )
+def check_choices(user: Sequence[str]) -> None:
+    """Compose the user's own choices once: a typo in them is an error, not a row that cannot be run.
+
+    Fields of a choice (`method.anneal=10`) are left to the rows: which there are depends on the row's choices.
+    """
+    from irm_sweeps.sweep.grid import expand, is_group
+
+    if choices := [o for o in user if is_group(o.partition("=")[0]) or "." not in o.partition("=")[0]]:
+        next(expand(choices))

@@ -71,26 +71,22 @@ def of_overrides(user: Sequence[str], stores: Sequence[Path], rule: str) -> Line
     UserError
         As `launch.py -m` with the same overrides would.
     """
-    from irm_sweeps.errors import UserError
     from irm_sweeps.sweep.grid import trials
 
-    for word in user:
-        if word.startswith("paper="):
-            raise UserError(f"{word}: say --paper {word.partition('=')[2]}")
     own = [word for word in user if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
     fill = launching(*filling(stores[0], own))
     return _split([(_method(trial), trial) for trial in trials(own).values()], rule, (fill, f"{fill} rerun=failed")), []
 
 
-def of_store(results: Results, rule: str) -> Lines:
-    """Return a line for every method and task that the stores hold a result of."""
+def of_store(results: Results, rule: str, *, trusted: bool = False) -> Lines:
+    """Return a line for every method and task that the stores hold a result of; `trusted`: see `Trial.from_config`."""
     from irm_sweeps.errors import UserError
     from irm_sweeps.trial import Trial
 
     found, remarks = [], []
     for result in results.everything():
         try:
-            trial = Trial.from_config(result["config"], trusted=False)
+            trial = Trial.from_config(result["config"], trusted=trusted)
         except UserError as error:
             remarks.append(f"skipped trial {result['trial_id']}: this version cannot read its config: {error}")
             continue

@@ -10,14 +10,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
+from irm_sweeps.sweep.metric import parts
+
 if TYPE_CHECKING:
     from irm_sweeps.trial import Trial
 
-Status = Literal["measured", "missing", "diverged", "failed", "unselected", "unknown metric", "not finite"]
+Status = Literal[
+    "measured", "missing", "unreadable", "diverged", "failed", "unselected", "unknown metric", "not finite"
+]
 """`unselected`: the selection rule has nothing to say of the trial. The last two concern the one metric."""
-
-MEASURES = ("accuracy", "risk", "pwcca")
-"""What is measured of an environment: see `irm_sweeps.training.evaluation` and `irm_sweeps.training.similarity`."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Setting:
         """The measured values."""
         return [r.value for r in self.readings if r.value is not None]
 
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """The measured values by their trial's seed."""
+        return {r.trial.seed: r.value for r in self.readings if r.value is not None}
+
 
 class Results:
     """Results of one or several stores, each read once; a completed one is preferred.
@@ -67,7 +73,9 @@ class Results:
     Attributes
     ----------
     problems
-        One line for every store that is not there and every damaged file met so far.
+        One line for every store that is not there and every file met so far that is damaged or may not be read.
+    unreadable
+        The trials met so far that have a result which may not be read, and none that may.
     """
 
     def __init__(self, stores: Iterable[Path]) -> None:
@@ -76,6 +84,7 @@ class Results:
         self._stores = [Store(root) for root in stores]
         self._found: dict[str, dict[str, Any] | None] = {}
         self._stores_of: dict[str, Path] = {}
+        self.unreadable: set[str] = set()
         self.problems = [f"{store.root}: no such store" for store in self._stores if not store.root.exists()]
 
     def of(self, trial_id: str) -> dict[str, Any] | None:
@@ -94,19 +103,22 @@ class Results:
         return [result for result in map(self.of, ids) if result is not None]
 
     def _look(self, trial_id: str) -> dict[str, Any] | None:
-        from irm_sweeps.sweep.files import DamagedFile
+        from irm_sweeps.sweep.files import DamagedFile, UnreadableFile
 
-        best = None
+        best, unreadable = None, False
         for store in self._stores:
             try:
                 result = store.result(trial_id)
             except DamagedFile as damage:
                 self.problems.append(str(damage))
+                unreadable = unreadable or isinstance(damage, UnreadableFile)
                 continue
             if result is not None and (best is None or result["status"] == "completed"):
                 best, self._stores_of[trial_id] = result, store.root
                 if result["status"] == "completed":
                     break
+        if best is None and unreadable:
+            self.unreadable.add(trial_id)
         return best
 
 
@@ -116,7 +128,7 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
 
     result = results.of(trial.id)
     if result is None:
-        return Reading(trial, "missing")
+        return Reading(trial, "unreadable" if trial.id in results.unreadable else "missing")
     if result["status"] == "diverged":
         return Reading(trial, "diverged", detail=f"at step {result.get('diverged_at', 'unknown')}")
     if result["status"] == "failed":
@@ -153,24 +165,6 @@ def _merit(scores: Mapping[str, float | None]) -> float:
     return -math.inf if risk is None else -risk
 
 
-def parts(metric: str) -> tuple[str, str, str]:
-    """Split `split/environment/measure`; an environment may contain slashes, and `mean` is the mean over all.
-
-    Raises
-    ------
-    UserError
-        It has fewer parts, or a measure that is none of `MEASURES`.
-    """
-    from irm_sweeps.errors import UserError
-
-    split, _, rest = metric.partition("/")
-    environment, _, measure = rest.rpartition("/")
-    if not environment or measure not in MEASURES:
-        known = " or ".join(f"split/environment/{measure}" for measure in MEASURES)
-        raise UserError(f"metric {metric!r} in the paper file: give {known}")
-    return split, environment, measure
-
-
 def settings(readings: Sequence[Reading]) -> list[Setting]:
     """Group a cell's readings into settings, in the order of the grid."""
     from irm_sweeps.compose import facts
@@ -192,14 +186,22 @@ def _several(key: str, configs: Iterable[Mapping[str, Any]]) -> bool:
     return len({json.dumps(config[key]) if key in config else None for config in configs}) > 1
 
 
+def contenders(candidates: Sequence[Setting]) -> list[Setting]:
+    """Return the settings with the most seeds that have a value, in the order of the grid; none if none has any.
+
+    What a seed lacks a value for counts alike. A seed that diverged, or for which the rule has nothing to say, is an
+    outcome of its setting, whose mean over the other seeds would flatter it; one that is missing or failed can still
+    be run, and until then the two means are over unequal numbers of seeds.
+    """
+    most = max((len(setting.values) for setting in candidates), default=0)
+    return [setting for setting in candidates if most and len(setting.values) == most]
+
+
 def choose(candidates: Sequence[Setting], rule: str, metric: str) -> Setting | None:
-    """Return the setting that speaks for a cell (see `rules.SETTINGS`), or None if none has a value.
+    """Return the setting that speaks for a cell: of the `contenders`, the best by `rules.SETTINGS`; None without any.
 
     The first of equals wins, in the order of the grid.
     """
-    measured = [setting for setting in candidates if setting.values]
-    if not measured:
-        return None
     sign = -1.0 if parts(metric)[2] == "risk" else 1.0
 
     def merit(setting: Setting) -> float:
@@ -208,4 +210,4 @@ def choose(candidates: Sequence[Setting], rule: str, metric: str) -> Setting | N
             return sum(-math.inf if value is None else value for value in own) / len(own)
         return sign * fmean(setting.values)
 
-    return max(measured, key=merit)
+    return max(contenders(candidates), key=merit, default=None)

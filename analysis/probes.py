@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from measured import parts
+from irm_sweeps.sweep.metric import parts
 
 if TYPE_CHECKING:
     from irm_sweeps.trial import Trial

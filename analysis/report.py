@@ -15,8 +15,9 @@ from irm_sweeps.commands import launching
 from irm_sweeps.errors import UserError, one_line_errors, printable
 
 if TYPE_CHECKING:
+    from cells import Cell, Table
     from irm_sweeps.sweep.paper import Paper
-    from layout import Builder, Cell, Table
+    from layout import Builder
     from measured import Results
 
 _DESCRIPTION = """\
@@ -108,29 +109,30 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         output = options.output or options.stores[0] / "report.html"
 
-        from irm_sweeps.sweep.grid import expand
+        from layout import check_choices
         from measured import Results
 
-        if options.overrides:
-            next(expand(options.overrides))  # a typo is a mistake, and no paper that cannot be run
+        check_choices(options.overrides)
 
         results = Results(options.stores)
         print("looking up the trials of every paper file ...", file=sys.stderr, flush=True)
-        text = render(results, options.stores, options.select, options.overrides)
+        text = render(results, options.stores, options.select, options.overrides, options.only)
         for problem in results.problems:
             print(f"skipped {printable(problem)}", file=sys.stderr)
         write(output, text.encode())
 
 
-def render(results: Results, stores: Sequence[Path], select: str | None, user: Sequence[str]) -> str:
-    """Return the page."""
+def render(
+    results: Results, stores: Sequence[Path], select: str | None, user: Sequence[str], only: Sequence[str] = ()
+) -> str:
+    """Return the page; `only` chooses rows, and the papers that have them."""
     import inventory
     from formats import page
     from irm_sweeps import __version__, provenance
     from verdict import ALPHA, holm
 
     everything = results.everything()
-    parts = list(sections(results, stores, select, user))
+    parts = list(sections(results, stores, select, user, only))
     shown = [part for part in parts if isinstance(part, Section)]
     tests = list({compared: p for section in shown for compared, p in section.tests.items()}.values())
     git = provenance.git_state()
@@ -148,7 +150,7 @@ def render(results: Results, stores: Sequence[Path], select: str | None, user: S
         data=inventory.data(everything),
         problems=results.problems,
         stores=stores,
-        user=user,
+        user=[*only, *user],
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         commit=git["commit"][:12] if git else "outside a checkout",
@@ -156,15 +158,17 @@ def render(results: Results, stores: Sequence[Path], select: str | None, user: S
 
 
 def sections(
-    results: Results, stores: Sequence[Path], select: str | None, user: Sequence[str]
+    results: Results, stores: Sequence[Path], select: str | None, user: Sequence[str], only: Sequence[str] = ()
 ) -> Iterator[Section | Absent]:
     """Yield the part of every paper file, by name."""
+    from irm_sweeps.sweep.grid import Asked
     from irm_sweeps.sweep.paper import load_paper
     from layout import Builder
 
+    asked = Asked()
     for name in paper_names():
         try:
-            paper = load_paper(name)
+            paper = load_paper(name, asked, only)
             builder = Builder(paper, stores, select, user, results)
             found = any(results.of(trial_id) is not None for trial_id in builder.every_trial())
         except UserError as error:
@@ -173,13 +177,12 @@ def sections(
         if found:
             yield section(builder)
         else:
-            command = launching(f"paper={name}", *filling(stores[0], user))
-            yield Absent(name, paper.title, command)
+            yield Absent(name, paper.title, paper.command(None, filling(stores[0], user)))
 
 
 def section(builder: Builder) -> Section:
     """Measure and draw one paper."""
-    rows = builder.paper.rows
+    rows = builder.paper.shown
     return Section(
         paper=builder.paper,
         table=builder.table(),
@@ -191,7 +194,7 @@ def section(builder: Builder) -> Section:
 
 def picture(builder: Builder) -> str | None:
     """Return the paper's figure as a data URI, if it has one and there is something to draw."""
-    from curves import curves
+    from curves import curves, named
     from drawing import draw
     from figures import measure_of
 
@@ -201,7 +204,7 @@ def picture(builder: Builder) -> str | None:
     found = list(curves(builder, figure))
     if not any(curve.measured for curve in found):
         return None
-    svg = draw(found, figure, measure_of(builder.paper), "svg")
+    svg = draw(found, named(builder, figure), measure_of(builder.paper), "svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 

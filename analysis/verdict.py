@@ -1,9 +1,9 @@
-"""Does a measured mean agree with a published one? Welch's t-test from the two summaries."""
+"""Two means: do they differ? Verdicts, Welch's t-test from two summaries, and what many tests together say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,18 +11,26 @@ ALPHA = 0.05
 """Two-sided significance level of a single verdict; 1 - ALPHA is the level of an interval."""
 
 FEWEST = 3
-"""Fewest measured trials that a verdict is given for."""
+"""Fewest measured trials, or pairs of them, that a verdict is given for."""
 
-Word = Literal["consistent", "differs", "too few seeds"]
+Word = Literal["consistent", "differs", "higher", "lower", "no difference shown", "too few seeds"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean, sample standard deviation (None if unknown or n < 2) and number of trials (None if unknown)."""
+    """Mean, sample standard deviation (None if unknown or n < 2) and number of trials (None if unknown).
+
+    Attributes
+    ----------
+    examples
+        Size of the one test set that all trials share, and that a summary it is compared with has not; then the mean is
+        an accuracy in per cent. None: every trial has its own, or both summaries have the same.
+    """
 
     mean: float
     sd: float | None
     n: int | None
+    examples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,11 @@ class Verdict:
     Attributes
     ----------
     word
-        `consistent`: p >= ALPHA. `differs`: p < ALPHA. `too few seeds`: untested, because fewer than FEWEST
-        trials are measured or the published value comes without standard deviation or number of trials.
+        Of a published value, `consistent`: p >= ALPHA; `differs`: p < ALPHA. Of another row, `no difference shown`:
+        p >= ALPHA; `higher` or `lower`: p < ALPHA. `too few seeds`: untested, because fewer than FEWEST trials or
+        pairs are measured or the published value comes without standard deviation or number of trials.
     difference
-        Measured minus published mean, in the unit of the two.
+        Measured minus published mean, or mean difference to another row, in the unit of the two; None: no pair.
     p
         Two-sided p-value; None if untested.
     interval
@@ -43,13 +52,16 @@ class Verdict:
         unknown.
     p_holm
         `p` adjusted for all tests of the table; None if untested, or not yet adjusted.
+    pairs
+        Seeds that have a value on both sides; None where the comparison is not by pairs.
     """
 
     word: Word
-    difference: float
+    difference: float | None
     p: float | None
     interval: tuple[float, float] | None = None
     p_holm: float | None = None
+    pairs: int | None = None
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -68,49 +80,73 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(float(series.mean()), float(series.std(ddof=1)) if len(series) > 1 else None, len(series))
 
 
-def welch(a: Summary, b: Summary) -> float:
-    """Return the two-sided p-value of Welch's t-test.
+def error(a: Summary, b: Summary) -> tuple[float, float]:
+    """Return the standard error of `m_a - m_b` and its degrees of freedom (0, 0 if there is no spread at all).
 
-    `t = (m_a - m_b) / sqrt(v_a + v_b)` with `v = sd^2 / n`, against Student's t with
-    `(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))` degrees of freedom (Welch 1947).
-    Two samples without any spread, for which t is not defined, have p = 1 if their means are equal, else 0.
+    The error is `sqrt(sum(v))`, with `sum(v)^2 / sum(v^2 / f)` degrees of freedom (Welch 1947, Satterthwaite 1946),
+    over two terms `v = sd^2 / n`, `f = n - 1`, and for each test set that all trials of a summary share one
+    `v = m (100 - m) / examples`, `f = examples - 1`: the binomial variance of its accuracy m in per cent. That is at
+    most what such a test set adds, since some examples are easy and others hard for every trial.
 
     Raises
     ------
     ValueError
         A standard deviation or a number of trials is unknown.
     """
-    from scipy.stats import ttest_ind_from_stats
+    terms = []
+    for side in (a, b):
+        if side.sd is None or side.n is None:
+            raise ValueError("Welch's test and interval need both standard deviations and numbers of trials")
+        terms.append((side.sd**2 / side.n, side.n - 1))
+    for side in (a, b):
+        if side.examples is not None:
+            terms.append((side.mean * (100 - side.mean) / side.examples, side.examples - 1))
+    variance = sum(v for v, _ in terms)
+    if variance == 0:
+        return 0.0, 0.0
+    return math.sqrt(variance), variance**2 / sum(v**2 / f for v, f in terms)
 
-    if a.sd is None or a.n is None or b.sd is None or b.n is None:
-        raise ValueError("Welch's test needs both standard deviations and numbers of trials")
-    if a.sd == b.sd == 0:
-        return float(a.mean == b.mean)
-    test = ttest_ind_from_stats(a.mean, a.sd, a.n, b.mean, b.sd, b.n, equal_var=False)
-    return float(test.pvalue)
+
+def welch(a: Summary, b: Summary) -> float:
+    """Return the two-sided p-value of Welch's t-test.
+
+    `t = (m_a - m_b) / se` against Student's t, with `error`'s se and degrees of freedom. Two samples without any
+    spread, for which t is not defined, have p = 1 if their means are equal, else 0.
+
+    Raises
+    ------
+    ValueError
+        A standard deviation or a number of trials is unknown.
+    """
+    return two_sided(a.mean - b.mean, *error(a, b))
 
 
 def interval(a: Summary, b: Summary) -> tuple[float, float]:
     """Return Welch's confidence interval of `m_a - m_b`, at the level 1 - ALPHA.
 
-    `m_a - m_b ± t sqrt(v_a + v_b)` with the quantile t of Student's distribution with the degrees of freedom
-    of `welch`. It contains 0 exactly where `welch(a, b) > ALPHA`.
+    `m_a - m_b ± t se`, with `error`'s se and the quantile t of Student's distribution with its degrees of freedom. It
+    contains 0 exactly where `welch(a, b) > ALPHA`.
 
     Raises
     ------
     ValueError
         A standard deviation or a number of trials is unknown.
     """
+    return around(a.mean - b.mean, *error(a, b))
+
+
+def two_sided(difference: float, se: float, freedom: float) -> float:
+    """Return both tails of Student's t beyond `difference / se`; without any error, 1 for no difference, else 0."""
     from scipy.stats import t
 
-    if a.sd is None or a.n is None or b.sd is None or b.n is None:
-        raise ValueError("Welch's interval needs both standard deviations and numbers of trials")
-    difference = a.mean - b.mean
-    if a.sd == b.sd == 0:
-        return difference, difference
-    va, vb = a.sd**2 / a.n, b.sd**2 / b.n
-    freedom = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
-    half = float(t.ppf(1 - ALPHA / 2, freedom)) * math.sqrt(va + vb)
+    return float(2 * t.sf(abs(difference) / se, freedom)) if se else float(difference == 0)
+
+
+def around(difference: float, se: float, freedom: float) -> tuple[float, float]:
+    """Return Student's confidence interval of a difference, at the level 1 - ALPHA; without any error, a point."""
+    from scipy.stats import t
+
+    half = float(t.ppf(1 - ALPHA / 2, freedom)) * se if se else 0.0
     return difference - half, difference + half
 
 
@@ -138,3 +174,19 @@ def compare(measured: Summary, published: Summary) -> Verdict:
         return Verdict("too few seeds", difference, None, around)
     p = welch(measured, published)
     return Verdict("differs" if p < ALPHA else "consistent", difference, p, around)
+
+
+def multiple_comparisons(verdicts: Iterable[Verdict | None], equal: str, word: str) -> str:
+    """Say how many false alarms to expect among the tests, and what is left after Holm's correction.
+
+    `equal` is what would make every alarm false, `word` what an alarm says; nothing is tested: nothing is said.
+    """
+    tested = [(verdict.p, verdict.p_holm) for verdict in verdicts if verdict and verdict.p is not None]
+    if not tested:
+        return ""
+    k, differ = len(tested), sum(p < ALPHA for p, _ in tested)
+    left = sum((p_holm or 0.0) < ALPHA for _, p_holm in tested)
+    return (
+        f"Multiple comparisons: {k} tests, uncorrected; if {equal}, {ALPHA * k:.2g} "
+        f"of them would still say {word}, on average. {differ} do; {left} with Holm's correction for the {k} tests."
+    )

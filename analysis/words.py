@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-from layout import Cell
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cells import Cell
+from irm_sweeps.sweep.progress import count
 from notes import spelled
 from verdict import Summary
+
+NOTHING = "–"
+"""Where there is no such number."""
+
+_TINY = 0.0001
 
 
 def measured_text(cell: Cell) -> str:
     """Return `88.6 ± 0.3 (n=10)`, with the setting if one was chosen, or why there is no such number."""
     if cell.measured is None:
-        return cell.state or "–"
+        return cell.state or NOTHING
     chosen = f"; {spelled(cell.chosen)}" if cell.settings > 1 else ""
     return f"{_with_spread(cell.measured, cell.decimals)} (n={cell.measured.n}{chosen})"
 
 
 def published_text(cell: Cell) -> str:
     """Return `88.6 ± 0.3`, or a dash."""
-    return _with_spread(cell.published, cell.decimals) if cell.published else "–"
+    return _with_spread(cell.published, cell.decimals) if cell.published else NOTHING
 
 
 def difference_text(cell: Cell) -> str:
-    """Return `-1.3 [-2.0, -0.5]`: measured minus published, and the interval; nothing to compare: nothing."""
-    if cell.verdict is None:
+    """Return `-1.3 [-2.0, -0.5]`, the difference and its interval, with ` (7 pairs)` where these are not the cell's n.
+
+    Nothing to compare: nothing.
+    """
+    verdict = cell.verdict
+    if verdict is None:
         return ""
-    difference = f"{cell.verdict.difference:+z.{cell.decimals}f}"
-    if cell.verdict.interval is None:
-        return difference
-    low, high = (f"{bound:+z.{cell.decimals}f}" for bound in cell.verdict.interval)
-    return f"{difference} [{low}, {high}]"
+    words = []
+    if verdict.difference is not None:
+        words.append(f"{verdict.difference:+z.{cell.decimals}f}")
+    if verdict.interval is not None:
+        low, high = (f"{bound:+z.{cell.decimals}f}" for bound in verdict.interval)
+        words.append(f"[{low}, {high}]")
+    if verdict.pairs is not None and (cell.measured is None or verdict.pairs != cell.measured.n):
+        words.append(f"({count(verdict.pairs, 'pair')})")
+    return " ".join(words)
 
 
 def verdict_text(cell: Cell) -> str:
@@ -43,6 +60,44 @@ def p_text(cell: Cell) -> str:
     return f"p = {cell.verdict.p:.3g}; Holm's p = {cell.verdict.p_holm:.3g}"
 
 
+def p_values_text(cell: Cell) -> str:
+    """Return `0.012 (0.036)`: the p-value, and with Holm's correction; nothing where nothing is tested."""
+    if cell.verdict is None or cell.verdict.p is None or cell.verdict.p_holm is None:
+        return ""
+    return f"{_small(cell.verdict.p)} ({_small(cell.verdict.p_holm)})"
+
+
+def _small(p: float) -> str:
+    """Return a p-value, of which no digits are worth printing where it is tiny."""
+    return f"{p:.3g}" if p >= _TINY else f"<{_TINY:.4f}"
+
+
 def _with_spread(summary: Summary, decimals: int) -> str:
     mean = f"{summary.mean:.{decimals}f}"
     return mean if summary.sd is None else f"{mean} ± {summary.sd:.{decimals}f}"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Something that stands beside a measured value.
+
+    Attributes
+    ----------
+    heading
+        What stands above it; `in_full`: on a page, where there is room.
+    text
+        The words of a cell.
+    """
+
+    heading: str
+    text: Callable[[Cell], str]
+    in_full: str
+
+
+KINDS = {
+    "published": Kind("published", published_text, "published"),
+    "difference": Kind("difference", difference_text, "difference [95 % interval]"),
+    "p": Kind("p (Holm)", p_values_text, "p (with Holm's correction)"),
+    "verdict": Kind("verdict", verdict_text, "verdict"),
+}
+"""All there are, by the names that `cells.Table.beside` has."""

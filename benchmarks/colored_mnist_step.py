@@ -1,17 +1,20 @@
 """How fast is a step of Colored MNIST training, against the published loop and against what the machine can do?
 
-    python benchmarks/colored_mnist_step.py [--steps 5] [--rounds 3] [--width 390] [--n 25000] [--classes 2]
+    python benchmarks/colored_mnist_step.py [--steps 5] [--rounds 2] [--width 390] [--n 25000] [--classes 2]
 
-Seconds a step of IRMv1 at full batch, of five sides that take turns, each in a process of its own:
+Seconds a step of IRMv1 at full batch, of seven sides that take turns, each in a process of its own:
 
 * `published loop`: a plain loop as the published code writes it, torch as it comes: a forward pass per environment,
   the test environment's at every step, the penalty by autograd with a second backward pass, ordinary Adam;
 * `float32`, `bf16`: our solo trial, `training.precision` of that name;
+* `compiled float32`, `compiled bf16`: the same with `compile=true`;
 * `floor float32`, `floor bf16`: the matrix products that the mathematics needs and nothing else, on ready tensors.
   Of each layer the output and the weights' gradient, of all but the first the inputs' gradient; of the first layer
-  only the pixels that are not zero by construction. For float32 each product by the quicker of torch's two libraries.
+  only the pixels that are not zero by construction. For float32 on a CPU each product by the quicker of torch's two
+  libraries.
 
-The images are random bytes of MNIST's shape, which cost the same as digits. One thread (OMP_NUM_THREADS, if set).
+The images are random bytes of MNIST's shape, which cost the same as digits. On the GPU if there is one (its products
+of float32 on all sides: torch's default for matrices), else on one thread (OMP_NUM_THREADS, if set).
 """
 
 from __future__ import annotations
@@ -20,16 +23,14 @@ import argparse
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from frame import Table, answer, arguments, conclude, in_own_process, parser
+from frame import Table, answer, arguments, conclude, in_own_process, parser, timed
 
-SIDES = ("published loop", "float32", "bf16", "floor float32", "floor bf16")
-WARM_UP = 2
+SIDES = ("published loop", "float32", "bf16", "compiled float32", "compiled bf16", "floor float32", "floor bf16")
 PIXELS = 14 * 14
 LAM = 10_000
 
@@ -61,6 +62,9 @@ def published_loop(options: argparse.Namespace) -> list[float]:
     from torch import nn
     from torch.nn import functional as F
 
+    from irm_sweeps.device import choose_device
+
+    device = choose_device("auto")
     drawn = trial(options, "float32").dataset.draw(0, options.data_dir)
     test = drawn.held_out["test"]
     shifted = list(test.environments.values())[-1]
@@ -69,15 +73,15 @@ def published_loop(options: argparse.Namespace) -> list[float]:
     binary = options.classes == 2
     envs: list[dict[str, Any]] = [
         {
-            "images": torch.from_numpy(x),
-            "labels": torch.from_numpy(y).float()[:, None] if binary else torch.from_numpy(y),
+            "images": torch.from_numpy(x).to(device),
+            "labels": (torch.from_numpy(y).float()[:, None] if binary else torch.from_numpy(y)).to(device),
         }
         for x, y in zip(images, labels, strict=True)
     ]
     cost = F.binary_cross_entropy_with_logits if binary else F.cross_entropy
     width, outputs = options.width, 1 if binary else options.classes
     layers = [nn.Linear(images[0].shape[1], width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
-    model = nn.Sequential(*layers, nn.Linear(width, outputs))
+    model = nn.Sequential(*layers, nn.Linear(width, outputs)).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
 
     def step() -> None:
@@ -86,7 +90,7 @@ def published_loop(options: argparse.Namespace) -> list[float]:
             env["risk"] = cost(logits, env["labels"])
             predicted = (logits > 0).float() if binary else logits.argmax(1)
             env["accuracy"] = (predicted == env["labels"]).float().mean().detach()
-            scale = torch.tensor(1.0, requires_grad=True)
+            scale = torch.tensor(1.0, device=device, requires_grad=True)
             (gradient,) = torch.autograd.grad(cost(logits * scale, env["labels"]), [scale], create_graph=True)
             env["penalty"] = gradient.square()
         risk = torch.stack([env["risk"] for env in envs[:2]]).mean()
@@ -100,26 +104,15 @@ def published_loop(options: argparse.Namespace) -> list[float]:
     return timed(step, options.steps)
 
 
-def timed(step: Callable[[], Any], steps: int) -> list[float]:
-    """Return the seconds of each of `steps` calls, after some to warm up."""
-    seconds = []
-    for _ in range(steps + WARM_UP):
-        started = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - started)
-    return seconds[WARM_UP:]
-
-
-def ours(options: argparse.Namespace, precision: str) -> list[float]:
+def ours(options: argparse.Namespace, precision: str, compiled: bool) -> list[float]:
     """Return seconds per step of our solo trial."""
-    import torch
-
-    from irm_sweeps.device import quick_products, tame_allocator
+    from irm_sweeps.device import choose_device, numerics, tame_allocator
     from irm_sweeps.training.loop import StackTraining
 
     tame_allocator()
-    training = StackTraining([trial(options, precision)], options.data_dir, torch.device("cpu"))
-    with quick_products(training.data.large):
+    device = choose_device("auto")
+    training = StackTraining([trial(options, precision)], options.data_dir, device, compiled=compiled)
+    with numerics(training.device, training.data.large):
         return timed(training._advance, options.steps)
 
 
@@ -141,15 +134,16 @@ def floor(options: argparse.Namespace, precision: str) -> list[float]:
     import torch
     from torch.nn import functional as F
 
-    from irm_sweeps.device import quick_products, tame_allocator
+    from irm_sweeps.device import choose_device, quick_products, tame_allocator
 
     tame_allocator()
+    device = choose_device("auto")
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    libraries = (True, False) if precision == "float32" else (False,)
+    libraries = (True, False) if precision == "float32" and device.type == "cpu" else (False,)
     total = [0.0] * options.steps
     for n, inputs, outputs, whole in shapes(options):
-        x, g = torch.randn(n, inputs, dtype=dtype), torch.randn(n, outputs, dtype=dtype)
-        weight, bias = torch.randn(outputs, inputs, dtype=dtype), torch.zeros(outputs, dtype=dtype)
+        random = partial(torch.randn, dtype=dtype, device=device)
+        x, g, weight, bias = random(n, inputs), random(n, outputs), random(outputs, inputs), random(outputs)
         products: list[Callable[[], Any]] = [lambda: F.linear(x, weight, bias), lambda: g.mT @ x]  # noqa: B023
         products += [lambda: g @ weight] if whole else []  # noqa: B023
         for product in products:
@@ -166,11 +160,11 @@ def measure(side: str, options: argparse.Namespace) -> list[float]:
     if side == "published loop":
         return published_loop(options)
     kind, _, precision = side.rpartition(" ")
-    return floor(options, precision) if kind else ours(options, precision)
+    return floor(options, precision) if kind == "floor" else ours(options, precision, kind == "compiled")
 
 
 def main() -> None:
-    made = parser(__doc__, rounds=3)
+    made = parser(__doc__, rounds=2)
     made.add_argument("--steps", type=int, default=5, help="measured steps per process (default: 5)")
     made.add_argument("--width", type=int, default=390, help="units of both hidden layers (default: 390)")
     made.add_argument("--n", type=int, default=25_000, help="images per environment (default: 25000)")

@@ -33,8 +33,13 @@ ROOT = Path(__file__).resolve().parents[1]
 HISTORY = Path(__file__).with_name("history.csv")
 FACTS = ("date", "commit", "device", "load")
 """The columns of `history.csv` that are no ratios."""
+FALLEN = 0.8
+"""Of its earlier value, below which a ratio is pointed at: noise of a quiet machine is smaller."""
 
 Measure = Callable[[], float | Sequence[float]]
+
+WARM_UP = 2
+"""Readings of `timed` that are thrown away."""
 
 
 def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
@@ -118,29 +123,81 @@ def device() -> str:
     return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
 
 
+def block() -> int:
+    """Return how many steps one reading of `timed` spans: a GPU's host runs ahead between two waits, as in training."""
+    import torch
+
+    return 10 if torch.cuda.is_available() else 1
+
+
+def timed(step: Callable[[], object], readings: int) -> list[float]:
+    """Return the seconds of a step, so many readings of them; a GPU is waited for before the clock is read."""
+    import torch
+
+    found = []
+    for _ in range(WARM_UP + readings):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(block()):
+            step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        found.append((time.perf_counter() - started) / block())
+    return found[WARM_UP:]
+
+
 def conclude(tables: Sequence[Table], options: argparse.Namespace) -> None:
-    """Print device and tables; with `--history`, write their ratios down."""
+    """Print device, tables, and which ratios were better before; with `--history`, write the ratios down."""
     load = os.getloadavg()[0]
     print(f"{device()}; load average {load:.1f}")
     for table in tables:
         print()
         print("\n".join(table.lines()), flush=True)
-    if options.history and not options.quick:
-        record({name: value for table in tables for name, value in table.ratios().items()}, load)
+    if options.quick:
+        return
+    ratios = {name: value for table in tables for name, value in table.ratios().items()}
+    rows, facts = _rows(HISTORY), {"commit": _commit(), "device": device()}
+    for line in fallen(ratios, rows, facts):
+        print(f"\n{line}")
+    if options.history:
+        _write(with_row(rows, facts, ratios, load), HISTORY)
 
 
-def record(ratios: Mapping[str, float], load: float, path: Path = HISTORY) -> None:
-    """Put ratios into the row of this commit and device, which all benchmarks of a change share."""
-    rows: list[dict[str, str]] = []
-    if path.exists():
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    facts = {"commit": _commit(), "device": device()}
+def fallen(ratios: Mapping[str, float], rows: Sequence[Mapping[str, str]], facts: Mapping[str, str]) -> list[str]:
+    """Return a line for each ratio that is far below the best that an earlier commit had on this device."""
+    lines = []
+    for name, now in ratios.items():
+        earlier = [row for row in rows if row["device"] == facts["device"] and row["commit"] != facts["commit"]]
+        known = [row for row in earlier if row.get(name)]
+        if not known:
+            continue
+        best = max(known, key=lambda row: float(row[name]))
+        if now < FALLEN * float(best[name]):
+            lines.append(f"fallen: {name}: {_short(now)}, was {best[name]} at {best['commit']}")
+    return lines
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def with_row(
+    rows: list[dict[str, str]], facts: Mapping[str, str], ratios: Mapping[str, float], load: float
+) -> list[dict[str, str]]:
+    """Return the rows with ratios in that of this commit and device, which all benchmarks of a change share."""
     own = next((row for row in rows if all(row[key] == value for key, value in facts.items())), None)
     if own is None:
-        rows.append(own := dict(facts))
+        rows = [*rows, own := dict(facts)]
     own |= {"date": datetime.now(UTC).date().isoformat(), "load": f"{load:.1f}"}
     own |= {name: f"{value:.3g}" for name, value in ratios.items()}
+    return rows
+
+
+def _write(rows: Sequence[Mapping[str, str]], path: Path) -> None:
     columns = dict.fromkeys([*FACTS, *(name for row in rows for name in row)])
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")

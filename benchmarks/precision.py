@@ -7,7 +7,7 @@ Trains each method on Colored MNIST with float32 and with bf16, in turns, each r
 the paired differences of test accuracy (bf16 - float32, in points; mean and standard deviation over seeds) beside the
 standard deviation over seeds of float32 itself: a difference well below it is none that a table could show. Seconds are
 of training and its last evaluation. By default 2 x 2,000 embedded digits; `--full`: MNIST, 2 x 25,000 images, width
-390, 500 steps (IRMv1: minutes a seed on one core). Further overrides apply to every trial.
+390, 500 steps (IRMv1: minutes a seed on one core). Further overrides apply to every trial. On the GPU if there is one.
 """
 
 from __future__ import annotations
@@ -46,11 +46,10 @@ def overrides(method: str, options: argparse.Namespace) -> list[str]:
 
 def train(found: Any, data_dir: Path) -> tuple[dict[str, float], float]:
     """Return test accuracies in points by environment, and seconds."""
-    import torch
-
+    from irm_sweeps.device import choose_device
     from irm_sweeps.training.loop import StackTraining
 
-    (outcome,) = StackTraining([found], data_dir, torch.device("cpu")).run()
+    (outcome,) = StackTraining([found], data_dir, choose_device("auto")).run()
     if outcome.diverged_at is not None:
         raise SystemExit(f"{found.method.target} with {found.training.precision} diverged: choose another lam")
     scores = outcome.metrics["last"]["scores"]["test"]

@@ -1,9 +1,10 @@
-"""How many trials an hour does a stack of 1, 4, 16, 64 train?
+"""How many trials an hour does a stack of 1, 4, 16, 64 train, with and without `compile=true`?
 
     python benchmarks/stacks.py [--sizes 1,4,16,64] [--threads 1]
 
 IRMv1 on embedded digits in three shapes, from tiny to large, on the GPU if there is one, else on one thread, as the
-local launcher's workers have. Rival: a stack of 1. Also said: what `stack=auto` would choose, and why.
+local launcher's workers have. Rival: a stack of 1. Also said: what `stack=auto` would choose, and why, and how long
+the first compiled steps took.
 """
 
 from __future__ import annotations
@@ -31,14 +32,20 @@ def grid(size: int, n: int, width: int) -> list[Any]:
 
 
 def trials_per_hour(training: Any, seconds: float) -> float:
-    """Step for about so long."""
-    training._wait()
-    started, steps = time.perf_counter(), 0
-    while not steps or time.perf_counter() - started < seconds:
-        training._advance()
+    """Step for about so long; the host waits for the device as often as in training."""
+    from irm_sweeps.device import numerics
+
+    every = training.trials[0].training.log_every
+    with numerics(training.device, training.data.large):
         training._wait()
-        steps += 1
-    return 3600 * len(training.trials) * steps / STEPS / (time.perf_counter() - started)
+        started, steps = time.perf_counter(), 0
+        while not steps or time.perf_counter() - started < seconds:
+            for _ in range(every):
+                training._advance()
+            training._wait()
+            steps += every
+        passed = time.perf_counter() - started
+    return 3600 * len(training.trials) * steps / STEPS / passed
 
 
 def main() -> None:
@@ -49,30 +56,35 @@ def main() -> None:
     import torch
 
     from irm_sweeps.device import choose_device, tame_allocator
-    from irm_sweeps.sweep.stacks import Machine, form_stacks
+    from irm_sweeps.launchers.inprocess import InProcess
+    from irm_sweeps.sweep.stacks import form_stacks
     from irm_sweeps.training.loop import StackTraining
 
     tame_allocator()
     torch.set_num_threads(options.threads)
     device = choose_device("auto")
-    machine = Machine.of(device.type == "cuda", workers=1, devices=1)
+    machine = InProcess().machine("auto")
     tables = []
     for n, width in SHAPES[:1] if options.quick else SHAPES:
         chosen = form_stacks(grid(64, n, width), "auto", machine, NOWHERE).lines()
         table = Table(
             f"2 x {n} images, width {width}", rival="stack of 1", unit="trials/hour", better="high", note=chosen[0]
         )
-        sides = {}
+        sides, compiling = {}, 0.0
         for size in map(int, options.sizes.split(",")):
-            training = StackTraining(grid(size, n, width), NOWHERE, device)
-            training._advance()
-            sides[f"stack of {size}"] = partial(trials_per_hour, training, 0.1 if options.quick else 1.5)
+            for name, compiled in ((f"stack of {size}", False), (f"stack of {size}, compiled", True)):
+                training = StackTraining(grid(size, n, width), NOWHERE, device, compiled=compiled)
+                started = time.perf_counter()
+                trials_per_hour(training, 0)  # to warm up, or to compile
+                compiling += (time.perf_counter() - started) * compiled
+                sides[name] = partial(trials_per_hour, training, 0.1 if options.quick else 1.0)
+        table.note += f"\nthe first steps of the compiled: {compiling:.0f} s"
         table.measure(sides, options.rounds)
         tables.append(table)
         del sides
     conclude(tables, options)
     if device.type == "cuda":
-        print(f"\npeak memory of the GPU: {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
+        print(f"\npeak memory of the GPU, with these stacks together: {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
     best = [max(t.values, key=lambda side: statistics.median(t.values[side])) for t in tables]
     print("\nfastest: " + "; ".join(f"{side} at {table.name}" for side, table in zip(best, tables, strict=True)))
 

@@ -12,7 +12,7 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launc
 
 LAYERS = [
     {"errors", "untrusted", "downloads", "commands"},
-    {"config", "draws", "device", "compose", "provenance", "eager"},
+    {"config", "draws", "device", "process_state", "compose", "provenance", "eager"},
     {"data", "backbones", "loggers"},
     {"methods"},
     {"training", "trial"},

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,10 +83,33 @@ def irm_sweeps(*arguments: str) -> Answer:
     return _in_this_process(["irm-sweeps", *arguments], lambda: cli.main(list(arguments)))
 
 
+_OBEY = "-dac_override,-dac_read_search"
+_PLAIN_USER = ["setpriv", f"--bounding-set={_OBEY}", f"--inh-caps={_OBEY}"] if os.geteuid() == 0 else []
+"""Makes a root obey the permissions of files."""
+CAN_BE_PLAIN = not _PLAIN_USER or shutil.which("setpriv") is not None
+
+
+def as_plain_user(*arguments: str) -> Answer:
+    """`irm-sweeps ...`, in a process of its own that the permissions of files stop."""
+    command = [*_PLAIN_USER, sys.executable, "-m", "irm_sweeps", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def own_process(argv: list[str]) -> Iterator[None]:
+    """Let a command change what is its process's: arguments, environment, and where Hydra logs to."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    with patch.object(sys, "argv", argv), patch.dict(os.environ):
+        yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
 def _in_this_process(argv: list[str], run: Callable[[], object]) -> Answer:
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    with patch.object(sys, "argv", argv), patch.dict(os.environ), redirect_stdout(out), redirect_stderr(err):
+    with own_process(argv), redirect_stdout(out), redirect_stderr(err):
         try:
             run()
         except SystemExit as end:

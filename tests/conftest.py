@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ import synthetic_store
 from commands import Desk
 from irm_sweeps.sweep.paper import Paper, load_paper
 from irm_sweeps.testing.fixtures import make_trial, make_trial_of, training
+from order import pytest_collection_modifyitems
+from untouched import untouched
 
-__all__ = ["make_trial", "make_trial_of", "training"]
+__all__ = ["make_trial", "make_trial_of", "pytest_collection_modifyitems", "training", "untouched"]
+
+FakeCommand = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +33,27 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path)
     yield made
     made.end()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCommand:
+    """Put a command of SLURM's on PATH that notes its arguments and answers as told; none other is there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def make(name: str, stdout: str = "", stderr: str = "", code: int = 0) -> Path:
+        calls = tmp_path / f"{name}.calls"
+        script = folder / name
+        script.write_text(
+            f"#!{sys.executable} -S\nimport sys\n"
+            f"open({str(calls)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
+            f"sys.stdout.write({stdout!r}); sys.stderr.write({stderr!r}); sys.exit({code})\n"
+        )
+        script.chmod(0o755)
+        return calls
+
+    return make
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from unittest.mock import patch
 
 import pytest
 
-from irm_sweeps.sweep.worker import Interrupted, Worker
+from irm_sweeps.sweep.keeper import Interrupted
+from irm_sweeps.sweep.worker import Worker
 from irm_sweeps.training.loop import StackTraining
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Point, Turn
+from irm_sweeps.sweep import worker
 
 STEP_SECONDS = 0.1
 
@@ -18,7 +19,7 @@ STEP_SECONDS = 0.1
 class Rogue(ERM):
     """ERM that does its deed at the third step. While the file that GATE names is missing, a step is slow."""
 
-    deed: Literal["none", "raise", "kill"]
+    deed: Literal["none", "raise", "kill", "lose"]
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         if at.step == 3 and self.deed == "raise":
@@ -26,6 +27,9 @@ class Rogue(ERM):
             raise RuntimeError("this method has a mistake")
         if at.step == 3 and self.deed == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if at.step == 3 and self.deed == "lose":
+            worker.is_lost = lambda device: True  # as a GPU is after a fault in a kernel
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if (gate := os.environ.get("GATE")) and not Path(gate).exists():
             time.sleep(STEP_SECONDS)
         return super().turn(at, moving)

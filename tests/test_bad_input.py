@@ -27,6 +27,7 @@ MISTAKES = {
     "lam=abc": "lam='abc': input should be a valid number",
     "lam=null method=irmv1": "lam=null: this method needs a penalty weight",
     "~lam": "`lam` is missing",
+    "~backbone": "~backbone: every trial has a backbone: choose another one, backbone=NAME",
     "seed=-1": "seed=-1: input should be greater than or equal to 0",
     "+foo=1": "unknown key `foo`",
     "method=null": "must be a string",
@@ -37,7 +38,7 @@ MISTAKES = {
     "device=cuda:9": "device=cuda:9: this machine shows",
     "stack=0": "stack=0: give auto, or a whole number from 1 on",
     "stack=many": "stack='many': give auto, or a whole number from 1 on",
-    "rerun=never": "rerun='never': input should be 'missing', 'failed' or 'all'",
+    "rerun=never": "rerun='never': input should be 'missing', 'failed', 'changed' or 'all'",
     "method._target_=nowhere.Method": "method._target_='nowhere.Method' cannot be imported",
     "method._target_=rogue.STEP_SECONDS": "is not a Method: subclass irm_sweeps.methods.method.Method",
     "paper=demo": "paper=demo is a sweep: python launch.py -m",
@@ -52,6 +53,13 @@ SWEEPING_MISTAKES = {
     "lam=1,-1": "lam=-1: input should be greater than or equal to 0",
     "paper=nope": "paper=nope: no such paper; choose from bae2021, bae2021_figure10",
     "paper=demo paper.only=[ermm]": "no row 'ermm' (did you mean `erm`?); rows: erm, irmv1",
+    "paper=demo method.anneal=3": "demo, row erm: unknown key `method.anneal`",
+    "paper=demo seed=range(3,0)": "demo, row erm: seed=range(3,0): range(3,0) is empty",
+    "paper=my_conf/paper/next.yaml": "paper=my_conf/paper/next.yaml: a paper file is chosen by its name, next, and",
+    "seed=range(3,0)": "seed=range(3,0): range(3,0) is empty",
+    "lam=1;2": "'lam=1;2' cannot be read: write lam=1,2",
+    "optimizer.lr=loguniform(1,2)": "optimizer.lr=loguniform(1,2): there is no loguniform(...); a list is 1,10,100",
+    "lam=(1": "'lam=(1' cannot be read: extraneous input '('",
     "paper=demo method=irm": "method=irm: no such method (did you mean `irmv1`?)",
     "hydra/launcher=local hydra.launcher.slots=0": "hydra.launcher.slots=0: must be a whole number of at least 1",
     "hydra/launcher=local hydra.launcher.slotz=1": "unknown key `hydra.launcher.slotz`",
@@ -61,6 +69,14 @@ SWEEPING_MISTAKES = {
     "results=a,b": "one value for all trials",
     "objective=nonsense": "objective=nonsense: write auto or RULE:SPLIT/ENVIRONMENT/METRIC",
     "seed=range(0,3": "range(0,3",
+    "seed=0..3": "; several values are a sweep: -m 'seed=range(0,3)' (without 3), or seed=0,3",
+    "seed=0-3": "-m 'seed=range(0,3)' (without 3)",
+    "seed=0:3": "-m 'seed=range(0,3)' (without 3)",
+    "seed=[0,1]": "seed=[0, 1]: input should be a valid integer; several values are a sweep: -m seed=0,1",
+    "method=irmv1 lam=[1,10]": "; several values are a sweep: -m lam=1,10",
+    "method=irmv1 lam=1e2:1e4": "; several values are a sweep: -m lam=1e2,1e4",
+    "training.steps=10-20": "-m 'training.steps=range(10,20)' (without 20), or training.steps=10,20",
+    "optimizer.lr=[0.1,0.01]": "; several values are a sweep: -m optimizer.lr=0.1,0.01",
 }
 
 
@@ -78,6 +94,13 @@ def test_a_sweep(mistake: str, results: Path) -> None:
     answer = launch("-m", *([] if "results=" in mistake else [f"results={results}"]), *own, *mistake.split())
     assert SWEEPING_MISTAKES[mistake] in answer.complaint
     assert not results.exists()
+
+
+@pytest.mark.parametrize("override", ["seed=a", "seed=-1", "seed=[a]", "checkpoint_seconds=1..3"])
+def test_no_sweep_is_suggested_where_none_is_meant(override: str, results: Path) -> None:
+    answer = launch("-m", f"results={results}", *SMALL, override)
+    assert f"{override.partition('=')[0]}=" in answer.complaint
+    assert "sweep" not in answer.complaint
 
 
 def test_a_real_process_prints_one_line_too(tmp_path: Path) -> None:
@@ -152,7 +175,7 @@ def test_a_users_method_that_cannot_be_imported(tmp_path: Path, monkeypatch: pyt
 def test_a_users_method_with_a_wrong_value(results: Path) -> None:
     assert str(TESTS) in sys.path
     answer = launch(f"results={results}", *ROGUE, "method.deed=dance")
-    assert "method.deed='dance': input should be 'none', 'raise' or 'kill'" in answer.complaint
+    assert "method.deed='dance': input should be 'none', 'raise', 'kill' or 'lose'" in answer.complaint
 
 
 def test_irm_sweeps_names_what_it_does_not_find(results: Path) -> None:

@@ -39,6 +39,7 @@ METHODS = {path.stem for path in (ROOT / "conf" / "method").glob("*.yaml")}
         ("irm-sweeps launch -m method=erm,irm", {"method=erm,irm_games", "method=erm,irmv1"}),
         ("irm-sweeps launch method=irmv1 method.an", {"method.anneal="}),
         ("irm-sweeps table --paper lin2021_", {"lin2021_table1", "lin2021_table2"}),
+        ("irm-sweeps table --paper bae2021 --table 1 --against m", {"mm_rex", "meta_irm"}),
     ],
 )
 def test_it_offers(line: str, expected: set[str], tmp_path: Path) -> None:

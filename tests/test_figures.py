@@ -12,14 +12,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 
 import figures
+import marks
 import synthetic_store as synthetic
-from curves import curves
+from curves import Curve, curves, named
 from drawing import draw
 from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.metric import parts
 from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.sweep.store import Store
 from layout import Builder
-from measured import parts
 from verdict import Summary
 
 ROOT = Path(__file__).parents[1]
@@ -84,8 +85,9 @@ def test_default_is_a_png_in_the_store(in_folder, capsys):
 def test_svg_has_labels_units_and_open_markers_and_is_reproducible(bae, tmp_path):
     for row in ("erm", "irmv1"):
         synthetic.fill(tmp_path, bae, row, falling, ["seed=0,1"])
-    found = curves(Builder(bae, [tmp_path], "last", ["seed=0,1"]), bae.figure)
-    wanted = bae.figure.model_copy(update={"label": "A title"})
+    builder = Builder(bae, [tmp_path], "last", ["seed=0,1"])
+    found = curves(builder, bae.figure)
+    wanted = named(builder, bae.figure).model_copy(update={"label": "A title"})
     picture = draw(found, wanted, "accuracy", "svg")
     text = picture.decode()
     axes = ["test accuracy (%)", "of the test environment"]
@@ -132,8 +134,9 @@ FEW = ["seed=0,1,2"]
 
 
 def drawn(paper, store, user=FEW):
-    found = curves(Builder(paper, [store], None, user), paper.figure)
-    return {curve.label: curve for curve in found}, draw(found, paper.figure, figures.measure_of(paper), "svg").decode()
+    builder = Builder(paper, [store], None, user)
+    found, wanted = curves(builder, paper.figure), named(builder, paper.figure)
+    return {curve.label: curve for curve in found}, draw(found, wanted, figures.measure_of(paper), "svg").decode()
 
 
 def write(store, trial, extra, history=()):
@@ -264,3 +267,24 @@ def test_which_figure_is_said(in_folder, capsys, argv, words):
     with pytest.raises(SystemExit):
         figures.main(argv)
     assert words in capsys.readouterr().err
+
+
+def test_an_axis_of_environments_is_called_what_its_numbers_are(tmp_path):
+    demo = load_paper("demo")
+    assert named(Builder(demo, [tmp_path], None, []), demo.figure).x_label == "$p_e$ of the test environment"
+    rows = {name: row.model_copy(update={"sweep": ("method=erm",)}) for name, row in demo.rows.items()}
+    other = demo.model_copy(update={"sweep": ("dataset=linear_unit_tests",), "rows": rows})
+    assert named(Builder(other, [tmp_path], None, []), demo.figure).x_label is None
+
+
+def test_points_stand_at_their_numbers():
+    """With two environments, too: within a hundredth of the axis for each neighbour."""
+    from matplotlib.figure import Figure
+
+    own = {"0.1": Summary(80, 1, 3), "0.9": Summary(20, 1, 3)}
+    curves_of = [Curve(label, False, own, {}) for label in ("a", "b", "c")]
+    axes = Figure().subplots()
+    marks.error_bars(axes, curves_of, marks.places_of(curves_of, numbered=True))
+    at = [container.lines[0].get_xdata() for container in axes.containers]
+    assert [x - 0.1 for x, _ in at] == pytest.approx([-0.008, 0, 0.008])
+    assert [x - 0.9 for _, x in at] == pytest.approx([-0.008, 0, 0.008])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,10 @@ def test_a_sweep_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -
     launch("-m", "method=erm", "seed=0,1", *SMALL, f"results={tmp_path}")
     (name,) = (path.name for path in (tmp_path / "sweeps").iterdir())
     assert f"the newest: {name}" in irm_sweeps("status", "nonsense", "--results", str(tmp_path)).complaint
+
+
+def test_the_folder_of_a_new_project_can_be_pasted(tmp_path: Path) -> None:
+    folder = tmp_path / "my study é; $HOME"
+    (cd,) = (line for line in irm_sweeps("init", str(folder)).out.splitlines() if line.startswith("  cd "))
+    there = subprocess.run(["bash", "-c", f"{cd} && pwd"], capture_output=True, text=True)
+    assert there.stdout == f"{folder}\n"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor
 from torch.nn import functional as F
 
+from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.training.loop import StackTraining
 
@@ -39,7 +42,8 @@ def environments(run: StackTraining) -> list[tuple[Tensor, Tensor]]:
 
 def turn(run: StackTraining, *players: str) -> dict[str, float]:
     """What each player minimises."""
-    return {p: v.item() for p, v in run._turn(players, run.data.batch(0, 0, 1), run._noise()).objectives.items()}
+    scene = run.scene(run.data.batch(0, 0, 1), run._noise())
+    return {p: v.item() for p, v in run.game.turn(players, run.parameters.tensors(), scene).objectives.items()}
 
 
 def hidden(p: P, x: Tensor, prefix: str = "") -> Tensor:
@@ -111,9 +115,55 @@ def test_the_released_game_warms_up_and_spares_the_classifiers_l2(make_trial, tr
         assert {"head.weight", "representation.0.weight"} <= moved
 
 
-def test_a_warm_up_of_another_game_is_refused(make_trial) -> None:
-    with pytest.raises(UserError, match=r"method\.warm_up=3.*method\.order=simultaneous"):
-        make_trial("method=irm_games", "method.warm_up=3")
+def test_the_released_game_is_that_of_its_code(make_trial, training) -> None:
+    """lin2021's code: warm-up, all heads copies of an untrained one, then head after head, then the representation."""
+    lr, momentum, l2, weight, warm_up = 0.1, 0.9, 0.01, 0.25, 2
+    released = yaml.safe_load((conf_dir() / "protocol/method/released_irm_games.yaml").read_text())
+    fields = {**released, "warm_up": warm_up, "representation_weight": weight}
+    own = ["method=irm_games", *(f"method.{name}={json.dumps(value)}" for name, value in fields.items())]
+    plain = ["optimizer=sgd", f"optimizer.lr={lr}", f"optimizer.momentum={momentum}", f"training.l2={l2}"]
+    run = training(make_trial(*own, *plain, *THREE))
+    data = environments(run)
+    everything = [torch.cat(parts) for parts in zip(*data, strict=True)]
+    prefixes = ["", "player.1.", "player.2."]
+    p = {name: value.clone().requires_grad_() for name, value in parameters(run).items()}
+    heads = [[name for name in p if name.startswith(prefix + "head.")] for prefix in prefixes]
+    body = [name for name in p if name.startswith("representation.")]
+    speed = {name: torch.zeros_like(value) for name, value in p.items()}
+
+    def step(names: list[str], objective: Tensor) -> None:
+        for name, gradient in zip(names, torch.autograd.grad(objective, [p[n] for n in names]), strict=True):
+            speed[name] = momentum * speed[name] + gradient
+            p[name] = (p[name] - lr * speed[name]).detach().requires_grad_()
+
+    def risk(x: Tensor, y: Tensor) -> Tensor:
+        return bce(torch.stack([logit(p, x, prefix) for prefix in prefixes]).mean(0), y)
+
+    def squares() -> Tensor:
+        return sum(
+            (value.square().sum() for name, value in p.items() if not name.startswith("state.")), torch.zeros(())
+        )
+
+    for done in range(5):
+        if done == warm_up:
+            for prefix in prefixes:
+                for name in ("head.weight", "head.bias"):
+                    p[prefix + name] = p[f"state.{name}"].detach().clone().requires_grad_()
+        if done < warm_up:
+            step([*body, *heads[0]], risk(*everything) + l2 * squares())
+        else:
+            for names, (x, y) in zip(heads, data, strict=True):
+                step(names, risk(x, y))
+            step(body, weight * (risk(*everything) + l2 * squares()))
+        run._advance()
+    for name, value in parameters(run).items():
+        torch.testing.assert_close(value, p[name].detach(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("field", ["warm_up=3", "forget_warm_up=true"])
+def test_a_warm_up_of_another_game_is_refused(field: str, make_trial) -> None:
+    with pytest.raises(UserError, match=rf"(?i)method\.{field}.*method\.order=sequential"):
+        make_trial("method=irm_games", f"method.{field}")
 
 
 # InvRat: min over the model, max over the adversary of R + lam (R - R_adversary).
@@ -221,7 +271,8 @@ def test_coral(make_trial, training) -> None:
         for a, b in itertools.combinations(h, 2)
     ]
     risk = mean([bce(logit(p, x), y) for x, y in environments(run)]).item()
-    penalty = run._turn(["model"], run.data.batch(0, 0, 1), {}).log["penalty"].item()
+    scene = run.scene(run.data.batch(0, 0, 1), {})
+    penalty = run.game.turn(["model"], run.parameters.tensors(), scene).log["penalty"].item()
     assert penalty == pytest.approx(np.mean(distances), rel=1e-10)
     assert turn(run, "model")["model"] == pytest.approx(risk + 7 * penalty)
 

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 
 import figures
+import inventory
 import lines
 import probes
 import synthetic_store as synthetic
@@ -275,3 +276,30 @@ def test_one_evaluation_makes_no_curve(tmp_path):
     )
     with pytest.raises(UserError, match=re.escape("training.evaluate_every=K")):
         measure(tmp_path, SWEEP).over_training(None)
+
+
+def test_what_a_store_names_is_imported_only_when_trusted(tmp_path, monkeypatch, capsys):
+    """A class of one's own: refused with the reason, drawn with --trust, made again with it."""
+    (tmp_path / "own_method.py").write_text("from irm_sweeps.methods.rex import VREx\n\n\nclass Own(VREx):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for trial in trials(["method=vrex", "method._target_=own_method.Own", "lam=1,10", "seed=0,1"]).values():
+        result = synthetic.completed(trial, accuracy)
+        synthetic.write(tmp_path / "results", result)
+    assert inventory.entry(result, tmp_path / "results").command == f"irm-sweeps reproduce {trial.id} --trust"
+    monkeypatch.delitem(sys.modules, "own_method")
+    with pytest.raises(SystemExit):
+        figures.main(["--curves", "lam"])
+    told = capsys.readouterr().err
+    assert told.startswith("error: none of 4 results can be drawn; skipped trial ")
+    assert "method._target_='own_method.Own' is no class of irm_sweeps" in told
+    figures.main(["--curves", "lam", "--trust"])
+    assert capsys.readouterr().out == "results/lam.png\n"
+
+
+def test_a_quantity_has_a_file_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    trained(tmp_path / "results", SWEEP)
+    for quantity in ("penalty", "risks"):
+        figures.main(["--curves", "training", "--quantity", quantity, *SWEEP])
+        assert capsys.readouterr().out == f"results/training_{quantity}.png\n"

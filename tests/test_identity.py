@@ -80,6 +80,7 @@ def test_another_process_gives_the_same_id(config: dict[str, Any]) -> None:
         ("data_dir", "elsewhere"),
         ("device", "cuda:3"),
         ("stack", 7),
+        ("compile", True),
         ("plan", True),
         ("rerun", "all"),
         ("on_error", "stop"),

@@ -26,17 +26,29 @@ from irm_sweeps.sweep.worker import Worker
 
 CONF = Path(__file__).parents[1] / "conf" / "logger"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
-RUN = Run("0123456789abcdef", "IRMv1_lam=100_seed=3_01234567", "sweep-1", {"lam": 100.0, "method": {"on": "output"}})
 Points = dict[str, list[tuple[int, float]]]
 
 
 @pytest.fixture
-def logger(request: pytest.FixtureRequest, tmp_path: Path) -> Logger:
+def root(tmp_path: Path) -> Path:
+    """A store whose path is no URI as it stands."""
+    return tmp_path / "results #1 é?, 50%41"
+
+
+@pytest.fixture
+def logger(request: pytest.FixtureRequest, root: Path) -> Logger:
     """A logger with its YAML's values; skipped where its package is not installed."""
     made = build_logger(yaml.safe_load((CONF / f"{request.param}.yaml").read_text()))
     if made.package is not None and importlib.util.find_spec(made.package) is None:
         pytest.skip(f"{made.package} is not installed")
-    return made.within(tmp_path)
+    return made.within(root)
+
+
+def run_in(root: Path, i: int = 0) -> Run:
+    """A run whose trial has a folder."""
+    folder = root / f"{i:016x}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Run(folder.name, f"IRMv1_lam=100_seed={i}", "sweep-1", {"lam": 100.0, "method": {"on=": "output"}}, folder)
 
 
 every = pytest.mark.parametrize("logger", NAMES, indirect=True)
@@ -57,7 +69,7 @@ def points_of_tensorboard(folder: Path) -> Points:
 def points_of_mlflow(folder: Path) -> Points:
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=f"file:{folder / 'mlflow'}")
+    client = MlflowClient(tracking_uri=(folder / "mlflow").as_uri())
     found: Points = {}
     for experiment in client.search_experiments():
         for run in client.search_runs([experiment.experiment_id]):
@@ -130,10 +142,10 @@ def test_every_logger_has_a_reader_here() -> None:
 
 
 @every
-def test_a_run_holds_each_value_once_however_often_it_is_started(logger: Logger, tmp_path: Path) -> None:
+def test_a_run_holds_each_value_once_however_often_it_is_started(logger: Logger, root: Path) -> None:
     logger.check()
     for attempt in range(2):
-        stream = logger.open(RUN)
+        stream = logger.open(run_in(root))
         stream.write(0, {"risks/0": 0.7, "penalty": 3.0})
         stream.write(10, {"risks/0": 0.6})
         if attempt == 0:
@@ -143,47 +155,66 @@ def test_a_run_holds_each_value_once_however_often_it_is_started(logger: Logger,
     stream.close("completed", {"last/test/0.9/accuracy": 0.66})
     if logger.package is None:
         return
-    found = read(logger, tmp_path, lambda points: (20, 0.5) in points.get("risks/0", []))
+    found = read(logger, root, lambda points: (20, 0.5) in points.get("risks/0", []))
     assert [(s, pytest.approx(v)) for s, v in sorted(found["risks/0"])] == [(0, 0.7), (10, 0.6), (20, 0.5)]
     assert found["penalty"] == [(0, pytest.approx(3.0))]
     assert found["test/0.9/accuracy"] == [(10, pytest.approx(0.5))]
 
 
 @every
-def test_several_runs_are_open_at_a_time(logger: Logger, tmp_path: Path) -> None:
+def test_any_name_of_an_environment_will_do(logger: Logger, root: Path) -> None:
+    """And two names that differ stay two."""
+    environments = ["p_e=0.2", "p_e_0.2", "p_e>0.2", "a, b (é)", "50 %", "./x", "..", "x" * 300]
+    names = {f"test/{name}/accuracy": i / 8 for i, name in enumerate(environments)}
+    stream = logger.open(run_in(root))
+    stream.write(10, names)
+    stream.close("completed", {f"last/{name}": value for name, value in names.items()})
+    if logger.package is not None:
+
+        def values(points: Points) -> list[float]:
+            return sorted(v for n, own in points.items() if n.startswith("test/") for step, v in own if step == 10)
+
+        found = read(logger, root, lambda points: len(values(points)) == len(names))
+        assert values(found) == sorted(names.values())
+        assert len([name for name in found if name.startswith("test/")]) == len(names)
+        assert found["test/p_e_0.2/accuracy"] == [(10, 1 / 8)], "a name that needs no change has none"
+
+
+@every
+def test_several_runs_are_open_at_a_time(logger: Logger, root: Path) -> None:
     """As those of a stack's trials are."""
-    runs = [Run(f"{i:016x}", f"IRMv1_seed={i}", "sweep-1", {"seed": i}) for i in range(3)]
-    streams = [logger.open(run) for run in runs]
+    streams = [logger.open(run_in(root, i)) for i in range(3)]
     for i, stream in enumerate(streams):
         stream.write(0, {f"risks/{i}": float(i)})
     for stream in streams:
         stream.close("completed", {})
     if logger.package is not None:
-        found = read(logger, tmp_path, lambda points: len({n for n in points if n.startswith("risks/")}) == 3)
+        found = read(logger, root, lambda points: len({n for n in points if n.startswith("risks/")}) == 3)
         assert [found[f"risks/{i}"] for i in range(3)] == [[(0, float(i))] for i in range(3)]
 
 
 @every
 def test_a_sweep_s_results_are_those_without_a_logger(
-    logger: Logger, tmp_path: Path, request: pytest.FixtureRequest
+    logger: Logger, root: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     name = request.node.callspec.params["logger"]
     sweep = [*SMALL, "method=irmv1", "lam=3", "seed=0,1", "stack=2"]
     assert launch("-m", f"results={tmp_path / 'bare'}", *sweep).code == 0
-    answer = launch("-m", f"results={tmp_path}", *sweep, f"logger={name}")
+    answer = launch("-m", f"results='{root}'", *sweep, f"logger={name}")
     assert answer.code == 0, answer
-    plain, logged = ({r["trial_id"]: r for r in Store(root).results()} for root in (tmp_path / "bare", tmp_path))
+    plain, logged = ({r["trial_id"]: r for r in Store(own).results()} for own in (tmp_path / "bare", root))
     assert outcomes(plain) == outcomes(logged)
-    assert all("logger failed" not in (tmp_path / trial_id / "log.txt").read_text() for trial_id in logged)
+    assert all("logger failed" not in (root / trial_id / "log.txt").read_text() for trial_id in logged)
+    assert {path.name for path in tmp_path.iterdir()} == {"bare", root.name}, "and nothing beside the store"
     if logger.package is not None:
-        files = [tmp_path / trial_id / "history.jsonl" for trial_id in logged]
+        files = [root / trial_id / "history.jsonl" for trial_id in logged]
         rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
         expected = {(tag, row["step"], f"{value:.5g}") for row in rows for tag, value in scalars(row)}
 
         def complete(points: Points) -> bool:
             return expected <= {(tag, step, f"{value:.5g}") for tag in points for step, value in points[tag]}
 
-        found = read(logger, tmp_path, complete)
+        found = read(logger, root, complete)
         assert len(found["penalty"]) == len(logged) * len({row["step"] for row in rows if "penalty" in row})
 
 
@@ -326,10 +357,27 @@ def test_a_logger_that_fails_is_logged_once_and_the_trial_goes_on(
     assert len(told) <= 7
 
 
+def test_runs_that_are_open_when_the_logger_fails_end_as_their_trials_do(
+    tmp_path: Path, told: list[tuple[str, Any]]
+) -> None:
+    """And only what is still training is called interrupted."""
+    said: list[str] = []
+    (one,), (other,) = (collect([*SMALL, f"seed={seed}"])[0].values() for seed in (1, 2))
+    values = {"_target_": "irm_sweeps.loggers.none.Recorder", "fails": "write"}
+    result = {"status": "completed", "metrics": {}}
+    with Feed(values, "sweep", said.append, lambda trial_id: tmp_path / trial_id) as feed:
+        feed.rows(one, [])
+        feed.rows(other, [{"step": 0, "penalty": 1.0}])
+        feed.finish(one, [{"step": 0, "penalty": 1.0}], result)
+        assert [words for words in told if words[0] != "open"] == [("write", 0), ("close", "completed")]
+    assert told[-1] == ("close", "interrupted")
+    assert len(said) == 1
+
+
 def test_no_logger_is_none_of_a_worker_s_business(tmp_path: Path) -> None:
     said: list[str] = []
     (trial,) = collect(SMALL)[0].values()
-    with Feed(None, "sweep", said.append) as feed:
+    with Feed(None, "sweep", said.append, lambda trial_id: Path(trial_id)) as feed:
         feed.rows(trial, [{"step": 0, "penalty": 1.0}])
         feed.finish(trial, [], {"status": "completed", "metrics": {}})
     assert said == []

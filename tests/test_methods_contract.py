@@ -13,6 +13,12 @@ VARIANTS = {
     "invrat_eb on the output": ["method=invrat_eb", "method.on=output", "method.inner_batch=same"],
     "f-irm games": ["method=irm_games", "method.variant=f"],
     "simultaneous games": ["method=irm_games", "method.order=simultaneous"],
+    "games as released": [
+        "method=irm_games",
+        "method.order=sequential",
+        "method.warm_up=1",
+        "method.forget_warm_up=true",
+    ],
     "meta_irm with two inner steps": ["method=meta_irm", "method.inner_steps=2", "method.same_env=true"],
 }
 """Forms of the methods that play another game than their default, for the same tests."""
@@ -29,3 +35,5 @@ class TestMethods(MethodContract):
         "irm_games": "it has no lam, and several classifiers",
         "meta_irm": "its risks are those of adapted parameters",
     }
+    size_matters = dict.fromkeys(("coral", "ib_erm", "ib_irm"), "its (co)variance is the unbiased one")
+    equal_only = {"meta_irm with sampled environments": "it cannot choose among environments of unequal size"}

@@ -23,10 +23,10 @@ from commands import launch
 from irm_sweeps.compose import addressed_to_trials
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.grid import last_wins
+from irm_sweeps.sweep.metric import parts
 from irm_sweeps.sweep.paper import Paper, load_paper
 from irm_sweeps.training.loop import Outcome, StackTraining
 from irm_sweeps.trial import Trial
-from measured import parts
 
 FILES = sorted((Path(__file__).parents[1] / "conf" / "paper").glob("*.yaml"))
 NAMES = [path.stem for path in FILES]
@@ -165,7 +165,7 @@ def test_what_papers_share_is_trained_once() -> None:
 def test_deep_trials_are_priced_by_kind() -> None:
     """They train alone, but those that differ in seed and lam only cost the same."""
     trials = list(trials_of("lin2021_table1").values())
-    assert len({trial.stack_key for trial in trials}) == len(trials) == 756
+    assert len({trial.stack_key for trial in trials}) == len(trials) == 816
     assert len({trial.kind for trial in trials}) == 4 * (9 + 4)
     shallow = list(trials_of("bae2021_table1").values())
     assert all(trial.kind == trial.stack_key for trial in shallow)

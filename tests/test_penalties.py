@@ -15,9 +15,11 @@ from torch.nn import functional as F
 
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.errors import UserError
+from irm_sweeps.methods.bottleneck import variance
 from irm_sweeps.methods.irmv1 import IRMv1
 from irm_sweeps.methods.method import Batch, Method, Point
 from irm_sweeps.methods.rex import RVP, MMREx, VREx
+from irm_sweeps.methods.risks import LOSSES
 
 CLASSES = [1, 3, 5]
 """Widths of the head: one logit (binary), and more."""
@@ -62,7 +64,8 @@ def point(outputs: int, environments: int = 2, n: int = 7, step: int = 0, **numb
     labels = torch.randint(max(outputs, 2), (total,), generator=generator)
     batch = Batch(normal(total, 4), labels.double() if outputs == 1 else labels, environments)
     values = {"lam": 1.0, "l2": 0.0, "anneal": 0.0, "weight_before_anneal": 0.0, **numbers}
-    return Point(model, parameters, batch, {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}, step)
+    numbers = {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}
+    return Point(model, parameters, batch, numbers, torch.tensor(step), LOSSES["cross_entropy"])
 
 
 def ours(m: Any, at: Point) -> Tensor:
@@ -175,12 +178,12 @@ def test_even_odd_may_be_negative_and_is_unbiased() -> None:
     for order in itertools.permutations(range(4)):
         rows = list(order)
         batch = Batch(at.batch.inputs[rows], at.batch.labels[rows], 1)
-        values.append(ours(m, Point(at.model, at.parameters, batch, at.numbers, 0)).item())
+        values.append(ours(m, Point(at.model, at.parameters, batch, at.numbers, at.step, at.loss)).item())
     products = [(gradients[i] * gradients[j]).item() for i in range(4) for j in range(4) if i != j]
     assert np.mean(values) == pytest.approx(np.mean(products))
     batch.labels.copy_(torch.tensor([0.0, 1.0, 0.0, 1.0]))
     equal = torch.full((4,), 1.0, dtype=torch.float64)
-    at = Point(at.model, at.parameters, batch, at.numbers, 0)
+    at = Point(at.model, at.parameters, batch, at.numbers, at.step, at.loss)
     assert m.penalty(at, features, equal, at.risks(equal)).item() < 0
 
 
@@ -191,14 +194,21 @@ def test_even_odd_of_one_image_is_the_squared_gradient(outputs: int, on: str) ->
     at = point(outputs, environments=3, n=1)
     m, squared = method(IRMv1, on=on, form="even_odd"), method(IRMv1, on=on, form="squared")
     assert ours(m, at).item() > 0
-    assert_same(m, at, lambda p: ours(squared, Point(at.model, p, at.batch, at.numbers, 0)))
+    assert_same(m, at, lambda p: ours(squared, Point(at.model, p, at.batch, at.numbers, at.step, at.loss)))
+
+
+@pytest.mark.parametrize("bottleneck", ["features", "logits"])
+def test_one_image_of_each_environment_has_no_variance(bottleneck: str) -> None:
+    at = point(1, n=1)
+    features = at.features()
+    assert variance(at, features, at.logits(features), bottleneck).item() == 0
 
 
 def test_irmv1_hidden_needs_a_linear_head() -> None:
     at = point(1)
     model = Model(nn.Sequential(nn.Linear(4, 6), nn.Tanh()), nn.Sequential(nn.Linear(6, 1)))
     parameters = {name: p.double() for name, p in model.initial().items()}
-    at = Point(model, parameters, at.batch, at.numbers, 0)
+    at = Point(model, parameters, at.batch, at.numbers, at.step, at.loss)
     with pytest.raises(UserError, match=r"method\.on=hidden"):
         ours(method(IRMv1, on="hidden"), at)
 

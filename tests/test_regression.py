@@ -190,7 +190,7 @@ def test_the_rules_choose_the_lowest_risk() -> None:
     ]
     assert RULES["val"](evaluations, "1").step == 2, "the earliest of equals"
     assert RULES["oracle"](evaluations, "1").step == 3
-    seen = check(evaluations[3])
+    seen = check(evaluations[3], [0.0])
     assert (seen.train_accuracies, seen.val_risks) == ([], [math.inf, 1.0])
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,9 @@ import report
 import synthetic_store as synthetic
 from browser import CHROMIUM, Page, chromium
 from command_line import paper_names
+from irm_sweeps.sweep import grid
 from irm_sweeps.sweep.paper import load_paper
+from measured import Results
 
 HOSTILE = '</pre></script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">\'"&'
 
@@ -43,6 +46,8 @@ def fill(root: Path) -> Path:
     strange = synthetic.completed(c, by_seed)
     strange["provenance"] = {
         "git": {"commit": HOSTILE, "dirty": True},
+        "own_git": {"commit": HOSTILE, "dirty": True},
+        "own_code": {HOSTILE: HOSTILE},
         "software": {"torch": HOSTILE},
         "hardware": {"name": HOSTILE},
         "data_sha256": {HOSTILE: HOSTILE},
@@ -355,3 +360,25 @@ def test_it_prints(page: Page, written: Path) -> None:
     assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.run("getComputedStyle(document.querySelector('nav')).display") == "none"
     assert page.pdf().startswith(b"%PDF")
+
+
+def test_hydra_is_asked_nothing_twice(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed, groups = [], []
+    compose, is_group = grid.compose, grid.is_group
+
+    def composing(overrides: Sequence[str], *, resolve: bool) -> Any:
+        composed.append(tuple(overrides))
+        return compose(overrides, resolve=resolve)
+
+    def asking(key: str) -> bool:
+        groups.append(key)
+        return is_group(key)
+
+    monkeypatch.setattr(grid, "compose", composing)
+    monkeypatch.setattr(grid, "is_group", asking)
+    parts = list(report.sections(Results([store]), [store], None, []))
+    assert {type(part) for part in parts} == {report.Section, report.Absent}
+    assert composed
+    assert len(composed) == len(set(composed))
+    assert groups
+    assert len(groups) == len(set(groups))

@@ -63,13 +63,13 @@ def test_only_the_oracle_looks_at_the_test_environments(evaluations: list[Evalua
     blind = [Evaluation(e.step, {**e.scores, "test": {"0.1": score(0.5), "0.9": score(0.5)}}) for e in evaluations]
     for name in set(RULES) - {"oracle"}:
         assert RULES[name](blind, "0.9").step == RULES[name](evaluations, "0.9").step
-    assert [check(e) for e in blind] == [check(e) for e in evaluations], "nor may a method's own rule"
+    assert [check(e, [0.0]) for e in blind] == [check(e, [0.0]) for e in evaluations], "nor may a method's own rule"
 
 
 @given(trainings(val=False))
 def test_without_held_out_images_val_cannot_say(evaluations: list[Evaluation]) -> None:
     assert RULES["val"](evaluations, "0.9") is None
-    assert all(list(check(e).val_risks) == [] for e in evaluations)
+    assert all(list(check(e, [0.0]).val_risks) == [] for e in evaluations)
 
 
 def test_nothing_can_be_said_about_nothing() -> None:

@@ -58,6 +58,13 @@ def test_only_visible_gpus_are_used(gpus: None, monkeypatch: pytest.MonkeyPatch)
         Local(None, 1, None).slots("cuda:2")
 
 
+def test_only_gpus_that_cuda_shows_are_used(gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows those before the first name that it does not know."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,-1,2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert names(Local(None, 1, None)) == ["1"]
+
+
 def test_a_gpu_by_its_uuid(gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa, GPU-bb")
     assert names(Local(None, 1, None)) == ["GPU-aa", "GPU-bb"]

@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
+from conftest import FakeCommand
 from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers import entry
 from irm_sweeps.launchers.entry import WorkerTask
-from irm_sweeps.launchers.slurm import JobRecord, Slurm, SlurmError, SlurmOptions, in_words, max_array_size
+from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
+from irm_sweeps.launchers.slurm_jobs import JobRecord, SlurmError, in_words, max_array_size
 from irm_sweeps.sweep import process
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.process import HEARTBEAT_SECONDS, STALE_SECONDS, Process, this_process
 from irm_sweeps.sweep.store import Store
-
-FakeCommand = Callable[..., Path]
 
 
 def defaults() -> dict[str, Any]:
@@ -33,27 +32,6 @@ def defaults() -> dict[str, Any]:
 
 def options(**changes: Any) -> SlurmOptions:
     return SlurmOptions.from_config({**defaults(), **changes})
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCommand:
-    """Put a command of SLURM's on PATH that notes its arguments and answers as told; none other is there."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-
-    def make(name: str, stdout: str = "", stderr: str = "", code: int = 0) -> Path:
-        calls = tmp_path / f"{name}.calls"
-        script = folder / name
-        script.write_text(
-            f"#!{sys.executable} -S\nimport sys\n"
-            f"open({str(calls)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
-            f"sys.stdout.write({stdout!r}); sys.stderr.write({stderr!r}); sys.exit({code})\n"
-        )
-        script.chmod(0o755)
-        return calls
-
-    return make
 
 
 @pytest.fixture
@@ -141,6 +119,14 @@ def test_further_sbatch_options_and_flags(store: Store, manifest: Manifest, fake
     assert "#SBATCH --signal=USR2@90\n" in text
     assert "--kill-on-bad-exit=0" in text
     assert sys.executable in executor._executor.python
+
+
+@pytest.mark.parametrize(
+    "name", ["job_name", "job-name", "job", "array", "output", "error", "open_mode", "open-mode", "parsable"]
+)
+def test_what_this_package_finds_its_jobs_by_is_not_for_others(name: str) -> None:
+    with pytest.raises(UserError, match=f"hydra.launcher.additional=.*: {name} is the launcher's own: "):
+        options(additional={"nice": 100, name: "mine"})
 
 
 @pytest.mark.parametrize(("device", "gpus"), [("cuda:1", 1), ("cuda", 0)])

@@ -22,6 +22,7 @@ from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
 from small_sst2 import DIM, OPINIONS
 from test_data import binomial, sha256
+from test_games import parameters
 
 REAL = Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "nowhere"))
 
@@ -270,6 +271,22 @@ def test_it_trains_and_follows_the_mark_or_the_words(files: Path) -> None:
     assert accuracy[0][0] > 0.9
     assert accuracy[0][1] < 0.35
     assert accuracy[1][0] == accuracy[1][1] > 0.55
+
+
+def test_two_logits_with_a_multiplier_each_as_in_choe_et_al(files: Path) -> None:
+    """IRMv1's penalty there: the squared norm of the gradient of cross-entropy by a vector of two ones."""
+    own = trial("method=irmv1", "method.dummy=vector", "dataset.logits=2", "training.steps=1", "training.log_every=1")
+    run = StackTraining([own], files, torch.device("cpu"))
+    p, expected = parameters(run), []
+    batch = run.data.batch(0, 0, 1)
+    for x, y in zip(batch.inputs[0].chunk(2), batch.labels[0].chunk(2), strict=True):
+        ones = torch.ones(1, 2, dtype=x.dtype, requires_grad=True)
+        logits = run.model.classify(p, run.model.represent(p, x))
+        assert logits.shape == (len(y), 2)
+        (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(logits.detach() * ones, y.long()), [ones])
+        expected.append(gradient.square().sum().item())
+    (outcome,) = run.run()
+    assert outcome.history[0]["penalty"] == pytest.approx(sum(expected) / 2)
 
 
 @pytest.mark.parametrize(("width", "expected"), [(None, 5), (3, 3)])

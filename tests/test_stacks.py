@@ -11,9 +11,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from commands import launch
+from irm_sweeps.data.colored_mnist import ColoredMNIST
 from irm_sweeps.device import free_memory
+from irm_sweeps.launchers.inprocess import InProcess
+from irm_sweeps.launchers.local import Local
 from irm_sweeps.sweep.grid import trials
-from irm_sweeps.sweep.stacks import LARGEST, TINY, Machine, form_stacks
+from irm_sweeps.sweep.stacks import LARGEST, ON_CPU, SHARE, TINY, Machine, form_stacks, gain_on_cpu
 from irm_sweeps.training.footprint import footprint
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
@@ -21,6 +24,7 @@ from irm_sweeps.trial import Trial
 ROOT = Path(__file__).parents[1]
 NOWHERE = Path("nowhere")
 TINY_TRIAL = ["dataset.source=embedded", "dataset.n_train=50", "backbone.width=8", "training.steps=2"]
+ABSENT = ["dataset.source=auto", "dataset.n_train=100"]
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 CPU = Machine(on_gpu=False, workers=2, free=1e12)
 GPU = Machine(on_gpu=True, workers=2, free=1e12)
@@ -37,15 +41,40 @@ def sizes(found: list[Trial], machine: Machine, data_dir: Path = NOWHERE) -> tup
 
 
 def test_trials_stack_on_a_gpu_and_on_a_cpu_where_the_user_says_so() -> None:
-    size, why = sizes(grid(64), CPU)
-    assert size == {1}
-    assert "tiny: stack=16" in why
-    large = grid(64, "dataset.n_train=2000", "backbone.width=390")
-    assert footprint(large[0], NOWHERE).flop > TINY
-    answer = sizes(large, CPU)
-    assert answer[0] == {1}
-    assert "tiny" not in answer[1]
-    assert sizes(large, GPU)[0] == {LARGEST}
+    found = grid(64)
+    assert sizes(found, CPU) == ({1}, f"stack=auto: 1 for 64 trials: {ON_CPU}")
+    assert sizes(found, GPU) == ({LARGEST}, "stack=auto: 16 for 64 trials: the largest")
+
+
+def test_what_a_cpu_would_gain_is_said_of_tiny_trials() -> None:
+    def gain(found: list[Trial], limit: Any = "auto", machine: Machine = CPU) -> str | None:
+        return gain_on_cpu(form_stacks(found, limit, machine, NOWHERE), found, NOWHERE)
+
+    tiny, large = grid(64), grid(64, "dataset.n_train=2000", "backbone.width=390")
+    assert footprint(tiny[0], NOWHERE).flop < TINY < footprint(large[0], NOWHERE).flop
+    assert (gain(tiny) or "").startswith("tiny trials, as ERM seed=0: stack=16 is")
+    assert gain(tiny) == gain([large[0], *tiny]), "one that can train with no other has nothing to gain"
+    assert gain(large) is gain(grid(2)) is gain(tiny[:1]) is None
+    assert gain(tiny, 3) is gain(tiny, machine=GPU) is None
+    assert gain(grid(64, *ABSENT)) is None
+
+
+def test_on_a_cpu_no_trial_is_looked_at_before_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look draws data; with thousands of kinds of trial the first worker would wait for minutes."""
+    looks: list[Trial] = []
+
+    def look(trial: Trial, data_dir: Path) -> Any:
+        looks.append(trial)
+        return footprint(trial, data_dir)
+
+    monkeypatch.setattr("irm_sweeps.training.footprint.footprint", look)
+    found = grid(12, "backbone.width=8,9,10")
+    stacks = form_stacks(found, "auto", CPU, NOWHERE)
+    assert not looks
+    gain_on_cpu(stacks, found, NOWHERE)
+    assert looks == found[:1]
+    form_stacks(found, "auto", GPU, NOWHERE)
+    assert len(looks) == 1 + 3
 
 
 def test_no_worker_stays_idle() -> None:
@@ -66,9 +95,21 @@ def test_memory_bounds_a_stack() -> None:
 
 
 def test_what_cannot_be_looked_at_keeps_the_device_s_habit() -> None:
-    absent = grid(64, "dataset.source=auto", "dataset.n_train=100")
-    assert sizes(absent, GPU)[0] == {LARGEST}
-    assert sizes(absent, CPU) == ({1}, "stack=auto: 1 for 64 trials: their data are not here to be looked at")
+    reason = "stack=auto: 16 for 64 trials: their data could not be looked at"
+    assert sizes(grid(64, *ABSENT), GPU) == ({LARGEST}, reason)
+    assert sizes(grid(64, *ABSENT), CPU)[0] == {1}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), SystemExit(3), MemoryError()])
+def test_an_error_in_a_dataset_s_own_code_is_left_to_who_trains_it(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(self: ColoredMNIST, seed: int, data_dir: Path) -> Any:
+        raise error
+
+    found = grid(64)
+    monkeypatch.setattr(ColoredMNIST, "draw", draw)
+    assert sizes(found, GPU)[0] == {LARGEST}
 
 
 def test_a_stack_that_the_user_chose_needs_no_reason() -> None:
@@ -118,18 +159,44 @@ def test_a_footprint_bounds_what_training_takes(method: str, size: tuple[int, in
 def test_a_gpu_is_asked_through_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "nvidia-smi"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert free_memory(on_gpu=True) is None
+    assert free_memory(["0"]) is None
     for said, meant in (("40000\\n16384", 16384 * 2**20), ("[N/A]", None), ("", None)):
         tool.write_text(f"#!/bin/sh\nprintf '{said}'\n")
         tool.chmod(0o755)
-        assert free_memory(on_gpu=True) == meant
-    assert free_memory(on_gpu=False) > 2**20
+        assert free_memory(["0", "1"]) == meant
+    assert free_memory([]) > 2**20
+
+
+def test_only_the_gpus_that_may_be_used_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A neighbour's full GPU makes no stack smaller, and who shares a GPU shares its memory."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        '#!/bin/sh\ncase "$*" in *--id=2,3*) echo 1000; echo 2000;; *--id=2*) echo 1000;; *) echo 1;; esac\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    half = SHARE * 1000 * 2**20
+    assert Local(None, 1, None).machine("auto") == Machine(True, 2, half)
+    assert Local(None, 4, None).machine("auto") == Machine(True, 8, half / 4)
+    assert Local(None, 4, None).machine("cuda:0") == Machine(True, 4, half / 4)
+    assert InProcess().machine("auto") == Machine(True, 1, half)
+
+
+def test_the_gpus_of_other_machines_cannot_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 1000\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert Machine.of(on_gpu=True, workers=8, gpus=()) == Machine(True, 8, None)
 
 
 def test_a_plan_says_how_it_stacks_and_why(tmp_path: Path) -> None:
     command: list[Any] = ["-m", *TINY_TRIAL, "seed=range(0,40)", f"results={tmp_path}", "plan=true"]
     answer = launch(*command)
     assert answer.code == 0
-    assert "stack=auto: 1 for 40 trials: on a CPU trials train alone; these are tiny: stack=16" in answer.out
+    assert f"\nstack=auto: 1 for 40 trials: {ON_CPU}\ntiny trials, as ERM seed=0: stack=16 is" in answer.out
     assert "40 stacks on 1 worker:" in answer.out
     assert "3 stacks on 1 worker:" in launch(*command, "stack=16").out

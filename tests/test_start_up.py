@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 
+from commands import SMALL, launch
 from irm_sweeps import eager
 
 TRAINS = """
@@ -50,3 +52,21 @@ def test_eager_optimizers_move_as_torchs_own() -> None:
             assert x.requires_grad
             ends.append(x.detach())
         assert torch.equal(*ends)
+
+
+LOOKS = """
+import sys
+from irm_sweeps.cli import main
+sys.argv[0] = "irm-sweeps"
+try:
+    main()
+finally:
+    assert not {"torch", "pandas"} & set(sys.modules)
+"""
+
+
+def test_looking_at_a_sweep_imports_no_torch(tmp_path: Path) -> None:
+    """Two CPU-seconds, for who asks how far it is."""
+    assert launch("-m", f"results={tmp_path}", *SMALL).code == 0
+    for words in (["status"], ["status", "--all"], ["failures"]):
+        subprocess.run([sys.executable, "-c", LOOKS, *words, "--results", str(tmp_path)], check=True)

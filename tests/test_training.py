@@ -117,7 +117,7 @@ def test_the_optimizer_restarts_at_the_anneal(make_trial, training) -> None:
 def gradient(run: Any) -> dict[str, np.ndarray]:
     batch = run.data.batch(0, 0, 1)
     tensors = run.parameters.tensors()
-    objective = run._turn(["model"], batch, {}).objectives["model"].sum()
+    objective = run.game.turn(["model"], run.parameters.tensors(), run.scene(batch, {})).objectives["model"].sum()
     gradients = torch.autograd.grad(objective, list(tensors.values()))
     return {name: g[0].numpy() for name, g in zip(tensors, gradients, strict=True)}
 
@@ -296,7 +296,7 @@ def test_bf16_is_float32_but_for_the_layers_products(method: str, make_trial, tr
 
 @pytest.mark.parametrize(("n", "size"), [(10, 3), (12, 4), (7, 7), (5, 1)])
 def test_an_epoch_sees_each_image_once_at_most(n: int, size: int) -> None:
-    batches = Minibatches(Draws(3), environments=2, n=n, size=size)
+    batches = Minibatches(Draws(3), [n, n], size)
     per_epoch = n // size
     epochs = []
     for epoch in range(3):
@@ -311,7 +311,7 @@ def test_an_epoch_sees_each_image_once_at_most(n: int, size: int) -> None:
 
 
 def test_batches_do_not_depend_on_what_was_asked_before() -> None:
-    straight, other = (Minibatches(Draws(3), 2, 10, 3) for _ in range(2))
+    straight, other = (Minibatches(Draws(3), [10, 7], 3) for _ in range(2))
     expected = [straight.at(step) for step in range(12)]
     for step in (11, 2, 5, 0, 11):
         assert np.array_equal(other.at(step), expected[step])

@@ -7,6 +7,7 @@ import statistics
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 import scipy.stats
 from hypothesis import given
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
 
 from irm_sweeps.sweep.paper import load_paper
-from verdict import Summary, compare, holm, interval, summarize, welch
+from verdict import Summary, compare, error, holm, interval, summarize, welch
 
 
 def p_by_hand(a: Summary, b: Summary) -> float:
@@ -75,6 +76,48 @@ def test_no_spread_at_all_is_decided_by_the_means():
 def test_what_is_unknown_cannot_be_tested():
     with pytest.raises(ValueError, match="both standard deviations"):
         welch(Summary(50.0, 1.0, 3), Summary(50.0, None, 10))
+
+
+def test_one_test_set_in_closed_form():
+    """No spread of trials, 20 % and 80 % of two examples each: v = 20 * 80 / 2 twice, so se = 40, t = 1.5, df = 2."""
+    a, b = Summary(20.0, 0.0, 10, 2), Summary(80.0, 0.0, 10, 2)
+    assert error(a, b) == pytest.approx((40, 2), rel=1e-12)
+    assert welch(a, b) == pytest.approx(1 - 1.5 / math.sqrt(2 + 1.5**2), rel=1e-12)
+    t = 0.95 * math.sqrt(2 / (1 - 0.95**2))
+    assert interval(a, b) == pytest.approx((-60 - 40 * t, -60 + 40 * t), rel=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [(278, 299), (None, 299), (278, None)])
+def test_one_test_set_against_the_terms_written_out(sizes):
+    """The numbers of bae2021 Table 6's IRMv1; Student's tail from scipy."""
+    terms = [(2.3**2 / 10, 9), (1.9**2 / 10, 9)]
+    for accuracy, size in zip((0.558, 0.62), sizes, strict=True):
+        if size:
+            draw = scipy.stats.binom(size, accuracy)
+            terms.append((draw.var() * (100 / size) ** 2, size - 1))
+    se = math.sqrt(sum(v for v, _ in terms))
+    df = se**4 / sum(v * v / f for v, f in terms)
+    a, b = Summary(55.8, 2.3, 10, sizes[0]), Summary(62.0, 1.9, 10, sizes[1])
+    assert welch(a, b) == pytest.approx(2 * scipy.stats.t.cdf(-6.2 / se, df), rel=1e-9)
+    assert interval(a, b) == pytest.approx(scipy.stats.t.interval(0.95, df, loc=-6.2, scale=se), rel=1e-9)
+    assert compare(a, b).word == ("differs" if None in sizes else "consistent")
+
+
+def test_trials_on_one_test_set_each_raise_few_false_alarms():
+    """Ten trials of one model, equally good here and in print, each side on 280 examples of its own."""
+    rng = numpy.random.default_rng(0)
+    words: dict[int | None, list[str]] = {280: [], None: []}
+    for _ in range(400):
+        sides = []
+        for _ in range(2):
+            shared = 100 * rng.binomial(280, 0.6) / 280
+            sides.append(summarize([shared + spread for spread in rng.normal(0, 1, 10)]))
+        for size, said in words.items():
+            a, b = (Summary(side.mean, side.sd, side.n, size) for side in sides)
+            said.append(compare(a, b).word)
+    alarms = {size: said.count("differs") / len(said) for size, said in words.items()}
+    assert alarms[280] < 0.09, "alpha = .05, and four standard errors of 400 tests"
+    assert alarms[None] > 0.5
 
 
 def test_words():

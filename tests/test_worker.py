@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.front import collect
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
 from irm_sweeps.sweep.store import Store
-from irm_sweeps.sweep.worker import Worker
+from irm_sweeps.sweep.worker import DeviceLost, Worker
 from irm_sweeps.training.checkpoint import pack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
@@ -118,6 +119,60 @@ def test_what_does_not_fit_in_memory_trains_as_halves(
     assert worker.work().completed == 4
     assert sizes(store, manifest) == [2, 2, 2, 2]
     assert renewed == [True, None], "the half that waits is kept alive meanwhile"
+
+
+def test_the_halves_find_the_memory_of_the_whole_free(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = StackTraining.run
+    whole: list[weakref.ref[StackTraining]] = []
+    left = []
+
+    def limited(training: StackTraining, control: Any = None) -> Any:
+        if len(training.trials) > 2:
+            whole.append(weakref.ref(training))
+            raise torch.OutOfMemoryError("out of memory")
+        left.append(whole[0]() is not None)
+        return run(training, control)
+
+    monkeypatch.setattr(StackTraining, "run", limited)
+    assert worker.work().completed == 4
+    assert left == [False, False]
+
+
+def test_a_gpu_that_is_lost_fails_no_trial(
+    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a fault in a kernel every later trial of the process would fail at once: another process goes on."""
+
+    def fault(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    worker.device = torch.device("cuda")
+    with monkeypatch.context() as patched:
+        patched.setattr(StackTraining, "__init__", fault)
+        patched.setattr(torch.cuda, "synchronize", fault)
+        with pytest.raises(DeviceLost, match=r"^cuda is lost to this process: CUDA error: an illegal memory access"):
+            worker.work()
+    assert not any(store.has_result(trial_id) for trial_id in manifest.trials)
+    for trial_id in manifest.trials:
+        claim = claims.current(store, trial_id)
+        assert claim
+        assert not claim.released, "its end counts as a death"
+        claim.path.write_bytes(replace(claim, holder=replace(claim.holder, started=-1)).content())
+    worker.device = torch.device("cpu")
+    assert worker.work().completed == 4
+    assert sizes(store, manifest) == [1, 1, 1, 1], "suspects train alone"
+
+
+def test_an_error_of_a_trial_on_a_healthy_gpu_is_the_trial_s(
+    worker: Worker, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    worker.device = torch.device("cuda")
+    monkeypatch.setattr(StackTraining, "__init__", full)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    assert worker.work().failed == len(manifest.trials)
 
 
 def test_who_is_overtaken_stops_and_goes_on_with_the_others(

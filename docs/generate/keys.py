@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_core import PydanticUndefined
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 MARK = "°"
 """Stands at a key in which trials of one stack may differ."""
+REQUIRED = "**required**"
+"""Stands where a key of a paper file has no default."""
 
 GROUPS = {
     "datasets": ("Datasets", "dataset", "What a trial trains and is tested on."),
@@ -37,14 +40,13 @@ class Key:
     """One line of a table."""
 
     name: str
-    default: str | None
+    default: str
     kind: str
     about: str
 
     def cells(self) -> list[str]:
-        """Return the line's cells; without a default there is one fewer."""
-        shown = [f"`{self.name}`", self.kind, self.about]
-        return shown if self.default is None else [shown[0], self.default, *shown[1:]]
+        """Return the line's cells."""
+        return [f"`{self.name}`", self.default, self.kind, self.about]
 
 
 def pages() -> dict[str, str]:
@@ -104,11 +106,13 @@ def _paper_page() -> Iterator[str]:
 
     yield "# Keys of a paper file\n"
     yield "`conf/paper/NAME.yaml`, or `paper/NAME.yaml` in your own folder: [a how-to](../how_to/paper_table.md).\n"
+    yield "A key without a default is required: a file that lacks it is refused, in one line that names the key.\n"
     for model, title in ((Paper, "The file"), (Row, "A row"), (Column, "A column"), (Figure, "A figure")):
         yield f"## {title}\n"
         yield (model.__doc__ or "").strip() + "\n"
-        keys = _keys(model, dict.fromkeys(model.model_fields), {}, default=False)
-        yield from _table(_cells(keys), ["key", "type", "meaning"])
+        fields = model.model_fields.items()
+        values = {name: field.get_default(call_default_factory=True, validated_data={}) for name, field in fields}
+        yield from _table(_cells(_keys(model, values, {})))
 
 
 def _model(target: str) -> tuple[Any, str]:
@@ -124,9 +128,7 @@ def _model(target: str) -> tuple[Any, str]:
     return (found if hasattr(found, "model_fields") else None), target
 
 
-def _keys(
-    model: Any, values: Mapping[str, Any], comments: Mapping[str, str], prefix: str = "", *, default: bool = True
-) -> Iterator[Key]:
+def _keys(model: Any, values: Mapping[str, Any], comments: Mapping[str, str], prefix: str = "") -> Iterator[Key]:
     """Yield a line for each value; a meaning that the schema lacks is the YAML's comment."""
     schema = model.model_json_schema() if model else {}
     marked = model.per_trial_fields() if model else []
@@ -137,7 +139,7 @@ def _keys(
         shown = f"{prefix}{name}"
         if name in marked:
             kind = f"{kind} {MARK}"
-        yield Key(shown, _value(value) if default else None, kind, _cell(about))
+        yield Key(shown, _value(value), kind, _cell(about))
 
 
 def _kind(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
@@ -181,7 +183,9 @@ def _comments(path: Path) -> dict[str, str]:
 
 
 def _value(value: Any) -> str:
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    if value is PydanticUndefined:
+        return REQUIRED
+    return f"`{value if value and isinstance(value, str) else json.dumps(value)}`"
 
 
 def _cell(text: str) -> str:

@@ -50,10 +50,10 @@ ROOMS = {
     "data": Room(("data",), ("environments", "from a seed"), (19, 33), 5),
     "ground": Room(
         (
-            *("config", "errors", "draws", "compose", "device", "provenance"),
+            *("config", "errors", "draws", "compose", "device", "process_state", "provenance"),
             *("commands", "downloads", "eager", "untrusted"),
         ),
-        ("config, compose, commands, draws, device, eager, errors,", "downloads, provenance, untrusted"),
+        ("config, compose, commands, draws, device, eager, errors,", "downloads, process_state, provenance, untrusted"),
         (0, 54),
         6,
     ),

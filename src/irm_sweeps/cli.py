@@ -11,17 +11,13 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from irm_sweeps import completion
 from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, import_from_here, launching, looking, offers
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.untrusted import MIB, open_regular
-
-if TYPE_CHECKING:
-    from irm_sweeps.launchers.slurm import JobRecord
-    from irm_sweeps.sweep.status import SweepStatus
 
 _DESCRIPTION = "Run trials and sweeps, look at their results, and join or end the work on a sweep."
 _EPILOG = 'COMMAND --help says more; "launch --help" is the manual of keys. Tab: eval "$(%(prog)s completion)"'
@@ -66,6 +62,9 @@ def parser(*, completing: bool = False) -> argparse.ArgumentParser:
     status = add_for_store("status", "How far a sweep is: done, running, failed, to do, time left. From any node.")
     add_sweep(status, nargs="?", help="name or its beginning (default: the last launched)")
     status.add_argument("--watch", action="store_true", help="repeat until the sweep is done")
+    status.add_argument(
+        "--all", action="store_true", help="every sweep of the store, a line each, the last launched last"
+    )
     status.add_argument("--json", action="store_true", help="for scripts")
     show = add_for_store("show", "Print one trial's result.")
     add_id(show)
@@ -152,40 +151,37 @@ def _sweep(options: argparse.Namespace, store: Store) -> str:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from irm_sweeps.launchers.slurm import JobRecord
-    from irm_sweeps.sweep.manifest import read_manifest
-    from irm_sweeps.sweep.progress import in_place
+    from irm_sweeps.launchers.slurm_jobs import add_jobs
+    from irm_sweeps.sweep.manifest import read_manifest, sweep_names
+    from irm_sweeps.sweep.progress import count, in_place
     from irm_sweeps.sweep.status import sweep_status
 
     store = _store(options)
     name = _sweep(options, store)
+    if options.all:
+        _status_of_all(options, store)
+        return
+    others = 0 if options.sweep else len(sweep_names(store)) - 1
+    hint = f"\n  {count(others, 'other sweep')}: {looking('status', '--all', results=store.root)}" if others else ""
     with in_place(options.watch and not options.json) as show:
         while True:
             manifest = read_manifest(store, name)
             status = sweep_status(store, manifest)
-            _add_jobs(status, JobRecord(store, manifest))
-            show(json.dumps(status.as_json(), indent=1) if options.json else printable(status.text()))
+            add_jobs(store, [(status, manifest)])
+            show(json.dumps(status.as_json(), indent=1) if options.json else printable(status.text() + hint))
             if not options.watch or status.done == status.total:
                 return
             time.sleep(5)
 
 
-def _add_jobs(status: SweepStatus, record: JobRecord) -> None:
-    from irm_sweeps.launchers.slurm import SlurmError, in_words
+def _status_of_all(options: argparse.Namespace, store: Store) -> None:
+    from irm_sweeps.launchers.slurm_jobs import add_jobs
+    from irm_sweeps.sweep.overview import overview, text
 
-    if record.cut_short():
-        status.notes.append(
-            "some SLURM jobs are not on record: a submission is under way or was cut short, or "
-            f"{record.path} is damaged; the next launch, or cancel, finds them"
-        )
-    if not record.ids():
-        return
-    try:
-        jobs = record.living()
-    except SlurmError as error:
-        status.notes.append(f"its SLURM jobs are unknown: {error}")
-    else:
-        status.jobs = in_words(jobs) if jobs else None
+    if options.sweep or options.watch:
+        raise UserError(f"--all is every sweep once: leave out {options.sweep or '--watch'}")
+    entries = overview(store, partial(add_jobs, store))
+    print(json.dumps([entry.as_json() for entry in entries], indent=1) if options.json else printable(text(entries)))
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -197,7 +193,7 @@ def _show(options: argparse.Namespace) -> None:
     try:
         result = store.result(trial_id)
     except DamagedFile as damage:
-        raise UserError(f"damaged: {damage}; issue the sweep's command again to replace it") from None
+        raise UserError(damage.told()) from None
     if result is None:
         status, logs = (looking(*words, results=store.root) for words in (("status",), ("logs", trial_id)))
         raise UserError(f"trial {trial_id} has no result yet: see {status}, or {logs}")
@@ -231,18 +227,21 @@ def _work(options: argparse.Namespace) -> None:
 
 def _failures(options: argparse.Namespace) -> None:
     from irm_sweeps.sweep.manifest import read_manifest
-    from irm_sweeps.sweep.status import sweep_status
+    from irm_sweeps.sweep.progress import count
+    from irm_sweeps.sweep.status import most_first, sweep_status
 
     store = _store(options)
     status = sweep_status(store, read_manifest(store, _sweep(options, store)))
     if not status.failures:
-        print(f"{status.name}: no failures")
-    for message, ids in sorted(status.failures.items(), key=lambda item: -len(item[1])):
+        print(f"{status.name}: no failed trials")
+    for message, ids in most_first(status.failures):
         print(f"{len(ids)} x {message}")
         result = store.result(ids[0])
         if result is not None and result["status"] == "failed":
             print("    " + printable(result["error"].get("details", "")).rstrip().replace("\n", "\n    "))
         print("    trials: " + " ".join(ids))
+    for message, logs in most_first(status.ended):
+        print(f"{count(len(logs), 'worker')} ended early: {message}\n    logs: {printable(' '.join(logs))}")
 
 
 def _logs(options: argparse.Namespace) -> None:
@@ -259,7 +258,7 @@ def _logs(options: argparse.Namespace) -> None:
 
 
 def _cancel(options: argparse.Namespace) -> None:
-    from irm_sweeps.launchers.slurm import JobRecord
+    from irm_sweeps.launchers.slurm_jobs import JobRecord
     from irm_sweeps.sweep.manifest import read_manifest
 
     store = _store(options)

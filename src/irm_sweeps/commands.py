@@ -6,6 +6,9 @@ import argparse
 import os
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -32,6 +35,28 @@ def command(name: Name) -> str:
 def launching(*words: str) -> str:
     """Return the command that runs a sweep, as it is typed here and with its words quoted for a shell."""
     return " ".join([command("launch"), "-m", *map(shlex.quote, words)])
+
+
+_ISSUED: ContextVar[Sequence[str]] = ContextVar("issued")
+
+
+@contextmanager
+def issuing(words: Sequence[str]) -> Iterator[None]:
+    """Remember the words that were typed after the command of a launch: Hydra's parser is given others."""
+    token = _ISSUED.set(list(words))
+    try:
+        yield
+    finally:
+        _ISSUED.reset(token)
+
+
+def issued() -> str:
+    """Return the command that runs here, to be issued again by pasting it into a shell in the same folder."""
+    if (words := _ISSUED.get(None)) is None:
+        return shlex.join(sys.argv)
+    conf = os.environ.get("IRM_SWEEPS_CONF")
+    setting = [f"IRM_SWEEPS_CONF={shlex.quote(conf)}"] if conf else []
+    return " ".join([*setting, command("launch"), *map(shlex.quote, words)])
 
 
 def looking(name: str, *words: str, results: Path) -> str:

@@ -55,7 +55,10 @@ def sweeps(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     from irm_sweeps.sweep.manifest import sweep_names
     from irm_sweeps.sweep.store import Store
 
-    return sweep_names(Store(parsed_args.results.absolute()))
+    try:
+        return sweep_names(Store(parsed_args.results.absolute()))
+    except UserError:
+        return []
 
 
 def trials(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:

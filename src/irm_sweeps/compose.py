@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,46 @@ def own_conf_dir() -> Path | None:
     Raises
     ------
     UserError
-        The variable names no folder.
+        The variable names no folder, or a YAML has a name of the package's.
     """
     name = os.environ.get("IRM_SWEEPS_CONF")
     if not name:
         beside = Path.cwd() / "conf"
-        return beside if beside.is_dir() and not (beside / "config.yaml").exists() else None
+        return check_names(beside) if beside.is_dir() and not (beside / "config.yaml").exists() else None
     folder = Path(name).expanduser().absolute()
     if not folder.is_dir():
         raise UserError(f"IRM_SWEEPS_CONF={name}: no such folder")
+    return check_names(folder)
+
+
+def check_names(folder: Path) -> Path:
+    """Return a user's own folder of YAMLs, in which none has a name of the package's: Hydra would take the package's.
+
+    Raises
+    ------
+    UserError
+        One has; the message names both files.
+    """
+    for group, names in _package_s().items():
+        listed = os.listdir(folder / group) if (folder / group).is_dir() else []
+        for name in sorted(names.intersection(listed)):
+            mine, theirs = folder / group / name, conf_dir() / group / name
+            if not mine.samefile(theirs):
+                raise UserError(
+                    f"{mine} has the name of the package's own {theirs}, which would be taken in its place: rename it, "
+                    f"e.g. my_{name}, and take {group}=my_{mine.stem}"
+                )
     return folder
+
+
+@cache
+def _package_s() -> dict[str, frozenset[str]]:
+    """Return the names of the package's YAMLs by group."""
+    folders = {path.parent for path in conf_dir().glob("*/**/*.yaml")}
+    return {
+        folder.relative_to(conf_dir()).as_posix(): frozenset(path.name for path in folder.glob("*.yaml"))
+        for folder in sorted(folders)
+    }
 
 
 def yamls(group: str) -> list[Path]:
@@ -221,6 +252,8 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         if "Multiple values" in text:
             return UserError(text.splitlines()[0])
         return unknown_key(found[1], _keys(overrides))
+    if found := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
+        return paper_by_path(f"paper={found[1]}", found[1])
     if found := re.search(r"Could not find '([^'/]+(?:/[^'/]+)*)/([^'/]+)'", text):
         options = re.search(r"Available options in '[^']+':\s*(.*?)(?:\n\s*Config search path|\Z)", text, re.S)
         names = options[1].split() if options else []
@@ -228,13 +261,35 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         return UnknownChoice(f"{found[1]}={found[2]}: no such {found[1]}{did_you_mean(found[2], names)}{listed}")
     if text.startswith("Ambiguous value for argument"):
         return _several(getattr(error, "override", None) or re.findall("'(.*)'", text)[0])
+    wrong = getattr(error, "override", None)
+    if wrong and (found := re.search(r"Unknown function '(\w+)'", text + str(error.__cause__))):
+        return UserError(
+            f"{wrong.lstrip('+')}: there is no {found[1]}(...); a list is 1,10,100, whole numbers are range(0,3), and "
+            "interval(0.1,1) goes with a searching sweeper"
+        )
+    if wrong and "LexerNoViableAltException" in text:
+        meant = re.sub(r"\s*;\s*", ",", wrong) if ";" in wrong else "'KEY=\"...\"' with quotes around the value"
+        return UserError(f"{wrong!r} cannot be read: write {meant}")
+    if wrong and text.startswith("Error parsing override"):
+        return UserError(f"{wrong!r} cannot be read: {text.splitlines()[1]}")
+    if "Error resolving interpolation" in text and (gone := [w for w in overrides if w.lstrip("~") in COMPONENTS]):
+        group = gone[0].lstrip("~")
+        return UserError(f"{gone[0]}: every trial has a {group}: choose another one, {group}=NAME, or leave it")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if "Error resolving interpolation" in text and (lists := [word for word in overrides if _LISTED.match(word)]):
         choices = _LISTED.sub(r"\1=\2", lists[0])
         return UserError(f"{lists[0]}: a choice is a name; several are a sweep: {command('launch')} -m {choices}")
     told = lines[0] if lines else repr(error)
-    wrong = getattr(error, "override", None)
     return UserError(told if wrong is None or wrong in told else f"{wrong!r} cannot be read: {told}")
+
+
+def paper_by_path(typed: str, path: str) -> UserError:
+    """Return the error for a paper file that is given as a path: it is known by its name, which commands repeat."""
+    name = Path(path).stem
+    return UserError(
+        f"{typed}: a paper file is chosen by its name, {name}, and found as conf/paper/{name}.yaml in the working "
+        f"directory, or as paper/{name}.yaml in the folder that IRM_SWEEPS_CONF names"
+    )
 
 
 def _several(override: str) -> UserError:

@@ -12,15 +12,19 @@ what those results had, and at that value it is not part of a trial's identity.
 from __future__ import annotations
 
 import importlib
+import re
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from irm_sweeps.errors import UserError, did_you_mean
+from irm_sweeps.process_state import fresh_state
 
 
 class PerTrial:
@@ -44,6 +48,8 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, validate_default=True
     )
+    swept: ClassVar[bool] = False
+    """Whether the trials of a sweep may differ in its fields."""
 
     @classmethod
     def per_trial_fields(cls) -> tuple[str, ...]:
@@ -65,6 +71,7 @@ def _marked(model: type[Config], mark: type) -> tuple[str, ...]:
 class Component(Config):
     """A configurable part of a trial (dataset, backbone, method, optimizer), named by its `_target_`."""
 
+    swept: ClassVar[bool] = True
     target: str = Field(default="", alias="_target_")
     """Import path of the class, as the YAML gave it; part of the trial's identity."""
 
@@ -79,17 +86,20 @@ class Component(Config):
 class Training(Config):
     """How long and how a trial trains. Every field is part of the trial's identity."""
 
+    swept: ClassVar[bool] = True
     steps: Annotated[int, Field(ge=0)] | None
     """Parameter updates; null where `epochs` says it."""
     epochs: Annotated[int, Field(ge=0)] | None = None
     """Passes over the training images, in place of `steps`. In a step of per-environment batches every
-    environment advances by `batch_size` images."""
+    environment advances by `batch_size` images; of environments that differ in size the largest is passed over
+    so often."""
     batch_size: Annotated[int, Field(ge=1)] | None
     """Images per training environment and step, or with `batches=pooled` of all together; null: all of them at
-    every step (full batch)."""
+    every step (full batch). An environment that has fewer is in every batch as a whole."""
     batches: Literal["per_environment", "pooled"] = "per_environment"
-    """`per_environment`: equally many images of each environment in every step. `pooled`: drawn from all images
-    together, as lin2021's released code does, so that an environment's share varies; such trials train alone."""
+    """`per_environment`: equally many images of each environment in every step, but for one that has fewer. `pooled`:
+    drawn from all images together, as lin2021's released code does, so that an environment's share varies; such
+    trials train alone."""
     l2: Annotated[Number, Field(ge=0)]
     """Coefficient of the sum of squares of all parameters, added to the loss as Arjovsky et al. do. Equals
     an optimizer's `weight_decay` of twice this value for SGD."""
@@ -133,10 +143,13 @@ class Settings(Config):
     """`auto` (the first visible GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
     stack: Annotated[int, Field(ge=1)] | Literal["auto"]
     """Most trials trained together as one stack; `auto` chooses by device and shape."""
+    compile: bool
+    """Whether each move of a step runs as one compiled program (see `irm_sweeps.training.moves`)."""
     plan: bool
     """Only list what would run and what is done."""
-    rerun: Literal["missing", "failed", "all"]
-    """Which trials run: those without a result; also those that failed or diverged; or all."""
+    rerun: Literal["missing", "failed", "changed", "all"]
+    """Which trials run: those without a result; also those that failed or diverged; also those whose result was
+    made by other code of one's own than lies there now; or all."""
     on_error: Literal["continue", "stop"]
     """Whether a failed trial ends alone or ends the sweep."""
     checkpoint_seconds: Annotated[float, Field(gt=0)]
@@ -195,7 +208,8 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
     module_name, _, class_name = target.rpartition(".")
     try:
         if trusted or is_own(target):
-            found = getattr(importlib.import_module(module_name), class_name)
+            with nullcontext() if is_own(target) or module_name in sys.modules else fresh_state():
+                found = getattr(importlib.import_module(module_name), class_name)
         else:
             found = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
     except (Exception, SystemExit) as error:  # the module is the user's: it may raise whatever it likes
@@ -245,8 +259,9 @@ M = TypeVar("M", bound=Config)
 def _explain(problem: Any, model: type[Config], prefix: str) -> str:
     place = prefix + ".".join(str(part) for part in problem["loc"] if part != "_target_")
     if problem["type"] == "extra_forbidden":
-        name = str(problem["loc"][0])
-        return f"unknown key `{place}`{did_you_mean(name, model.model_fields)}"
+        *inside, name = problem["loc"]
+        owner = _model_at(model, inside)
+        return f"unknown key `{place}`{did_you_mean(name, owner.model_fields if owner else ())}"
     if problem["type"] == "missing":
         return f"`{place}` is missing: give it in the YAML or on the command line"
     message = problem["msg"].removeprefix("Value error, ")
@@ -254,4 +269,38 @@ def _explain(problem: Any, model: type[Config], prefix: str) -> str:
         return f"{prefix.rstrip('.')}: {message}"
     if not all(isinstance(part, str) for part in problem["loc"][:1]):
         return f"{prefix.rstrip('.')}: a key is {problem['loc'][0]!r}, not a word: quote it in the YAML"
-    return f"{place}={problem['input']!r}: {message[0].lower()}{message[1:]}"
+    hint = _sweep_meant(place, problem["input"]) if model.swept and _NUMERIC.match(problem["type"]) else ""
+    return f"{place}={problem['input']!r}: {message[0].lower()}{message[1:]}{hint}"
+
+
+def _model_at(model: type[Config], place: Sequence[Any]) -> type[Config] | None:
+    """Return the model that a place inside another one's values belongs to, through lists and mappings of models."""
+    kind: Any = model
+    for part in place:
+        if isinstance(kind, type) and issubclass(kind, Config):
+            kind = kind.model_fields[part].annotation if part in kind.model_fields else None
+            if type(None) in get_args(kind):
+                kind = get_args(kind)[0]
+        else:
+            kind = next((inner for inner in get_args(kind) if isinstance(inner, type) and inner is not str), None)
+    return kind if isinstance(kind, type) and issubclass(kind, Config) else None
+
+
+_NUMERIC = re.compile("int_|float_|greater_|less_")
+"""What pydantic calls a complaint about a number."""
+_N = r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
+_FROM_TO = re.compile(rf"{_N}(?:\.\.\.?|:|-){_N}", re.IGNORECASE)
+
+
+def _sweep_meant(place: str, value: Any) -> str:
+    """Say how to sweep, to who wrote `0..3`, `0-3`, `0:3` or `[0, 1]`; to others nothing."""
+    if isinstance(value, list) and value and all(isinstance(one, int | float) for one in value):
+        return f"; several values are a sweep: -m {place}={','.join(map(str, value))}"
+    if not isinstance(value, str) or not (found := _FROM_TO.fullmatch(value)):
+        return ""
+    first, last = found.groups()
+    listed = f"{place}={first},{last}"
+    if not (first + last).isdigit():
+        return f"; several values are a sweep: -m {listed}"
+    between = shlex.quote(f"{place}=range({first},{last})")
+    return f"; several values are a sweep: -m {between} (without {last}), or {listed}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.errors import UserError
+from irm_sweeps.errors import UserError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -36,23 +36,96 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def free_memory(on_gpu: bool) -> int | None:
-    """Return the bytes that are free on the fullest GPU, else of main memory; None where nothing tells.
+def visible_gpus(device: str) -> list[str]:
+    """Return the GPUs that `device` and CUDA_VISIBLE_DEVICES allow, as CUDA_VISIBLE_DEVICES names them."""
+    import os
+
+    import torch
+
+    if device == "cpu" or torch.cuda.device_count() == 0:
+        return []
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        # CUDA shows those before the first name that it does not know.
+        gpus = [name.strip() for name in allowed.split(",") if name.strip()][: torch.cuda.device_count()]
+    else:
+        gpus = [str(index) for index in range(torch.cuda.device_count())]
+    if device.startswith("cuda:"):
+        index = int(device.removeprefix("cuda:"))
+        if index >= len(gpus):
+            raise UserError(f"device={device}: CUDA_VISIBLE_DEVICES shows {len(gpus)} GPUs")
+        return [gpus[index]]
+    return gpus
+
+
+def open_device(device: torch.device) -> None:
+    """Begin to use a device, in the process that will train on it: of a GPU this makes the context.
+
+    Raises
+    ------
+    UserError
+        CUDA does not start there: the GPU is another process's alone, the driver too old, or the hardware broken.
+    """
+    if device.type != "cuda":
+        return
+    import torch
+
+    try:
+        torch.cuda.set_device(device.index or 0)
+        torch.zeros(1, device=device).add_(1).tolist()
+    except (RuntimeError, AssertionError) as error:
+        said = one_line(str(error).partition("\n")[0])
+        raise UserError(
+            f"device={device}: CUDA does not start ({said}): look at nvidia-smi, or use device=cpu"
+        ) from None
+
+
+def is_lost(device: torch.device) -> bool:
+    """Return whether a GPU has ceased to answer this process, as it does for good after a fault in a kernel."""
+    if device.type != "cuda":
+        return False
+    import torch
+
+    try:
+        torch.cuda.synchronize(device)
+    except torch.OutOfMemoryError:
+        return False
+    except RuntimeError:
+        return True
+    return False
+
+
+def free_memory(gpus: Sequence[str] | None) -> int | None:
+    """Return the bytes that are free on the fullest of these GPUs, else of main memory; None where nothing tells.
 
     The driver's own tool is asked, not CUDA: that would keep a context on the GPU, and of a GPU in exclusive mode
-    nobody else would get one.
+    nobody else would get one. GPUs are named as in CUDA_VISIBLE_DEVICES.
     """
     import os
+
+    if not gpus:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    answers = _nvidia_smi("memory.free", f"--id={','.join(dict.fromkeys(gpus))}")
+    return min(map(int, answers)) * 2**20 if answers and all(answer.isdecimal() for answer in answers) else None
+
+
+@cache
+def driver_version() -> str | None:
+    """Return the version of NVIDIA's driver; None where nothing tells."""
+    answers = _nvidia_smi("driver_version")
+    return answers[0] if answers else None
+
+
+def _nvidia_smi(what: str, *options: str) -> list[str]:
+    """Return the driver's answer for each GPU; none where it cannot be asked."""
     import subprocess
 
-    if not on_gpu:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    query = ["nvidia-smi", *options, f"--query-gpu={what}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20)
-        return min(int(line) for line in answer.stdout.split("\n") if line.strip()) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
 
 
 def tame_allocator() -> None:
@@ -71,6 +144,46 @@ def tame_allocator() -> None:
         libc.mallopt(m_top_pad, 256 * 2**20)
     except (OSError, AttributeError):
         return
+
+
+@contextmanager
+def numerics(device: torch.device, large: bool) -> Iterator[None]:
+    """Let products be taken as suits a device: a GPU's are `exact_products`, a CPU's large ones `quick_products`."""
+    with exact_products() if device.type == "cuda" else quick_products(large):
+        yield
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Let a GPU compute float32 in float32, and the same bits in every run.
+
+    By torch's default cuDNN rounds what float32 convolutions multiply to TF32 (10 bits of mantissa), and may take
+    kernels whose sums come in any order. What has no repeatable kernel, in a user's own method say, warns. The state
+    is the process's; it is put back at the end.
+    """
+    import os
+
+    import torch
+
+    # Asked for by cuBLAS, which reads it when it starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    backends: Any = torch.backends
+    formats = [backends.cuda.matmul, backends.cudnn.conv]
+    filling: Any = torch.utils.deterministic
+    before = [backend.fp32_precision for backend in formats]
+    repeatable = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = filling.fill_uninitialized_memory
+    for backend in formats:
+        backend.fp32_precision = "ieee"
+    torch.use_deterministic_algorithms(True, warn_only=not repeatable[0] or repeatable[1])
+    filling.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        filling.fill_uninitialized_memory = filled
+        torch.use_deterministic_algorithms(repeatable[0], warn_only=repeatable[1])
+        for backend, own in zip(formats, before, strict=True):
+            backend.fp32_precision = own
 
 
 @contextmanager

@@ -6,14 +6,16 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from irm_sweeps.commands import Name, command, import_from_here
+from irm_sweeps.commands import Name, command, import_from_here, issuing
 from irm_sweeps.compose import (
     addressed_to_trials,
+    check_names,
     conf_dir,
     own_conf_dir,
     plain,
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import_from_here()
     OmegaConf.register_new_resolver("typed", _typed, replace=True)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with one_line_errors(), readable_hydra_errors(words):
+    with one_line_errors(), readable_hydra_errors(words), issuing(words):
         if (own := own_conf_dir()) and "--config-dir" not in words:
             words = ["--config-dir", str(own), *words]
         sys.argv = [sys.argv[0], *addressed_to_trials(flags_last(words))]
@@ -59,7 +61,8 @@ def flags_last(words: Sequence[str]) -> list[str]:
     Raises
     ------
     UserError
-        A flag is unknown or lacks its value, or a word is neither flag nor override.
+        A flag is unknown or lacks its value, a word is neither flag nor override, or a YAML in the folder that
+        `--config-dir` gives has a name of the package's.
     """
     from hydra._internal.utils import get_args_parser
 
@@ -74,6 +77,8 @@ def flags_last(words: Sequence[str]) -> list[str]:
         if "=" in words or words[max(0, words.index(word) - 1)].endswith((",", "=")):
             _refuse(f"{word!r} stands alone: write KEY=VALUE and lists without spaces, e.g. lam=1,10")
         _refuse(f"{word!r} is no override: write KEY=VALUE, e.g. {_meant(word)}")
+    if known.config_dir:
+        check_names(Path(known.config_dir).absolute())
     return [*overrides, *flags]
 
 

@@ -26,6 +26,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean `{matches[0]}`?)" if matches else ""
 
 
+def raised(error: BaseException) -> str:
+    """Return what to say of an error in a trial, a `SystemExit` included: own code may end a trial, but no worker."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"the trial's own code called sys.exit({'' if error.code is None else repr(error.code)})"
+    return f"{type(error).__name__}: {error}"
+
+
 def printable(text: str) -> str:
     """Return text in which control characters (which could move a terminal's cursor, say) are spelled out.
 

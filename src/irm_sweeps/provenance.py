@@ -2,32 +2,98 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
-from functools import lru_cache
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from irm_sweeps.config import Component, is_own
+from irm_sweeps.device import driver_version
 
 PACKAGES = ("irm-sweeps", "torch", "torchvision", "numpy", "hydra-core", "omegaconf")
+_ROOT = Path(__file__).parents[2]
+"""The checkout this package lies in, where it lies in one."""
+_DIGESTS: WeakKeyDictionary[ModuleType, str | None] = WeakKeyDictionary()
+"""Of source files, taken when a module's classes are first asked for: a later edit is not what is running."""
 
 
-@lru_cache(maxsize=1)
 def git_state() -> dict[str, Any] | None:
     """Return commit and dirtiness of the checkout this package lies in; None outside a checkout."""
-    root = Path(__file__).parents[2]
+    root = _checkout(_ROOT)
+    return _state(root) if root == _ROOT.resolve() else None
 
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
 
+def own_git_state(modules: Iterable[str]) -> dict[str, Any] | None:
+    """Return commit and dirtiness of the checkout, other than this package's, in which one of these modules lies."""
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in modules]
+    roots = [_checkout(Path(file).parent) for file in files if file]
+    return next((_state(root) for root in roots if root not in (None, _ROOT.resolve())), None)
+
+
+@cache
+def _checkout(folder: Path) -> Path | None:
+    root = _git(folder, "rev-parse", "--show-toplevel")
+    return None if root is None else Path(root).resolve()
+
+
+@cache
+def _state(root: Path) -> dict[str, Any] | None:
+    commit, changes = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain")
+    return None if commit is None or changes is None else {"commit": commit, "dirty": bool(changes)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what git answers; None where there is no git, no checkout or no commit."""
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
-            return None
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def own_code(classes: Iterable[type[Component]]) -> dict[str, str]:
+    """Return the sha256 of the source file of each class that is not of this package, by the module's name.
+
+    The classes that such a class is derived from count too, up to those of this package.
+    """
+    found = {}
+    for chosen in classes:
+        if _is_package_s(chosen):
+            continue
+        for base in chosen.__mro__:
+            if issubclass(base, Component) and not _is_package_s(base) and (digest := _digest(base.__module__)):
+                found[base.__module__] = digest
+    return found
+
+
+def _is_package_s(chosen: type) -> bool:
+    return is_own(f"{chosen.__module__}.")
+
+
+def _digest(module_name: str) -> str | None:
+    module = sys.modules.get(module_name)
+    if module is None:
+        return None
+    if module not in _DIGESTS:
+        try:
+            _DIGESTS[module] = hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
+        except (AttributeError, OSError):  # typed into a notebook, or gone
+            _DIGESTS[module] = None
+    return _DIGESTS[module]
+
+
+def other_code(recorded: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:
+    """Return the modules of one's own whose code is not what was recorded; none where nothing was."""
+    if not recorded:
+        return []
+    return sorted(name for name in {**recorded, **now} if recorded.get(name) != now.get(name))
 
 
 @lru_cache(maxsize=1)
@@ -42,6 +108,7 @@ def hardware(device: Any) -> dict[str, Any]:
 
     threads = torch.get_num_threads()
     if device.type == "cuda":
-        return {"device": "cuda", "name": torch.cuda.get_device_name(device), "threads": threads}
+        versions = {"driver": driver_version(), "cudnn": torch.backends.cudnn.version()}
+        return {"device": "cuda", "name": torch.cuda.get_device_name(device), **versions, "threads": threads}
     instructions = torch.backends.cpu.get_cpu_capability()
     return {"device": device.type, "name": platform.machine(), "instructions": instructions, "threads": threads}

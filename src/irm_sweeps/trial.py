@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, SerializeAsAny
 
@@ -15,6 +15,7 @@ from irm_sweeps.config import Component, Config, Settings, Training, build_compo
 from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError, did_you_mean
 from irm_sweeps.methods.method import Method
+from irm_sweeps.provenance import own_code
 from irm_sweeps.training.optimizers import Optimizer
 
 IDENTITY = 1
@@ -32,6 +33,7 @@ GROUPS: dict[str, type[Component]] = {
 class Trial(Config):
     """One training: dataset x backbone x method x penalty weight x hyperparameters x seed."""
 
+    swept: ClassVar[bool] = True
     dataset: SerializeAsAny[Dataset]
     backbone: SerializeAsAny[Backbone]
     method: SerializeAsAny[Method]
@@ -72,6 +74,7 @@ class Trial(Config):
                 f"training.similarity={parts['training'].similarity} needs a method with an inner step, as meta_irm is"
             )
         trial = validated(cls, {**parts, "lam": values["lam"], "seed": values["seed"]})
+        _ = trial.own_code  # read now: the files are still those that have just been imported
         if not trial.method.uses_lam:
             return trial.model_copy(update={"lam": None})
         if trial.lam is None:
@@ -105,6 +108,11 @@ class Trial(Config):
                 what[group] = {key: value for key, value in what[group].items() if key not in places}
         return what
 
+    @property
+    def own_code(self) -> dict[str, str]:
+        """The sha256 of the source files of the user's own classes, by module; no part of the id."""
+        return own_code(type(getattr(self, group)) for group in GROUPS)
+
     @cached_property
     def stack_key(self) -> str:
         """Equal for trials that may train as one stack: those of one kind, unless they have to train alone."""
@@ -112,6 +120,27 @@ class Trial(Config):
         if stacks and self.training.batches == "per_environment":
             return self.kind
         return _digest({"kind": self.kind, "alone": self.id})
+
+    def check_compiles(self) -> None:
+        """Check that its moves can run as compiled programs.
+
+        Raises
+        ------
+        UserError
+            They cannot; the message says why.
+        """
+        if not self.backbone.stacks:
+            raise UserError(
+                f"compile=true: {type(self.backbone).__name__} does not stack (batch statistics, as a rule): "
+                "take compile=false, and backbone.compiled=true where it has that"
+            )
+        if self.training.batches != "per_environment":
+            raise UserError(
+                f"compile=true: with training.batches={self.training.batches} each step has another shape: take "
+                "training.batches=per_environment, or compile=false"
+            )
+        if not self.method.compiles:
+            raise UserError(f"compile=true: {type(self.method).__name__} cannot be compiled: take compile=false")
 
     @cached_property
     def kind(self) -> str:

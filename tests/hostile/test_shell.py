@@ -21,7 +21,8 @@ from commands import SMALL, irm_sweeps, launch
 from hostile.conftest import SWEEP
 from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError
-from irm_sweeps.launchers.slurm import JobRecord, Slurm, SlurmOptions
+from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
+from irm_sweeps.launchers.slurm_jobs import JobRecord
 from irm_sweeps.sweep.grid import expand
 from irm_sweeps.sweep.manifest import read_manifest
 from irm_sweeps.sweep.store import Store

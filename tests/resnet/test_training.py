@@ -133,10 +133,8 @@ def test_a_shared_pass_changes_nothing(make, start, monkeypatch) -> None:
     shared = start(trial)
     shared.run()
     separate = start(trial)
-    turn = StackTraining._turn
-    monkeypatch.setattr(
-        StackTraining, "_turn", lambda self, moving, batch, noise, _=None: turn(self, moving, batch, noise)
-    )
+    scene = StackTraining.scene
+    monkeypatch.setattr(StackTraining, "scene", lambda self, batch, noise, _=None: scene(self, batch, noise))
     separate.run()
     for name, value in tensors(separate).items():
         torch.testing.assert_close(tensors(shared)[name], value, rtol=1e-9, atol=1e-11)

@@ -14,7 +14,8 @@ from bench import GATED, ROOT, SLURM, SMALL, Bench, accounted, await_states, eve
 from omegaconf import OmegaConf
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.launchers.slurm import JobRecord, Slurm, SlurmOptions
+from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
+from irm_sweeps.launchers.slurm_jobs import JobRecord
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.store import Store
@@ -249,7 +250,7 @@ def test_workers_go_on_without_the_controller(bench: Bench, undisturbed: Outcome
         eventually(lambda: all(path.stat().st_mtime > stopped + 3 for path in checkpoints), "training goes on")
         status = bench.status()
         assert len(status["running"]) == 2
-        assert "its SLURM jobs are unknown: squeue: " in status["notes"][0]
+        assert "which SLURM jobs are left is unknown: squeue: " in status["notes"][0]
     finally:
         cluster.start_controller()
     bench.gate.touch()
@@ -295,6 +296,23 @@ def test_wait_follows_to_the_end(bench: Bench) -> None:
     failing = bench.launch(*overrides, "method._target_=gated.Failing")
     assert failing.returncode == 1
     assert "1 failed" in failing.stdout
+
+
+def test_why_all_workers_ended_is_told(bench: Bench) -> None:
+    broken = [*GATED, "device=cuda", "hydra.launcher.gpus_per_node=1"]  # the lab's GPUs are no GPUs
+    await_states(bench.submit(*broken))
+    reason = "error: device=cuda: CUDA does not start"
+    told = bench.command("status")
+    assert f"ended    1 worker: {reason}" in told
+    assert "nothing is running" in told
+    assert f"1 worker ended early: {reason}" in bench.command("failures")
+
+    followed = bench.launch(
+        *SLURM, *GATED, "hydra.launcher.wait=true", "hydra.launcher.setup=['echo no such module >&2','exit 3']"
+    )
+    assert followed.returncode == 2
+    assert "all jobs have ended and trials are left" in followed.stderr
+    assert "last words: no such module" in followed.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import json
 import re
 import shlex
 
+import pytest
+
 import synthetic_store as synthetic
 import tables
 from irm_sweeps.sweep.paper import load_paper
@@ -168,3 +170,56 @@ def test_the_shell_reads_a_missing_command_as_it_is_meant(show, tmp_path):
         words = shlex.split(line)
         assert words[:4] == ["irm-sweeps", "launch", "-m", "paper=demo"]
         assert words[4:] == [f"paper.only=[{row}]", FEW, "results=my results"]
+
+
+def test_a_mean_over_several_versions_of_code_or_data_says_so(show, demo, tmp_path):
+    made = [
+        ({"own_code": {"own.gap": "a" * 64}, "data_sha256": {"mnist": "c" * 64}}, "irmv1"),
+        ({"own_code": {"own.gap": "a" * 64}, "data_sha256": {"mnist": "d" * 64}}, "irmv1"),
+        ({"own_code": {"own.gap": "b" * 64}, "data_sha256": {"mnist": "d" * 64}}, "irmv1"),
+        *[({"own_code": {"own.gap": "a" * 64}}, "vrex")] * 2,
+        ({}, "vrex"),
+    ]
+    trials = [*synthetic.trials_of(demo, "irmv1"), *synthetic.trials_of(demo, "vrex")]
+    for trial, (provenance, _) in zip(trials, made, strict=True):
+        synthetic.write(tmp_path / "results", {**synthetic.completed(trial, by_seed), "provenance": provenance})
+    text = show("--paper", "demo")
+    code = "mixed: 2 versions of the code of own.gap (sha256 aaaaaaaa: 2 trials, bbbbbbbb: 1 trial)"
+    assert f"{code}: `{demo.command('irmv1', ['rerun=changed'])}`" in text
+    data = "mixed: 2 versions of the data mnist (sha256 dddddddd: 2 trials, cccccccc: 1 trial)"
+    assert f"{data}: `{demo.command('irmv1', ['rerun=all'])}`" in text
+    assert text.count("mixed:") == 2, "vrex's are of one version, as far as is known"
+
+
+def test_some_rows_with_what_only_they_have(show, demo, tmp_path):
+    """What `launch.py -m` takes is tabulated in the same words."""
+    own = ["paper.only=[irmv1]", "method.dummy=vector"]
+    assert "dummy" not in str(demo.rows["irmv1"].sweep)
+    synthetic.fill(tmp_path / "results", demo, "irmv1", by_seed, own[1:])
+    cells = records(show("--paper", "demo", *own, "--format", "csv"))
+    assert {row for row, _ in cells} == {"irmv1"}
+    assert {cell["n"] for cell in cells.values()} == {"3"}
+    assert "- Rows shown: irmv1." in show("--paper", "demo", *own).splitlines()
+    other = ["paper.only=[vrex,irmv1]", "method.rescale=none"]
+    fill = [demo.command(row, other[1:]) for row in ("irmv1", "vrex")]
+    assert show("--paper", "demo", *other, "--missing").splitlines() == fill
+    show("--paper", "demo", *other, "--results", "none")
+    assert "'paper.only=[vrex,irmv1]' method.rescale=none results=none runs all of it" in show.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["method.anneal=3"], "demo, row erm: unknown key `method.anneal`"),
+        (["method.anneal=3"], "; paper.only=[ROW,...] chooses the rows that have it"),
+        (["paper.only=[ermm]"], "no row 'ermm' (did you mean `erm`?); rows: erm, irmv1"),
+        (["paper.only=erm"], "paper.only=erm: of a paper's keys only paper.only=[ROW,...], a list, can be given"),
+        (["paper.select=val"], "paper.select=val: of a paper's keys only paper.only=[ROW,...]"),
+        (["--output", "t.xlsx"], "--output t.xlsx: give a file that ends in .md, .tex, .csv, .html, .htm, or --format"),
+        (["--output", "t"], "--output t: give a file that ends in .md"),
+        (["--paper", "c/paper/x.yaml"], "--paper c/paper/x.yaml: a paper file is chosen by its name, x, and found as"),
+        (["paper=demo"], "paper=demo: say --paper demo"),
+    ],
+)
+def test_rows_and_keys_that_are_not_there(refused, given, words):
+    assert words in refused("--paper", "demo", *given)

@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 import rules
@@ -13,6 +15,7 @@ import synthetic_store as synthetic
 from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.training.selection import RULES
 from layout import Builder
+from measured import Reading, Setting, choose
 from table_words import BAE, FEW, by_seed, records
 
 
@@ -184,6 +187,77 @@ def test_a_setting_without_results_cannot_be_chosen(show, demo, tmp_path):
     assert cell["n"] == "3"
     assert "setting: lam=1 of 1, 10; of the only setting with results out of 2" in cell["note"]
     assert "no result yet: 3 of 6 trials" in cell["note"]
+    assert "provisional while trials are missing or failed" in cell["note"]
+
+
+@pytest.fixture
+def two_lams(demo, tmp_path):
+    """V-REx at lam 1 (.70, .71, .69) and at 10 (.73, then what is asked for): the trials of 10, and a cell."""
+    trials = synthetic.trials_of(demo, "vrex", ["lam=1,10"])
+    better = [trial for trial in trials if trial.lam == 10]
+
+    def accuracy(trial, environment):
+        return 0.73 if trial.lam == 10 else (0.70, 0.71, 0.69)[trial.seed]
+
+    def cell(show, *others):
+        own = [synthetic.completed(trial, accuracy, 0.8) for trial in trials if trial.lam == 1 or trial.seed == 0]
+        synthetic.write(tmp_path / "results", *own, *others)
+        return records(show("--paper", "demo", "--format", "csv", "lam=1,10"))["vrex", "p_e = 0.9"]
+
+    return better, cell
+
+
+def test_a_setting_whose_other_seeds_diverged_is_passed_over(show, two_lams):
+    (_, b, c), cell = two_lams
+    found = cell(show, synthetic.diverged(b, 7), synthetic.diverged(c, 9))
+    assert (found["setting"], found["n"]) == ("lam=1", "3")
+    assert float(found["mean"]) == pytest.approx(70)
+    assert "of the only setting with 3 usable seeds out of 2" in found["note"]
+    assert "passed over, with fewer usable seeds: lam=10 (1 of 3: 2 diverged)" in found["note"]
+    assert "provisional" not in found["note"]
+
+
+def test_a_setting_that_has_not_run_yet_is_passed_over_for_now(show, two_lams):
+    (_, b, _), cell = two_lams
+    found = cell(show, synthetic.failed(b, "no"))
+    assert found["setting"] == "lam=1"
+    assert "lam=10 (1 of 3: 1 not run, 1 failed); provisional while trials are missing" in found["note"]
+
+
+def test_once_it_has_run_it_speaks_for_the_cell(show, two_lams):
+    (_, *others), cell = two_lams
+    found = cell(show, *(synthetic.completed(trial, lambda *_: 0.73, 0.8) for trial in others))
+    assert (found["setting"], found["n"], float(found["mean"])) == ("lam=10", "3", pytest.approx(73))
+    assert "of 2 settings with results out of 2" in found["note"]
+    assert "passed over" not in found["note"]
+
+
+def test_validation_passes_a_setting_over_too(show, two_lams, tmp_path):
+    """Under `val`, with a higher held-out accuracy of its one seed."""
+    (a, b, c), cell = two_lams
+    cell(show, synthetic.diverged(b, 7), synthetic.diverged(c, 9))
+    synthetic.write(tmp_path / "results", synthetic.completed(a, lambda *_: 0.73, 0.99))
+    text = show("--paper", "demo", "--format", "csv", "--select", "val", "lam=1,10")
+    assert records(text)["vrex", "p_e = 0.9"]["setting"] == "lam=1"
+
+
+OUTCOMES = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=3, max_size=3)
+
+
+@given(st.lists(OUTCOMES, min_size=1, max_size=4), st.sampled_from(["accuracy", "risk"]))
+def test_the_choice_is_among_those_with_the_most_values(grid, measure):
+    """None: the seed has no value; the first of the best of them wins."""
+    made = [
+        Setting({"i": i}, [Reading(None, "diverged" if v is None else "measured", v) for v in seeds])
+        for i, seeds in enumerate(grid)
+    ]
+    sign = 1 if measure == "accuracy" else -1
+    key = [(3 - seeds.count(None), sign * sum(v for v in seeds if v is not None)) for seeds in grid]
+    chosen = choose(made, "last", f"test/0.9/{measure}")
+    if max(key)[0] == 0:
+        assert chosen is None
+    else:
+        assert chosen.differs["i"] == key.index(max(key))
 
 
 def test_several_keys_may_differ(show, demo, tmp_path):

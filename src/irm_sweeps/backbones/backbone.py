@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
 import torch
@@ -66,11 +67,22 @@ class Model:
         Modules whose own tensors serve as names, shapes and initial values only.
     inner_averages
         See `Backbone.inner_averages`.
+    mixed_on
+        Type of the device, `cpu` or `cuda`, on which layers take their products in bfloat16 while training; None:
+        nowhere.
     """
 
-    def __init__(self, representation: nn.Module, head: nn.Module, *, inner_averages: bool = False) -> None:
+    def __init__(
+        self,
+        representation: nn.Module,
+        head: nn.Module,
+        *,
+        inner_averages: bool = False,
+        mixed_on: str | None = None,
+    ) -> None:
         self._halves = {"representation": representation, "head": head}
         self.inner_averages = inner_averages
+        self._mixed_on = mixed_on
 
     def initial(self) -> dict[str, Tensor]:
         """Return the initial parameters by name."""
@@ -105,11 +117,22 @@ class Model:
                 own[name.removeprefix(f"{half}.")] = value
             elif name.startswith(f"{BUFFER}{half}."):
                 own[name.removeprefix(f"{BUFFER}{half}.")] = value if averages else value.clone()
-        output: Tensor = functional_call(self._halves[half], own, (x,))
+        with self.layers_precision():
+            output: Tensor = functional_call(self._halves[half], own, (x,))
         return output
 
+    def layers_precision(self) -> AbstractContextManager[object]:
+        """Return the context in which layers, a method's own too, take their products."""
+        if self._mixed_on is None or not self._halves["head"].training:
+            return nullcontext()
+        # The cache of cast weights would carry tensors made under no_grad into a differentiated pass.
+        return torch.autocast(self._mixed_on, torch.bfloat16, cache_enabled=False)
+
     def represent(self, parameters: Parameters, x: Tensor, *, averages: bool = True) -> Tensor:
-        """Return h_u(x), `[n, width]`; without `averages` the pass leaves running averages as they are."""
+        """Return h_u(x), `[n, width]`; without `averages` the pass leaves running averages as they are.
+
+        In mixed precision it is bfloat16: what is more than another layer's input wants `in_full`.
+        """
         return self._apply("representation", parameters, x, averages)
 
     def layers(self, parameters: Parameters, x: Tensor) -> dict[str, Tensor]:
@@ -133,8 +156,12 @@ class Model:
 
     def classify(self, parameters: Parameters, h: Tensor) -> Tensor:
         """Return the logits g_v(h): `[n]` for a head of width 1, else `[n, classes]`; float32 at least."""
-        logits = squeezed(self._apply("head", parameters, h, averages=True))
-        return logits.float() if logits.dtype is torch.bfloat16 else logits
+        return in_full(squeezed(self._apply("head", parameters, h, averages=True)))
+
+
+def in_full(values: Tensor) -> Tensor:
+    """Return float32 for bfloat16, else the values."""
+    return values.float() if values.dtype is torch.bfloat16 else values
 
 
 def head_sizes(parameters: Parameters) -> tuple[int, int]:

@@ -8,6 +8,7 @@ Unlike a pipeline over PIL images nothing is rounded to 256 grey levels on the w
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -124,6 +125,10 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 def normalize(images: Tensor) -> Tensor:
     """Subtract ImageNet's mean and divide by its standard deviation, channel by channel."""
-    mean = torch.tensor(IMAGENET_MEAN, dtype=images.dtype, device=images.device)
-    std = torch.tensor(IMAGENET_STD, dtype=images.dtype, device=images.device)
-    return (images - mean[:, None, None]) / std[:, None, None]
+    mean, std = (_per_channel(values, images) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean) / std
+
+
+def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
+    """Return `[channels, 1, 1]`, filled on the device: to copy a list there the host would wait for it."""
+    return torch.stack([images.new_full((1, 1), value) for value in values])

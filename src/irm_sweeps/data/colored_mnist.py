@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from irm_sweeps.config import PerTrial
-from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData, as_float
+from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData, as_float, by_split, distinct
 from irm_sweeps.data.mnist import Digits, Source, load_digits
 from irm_sweeps.draws import Draws
 from irm_sweeps.errors import UserError
@@ -130,6 +130,11 @@ class ColoredMNIST(Dataset):
         """The last test environment."""
         return f"{self.test_p_e[-1]:g}"
 
+    @property
+    def announced(self) -> Mapping[str, Sequence[str]]:
+        """The environments' names."""
+        return by_split(distinct([f"{p:g}" for p in self.p_e]), [f"{p:g}" for p in self.test_p_e], self.n_val)
+
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the sha256 of the decoded MNIST arrays."""
         return {f"mnist:{self.source}": load_digits(self.source, data_dir).sha256}
@@ -148,9 +153,7 @@ class ColoredMNIST(Dataset):
         """
         digits, draws = load_digits(self.source, data_dir), Draws(seed)
         train, held_back = self._deal(digits, draws)
-        names = [f"{p:g}" for p in self.p_e]
-        if len(set(names)) < len(names):
-            names = [f"{i}:{name}" for i, name in enumerate(names)]
+        names = self.announced["train"]
 
         inputs, labels = [], []
         val_inputs: list[Array] = []

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = npt.NDArray[Any]
+PerEnvironment = Array | Sequence[Array]
+"""One array for each training environment: a list, or where all are equally large one array with an axis more."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,18 @@ class TrialData:
     Attributes
     ----------
     names
-        The training environments, in the order of the first axis of `inputs` and `labels`.
+        The training environments, in the order of `inputs` and `labels`.
     inputs, labels
-        `[environments, n, ...]` floats of the shape of `features`, or bytes that `Dataset.prepare` turns into them;
-        and `[environments, n]` labels.
+        Of each training environment: `[n, ...]` floats of the shape of `features`, or bytes that `Dataset.prepare`
+        turns into them; and `[n]` labels. Environments may differ in n.
     held_out
         Evaluation sets by split: `test`, and `val` where the dataset holds images of the training
         environments back.
     """
 
     names: Sequence[str]
-    inputs: Array
-    labels: Array
+    inputs: PerEnvironment
+    labels: PerEnvironment
     held_out: Mapping[str, EvaluationSet]
 
 
@@ -91,6 +93,12 @@ class Dataset(Component):
     @abstractmethod
     def shifted(self) -> str:
         """Name of the test environment whose spurious correlation is reversed."""
+
+    @property
+    def announced(self) -> Mapping[str, Sequence[str]] | None:
+        """Names of the environments by split (`train`, `test`, and `val` if inputs are held back), as `draw` will
+        make them: what a table asks for is then checked before anything is trained. None by default: not known yet."""
+        return None
 
     @property
     def channels(self) -> int:
@@ -160,6 +168,16 @@ class Dataset(Component):
     @abstractmethod
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the sha256 of each source, by name: of the decoded arrays, whatever file held them."""
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return names of environments, with their numbers in front where two are alike."""
+    return list(names) if len(set(names)) == len(names) else [f"{i}:{name}" for i, name in enumerate(names)]
+
+
+def by_split(train: Sequence[str], test: Sequence[str], n_val: int) -> dict[str, Sequence[str]]:
+    """Return what `announced` says of a dataset that holds `n_val` inputs back: `val` has the training names."""
+    return {"train": train, "test": test, **({"val": train} if n_val else {})}
 
 
 def as_float(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

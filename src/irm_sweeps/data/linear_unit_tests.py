@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ from pydantic import Field
 from scipy.special import ndtri
 
 from irm_sweeps.config import PerTrial
-from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData
+from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData, by_split
 from irm_sweeps.draws import Draws
 
 SPREADS = (0.1, 1.5, 2.0)
@@ -85,6 +86,12 @@ class LinearUnitTests(Dataset):
         """The last environment; all of them are shifted alike."""
         return str(self.environments - 1)
 
+    @property
+    def announced(self) -> Mapping[str, Sequence[str]]:
+        """The environments' names."""
+        names = [str(e) for e in range(self.environments)]
+        return by_split(names, names, self.n_val)
+
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the digest of the recipe's name: there is no file."""
         del data_dir
@@ -96,7 +103,7 @@ class LinearUnitTests(Dataset):
         draws = Draws(seed)
         problem = Draws(seed if self.problem_seed is None else self.problem_seed)
         rotation = self._rotation(problem)
-        names = [str(e) for e in range(self.environments)]
+        names = self.announced["train"]
         held_out: dict[str, list[tuple[Array, Array]]] = {"val": [], "test": []}
         inputs, labels = [], []
         for e in range(self.environments):
@@ -170,7 +177,7 @@ def _normal(draws: Draws, purpose: str, *shape: int) -> npt.NDArray[np.float64]:
     return normal
 
 
-def _set(names: list[str], parts: list[tuple[Array, Array]]) -> EvaluationSet:
+def _set(names: Sequence[str], parts: list[tuple[Array, Array]]) -> EvaluationSet:
     starts = np.cumsum([0, *(len(y) for _, y in parts)])
     environments = {
         name: Environment(np.arange(len(y)) + start, y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 from scipy import sparse
 
 from irm_sweeps.config import PerTrial
-from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData
+from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData, by_split, distinct
 from irm_sweeps.data.glove import Vectors, load_vectors
 from irm_sweeps.data.sst2 import Sentences, load_sst2
 from irm_sweeps.draws import Draws
@@ -40,7 +41,7 @@ class PunctuatedSST2(Dataset):
     sentence that has none besides its closing punctuation is dropped first, so that all environments of all
     variants draw from the same sentences, and training environments stay equally large.
 
-    Choe et al. give the classifier two logits and cross-entropy; here it has one and binary cross-entropy.
+    Choe et al. give the classifier two logits and cross-entropy (`logits=2`, and IRMv1 `method.dummy=vector`).
     """
 
     glove_dim: Annotated[int, Field(ge=1)]
@@ -63,6 +64,8 @@ class PunctuatedSST2(Dataset):
     data_seed: Annotated[int, Field(ge=0)] | None
     """Seed of everything drawn here; null: the trial's. Choe et al. draw the data once, so that trials differ in
     their initial parameters only."""
+    logits: Literal[1, 2] = 1
+    """Of the classifier: one with binary cross-entropy, or two with cross-entropy."""
 
     @model_validator(mode="after")
     def _environments_have_names(self) -> PunctuatedSST2:
@@ -72,8 +75,8 @@ class PunctuatedSST2(Dataset):
 
     @property
     def outputs(self) -> int:
-        """One logit."""
-        return 1
+        """One or two logits."""
+        return self.logits
 
     @property
     def features(self) -> tuple[int, ...]:
@@ -90,6 +93,11 @@ class PunctuatedSST2(Dataset):
         """Whether every seed draws equally many sentences: a fair draw does not."""
         return self.data_seed is not None or (self.n_train is not None and self.test_on == "whole")
 
+    @property
+    def announced(self) -> Mapping[str, Sequence[str]]:
+        """The environments' names."""
+        return by_split(distinct([f"{p:g}" for p in self.p_e]), [f"{p:g}" for p in self.test_p_e], self.n_val)
+
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the sha256 of the sentences and labels, and of the vectors of their words."""
         corpus = _corpus(data_dir.expanduser().resolve(), self.glove_dim)
@@ -105,9 +113,7 @@ class PunctuatedSST2(Dataset):
         """
         corpus = _corpus(data_dir.expanduser().resolve(), self.glove_dim)
         draws = Draws(seed if self.data_seed is None else self.data_seed)
-        names = [f"{p:g}" for p in self.p_e]
-        if len(set(names)) < len(names):
-            names = [f"{e}:{name}" for e, name in enumerate(names)]
+        names = self.announced["train"]
         train, held_back = self._deal(len(corpus.train.labels), draws)
         inputs, labels = zip(
             *(self._environment(corpus, draws, f"train/{e}", train[e], p) for e, p in enumerate(self.p_e)), strict=True

@@ -94,13 +94,14 @@ class WorkerTask:
 
         import torch
 
-        from irm_sweeps.device import choose_device, tame_allocator
+        from irm_sweeps.device import choose_device, open_device, tame_allocator
         from irm_sweeps.errors import UserError
+        from irm_sweeps.sweep.keeper import Interrupted
         from irm_sweeps.sweep.manifest import read_manifest
         from irm_sweeps.sweep.progress import Progress, count
         from irm_sweeps.sweep.roster import on_roster, siblings
         from irm_sweeps.sweep.store import Store
-        from irm_sweeps.sweep.worker import Interrupted, Worker
+        from irm_sweeps.sweep.worker import DeviceLost, Worker
 
         faulthandler.enable()
         tame_allocator()
@@ -114,8 +115,10 @@ class WorkerTask:
             else:
                 manifest.check_own(store)
             wanted = str(manifest.settings["device"])
-            # A worker that was given one GPU sees no other, whatever its number is outside.
-            device = choose_device(wanted.partition(":")[0] if gpu else wanted)
+            # A worker that was given one GPU sees no other, whatever its number is outside. `auto` is that GPU then:
+            # were it broken, the CPU in its place would take days without a word.
+            device = torch.device("cuda") if gpu and wanted != "cpu" else choose_device(wanted)
+            open_device(device)
             progress = Progress(sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0)
             worker = Worker(store, manifest, device, stop_requested=stop_requested, report=progress.add)
             if self.told:
@@ -140,6 +143,9 @@ class WorkerTask:
                     time.sleep(0.1)
                 requeue(signal.SIGUSR2, None)
             return 143
+        except DeviceLost as error:
+            print(f"this worker ends, another may go on: {error}", file=sys.stderr)
+            return 1
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from irm_sweeps.device import choose_device, tame_allocator
+from irm_sweeps.device import choose_device, open_device, tame_allocator, visible_gpus
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
@@ -27,12 +27,18 @@ class InProcess(Launcher):
         """Return whether the chosen device is a GPU."""
         return choose_device(device).type == "cuda"
 
+    def gpus(self, device: str) -> Sequence[str]:
+        """Return the chosen device, if it is a GPU."""
+        return visible_gpus(device)[:1]
+
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
         """Work on the manifest until nothing is left to claim."""
-        from irm_sweeps.sweep.worker import Interrupted, Worker
+        from irm_sweeps.sweep.keeper import Interrupted
+        from irm_sweeps.sweep.worker import Worker
 
         tame_allocator()
         device = choose_device(manifest.settings["device"])
+        open_device(device)
         worker = Worker(store, manifest, device, report=progress.add, capture=False)
         with stop_on_signals(worker.stop_requested):
             try:

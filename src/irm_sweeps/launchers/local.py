@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.device import choose_device
+from irm_sweeps.device import choose_device, visible_gpus
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.launchers.entry import WorkerTask
 from irm_sweeps.sweep.follow import Follower
@@ -91,6 +92,10 @@ class Local(Launcher):
     def uses_gpu(self, device: str) -> bool:
         """Return whether the slots have GPUs."""
         return bool(visible_gpus(device))
+
+    def gpus(self, device: str) -> Sequence[str]:
+        """Return the slots' GPUs."""
+        return visible_gpus(device)
 
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
         """Start the workers and follow the sweep to its end.
@@ -244,22 +249,3 @@ class _Pool:
                     if not job.done():
                         os.kill(int(job.job_id), signal.SIGTERM)
             time.sleep(0.1)
-
-
-def visible_gpus(device: str) -> list[str]:
-    """Return the GPUs that `device` and CUDA_VISIBLE_DEVICES allow, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    if device == "cpu" or torch.cuda.device_count() == 0:
-        return []
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is not None:
-        gpus = [name.strip() for name in allowed.split(",") if name.strip() not in ("", "-1")]
-    else:
-        gpus = [str(index) for index in range(torch.cuda.device_count())]
-    if device.startswith("cuda:"):
-        index = int(device.removeprefix("cuda:"))
-        if index >= len(gpus):
-            raise UserError(f"device={device}: CUDA_VISIBLE_DEVICES shows {len(gpus)} GPUs")
-        return [gpus[index]]
-    return gpus

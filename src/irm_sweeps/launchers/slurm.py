@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
-import subprocess
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -19,8 +16,9 @@ from irm_sweeps.commands import looking
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.entry import WorkerTask
-from irm_sweeps.sweep.files import DamagedFile, discard, make_folder, read_json, to_json, write_atomically, write_once
+from irm_sweeps.launchers.slurm_jobs import JOB_NAME, JobRecord, SlurmError, in_one_line, in_words, max_array_size
 from irm_sweeps.sweep.follow import Follower
+from irm_sweeps.sweep.last_words import last_words
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
@@ -29,10 +27,18 @@ from irm_sweeps.sweep.store import Store
 POLL_SECONDS = 2.0
 ASK_SECONDS = 10.0
 """How often a following launcher asks SLURM for its jobs; results it sees by itself."""
-JOB_NAME = "irm_sweeps"
 PositiveInt = Annotated[int, Field(ge=1)]
 
-_JOB_ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,9})?")
+
+_OWN = {
+    "job_name": "status, cancel and the next launch find the jobs by it",
+    "array": "workers and array_parallelism say how many there are",
+    "output": "the logs lie in the sweep's folder",
+    "error": "the logs lie in the sweep's folder",
+    "open_mode": "a requeued worker goes on in its log",
+    "parsable": "the jobs' ids are read from the sentence that sbatch prints without it",
+}
+"""What the launcher itself tells sbatch and relies on, and why nobody else may."""
 
 
 class SlurmOptions(Config):
@@ -73,6 +79,16 @@ class SlurmOptions(Config):
             raise ValueError("a control character, such as the end of a line, is no part of an sbatch option")
         if isinstance(value, dict) and (odd := [key for key in value if not re.fullmatch(r"[A-Za-z][\w-]*", key)]):
             raise ValueError(f"{odd[0]!r} is no name of an sbatch option")
+        return value
+
+    @field_validator("additional")
+    @classmethod
+    def _leaves_ours(cls, value: dict[str, bool | int | str] | None) -> dict[str, bool | int | str] | None:
+        """Refuse what would hide the jobs from this package, also by the beginning of its name, which sbatch takes."""
+        for key in value or {}:
+            for own, why in _OWN.items():
+                if own.startswith(key.replace("-", "_")):
+                    raise ValueError(f"{key} is the launcher's own: {why}")
         return value
 
     @classmethod
@@ -183,7 +199,7 @@ class Slurm(Launcher):
                     jobs = [executor.submit(task) for _ in range(min(most, wanted - first))]
             except Exception as error:  # submitit raises its own, subprocess's and the file system's errors
                 record.submitted([])
-                raise UserError(f"sbatch refused the workers: {_reason(error)}") from None
+                raise UserError(f"sbatch refused the workers: {in_one_line(error)}") from None
             ids += [job.job_id for job in jobs]
             record.submitted([job.job_id for job in jobs])
         return ids
@@ -214,175 +230,22 @@ class Slurm(Launcher):
                 else:
                     now = f"SLURM: {in_words(jobs)}"
                     if not jobs:
-                        return self._all_ended(follower)
+                        return self._all_ended(follower, last_words(store, manifest))
                 if now != said:
                     print(now, flush=True)
                 asked, said = time.monotonic(), now
             time.sleep(POLL_SECONDS)
 
     @staticmethod
-    def _all_ended(follower: Follower) -> bool:
+    def _all_ended(follower: Follower, said: Collection[str]) -> bool:
         deadline = time.monotonic() + ASK_SECONDS  # a network file system may show the last results late
         while time.monotonic() < deadline:
             follower.poll()
             if follower.complete or follower.stopped_by_error():
                 return True
             time.sleep(POLL_SECONDS)
-        raise UserError("all jobs have ended and trials are left: issue the command again to go on")
-
-
-class SlurmError(UserError):
-    """SLURM's commands are missing here, or its controller does not answer."""
-
-
-class JobRecord:
-    """The SLURM jobs submitted for a sweep: `results/sweeps/<sweep>/jobs.json`.
-
-    A token file stands while a submission is under way, so that one cut short is seen later.
-    """
-
-    def __init__(self, store: Store, manifest: Manifest) -> None:
-        self._folder = manifest.folder(store)
-        self._token = self._folder / f"submitting.{manifest.launch}"
-
-    @property
-    def path(self) -> Path:
-        """Where the ids are."""
-        return self._folder / "jobs.json"
-
-    def ids(self) -> list[str]:
-        """Return all ids ever submitted, e.g. `12_0`, in order; none if the record is damaged (see `cut_short`)."""
-        return self._read() or []
-
-    def _read(self) -> list[str] | None:
-        """Return the ids, or None if the record is damaged."""
-        try:
-            jobs = [str(job) for job in read_json(self.path)["jobs"]]
-        except FileNotFoundError:
-            return []
-        except (DamagedFile, KeyError, TypeError):
-            return None
-        return jobs if all(_JOB_ID.fullmatch(job) for job in jobs) else None
-
-    def about_to_submit(self) -> None:
-        """Leave the token."""
-        make_folder(self._folder)
-        write_once(self._token, b"")
-
-    def submitted(self, ids: Sequence[str]) -> None:
-        """Record ids and remove the token."""
-        if ids or self._read() is None:
-            write_atomically(self.path, to_json({"jobs": list(dict.fromkeys([*self.ids(), *ids]))}))
-        discard(self._token)
-
-    def cut_short(self) -> bool:
-        """Return whether ids are missing from the record; `find_lost` finds them.
-
-        It is damaged, or a launcher is, or died, between sbatch and the record.
-        """
-        return self._read() is None or any(self._folder.glob("submitting.*"))
-
-    def find_lost(self) -> list[str]:
-        """Record, and return, the queued jobs that the record should have and has not, by their batch script.
-
-        Raises
-        ------
-        SlurmError
-            SLURM does not answer; it is not asked where nothing was cut short.
-        """
-        if not self.cut_short():
-            return []
-        tokens = list(self._folder.glob("submitting.*"))
-        answer = _slurm(["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%i|%o"])
-        scripts = str(self._folder / "jobs") + "/"
-        rows = [line.partition("|") for line in answer.splitlines()]
-        known = set(self.ids())
-        lost = [job for job, _, script in rows if script.startswith(scripts) and job not in known]
-        self.submitted(lost)
-        for token in tokens:
-            discard(token)
-        return lost
-
-    def living(self) -> dict[str, tuple[str, str]]:
-        """Return state and reason of the jobs that SLURM still has queued or running, by id.
-
-        Raises
-        ------
-        SlurmError
-            SLURM does not answer.
-        """
-        ids = self.ids()
-        if not ids:
-            return {}
-        arrays = sorted({job.partition("_")[0] for job in ids}, key=int)
-        command = [
-            "squeue",
-            "--noheader",
-            "--array",
-            f"--name={JOB_NAME}",
-            "--format=%i|%T|%r",
-            "--jobs",
-            ",".join(arrays),
-        ]
-        try:
-            answer = _slurm(command)
-        except SlurmError as error:
-            if "Invalid job id" in str(error):  # all of them ended long ago
-                return {}
-            raise
-        found = {}
-        for line in answer.splitlines():
-            job, state, reason = line.split("|", 2)
-            found[job] = (state, reason)
-        return {job: found[job] for job in ids if job in found}
-
-    def cancel(self) -> list[str]:
-        """Cancel what is queued or running; return its ids.
-
-        Raises
-        ------
-        SlurmError
-            SLURM does not answer, or refuses.
-        """
-        self.find_lost()
-        living = list(self.living())
-        if living:
-            _slurm(["scancel", *living])
-        return living
-
-
-def in_words(jobs: Mapping[str, tuple[str, str]]) -> str:
-    """Return e.g. `2 RUNNING, 6 PENDING (Resources)`."""
-    said = Counter(state + (f" ({reason})" if state == "PENDING" else "") for state, reason in jobs.values())
-    return ", ".join(f"{n} {state}" for state, n in sorted(said.items(), reverse=True)) or "no jobs"
-
-
-def max_array_size() -> int:
-    """Return the site's MaxArraySize; 1001, SLURM's default, where it cannot be asked."""
-    try:
-        found = re.search(r"MaxArraySize\s*=\s*(\d+)", _slurm(["scontrol", "show", "config"]))
-    except SlurmError:
-        found = None
-    return int(found[1]) if found else 1001
-
-
-def _slurm(command: Sequence[str]) -> str:
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except FileNotFoundError:
-        raise SlurmError(f"no {command[0]} on this machine") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SlurmError(f"{command[0]}: {error}") from None
-    if answer.returncode != 0:
-        raise SlurmError(f"{command[0]}: {_reason(answer.stderr)}")
-    return answer.stdout
-
-
-def _reason(error: Exception | str) -> str:
-    """Return SLURM's complaint on one line."""
-    lines = [re.sub(r"^sbatch: (error: )?", "", line.strip()) for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith("Try ")]
-    return "; ".join(said[-3:]) or repr(error)
+        words = f"; last words: {next(iter(said))}" if said else ""
+        raise UserError(f"all jobs have ended and trials are left: issue the command again to go on{words}")
 
 
 def _brief(ids: Sequence[str]) -> str:

@@ -28,12 +28,15 @@ class Run:
         Readable, and fit for a file: `IRMv1_lam=100_seed=3_0094c562`.
     config
         The trial's config.
+    folder
+        The trial's folder in the store, which is there: a logger may keep a small file in it, to find the run again.
     """
 
     trial_id: str
     name: str
     sweep: str
     config: Mapping[str, Any]
+    folder: Path
 
 
 class Stream(ABC):
@@ -45,7 +48,7 @@ class Stream(ABC):
 
     @abstractmethod
     def close(self, status: str, final: Mapping[str, float]) -> None:
-        """End the run.
+        """End the run; called after a `write` that raised too.
 
         Parameters
         ----------

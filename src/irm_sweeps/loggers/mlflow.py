@@ -1,8 +1,15 @@
-"""MLflow: one run per trial, one experiment per sweep; by default in files that `mlflow ui` reads."""
+"""MLflow: one run per trial, one experiment per sweep; by default in files.
+
+`MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri results/mlflow` shows them: MLflow 3 has to be told to.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import posixpath
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +20,11 @@ from irm_sweeps.loggers.logger import Logger, Run, Stream
 _BATCH = 500
 """Metrics and parameters in one call: MLflow takes at most 1,000 of the one and 100 of the other."""
 _STATUS = {"completed": "FINISHED", "diverged": "FINISHED", "interrupted": "KILLED"}
+_TRIAL = "irm_sweeps.trial_id"
+"""The tag of a run that says whose it is."""
+_ID_FILE = "mlflow_run.txt"
+"""The run's id, in the trial's folder: MLflow's own search reads every run of a file store."""
+_LONGEST_NAME = 250
 
 
 class _MlflowRun(Stream):
@@ -20,12 +32,13 @@ class _MlflowRun(Stream):
         from mlflow.entities import Param
 
         self._client = client
-        tags = {"irm_sweeps.trial_id": run.trial_id}
-        experiment = _experiment(client, run.sweep)
-        for old in client.search_runs([experiment], f"tags.`irm_sweeps.trial_id` = '{run.trial_id}'"):
-            client.delete_run(old.info.run_id)
-        self._id = client.create_run(experiment, run_name=run.name, tags=tags).info.run_id
-        params = [Param(name, value) for name, value in _leaves(run.config)]
+        id_file = run.folder / _ID_FILE
+        _delete_earlier(client, id_file, run.trial_id)
+        tags = {_TRIAL: run.trial_id}
+        self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
+        id_file.unlink(missing_ok=True)  # a link that somebody has put there is not followed
+        id_file.write_text(self._id)
+        params = [Param(fit(name), value) for name, value in _leaves(run.config)]
         for i in range(0, len(params), 100):
             client.log_batch(self._id, params=params[i : i + 100])
 
@@ -33,14 +46,44 @@ class _MlflowRun(Stream):
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
-        metrics = [Metric(name, value, now, step) for name, value in values.items()]
+        metrics = [Metric(fit(name), value, now, step) for name, value in values.items()]
         for i in range(0, len(metrics), _BATCH):
             self._client.log_batch(self._id, metrics=metrics[i : i + _BATCH])
 
     def close(self, status: str, final: Mapping[str, float]) -> None:
-        self.write(0, {f"final/{name}": value for name, value in final.items()})
-        self._client.set_tag(self._id, "irm_sweeps.status", status)
-        self._client.set_terminated(self._id, _STATUS.get(status, "FAILED"))
+        try:
+            self.write(0, {f"final/{name}": value for name, value in final.items()})
+        finally:
+            self._client.set_tag(self._id, "irm_sweeps.status", status)
+            self._client.set_terminated(self._id, _STATUS.get(status, "FAILED"))
+
+
+def fit(name: str) -> str:
+    """Return a name that MLflow takes: one that it refuses gets `_` for what it refuses, and a hash of what it was.
+
+    MLflow takes letters, digits and `_-. :`, and slashes if the name is then a path as short as it can be.
+    """
+    is_path = posixpath.normpath(name) == name and name != "." and not name.startswith(("/", ".."))
+    if is_path and re.fullmatch(r"[/\w.\- :]+", name) and len(name.encode()) <= _LONGEST_NAME:
+        return name
+    parts = [re.sub(r"[^\w.\- :]", "_", part).strip(".") for part in name.split("/")]
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    kept = "/".join(filter(None, parts)).encode()[: _LONGEST_NAME - len(digest) - 1].decode(errors="ignore")
+    return f"{kept}_{digest}"
+
+
+def _delete_earlier(client: Any, id_file: Path, trial_id: str) -> None:
+    """Delete the run that an earlier process made for the trial, if it is still there."""
+    from mlflow.exceptions import MlflowException
+
+    if not id_file.is_file():
+        return
+    run_id = id_file.read_text(errors="replace").strip()
+    try:
+        if client.get_run(run_id).data.tags.get(_TRIAL) == trial_id:
+            client.delete_run(run_id)
+    except MlflowException:  # deleted by hand, or of another server; one that does not answer fails the next call too
+        return
 
 
 def _experiment(client: Any, name: str) -> str:
@@ -77,12 +120,21 @@ class MLflow(Logger):
         """Return the tracking server, or a folder outside the store."""
         return self.tracking_uri or super().outside(results)
 
-    def open(self, run: Run) -> Stream:
-        """Delete earlier runs of the trial and start a new one."""
-        import os
+    def check(self) -> None:
+        """Import it, prepared."""
+        self._prepare()
+        super().check()
 
+    def _prepare(self) -> None:
+        """Say, before it is imported, that files will do, and that nobody is to be told over the network."""
         if self.tracking_uri is None:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+    def open(self, run: Run) -> Stream:
+        """Delete the earlier run of the trial and start a new one."""
+        self._prepare()
         from mlflow import MlflowClient
 
-        return _MlflowRun(MlflowClient(tracking_uri=self.tracking_uri or f"file:{self.directory or 'mlflow'}"), run)
+        files = Path(self.directory or "mlflow").absolute().as_uri()
+        return _MlflowRun(MlflowClient(tracking_uri=self.tracking_uri or files), run)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +22,16 @@ class _WandbRun(Stream):
     def close(self, status: str, final: Mapping[str, float]) -> None:
         self._run.summary.update({"status": status, **{f"final/{name}": value for name, value in final.items()}})
         self._run.finish(exit_code=0 if status in ("completed", "diverged") else 1)
+
+
+@contextmanager
+def _exits_untouched() -> Iterator[None]:
+    """Take back W&B's own `sys.exit` and `sys.excepthook`: `close` says how a trial ended, and a worker runs on."""
+    own = sys.exit, sys.excepthook
+    try:
+        yield
+    finally:
+        sys.exit, sys.excepthook = own
 
 
 class WandB(Logger):
@@ -46,8 +58,8 @@ class WandB(Logger):
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f"wandb/offline-run-*-{run.trial_id}"):
             shutil.rmtree(old, ignore_errors=True)
-        return _WandbRun(
-            wandb.init(
+        with _exits_untouched():
+            started = wandb.init(
                 project=self.project,
                 id=run.trial_id,
                 name=run.name,
@@ -59,4 +71,4 @@ class WandB(Logger):
                 reinit="create_new",
                 settings=wandb.Settings(console="off", silent=True),
             )
-        )
+        return _WandbRun(started)

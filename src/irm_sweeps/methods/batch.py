@@ -40,9 +40,18 @@ class Batch:
         return self.counts is None or len(set(self.counts)) == 1
 
     def by_environment(self, values: Tensor) -> Tensor:
-        """Reshape `[n, ...]` to `[environments, n / environments, ...]`; the batch must be `even`."""
+        """Reshape `[n, ...]` to `[environments, n / environments, ...]`.
+
+        Raises
+        ------
+        ValueError
+            The batch is not `even`.
+        """
         if not self.even:
-            raise ValueError(f"environments of {self.counts} images do not form one tensor")
+            raise ValueError(
+                f"environments of {list(self.counts or ())} images do not form one tensor [environments, n, ...]: take "
+                "`means`, `split` or `each` of the batch instead of `by_environment`"
+            )
         return values.reshape(self.environments, -1, *values.shape[1:])
 
     def split(self, values: Tensor) -> Sequence[Tensor]:
@@ -80,7 +89,7 @@ class Batch:
     def of_present(self, table: Tensor) -> Tensor:
         """Return the rows of the present environments of a table `[environments, ...]`."""
         present = self.present
-        return table if len(present) == self.environments else table[present]
+        return table if len(present) == self.environments else torch.stack([table[e] for e in present])
 
     def of_images(self, table: Tensor) -> Tensor:
         """Return each image's row of a table of environments: `[n, ...]` for `[environments, ...]`."""

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from irm_sweeps.backbones.backbone import in_full
 from irm_sweeps.config import Count, Number
 from irm_sweeps.methods.irmv1 import IRMv1
 from irm_sweeps.methods.method import Method, Point, Turn
@@ -18,8 +19,8 @@ from irm_sweeps.methods.risks import columns
 def variance(at: Point, features: Tensor, logits: Tensor, bottleneck: str) -> Tensor:
     """Return the unbiased variance within each environment, averaged over dimensions and environments;
     a single image of an environment has none."""
-    values = features if bottleneck == "features" else columns(logits)
-    if at.batch.even:
+    values = in_full(features) if bottleneck == "features" else columns(logits)
+    if at.batch.even and len(values) > at.batch.environments:
         return at.batch.by_environment(values).var(dim=1).mean()
     return at.batch.each(lambda own: own.var(0) if len(own) > 1 else own.sum(0) * 0, values).mean()
 
@@ -34,6 +35,12 @@ class IBERM(Method):
     output's (the paper's text)."""
     anneal: Count
     """Steps before the bottleneck has weight `lam`; 0 until then."""
+    reset_optimizer: bool = False
+    """Whether optimizer state is forgotten when the anneal ends (DomainBed)."""
+
+    def restarts_optimizer_at(self) -> Collection[int]:
+        """Return the anneal, where the optimizer restarts then."""
+        return {int(self.anneal)} if self.reset_optimizer else ()
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the objective."""

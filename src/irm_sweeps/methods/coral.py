@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from irm_sweeps.backbones.backbone import in_full
 from irm_sweeps.methods.method import Method, Point, Turn
 
 
@@ -21,6 +22,7 @@ class CORAL(Method):
         """Return the objective."""
         features = at.features()
         risks = at.risks(at.logits(features))
+        features = in_full(features)
         means = at.batch.means(features)
         covariances = at.batch.each(self._covariance, features)
         pairs = list(combinations(range(len(means)), 2))

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from irm_sweeps.backbones.backbone import head_sizes
+from irm_sweeps.backbones.backbone import head_sizes, in_full
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import STATE, Fresh, Move, Pace, Point
 from irm_sweeps.methods.penalized import Penalized
@@ -82,6 +82,7 @@ class Fishr(Penalized):
         if not at.model.head_is_linear:
             raise UserError("method=fishr needs a backbone whose head is one linear layer")
         residual = columns(at.residuals(logits))
+        features = in_full(features)
         h = torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
         mean = at.batch.products(residual, h)
         second = at.batch.products(residual.square(), h.square())

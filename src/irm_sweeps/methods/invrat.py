@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from irm_sweeps.backbones.backbone import Parameters, head_sizes, squeezed
+from irm_sweeps.backbones.backbone import Parameters, head_sizes, in_full, squeezed
 from irm_sweeps.methods.method import Fresh, Method, Move, Pace, Point, Pooling, Turn
 from irm_sweeps.methods.risks import columns
 
@@ -72,11 +72,15 @@ class InvRat(Method):
     def moves(self, step: int, environments: int) -> Sequence[Move]:
         """Return ERM before the anneal; then the adversary's moves and the model's."""
         del environments
-        if step < self.anneal:
+        if self.phase(step) == "ERM":
             return [Move(["representation", "head"])]
         inner = [Move(["adversary"], 0 if self.inner_batch == "same" else k + 1) for k in range(self.inner_steps)]
         model = ["representation", "head"] if self.shared_head == "trained" else ["representation"]
         return [*inner, Move(model)]
+
+    def phase(self, step: int) -> str:
+        """Return plain ERM until the anneal, then the game."""
+        return "ERM" if step < self.anneal else "game"
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the adversary's risk, or the model's objective."""
@@ -88,7 +92,7 @@ class InvRat(Method):
         logits = at.logits(features)
         risks = at.risks(logits)
         pooled = at.pool(risks, self.risk)
-        if at.step < self.anneal:
+        if at.phase == "ERM":
             return Turn(dict.fromkeys(moving, pooled + at.l2()), {"risks": risks})
         seen = features if self.on == "hidden" else columns(logits)
         gap = self.penalty_scale * (pooled - at.pool(at.risks(self.adversary(at, seen)), self.risk))
@@ -204,6 +208,7 @@ class InvRatEB(InvRat):
         p: Parameters = at.parameters
         embedding = p["adversary.embedding" if self.embedding_side == "adversary" else "embedding"]
         both = torch.cat([seen, at.batch.of_images(embedding)], dim=-1)
-        hidden = F.linear(both, p["adversary.0.weight"], p["adversary.0.bias"]).relu()
-        logits = F.linear(hidden, p["adversary.2.weight"], p["adversary.2.bias"])
-        return squeezed(logits)
+        with at.model.layers_precision():
+            hidden = F.linear(both, p["adversary.0.weight"], p["adversary.0.bias"]).relu()
+            logits = F.linear(hidden, p["adversary.2.weight"], p["adversary.2.bias"])
+        return in_full(squeezed(logits))

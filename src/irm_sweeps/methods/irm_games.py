@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
+from irm_sweeps.config import Number
 from irm_sweeps.errors import UserError
-from irm_sweeps.methods.method import Check, Fresh, Method, Move, Pace, Point, Pooling, Turn
+from irm_sweeps.methods.method import STATE, Check, Fresh, Method, Move, Pace, Point, Pooling, Turn
 
 
 class IRMGames(Method):
@@ -21,8 +22,12 @@ class IRMGames(Method):
     `variant=v`: phi is the backbone's representation, each w_e a copy of its head, and phi minimises
     sum_e R_e(w_av o phi). `variant=f`: phi is the identity and each w_e a whole backbone.
     `order=alternating` is the paper's best-response dynamics, one player per step (for `v` the representation
-    first, then the environments from the last to the first); `simultaneous` is lin2021's IRMGame(h): all
-    classifiers step, then the representation.
+    first, then the environments from the last to the first). In lin2021's IRMGame(h) all play within a step, first the
+    classifiers, then the representation: in its released code one classifier after another (`sequential`), each
+    against those that have just moved; `simultaneous` lets all classifiers step from the same point.
+
+    The released code normalises a classifier's pass over its own environment's images; here batch statistics are
+    those of the whole minibatch.
     """
 
     reference: ClassVar[str] = "Ahuja et al. (2020), F-IRM and V-IRM Games"
@@ -30,22 +35,27 @@ class IRMGames(Method):
 
     variant: Literal["v", "f"]
     """V-IRM (learned representation) or F-IRM (fixed: the identity)."""
-    order: Literal["alternating", "simultaneous"]
+    order: Literal["alternating", "simultaneous", "sequential"]
     """Whose turn it is."""
     inner_batch: Literal["same", "fresh"] = "same"
-    """With `order=simultaneous`: whether the classifiers step on the representation's images or on others (as
+    """Unless `order=alternating`: whether the classifiers step on the representation's images or on others (as
     lin2021's released code)."""
     risk: Pooling = "sum"
     """How the environments' risks are pooled for the representation: `sum` in the paper, `images`, the mean over the
     minibatch, in lin2021's released code."""
     warm_up: Annotated[int, Field(ge=0)] = 0
-    """With `order=simultaneous`: steps before the game begins, in which the representation and the first
+    """Unless `order=alternating`: steps before the game begins, in which the representation and the first
     environment's classifier learn alone, on the pooled risk of the ensemble (lin2021's released code)."""
+    forget_warm_up: bool = False
+    """Whether every classifier becomes, when the game begins, a copy of one head that was never trained (lin2021's
+    released code, which copies a shared head that this game has no use for)."""
     classifier_l2: bool = True
     """Whether a classifier's objective has `training.l2`; in lin2021's released code only the representation's has."""
     representation_lr_scale: Annotated[float, Field(gt=0)]
-    """The representation's learning rate over the trial's: 0.1 in Ahuja et al.'s released code. In lin2021's the
-    representation's loss is divided by 1 + lam, which under SGD is 1 / (1 + lam) here."""
+    """The representation's learning rate over the trial's: 0.1 in Ahuja et al.'s released code."""
+    representation_weight: Annotated[Number, Field(gt=0)] = 1.0
+    """Factor of the representation's objective in the game, not in its warm-up: 1 / (1 + lam) in lin2021's released
+    code, where its lam has no other effect and must be above 0."""
     stop_below: Annotated[float, Field(ge=0, le=1)]
     """Termination: the first evaluation after `stop_warmup` whose pooled training accuracy is below this; 0 for
     never, as in a regression. The released notebooks use .6 (F-IRM) and .55 (V-IRM), read off the oscillation
@@ -55,21 +65,28 @@ class IRMGames(Method):
 
     @model_validator(mode="after")
     def _warmed_up(self) -> Self:
-        if self.warm_up and (self.order != "simultaneous" or self.variant != "v"):
-            raise ValueError(
-                f"method.warm_up={self.warm_up} is lin2021's game, with method.order=simultaneous and "
-                "method.variant=v; take method.warm_up=0"
-            )
+        for name, value, usual in (("warm_up", self.warm_up, "0"), ("forget_warm_up", self.forget_warm_up, "false")):
+            if value and (self.order == "alternating" or self.variant != "v"):
+                raise ValueError(
+                    f"method.{name}={value} is lin2021's game, with method.order=sequential or simultaneous and "
+                    f"method.variant=v; take method.{name}={usual}"
+                )
         return self
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the later environments' classifiers, `player.E.NAME`; the first has the backbone's own."""
+        """Return the later environments' classifiers, `player.E.NAME`; the first has the backbone's own.
+
+        With `forget_warm_up` also the head that nobody trains, `state.NAME`.
+        """
         del generator
         mine = "head." if self.variant == "v" else ""
+        sources = {f"player.{e}.": f"player/{e}" for e in range(1, environments)}
+        if self.forget_warm_up:
+            sources[STATE] = "player/untrained"
         return {
-            f"player.{e}.{name}": value
-            for e in range(1, environments)
-            for name, value in fresh(f"player/{e}").items()
+            prefix + name: value
+            for prefix, purpose in sources.items()
+            for name, value in fresh(purpose).items()
             if name.startswith(mine)
         }
 
@@ -77,6 +94,8 @@ class IRMGames(Method):
         """Return `environment_0`, `environment_1`, ... and for V-IRM `representation`."""
         found: dict[str, list[str]] = {"representation": []} if self.variant == "v" else {}
         for name in names:
+            if name.startswith(STATE):
+                continue
             if name.startswith("player."):
                 owner = f"environment_{name.split('.')[1]}"
             elif self.variant == "v" and name.startswith("representation."):
@@ -93,16 +112,35 @@ class IRMGames(Method):
     def moves(self, step: int, environments: int) -> Sequence[Move]:
         """Return whose turn it is."""
         classifiers = [f"environment_{e}" for e in range(environments)]
-        if step < self.warm_up:
+        if self.phase(step) == "warm-up":
             return [Move(["representation", "environment_0"])]
-        if self.order == "simultaneous":
-            if self.variant == "f":
-                return [Move(classifiers)]
-            return [Move(classifiers, 1 if self.inner_batch == "fresh" else 0), Move(["representation"])]
+        if self.order != "alternating":
+            together = [classifiers] if self.order == "simultaneous" else [[classifier] for classifier in classifiers]
+            batch = 1 if self.inner_batch == "fresh" and self.variant == "v" else 0
+            last = [Move(["representation"])] if self.variant == "v" else []
+            return [*(Move(movers, batch) for movers in together), *last]
         if self.variant == "f":
             return [Move([classifiers[step % environments]])]
         cycle = ["representation", *reversed(classifiers)]
         return [Move([cycle[step % len(cycle)]])]
+
+    def phase(self, step: int) -> str:
+        """Return the warm-up, then the game."""
+        return "warm-up" if step < self.warm_up else "game"
+
+    def resets_at(self) -> Collection[int]:
+        """Return the game's first step, where the warm-up is forgotten then."""
+        return {self.warm_up} if self.forget_warm_up else ()
+
+    def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the copies of the head that nobody trained."""
+        del step
+        copies: dict[str, Tensor] = {}
+        for untrained in [name for name in parameters if name.startswith(STATE)]:
+            own = untrained.removeprefix(STATE)
+            owners = [n for n in parameters if n == own or (n.startswith("player.") and n.split(".", 2)[2] == own)]
+            copies |= dict.fromkeys(owners, parameters[untrained].detach())
+        return copies
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return R_e for player e and the pooled risk for the representation."""
@@ -112,14 +150,14 @@ class IRMGames(Method):
             features = at.features() if "representation" in moving else at.frozen_features()
             logits = self._mean_vote(at.model, at.parameters, features)
         risks = at.risks(logits)
-        if at.step < self.warm_up:
+        if at.phase == "warm-up":
             return Turn(dict.fromkeys(moving, at.pool(risks, self.risk) + at.l2()), {"risks": risks})
         objectives = {player: self._objective(at, risks, player) for player in moving}
         return Turn(objectives, {"risks": risks})
 
     def _objective(self, at: Point, risks: Tensor, player: str) -> Tensor:
         if player == "representation":
-            return at.pool(risks, self.risk) + at.l2()
+            return at.numbers["representation_weight"] * (at.pool(risks, self.risk) + at.l2())
         own = self._risk(at, risks, player)
         return own + at.l2() if self.classifier_l2 else own
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from irm_sweeps.backbones.backbone import Model, Parameters
+from irm_sweeps.backbones.backbone import Model, Parameters, in_full
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.batch import even_and_odd
 from irm_sweeps.methods.method import Point
@@ -69,7 +69,7 @@ class IRMv1(Penalized):
         """Return the norm per environment of the head's gradient: weight `[k, width]` and bias `[k]`."""
         if not at.model.head_is_linear:
             raise UserError("method.on=hidden needs a backbone whose head is one linear layer")
-        residual = columns(residual)
+        residual, features = columns(residual), in_full(features)
         if at.batch.even:
             return self._products(at.batch.by_environment(residual), at.batch.by_environment(features))
         pairs = zip(at.batch.split(residual), at.batch.split(features), strict=True)

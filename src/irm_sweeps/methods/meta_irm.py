@@ -90,8 +90,8 @@ class MetaIRM(Method):
 
     def adapted(self, at: Point) -> Sequence[Parameters]:
         """Return theta_e' for each environment of the batch; without `drop_grad`'s noise unless the point has some."""
-        inputs, labels = at.batch.by_environment(at.batch.inputs), at.batch.by_environment(at.batch.labels)
-        return [self._adapt(at, inputs[e], labels[e], e) for e in range(at.batch.environments)]
+        inputs, labels = at.batch.split(at.batch.inputs), at.batch.split(at.batch.labels)
+        return [self._adapt(at, x, y, e) for e, (x, y) in enumerate(zip(inputs, labels, strict=True))]
 
     def _adapt(self, at: Point, x: Tensor, y: Tensor, e: int) -> Parameters:
         """Return theta_e', differentiable with respect to theta; inner steps leave running averages alone."""
@@ -145,7 +145,11 @@ class MetaIRM(Method):
         self, at: Point, adapted: Parameters, inputs: Sequence[Tensor], labels: Sequence[Tensor], e: int
     ) -> Tensor:
         if not at.batch.even:
-            raise UserError(f"method.others={self.others} needs training.batches=per_environment")
+            raise UserError(
+                f"method.others={self.others} needs equally many images of each environment, and a batch has "
+                f"{list(at.batch.counts or ())}: take training.batches=per_environment, and a training.batch_size that "
+                "no environment is smaller than"
+            )
         order = at.noise["others"][e].argsort()[: self.others]
         judges = order + (order >= e)
         x = torch.stack(list(inputs)).index_select(0, judges)
@@ -171,8 +175,8 @@ class MetaIRM(Method):
         if self.stop_on == "pooled":
             risks = [*check.train_risks, *check.val_risks]
         elif self.stop_on == "merged" and check.val_risks:
-            held = check.held_back
-            risks = [(1 - held) * t + held * v for t, v in zip(check.train_risks, check.val_risks, strict=True)]
+            triples = zip(check.held_back, check.train_risks, check.val_risks, strict=True)
+            risks = [(1 - held) * t + held * v for held, t, v in triples]
         mean = sum(risks) / len(risks)
         return float((sum((r - mean) ** 2 for r in risks) / len(risks)) ** 0.5)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
 from irm_sweeps.config import Component
 from irm_sweeps.methods.batch import Batch
-from irm_sweeps.methods.risks import LOSSES, Loss
+from irm_sweeps.methods.risks import Loss
 
 STATE = "state."
 """Prefix of the tensors that are a method's state (weights of groups, moving averages), not a predictor's."""
@@ -29,7 +29,7 @@ Fresh = Callable[[str], dict[str, Tensor]]
 
 Pooling = Literal["mean", "sum", "images"]
 """How the risks of environments become one number: their mean, their sum, or the mean over all images, which
-differs from the mean where a pooled minibatch has more images of one environment than of another."""
+differs from the mean where a batch has more images of one environment than of another."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,15 @@ class Point:
     numbers
         0-d tensors: `lam`, `l2`, and the method's own `PerTrial` fields.
     step
-        Updates done so far.
-    noise
-        This step's uniform numbers in [0, 1), as `Method.noise` asked for them.
+        Updates done so far, a 0-d tensor of int64 on the device: compare it in `torch.where`. Python's `if` would
+        wait for the device, and decide for all later steps of a compiled move; it may ask for the `phase`. To compute
+        with it in the trial's precision: `at.step.to(at.numbers["lam"].dtype)`.
     loss
         The dataset's.
+    noise
+        This step's uniform numbers in [0, 1), as `Method.noise` asked for them.
+    phase
+        What `Method.phase` says of the step.
     passes
         Encoder passes over this batch so far, if a later move of the step can use them; else None.
     """
@@ -90,9 +94,10 @@ class Point:
     parameters: Parameters
     batch: Batch
     numbers: Mapping[str, Tensor]
-    step: int
+    step: Tensor
+    loss: Loss
     noise: Mapping[str, Tensor] = field(default_factory=dict)
-    loss: Loss = LOSSES["cross_entropy"]
+    phase: str = ""
     passes: dict[str, Tensor] | None = None
 
     def features(self) -> Tensor:
@@ -172,14 +177,14 @@ class Check:
     train_risks, train_accuracies, val_risks
         Per training environment; `val_risks` is empty without held-out images, `train_accuracies` in a regression.
     held_back
-        Held-out images over all images of a training environment, in [0, 1).
+        Held-out images over all images of each training environment, in [0, 1).
     """
 
     step: int
     train_risks: Sequence[float]
     train_accuracies: Sequence[float]
     val_risks: Sequence[float]
-    held_back: float = 0.0
+    held_back: Sequence[float]
 
 
 class Method(Component):
@@ -189,6 +194,8 @@ class Method(Component):
     """False where the penalty weight changes nothing; `lam` then does not tell trials apart."""
     stacks: ClassVar[bool] = True
     """False where the objective cannot be vectorised over trials."""
+    compiles: ClassVar[bool] = True
+    """False where torch cannot trace `turn`."""
     reference: ClassVar[str] = ""
     """Paper and equation."""
     adapts: ClassVar[bool] = False
@@ -220,6 +227,11 @@ class Method(Component):
         """Return the moves of one step, in order; one move of `model` by default."""
         del step, environments
         return [Move(["model"])]
+
+    def phase(self, step: int) -> str:
+        """Return a name for what `turn` does at this step where it asks `Point.phase`; always the same by default."""
+        del step
+        return ""
 
     def noise(self, parameters: Mapping[str, Tensor], environments: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the uniform numbers that each step needs, by name; none by default."""

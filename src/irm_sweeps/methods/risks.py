@@ -39,7 +39,8 @@ class CrossEntropy(Loss):
         """Return predicted minus observed probability."""
         if outputs.ndim == 1:
             return outputs.sigmoid() - labels.to(outputs.dtype)
-        return outputs.softmax(-1) - F.one_hot(labels.long(), outputs.shape[-1]).to(outputs.dtype)
+        classes = torch.arange(outputs.shape[-1], device=outputs.device)
+        return outputs.softmax(-1) - (labels.long().unsqueeze(-1) == classes).to(outputs.dtype)
 
     def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return whether the likeliest class is the label; a logit of exactly 0 predicts class 0."""

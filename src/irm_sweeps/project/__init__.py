@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from irm_sweeps.errors import UserError
 
 _NEXT = """\
 {folder} is ready: a method, a data set, a table of both, and their tests. Next:
-  cd {folder}
+  cd {quoted}
   irm-sweeps launch -m paper=mine    # 9 trainings, under a minute
   irm-sweeps table --paper mine
   python -m pytest                   # needs pip install 'irm-sweeps[test]'
@@ -40,4 +41,4 @@ def create(folder: Path) -> str:
         (folder / "gitignore").rename(folder / ".gitignore")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    return _NEXT.format(folder=folder)
+    return _NEXT.format(folder=folder, quoted=shlex.quote(str(folder)))

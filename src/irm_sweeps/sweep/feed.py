@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
@@ -20,18 +21,27 @@ def run_name(trial: Trial) -> str:
 class Feed:
     """Hands the histories of a stack's trials to a logger.
 
-    A logger that raises is not called again for this stack, and one line of the trials' logs says so.
+    A logger that raises is told no more of this stack but how the runs that it has opened end, and one line of the
+    trials' logs says so.
 
     Parameters
     ----------
     values
         The logger's config; None: no logger.
+    folder
+        Returns the folder of a trial.
     say
         Writes a line to the trials' logs.
     """
 
-    def __init__(self, values: Mapping[str, Any] | None, sweep: str, say: Callable[[str], None]) -> None:
-        self._values, self._sweep, self._say = values, sweep, say
+    def __init__(
+        self,
+        values: Mapping[str, Any] | None,
+        sweep: str,
+        say: Callable[[str], None],
+        folder: Callable[[str], Path],
+    ) -> None:
+        self._values, self._sweep, self._say, self._folder = values, sweep, say, folder
         self._logger: Logger | None = None
         self._streams: dict[str, Stream] = {}
         self._told: dict[str, int] = {}
@@ -56,7 +66,7 @@ class Feed:
             if trial.id not in self._streams:
                 if self._logger is None:
                     self._logger = build_logger(self._values or {})
-                run = Run(trial.id, run_name(trial), self._sweep, trial.canonical)
+                run = Run(trial.id, run_name(trial), self._sweep, trial.canonical, self._folder(trial.id))
                 self._streams[trial.id] = self._logger.open(run)
             for row in history[self._told.get(trial.id, 0) :]:
                 self._streams[trial.id].write(int(row["step"]), dict(scalars(row)))
@@ -66,7 +76,7 @@ class Feed:
         """Hand over the rest, and the result."""
         self.rows(trial, history)
         with self._kept_going():
-            if not self._broken:
+            if trial.id in self._streams:
                 self._streams.pop(trial.id).close(result["status"], dict(scalars(result["metrics"])))
 
     @contextmanager

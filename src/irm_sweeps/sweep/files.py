@@ -25,9 +25,17 @@ _NO_FILE_OF_OURS = frozenset({errno.ELOOP, errno.EINVAL, errno.EFBIG, errno.EISD
 class DamagedFile(Exception):
     """A file that is there but cannot be trusted."""
 
+    def told(self) -> str:
+        """Return what it is and what a user does about it."""
+        return f"damaged: {self}; issue the sweep's command again to replace it"
+
 
 class UnreadableFile(DamagedFile):
     """A file that is there and perhaps whole, but not for this user or not at this moment."""
+
+    def told(self) -> str:
+        """Return what it is and what a user does about it: no launch replaces what may be whole."""
+        return f"{self}: make it readable for you"
 
 
 def write_atomically(path: Path, content: bytes) -> None:

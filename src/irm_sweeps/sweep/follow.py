@@ -33,7 +33,7 @@ class Follower:
                     result = self._store.result(trial_id)
                 except DamagedFile as damage:
                     stack.discard(trial_id)
-                    self._progress.damaged(str(damage))
+                    self._progress.damaged(damage)
                     continue
                 if result is not None:
                     stack.discard(trial_id)

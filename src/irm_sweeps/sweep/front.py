@@ -15,7 +15,7 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.finished import Finished
-from irm_sweeps.sweep.grid import expand, is_group
+from irm_sweeps.sweep.grid import each, expand, is_group
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.manifest import Manifest, write_manifest
 from irm_sweeps.sweep.objective import check_objective, objective
@@ -43,25 +43,41 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
     if len(user) == len(overrides):
         configs = list(expand(overrides))
         found = (Trial.from_config(config) for config in configs)
-        return {trial.id: trial for trial in found}, _one_settings(configs), "sweep"
+        return _checked({trial.id: trial for trial in found}, _one_settings(configs), "sweep")
 
     trials: dict[str, Trial] = {}
     # A choice that does not exist is the user's mistake here, and no row that this version lacks.
     for _ in expand([o for o in user if is_group(o.partition("=")[0])]):
         pass
     papers = addressed_to_trials([o for o in overrides if o not in user])
-    configs = list(expand([*papers, *_settings_only(user)]))
-    names = []
-    for config in configs:
-        paper = Paper.from_config(config["paper"])
-        names.append(paper.name)
+    configs, names = [], []
+    for name, config in _paper_configs(papers, _settings_only(user)):
+        paper = Paper.from_config(config["paper"], name)
+        configs.append(config)
+        names.append(name)
         own, unavailable = paper.all_trials(user)
         for row, reason in unavailable.items():
             print(f"{paper.name}: row {row} is left out: {reason}", file=sys.stderr)
         trials.update(own)
     if not trials:
         raise UserError(f"paper={'+'.join(dict.fromkeys(names))}: none of the rows can be run")
-    return trials, _one_settings(configs), "+".join(dict.fromkeys(names))
+    return _checked(trials, _one_settings(configs), "+".join(dict.fromkeys(names)))
+
+
+def _checked(trials: dict[str, Trial], settings: Settings, label: str) -> tuple[dict[str, Trial], Settings, str]:
+    if settings.compile:
+        for trial in trials.values():
+            trial.check_compiles()
+    return trials, settings, label
+
+
+def _paper_configs(papers: Sequence[str], settings: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each paper file that is asked for, by the name that it is asked for with, in its config."""
+    choices = [word for word in papers if word.startswith("paper=")]
+    others = [word for word in papers if word not in choices]
+    for choice, name in (one for word in choices for one in each(word)):
+        for config in expand([choice, *others, *settings]):
+            yield str(name), config
 
 
 def _settings_only(overrides: Sequence[str]) -> list[str]:
@@ -103,6 +119,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, la
         {
             "data_dir": str(settings.data_dir),
             "device": settings.device,
+            "compile": settings.compile,
             "on_error": settings.on_error,
             "checkpoint_seconds": settings.checkpoint_seconds,
             "folders": [os.getcwd()],
@@ -111,6 +128,14 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, la
     )
     Finished(store, manifest).forget_others()
     return manifest
+
+
+def _plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> Plan:
+    """Look at the store, and say on stderr what is out of date there."""
+    plan = make_plan(store, trials, settings)
+    if warning := plan.warning():
+        print(warning, file=sys.stderr)
+    return plan
 
 
 def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
@@ -123,7 +148,7 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     """
     trials, settings, label = collect(overrides)
     store = Store(settings.results)
-    plan = make_plan(store, trials, settings)
+    plan = _plan(store, trials, settings)
     for damage in plan.damaged:
         print(f"damaged, will be set aside and run again: {damage}", file=sys.stderr)
     print(plan.summary())
@@ -163,7 +188,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
         raise UserError(f"paper={config['paper']['name']} is a sweep: {command('launch')} -m paper=...")
     trial, settings = Trial.from_config(config), _one_settings([config])
     store = Store(settings.results)
-    plan = make_plan(store, {trial.id: trial}, settings)
+    plan = _plan(store, {trial.id: trial}, settings)
     if settings.plan:
         print(plan.summary())
         return float("nan")
@@ -211,7 +236,7 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher) -> list[Any]:
     settings = _one_settings(configs)
     store = Store(settings.results)
     trials = {trial.id: trial for trial in wanted}
-    plan = make_plan(store, trials, settings)
+    plan = _plan(store, trials, settings)
     if plan.to_run:
         manifest = prepare(store, plan, settings, launcher, "search")
         with Progress(len(plan.to_run)) as progress:

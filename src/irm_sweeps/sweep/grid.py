@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -33,11 +33,26 @@ class _Axis:
     composed: bool
 
 
-Bases = dict[tuple[str, ...], tuple[dict[str, Any], bool]]
-"""What `compose` made of combinations of choices; one of these can serve several calls of `expand`."""
+@dataclass
+class Asked:
+    """Hydra's answers so far, so that nothing is asked twice; one of these can serve several calls of `expand`.
+
+    Attributes
+    ----------
+    bases
+        By a combination of choices: its config, and whether parts of it refer to other keys.
+    axes
+        By an override's text.
+    groups
+        By a key: whether it chooses a YAML.
+    """
+
+    bases: dict[tuple[str, ...], tuple[dict[str, Any], bool]] = field(default_factory=dict)
+    axes: dict[str, _Axis] = field(default_factory=dict)
+    groups: dict[str, bool] = field(default_factory=dict)
 
 
-def expand(overrides: Sequence[str], bases: Bases | None = None) -> Iterator[dict[str, Any]]:
+def expand(overrides: Sequence[str], asked: Asked | None = None) -> Iterator[dict[str, Any]]:
     """Yield the resolved config of every combination of the overrides' values, the last override fastest.
 
     Raises
@@ -45,15 +60,15 @@ def expand(overrides: Sequence[str], bases: Bases | None = None) -> Iterator[dic
     UserError
         An override cannot be parsed, names an unknown key or choice, or is a continuous interval.
     """
-    axes = _axes(overrides)
+    asked = Asked() if asked is None else asked
+    axes = _axes(overrides, asked)
     if (n := math.prod(len(axis.values) for axis in axes)) > MOST:
         raise UserError(f"these overrides make {n} trials: one command takes at most {MOST}")
-    bases = {} if bases is None else bases
     for indices in product(*(range(len(axis.values)) for axis in axes)):
         composed = tuple(axis.texts[i] for axis, i in zip(axes, indices, strict=True) if axis.composed)
-        if composed not in bases:
-            bases[composed] = _base(composed)
-        base, refers = bases[composed]
+        if composed not in asked.bases:
+            asked.bases[composed] = _base(composed)
+        base, refers = asked.bases[composed]
         config = _copied(base)
         for axis, i in zip(axes, indices, strict=True):
             if not axis.composed:
@@ -66,10 +81,16 @@ def _copied(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in config.items()}
 
 
-def trials(overrides: Sequence[str], bases: Bases | None = None) -> dict[str, Trial]:
+def trials(overrides: Sequence[str], asked: Asked | None = None) -> dict[str, Trial]:
     """Return the trials of a sweep by id, each once, in the order of the grid."""
-    grid = (Trial.from_config(config) for config in expand(overrides, bases))
+    grid = (Trial.from_config(config) for config in expand(overrides, asked))
     return {trial.id: trial for trial in grid}
+
+
+def each(override: str) -> list[tuple[str, Any]]:
+    """Return an override for each value of this one, and the value: `paper=a` and `paper=b` for `paper=a,b`."""
+    (axis,) = _axes([override], Asked())
+    return list(zip(axis.texts, axis.values, strict=True))
 
 
 def last_wins(*layers: Sequence[str]) -> list[str]:
@@ -96,27 +117,33 @@ def _resolved(config: dict[str, Any]) -> dict[str, Any]:
         return plain(OmegaConf.create(config))
 
 
-def _axes(overrides: Sequence[str]) -> list[_Axis]:
+def _axes(overrides: Sequence[str], asked: Asked) -> list[_Axis]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    with readable_hydra_errors(), hydra_initialized() as hydra:
-        parser = OverridesParser.create(config_loader=hydra.config_loader())
-        return [_axis(override) for override in parser.parse_overrides(list(overrides))]
+    if unknown := [text for text in overrides if text not in asked.axes]:
+        with readable_hydra_errors(), hydra_initialized() as hydra:
+            parser = OverridesParser.create(config_loader=hydra.config_loader())
+            for text, override in zip(unknown, parser.parse_overrides(unknown), strict=True):
+                asked.axes[text] = _axis(override, asked.groups)
+    return [asked.axes[text] for text in overrides]
 
 
-def _axis(override: Any) -> _Axis:
+def _axis(override: Any, groups: dict[str, bool]) -> _Axis:
     from hydra.core.override_parser.types import Override, Transformer
 
     prefix = {"CHANGE": "", "ADD": "+", "FORCE_ADD": "++", "DEL": "~"}.get(override.type.name, "")
     key = override.get_key_element().lstrip("+~")
     if not override.is_sweep_override():
-        return _Axis(key, prefix, [override.value()], [override.input_line], _is_composed(override, [override.value()]))
+        composed = _is_composed(override, [override.value()], groups)
+        return _Axis(key, prefix, [override.value()], [override.input_line], composed)
     if not override.is_discrete_sweep():
         raise UserError(f"{override.input_line}: an interval needs a searching sweeper, e.g. hydra/sweeper=optuna")
     _check_range(override)
     texts = [f"{prefix}{key}={text}" for text in override.sweep_string_iterator()]
+    if not texts:
+        raise UserError(f"{override.input_line}: {override.input_line.partition('=')[2]} is empty")
     values = [Override._convert_value(v) for v in override.sweep_iterator(transformer=Transformer.identity)]
-    return _Axis(key, prefix, values, texts, _is_composed(override, values))
+    return _Axis(key, prefix, values, texts, _is_composed(override, values, groups))
 
 
 def _check_range(override: Any) -> None:
@@ -129,12 +156,15 @@ def _check_range(override: Any) -> None:
             raise UserError(f"{override.input_line}: a range has a step that is not 0, and at most {MOST} values")
 
 
-def _is_composed(override: Any, values: Sequence[Any]) -> bool:
+def _is_composed(override: Any, values: Sequence[Any], groups: dict[str, bool]) -> bool:
     if override.type.name != "CHANGE" or override.package is not None:
         return True
     if any("${" in str(value) for value in values):
         return True
-    return is_group(override.key_or_group)
+    key = override.key_or_group
+    if key not in groups:
+        groups[key] = is_group(key)
+    return groups[key]
 
 
 def is_group(key: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
@@ -21,6 +22,12 @@ class Launcher(ABC):
     def uses_gpu(self, device: str) -> bool:
         """Return whether its workers train on GPUs."""
 
+    def gpus(self, device: str) -> Sequence[str]:
+        """Return the GPUs here that its workers share out, as CUDA_VISIBLE_DEVICES names them; none where they train
+        elsewhere or on CPUs."""
+        del device
+        return ()
+
     def threads(self, device: str) -> int | None:
         """Return the CPU threads of each worker; None where it cannot be known here."""
         del device
@@ -28,10 +35,7 @@ class Launcher(ABC):
 
     def machine(self, device: str) -> Machine:
         """Return what its workers train on, as far as it can be known here."""
-        import torch
-
-        on_gpu = self.uses_gpu(device)
-        return Machine.of(on_gpu, self.workers(device), torch.cuda.device_count() if on_gpu else 0)
+        return Machine.of(self.uses_gpu(device), self.workers(device), self.gpus(device))
 
     @abstractmethod
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
-import shlex
+import stat
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.commands import issued
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.config import is_own
-from irm_sweeps.errors import UserError, did_you_mean
+from irm_sweeps.errors import StoreError, UserError, did_you_mean
 from irm_sweeps.loggers.logger import build_logger
-from irm_sweeps.sweep.files import DamagedFile, make_folder, read_json, refuse_link, to_json, write_atomically
+from irm_sweeps.sweep.files import (
+    DamagedFile,
+    UnreadableFile,
+    make_folder,
+    names_in,
+    read_json,
+    refuse_link,
+    to_json,
+    write_atomically,
+)
 from irm_sweeps.sweep.schema import SCHEMA, check_manifest
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.untrusted import MIB
@@ -40,9 +50,9 @@ class Manifest:
     stacks
         Trial ids that train together, in the order in which to start.
     settings
-        `data_dir`, `device`, `on_error`, `checkpoint_seconds`, `logger`: how to run, not what. `folders`: where the
-        command was typed, and so where a user's own files are imported from; absent from manifests of earlier
-        versions.
+        `data_dir`, `device`, `compile`, `on_error`, `checkpoint_seconds`, `logger`: how to run, not what. `folders`:
+        where the command was typed, and so where a user's own files are imported from. Manifests of earlier versions
+        lack some.
     launch
         Changes whenever the command is issued anew.
     """
@@ -109,7 +119,7 @@ def write_manifest(
         settings=settings,
         launch=now.strftime("%Y%m%dT%H%M%S.%f"),
         created=now.isoformat(timespec="seconds"),
-        command=shlex.join(sys.argv),
+        command=issued(),
     )
     folder = manifest.folder(store)
     for own in (folder.parent, folder):
@@ -135,23 +145,54 @@ def read_manifest(store: Store, name: str) -> Manifest:
         newest = (matching or names)[:-6:-1]
         listed = f"; the newest: {', '.join(newest)}" if newest else ""
         raise UserError(f"sweep {name!r}: {what} in {store.root / 'sweeps'}{listed}")
-    path = store.root / "sweeps" / matching[0] / "manifest.json"
+    return load_manifest(store, matching[0])
+
+
+def load_manifest(store: Store, name: str) -> Manifest:
+    """Read the sweep of this name.
+
+    Raises
+    ------
+    UserError
+        Its manifest is damaged.
+    StoreError
+        It may not be read.
+    """
+    path = store.root / "sweeps" / name / "manifest.json"
     try:
         values = read_json(path, LARGEST)
         check_manifest(values)
-        if values["name"] != matching[0]:
+        if values["name"] != name:
             raise ValueError(f"it is that of {values['name']}")
+    except UnreadableFile as error:
+        raise StoreError(error.told()) from None
     except (FileNotFoundError, DamagedFile, ValueError) as error:
         raise UserError(f"manifest {path} cannot be read ({error}): issue the sweep's command again") from None
     return Manifest(**{field.name: values[field.name] for field in fields(Manifest)})
 
 
 def sweep_names(store: Store) -> list[str]:
-    """Return the names of all sweeps of a store, the most recently launched last; links are none."""
+    """Return the names of all sweeps of a store, the most recently launched last; links are none.
+
+    Those of which that may not be asked come first.
+
+    Raises
+    ------
+    StoreError
+        The sweeps may not be listed.
+    """
     folder = store.root / "sweeps"
-    launched: dict[str, float] = {}
-    for own in os.scandir(folder) if folder.is_dir() and not folder.is_symlink() else ():
-        with suppress(OSError):
-            if own.is_dir(follow_symlinks=False):
-                launched[own.name] = os.lstat(folder / own.name / "manifest.json").st_mtime
+    if os.path.islink(folder):
+        return []
+    launched = {name: when for name in names_in(folder) if (when := _launched(folder / name)) is not None}
     return sorted(launched, key=lambda name: launched[name])
+
+
+def _launched(folder: Path) -> float | None:
+    """Return when a sweep was launched last; minus infinity where that may not be asked, None where there is none."""
+    try:
+        return os.lstat(folder / "manifest.json").st_mtime if stat.S_ISDIR(os.lstat(folder).st_mode) else None
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return -math.inf

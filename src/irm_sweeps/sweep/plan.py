@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from irm_sweeps.config import Settings
-from irm_sweeps.errors import StoreError
+from irm_sweeps.errors import StoreError, one_line
+from irm_sweeps.provenance import other_code
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.files import DamagedFile, UnreadableFile
 from irm_sweeps.sweep.store import Store
@@ -29,6 +30,8 @@ class Plan:
         Ids among `to_run` that a living worker holds at this moment.
     unsuccessful
         Ids among `done` that failed or diverged.
+    changed
+        Ids among `done` whose result was made by other code of the user's own, and the modules that have changed.
     damaged
         What is wrong with which result file.
     """
@@ -40,6 +43,17 @@ class Plan:
     running: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     unsuccessful: list[str] = field(default_factory=list)
+    changed: dict[str, list[str]] = field(default_factory=dict)
+
+    def warning(self) -> str | None:
+        """Return one line if results that count as done were made by other code than lies there now."""
+        if not self.changed:
+            return None
+        modules = sorted({name for own in self.changed.values() for name in own})
+        return (
+            f"warning: {len(self.changed)} of those done were made before {one_line(', '.join(modules))} changed: "
+            "rerun=changed runs them again"
+        )
 
     def summary(self) -> str:
         """Return e.g. `8 done, 0 to run`."""
@@ -56,11 +70,11 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
         A result or a claim cannot be read: it may be whole, so nobody may set it aside.
     """
     plan = Plan(trials)
-    for trial_id in trials:
+    for trial_id, trial in trials.items():
         try:
             result = store.result(trial_id)
         except UnreadableFile as error:
-            raise StoreError(f"{error}: make it readable for you, or choose another results=") from None
+            raise StoreError(f"{error.told()}, or choose another results=") from None
         except DamagedFile as damage:
             plan.damaged.append(str(damage))
             plan.to_run.append(trial_id)
@@ -68,11 +82,15 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
             continue
         if result is None:
             plan.to_run.append(trial_id)
-        elif _again(result["status"], result.get("error", {}).get("kind"), settings.rerun):
+            continue
+        changed = other_code(result.get("provenance", {}).get("own_code"), trial.own_code)
+        if _again(result["status"], result.get("error", {}).get("kind"), bool(changed), settings.rerun):
             plan.to_run.append(trial_id)
             plan.retire[trial_id] = result["status"]
         else:
             plan.done.append(trial_id)
+            if changed:
+                plan.changed[trial_id] = changed
             if result["status"] != "completed":
                 plan.unsuccessful.append(trial_id)
     for trial_id in plan.to_run:
@@ -82,8 +100,8 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
     return plan
 
 
-def _again(status: str, error_kind: str | None, rerun: str) -> bool:
-    if rerun == "all":
+def _again(status: str, error_kind: str | None, changed: bool, rerun: str) -> bool:
+    if rerun == "all" or (rerun == "changed" and changed):
         return True
     if rerun == "failed" and status in ("failed", "diverged"):
         return True

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from irm_sweeps.compose import facts
 from irm_sweeps.config import Settings
-from irm_sweeps.errors import UserError
+from irm_sweeps.errors import UserError, one_line, raised
+from irm_sweeps.process_state import fresh_state
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.progress import count, duration, label
 from irm_sweeps.sweep.result import seconds_each
-from irm_sweeps.sweep.stacks import form_stacks
+from irm_sweeps.sweep.stacks import form_stacks, gain_on_cpu
 from irm_sweeps.sweep.store import Problem, Store
 from irm_sweeps.trial import Trial
 
@@ -62,6 +63,8 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     machine = launcher.machine(settings.device)
     stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
     yield from stacks.lines()
+    if gain := gain_on_cpu(stacks, waiting, settings.data_dir):
+        yield gain
     yield "pricing: history where there is some, else a few steps of each kind of trial ..."
     prices = list(_prices(store, waiting, settings, launcher, machine.on_gpu))
     yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
@@ -93,7 +96,7 @@ def _prices(
     kinds: dict[str, list[Trial]] = {}
     for trial in waiting:
         kinds.setdefault(trial.kind, []).append(trial)
-    history = _history(store, set(kinds), on_gpu)
+    history = _history(store, set(kinds), on_gpu, settings.compile)
     examples = _told_apart([trials[0] for trials in kinds.values()])
     for (key, trials), example in zip(kinds.items(), examples, strict=True):
         if key in history:
@@ -102,10 +105,11 @@ def _prices(
         else:
             try:
                 seconds = _probe(trials[0], settings, launcher)
-            except UserError as error:
-                yield Price(example, len(trials), None, str(error))
+            except (Exception, SystemExit) as error:
+                yield Price(example, len(trials), None, one_line(raised(error), at_most=1000))
             else:
-                yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here")
+                how = ", not compiled" if settings.compile else ""
+                yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here{how}")
 
 
 def _told_apart(trials: Sequence[Trial]) -> list[str]:
@@ -125,14 +129,17 @@ def _short(value: object) -> str:
     return value.rpartition(".")[2] if isinstance(value, str) else str(value)
 
 
-def _history(store: Store, wanted: set[str], on_gpu: bool) -> Mapping[str, list[float]]:
-    """Return by kind what the latest trials on such a device took: earlier ones had earlier code."""
+def _history(store: Store, wanted: set[str], on_gpu: bool, compiled: bool) -> Mapping[str, list[float]]:
+    """Return by kind what the latest trials that ran so took: earlier ones had earlier code."""
     found: dict[str, list[tuple[str, float]]] = {}
     for result in store.results():
         if isinstance(result, Problem) or result["status"] != "completed":
             continue
-        device = (result.get("provenance", {}).get("hardware") or {}).get("device")
-        if (seconds := seconds_each(result)) is None or (device == "cuda") != on_gpu:
+        provenance = result.get("provenance", {})
+        device = (provenance.get("hardware") or {}).get("device")
+        if (device == "cuda") != on_gpu or bool(provenance.get("compiled")) != compiled:
+            continue
+        if (seconds := seconds_each(result)) is None:
             continue
         try:
             key = Trial.from_config(result["config"], trusted=False).kind
@@ -143,19 +150,22 @@ def _history(store: Store, wanted: set[str], on_gpu: bool) -> Mapping[str, list[
     return {key: [seconds for _, seconds in sorted(known)[-LATEST:]] for key, known in found.items()}
 
 
+@fresh_state()
 def _probe(trial: Trial, settings: Settings, launcher: Launcher) -> float:
     """Return the seconds that a solo trial would take: set-up, steps, and its evaluations."""
     import torch
 
-    from irm_sweeps.device import choose_device, tame_allocator
+    from irm_sweeps.device import choose_device, open_device, tame_allocator
     from irm_sweeps.training.loop import StackTraining
 
     tame_allocator()
     threads = launcher.threads(settings.device)
     if threads is not None:
         torch.set_num_threads(threads)
+    device = choose_device(settings.device)
+    open_device(device)
     started = time.perf_counter()
-    training = StackTraining([trial], settings.data_dir, choose_device(settings.device))
+    training = StackTraining([trial], settings.data_dir, device)
     set_up = time.perf_counter() - started
     steps, evaluation = training.time_steps(PROBE_STEPS)
     every = trial.training.evaluate_every

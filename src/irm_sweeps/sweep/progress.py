@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Self
 
 from irm_sweeps.errors import one_line, printable
+from irm_sweeps.sweep.files import DamagedFile
 
 
 def label(config: Mapping[str, Any]) -> str:
@@ -113,10 +114,10 @@ class Progress:
             print(f"[{self.finished}/{self.total}] {self.left()} left  {text}", flush=True)
             self._said = now
 
-    def damaged(self, text: str) -> None:
-        """Say which result file cannot be trusted; it counts as a failure of the command."""
+    def damaged(self, damage: DamagedFile) -> None:
+        """Say which result file cannot be trusted or read; it counts as a failure of the command."""
         self.failures += 1
-        print(f"damaged: {printable(text)}; issue the command again to replace it", file=sys.stderr)
+        print(printable(damage.told()), file=sys.stderr)
 
     def summary(self) -> str:
         """Return one line: what ran, how it ended, how long it took."""

@@ -2,7 +2,7 @@
 
 Two runs give the same bits where everything on record is the same: code, versions, device, instructions, number of
 threads (they share out a sum, and so decide in which order its terms are added), data, and the trials that were
-trained together (a stack's products are batched, which again is another order).
+trained together (a stack's products are batched, which again is another order), and whether its steps were compiled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from irm_sweeps.commands import looking
 from irm_sweeps.config import is_own
 from irm_sweeps.errors import UserError
-from irm_sweeps.sweep.files import DamagedFile
+from irm_sweeps.sweep.files import DamagedFile, UnreadableFile
 from irm_sweeps.sweep.manifest import write_manifest
 from irm_sweeps.sweep.progress import label
 from irm_sweeps.sweep.store import Store
@@ -100,6 +100,8 @@ def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[dict[
     """
     try:
         result = store.result(trial_id)
+    except UnreadableFile as error:
+        raise UserError(error.told()) from None
     except DamagedFile as damage:
         raise UserError(f"damaged: {damage}; nothing to compare with") from None
     if result is None:
@@ -140,10 +142,11 @@ def run_again(
     """
     import torch
 
-    from irm_sweeps.device import choose_device, tame_allocator
+    from irm_sweeps.device import choose_device, open_device, tame_allocator
     from irm_sweeps.sweep.worker import Worker
 
     chosen = choose_device(device)
+    open_device(chosen)
     try:
         trial.dataset.check(data_dir)
     except UserError as error:
@@ -157,7 +160,13 @@ def run_again(
     with tempfile.TemporaryDirectory(prefix="irm-sweeps-") as folder:
         fresh = Store(Path(folder) / "results")
         fresh.prepare()
-        settings = {"data_dir": str(data_dir), "device": str(chosen), "on_error": "continue", "checkpoint_seconds": 1e9}
+        settings = {
+            "data_dir": str(data_dir),
+            "device": str(chosen),
+            "compile": bool(result.get("provenance", {}).get("compiled")),
+            "on_error": "continue",
+            "checkpoint_seconds": 1e9,
+        }
         configs = {own.id: own.canonical for own in stack.values()}
         manifest = write_manifest(fresh, "reproduce", configs, [list(stack)], settings)
         Worker(fresh, manifest, chosen, capture=False).work()
@@ -233,6 +242,8 @@ def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
     provenance = result.get("provenance", {})
     return {
         "commit": _commit(result),
+        **{f"sha256 of {module}": digest for module, digest in provenance.get("own_code", {}).items()},
+        **({"your commit": own} if (own := _commit(result, "own_git")) else {}),
         **provenance.get("software", {}),
         **(provenance.get("hardware") or {}),
         **{f"sha256 of {source}": digest for source, digest in provenance.get("data_sha256", {}).items()},
@@ -240,6 +251,6 @@ def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _commit(result: Mapping[str, Any]) -> str | None:
-    git = result.get("provenance", {}).get("git")
+def _commit(result: Mapping[str, Any], whose: str = "git") -> str | None:
+    git = result.get("provenance", {}).get(whose)
     return None if git is None else git["commit"][:12] + (" and changes" if git.get("dirty") else "")

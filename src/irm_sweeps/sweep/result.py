@@ -6,13 +6,15 @@ import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import provenance
-from irm_sweeps.errors import UserError
+from irm_sweeps.errors import UserError, raised
 from irm_sweeps.sweep.schema import SCHEMA
-from irm_sweeps.training.loop import Outcome
-from irm_sweeps.trial import Trial
+
+if TYPE_CHECKING:
+    from irm_sweeps.training.loop import Outcome
+    from irm_sweeps.trial import Trial
 
 
 def seconds_each(result: Mapping[str, Any]) -> float | None:
@@ -22,7 +24,9 @@ def seconds_each(result: Mapping[str, Any]) -> float | None:
     return None if seconds is None else seconds / (timing.get("stack_size") or 1)
 
 
-def finished(trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack: Sequence[str]) -> dict[str, Any]:
+def finished(
+    trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack: Sequence[str], compiled: bool
+) -> dict[str, Any]:
     """Return the result of a trial that trained to its end or diverged; `stack`: ids of those trained together."""
     diverged = outcome.diverged_at is not None
     return {
@@ -37,11 +41,11 @@ def finished(trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack:
             "stack_size": outcome.stack_size,
         },
         "provenance": {
-            "git": provenance.git_state(),
-            "software": provenance.software(),
+            **_code(trial),
             "hardware": provenance.hardware(device),
             "seed": trial.seed,
             "stack": list(stack),
+            "compiled": compiled,
             "parameters_sha256": outcome.parameters_sha256,
             "data_sha256": trial.dataset.fingerprint(data_dir),
         },
@@ -49,10 +53,9 @@ def finished(trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack:
 
 
 def failed(trial: Trial, error: BaseException) -> dict[str, Any]:
-    """Return the result of a trial whose code raised."""
-    if isinstance(error, UserError):
-        return _failure(trial, "exception", str(error), "")
-    return _failure(trial, "exception", f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+    """Return the result of a trial whose code raised, `SystemExit` included."""
+    details = "" if isinstance(error, UserError) else "".join(traceback.format_exception(error))
+    return _failure(trial, "exception", raised(error), details)
 
 
 def crashed(trial: Trial, attempts: int, log_tail: str) -> dict[str, Any]:
@@ -68,8 +71,16 @@ def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, A
         "metrics": {},
         "steps": None,
         "timing": {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
-        "provenance": {"git": provenance.git_state(), "software": provenance.software()},
+        "provenance": _code(trial),
     }
+
+
+def _code(trial: Trial) -> dict[str, Any]:
+    """Return what was run: this package, the libraries beneath it, and the user's own classes if there are some."""
+    package = {"git": provenance.git_state(), "software": provenance.software()}
+    if not (own := trial.own_code):
+        return package
+    return {**package, "own_code": own, "own_git": provenance.own_git_state(own)}
 
 
 def _head(trial: Trial, status: str) -> dict[str, Any]:

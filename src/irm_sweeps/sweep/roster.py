@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from irm_sweeps.sweep.files import DamagedFile, discard, make_folder, read_json, to_json, write_atomically
 from irm_sweeps.sweep.manifest import Manifest
@@ -16,11 +17,18 @@ from irm_sweeps.sweep.store import Store
 
 @dataclass(frozen=True)
 class Entry:
-    """One worker: who it is, the pid of the process that started it, and which GPU it was given, if any."""
+    """One worker: who it is, the pid of the process that started it, and which GPU it was given, if any.
+
+    Attributes
+    ----------
+    log
+        Where submitit has its stderr go, by name; empty where an earlier version wrote the entry.
+    """
 
     process: Process
     starter: int
     gpu: str | None
+    log: str
 
 
 @contextmanager
@@ -29,7 +37,9 @@ def on_roster(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[Non
     folder = manifest.folder(store) / "workers"
     make_folder(folder)
     path = folder / f"{secrets.token_hex(6)}.json"
-    entry = {"process": this_process().as_json(), "starter": os.getppid(), "gpu": gpu}
+    me = this_process()
+    log = f"{me.job or os.getppid()}_{os.environ.get('SLURM_PROCID', '0')}_log.err"
+    entry = {"process": me.as_json(), "starter": os.getppid(), "gpu": gpu, "log": log}
     write_atomically(path, to_json(entry))
     try:
         yield
@@ -40,12 +50,7 @@ def on_roster(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[Non
 def workers_here(store: Store, manifest: Manifest) -> list[Entry]:
     """Return the sweep's living workers on this machine; entries of dead ones are removed."""
     living = []
-    for path in (manifest.folder(store) / "workers").glob("*.json"):
-        try:
-            values = read_json(path)
-            entry = Entry(Process.from_json(values["process"]), int(values["starter"]), values["gpu"])
-        except (FileNotFoundError, DamagedFile, KeyError, TypeError, ValueError):
-            continue
+    for path, entry in _entries(store, manifest):
         if not is_here(entry.process):
             continue
         if entry.process.is_alive(path):
@@ -53,6 +58,26 @@ def workers_here(store: Store, manifest: Manifest) -> list[Entry]:
         else:
             discard(path)
     return living
+
+
+def logs_of_living(store: Store, manifest: Manifest, at_work: Collection[Process]) -> set[str]:
+    """Return the logs of the sweep's workers that live: on this machine for certain, elsewhere those `at_work`."""
+    return {
+        entry.log
+        for path, entry in _entries(store, manifest)
+        if (entry.process.is_alive(path) if is_here(entry.process) else entry.process in at_work)
+    }
+
+
+def _entries(store: Store, manifest: Manifest) -> Iterator[tuple[Path, Entry]]:
+    for path in (manifest.folder(store) / "workers").glob("*.json"):
+        try:
+            values = read_json(path)
+            process, log = Process.from_json(values["process"]), str(values.get("log", ""))
+            entry = Entry(process, int(values["starter"]), values["gpu"], log)
+        except (FileNotFoundError, DamagedFile, KeyError, TypeError, ValueError):
+            continue
+        yield path, entry
 
 
 def siblings(store: Store, manifest: Manifest) -> list[Entry]:

@@ -104,9 +104,12 @@ class _Hardware(_Part):
 
 class _Provenance(_Part):
     git: _Git | None = None
+    own_code: dict[str, str] = Field(default_factory=dict)
+    own_git: _Git | None = None
     software: dict[str, str] = Field(default_factory=dict)
     hardware: _Hardware | None = None
     stack: list[Id] = Field(default_factory=list)
+    compiled: bool = False
     parameters_sha256: str | None = None
     data_sha256: dict[str, str] = Field(default_factory=dict)
 
@@ -134,6 +137,7 @@ class _Result(_Part):
 class _Settings(_Part):
     data_dir: str
     device: str
+    compile: bool = False
     on_error: Literal["continue", "stop"]
     checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     logger: dict[str, Any] | None = None

@@ -5,6 +5,7 @@ results/<trial id>/result.json       the result, once there is one
                    log.txt           what the trial printed, also when it failed
                    claim.<n>.json    who works on it (see `claims`), until it is done
                    checkpoint.safetensors   where it stands, until it is done
+                   mlflow_run.txt    with `logger=mlflow`: the id of its run
 results/sweeps/<sweep>/manifest.json     a sweep's trials
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -13,36 +12,39 @@ from typing import Any
 
 import torch
 
-from irm_sweeps.errors import StoreError
+from irm_sweeps.device import is_lost
+from irm_sweeps.errors import StoreError, UserError, one_line
+from irm_sweeps.process_state import fresh_state
 from irm_sweeps.sweep import claims
+from irm_sweeps.sweep.checkpoints import CannotGoOn, State, read_checkpoint, save_checkpoint
 from irm_sweeps.sweep.claims import Claim
 from irm_sweeps.sweep.feed import Feed
-from irm_sweeps.sweep.files import FAULTS, read_fresh, write_atomically, write_once
+from irm_sweeps.sweep.files import FAULTS, write_once
 from irm_sweeps.sweep.finished import Finished
+from irm_sweeps.sweep.keeper import Interrupted, Keeper, Lost
 from irm_sweeps.sweep.log import TrialLog, tail
 from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.process import HEARTBEAT_SECONDS
 from irm_sweeps.sweep.result import crashed, failed, finished
 from irm_sweeps.sweep.store import Store
 from irm_sweeps.sweep.turns import Stack, try_each, try_untouched
-from irm_sweeps.training.checkpoint import LARGEST, BadCheckpoint, pack, unpack
 from irm_sweeps.training.loop import StackTraining
+from irm_sweeps.training.moves import CannotCompile, forget_programs
 from irm_sweeps.trial import Trial
 
 MAX_DEATHS = 2
 """A trial whose workers died this often in one launch, without progress in between, has failed."""
 
 
-class Interrupted(BaseException):
-    """The worker was asked to stop; what it was training is checkpointed and released."""
-
-
 class _StopOnError(Exception):
     """A trial of this launch has failed, and `on_error=stop`."""
 
 
-class Lost(Exception):
-    """Another worker has taken the trials over: this one was taken for dead, and writes nothing more."""
+class DeviceLost(UserError):
+    """The GPU answers this process no more, whatever is asked of it: only another process can go on.
+
+    The claims in hand are not released: this counts as a death of their worker, as a crash would.
+    """
 
 
 @dataclass
@@ -57,49 +59,6 @@ class Tally:
     def trials(self) -> int:
         """Trials that got a result."""
         return self.completed + self.diverged + self.failed
-
-
-class _Keeper:
-    """Between steps: renew the claims, save checkpoints when due, and stop when asked to."""
-
-    def __init__(self, worker: Worker, held: Sequence[Claim], waiting: Sequence[Claim]) -> None:
-        self._worker, self._held, self._waiting = worker, list(held), list(waiting)
-        self._saved = time.monotonic()
-        self.step, self.steps = 0, held[0].steps
-        self._stop = threading.Event()
-        self._lost = False
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-
-    def __enter__(self) -> _Keeper:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._stop.wait(self._worker.heartbeat_seconds):
-            try:
-                self._lost = self._lost or not all(claim.is_latest() for claim in self._held)
-                if not self._lost:
-                    self._held = [claim.renew(self.step, self.steps) for claim in self._held]
-                self._waiting = [claim.renew(0) for claim in self._waiting if claim.is_latest()]
-            except (OSError, StoreError) as error:
-                self._worker.log.write(f"heartbeat: {error}")
-
-    def after_step(self, training: StackTraining) -> None:
-        self.step, self.steps = training.step, training.steps
-        if self._lost:
-            raise Lost
-        due = time.monotonic() - self._saved >= self._worker.checkpoint_seconds
-        if self._worker.stop_requested.is_set() or due:
-            if not all(claim.is_latest() for claim in self._held):
-                raise Lost
-            self._worker.save(training)
-            self._saved = time.monotonic()
-        if self._worker.stop_requested.is_set():
-            raise Interrupted
 
 
 def _ignore(result: dict[str, Any]) -> None:
@@ -135,6 +94,7 @@ class Worker:
     ) -> None:
         self.store, self.manifest, self.device = store, manifest, device
         self.data_dir = Path(manifest.settings["data_dir"])
+        self._compiled, self._kind = bool(manifest.settings.get("compile")), ""
         self.checkpoint_seconds = float(manifest.settings["checkpoint_seconds"])
         self.heartbeat_seconds = heartbeat_seconds
         self.stop_requested = stop_requested or threading.Event()
@@ -250,6 +210,9 @@ class Worker:
                 if claim is not None:
                     held.append(claim)
             yield held
+        except DeviceLost:
+            held.clear()
+            raise
         finally:
             for claim in held:
                 with suppress(StoreError):  # where the disk is full, this process's end releases it
@@ -272,27 +235,39 @@ class Worker:
         trials = [self._trial(claim) for claim in held]
         try:
             self._train_stack(held, trials, waiting)
+            return
         except Lost:
             self.log.write("another worker has taken over: nothing more is written here")
+            return
         except StoreError:
             raise
-        except Exception as error:
+        except CannotCompile as error:
+            self.log.write(f"not trained: {error}")
+            if self.stop_requested.is_set():  # a stop that reaches the compiler too
+                raise Interrupted from None
+            raise
+        except (Exception, SystemExit) as error:  # signals raise neither: they ask, see `stop_requested`
             if isinstance(error, OSError) and error.errno in FAULTS:
                 raise StoreError(f"trial {trials[0].id} cannot go on: {error}") from error
-            if len(held) > 1:
-                self.log.write(f"a stack of {len(held)} failed ({type(error).__name__}: {error}): trying two halves")
-                del error
-                self._free_memory()
-                middle = len(held) // 2
-                self._train(held[:middle], [*held[middle:], *waiting])
-                self._train(held[middle:], waiting)
-            else:
+            if is_lost(self.device):
+                self.log.write(f"{self.device} is lost to this process: {error}")
+                raise DeviceLost(f"{self.device} is lost to this process: {one_line(str(error))}") from None
+            if len(held) == 1:
                 result = failed(trials[0], error)
                 self.log.write(result["error"]["details"])
                 if held[0].is_latest():
                     self._write(trials[0], result, [])
+                return
+            self.log.write(f"a stack of {len(held)} failed ({type(error).__name__}: {error}): trying two halves")
+        # Not while the error is handled: its traceback holds on to all that the stack has in memory.
+        self._free_memory()
+        middle = len(held) // 2
+        self._train(held[:middle], [*held[middle:], *waiting])
+        self._train(held[middle:], waiting)
 
     def _free_memory(self) -> None:
+        if self._compiled:
+            forget_programs()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -301,13 +276,23 @@ class Worker:
         self.log.write(
             f"stack of {len(trials)} on {self.device} in process {held[0].holder.pid} on {held[0].holder.host}"
         )
-        with Feed(self.manifest.settings.get("logger"), self.manifest.name, self.log.write) as self._feed:
-            with self.log.capture() if self._capture else nullcontext(), _Keeper(self, held, waiting) as keeper:
+        logger = self.manifest.settings.get("logger")
+        with Feed(logger, self.manifest.name, self.log.write, self.store.own_folder) as self._feed:
+            keeping = Keeper(
+                held,
+                waiting,
+                heartbeat_seconds=self.heartbeat_seconds,
+                checkpoint_seconds=self.checkpoint_seconds,
+                stop_requested=self.stop_requested,
+                save=self.save,
+                say=self.log.write,
+            )
+            with self.log.capture() if self._capture else nullcontext(), keeping as keeper, fresh_state():
                 outcomes = self._resumed(trials).run(keeper)
             stack = [trial.id for trial in trials]
             for claim, trial, outcome in zip(held, trials, outcomes, strict=True):
                 if claim.is_latest():
-                    result = finished(trial, outcome, self.data_dir, self.device, stack)
+                    result = finished(trial, outcome, self.data_dir, self.device, stack, self._compiled)
                     self._write(trial, result, outcome.history)
                     self._feed.finish(trial, outcome.history, result)
 
@@ -327,28 +312,31 @@ class Worker:
         """Write a checkpoint of every trial of the stack, and tell the logger."""
         for i, trial in enumerate(training.trials):
             tensors, plain = training.state(i)
-            write_atomically(self.store.folder(trial.id) / "checkpoint.safetensors", pack(trial.id, tensors, plain))
+            save_checkpoint(self.store, trial, tensors, plain)
             if self._feed is not None:
                 self._feed.rows(trial, plain["history"])
 
-    def _read_checkpoint(self, trial_id: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        path = self.store.folder(trial_id) / "checkpoint.safetensors"
-        try:
-            return unpack(trial_id, read_fresh(path, LARGEST))
-        except FileNotFoundError:
-            return None
-        except (BadCheckpoint, OSError) as error:
-            self.log.write(f"{path} is damaged ({error}): the trial starts from its beginning")
-            return None
-
     def _checkpoint_step(self, claim: Claim) -> int:
-        checkpoint = self._read_checkpoint(claim.path.parent.name)
-        return int(checkpoint[1]["step"]) if checkpoint else 0
+        try:
+            found = read_checkpoint(self.store, claim.path.parent.name, lambda: self._trial(claim))
+        except CannotGoOn:  # which is said when the trial begins
+            return 0
+        return int(found[1]["step"]) if found else 0
+
+    def _checkpoint_of(self, trial: Trial) -> State | None:
+        try:
+            return read_checkpoint(self.store, trial.id, lambda: trial)
+        except CannotGoOn as error:
+            self.log.write(f"{error}: the trial starts from its beginning")
+            return None
 
     def _resumed(self, trials: Sequence[Trial]) -> StackTraining:
         """Return the trials' training, at the step of their checkpoints if all stand at one."""
-        training = StackTraining(trials, self.data_dir, self.device)
-        found = [self._read_checkpoint(trial.id) for trial in training.trials]
+        if self._compiled and self.device.type == "cuda" and trials[0].kind != self._kind:
+            forget_programs()  # their graphs keep memory
+        self._kind = trials[0].kind
+        training = StackTraining(trials, self.data_dir, self.device, compiled=self._compiled)
+        found = [self._checkpoint_of(trial) for trial in training.trials]
         states = [state for state in found if state is not None]
         if len(states) < len(found) or len({state[1]["step"] for state in states}) != 1:
             return training
@@ -356,6 +344,6 @@ class Worker:
             training.restore(states)
         except Exception as error:  # whole, but another version's
             self.log.write(f"the checkpoint does not fit ({error!r}): the trial starts from its beginning")
-            return StackTraining(trials, self.data_dir, self.device)
+            return StackTraining(trials, self.data_dir, self.device, compiled=self._compiled)
         self.log.write(f"resumed at step {training.step}")
         return training

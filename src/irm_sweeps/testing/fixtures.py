@@ -34,7 +34,7 @@ TINY: dict[str, Any] = {
 MakeTrial = Callable[..., Trial]
 """From overrides, e.g. `method=irmv1` and `lam=3`, to a trial."""
 Train = Callable[..., StackTraining]
-"""From trials to their training as one stack, not yet run."""
+"""From trials to their training as one stack, not yet run; `compiled=True`: its moves as programs."""
 
 
 @functools.cache
@@ -78,7 +78,7 @@ def make_trial_of() -> Callable[[Sequence[str], Mapping[str, Any]], MakeTrial]:
 def training() -> Train:
     """From trials to their training on the CPU, not yet run."""
 
-    def start(*trials: Trial) -> StackTraining:
-        return StackTraining(trials, Path("no_data_is_read"), torch.device("cpu"))
+    def start(*trials: Trial, compiled: bool = False) -> StackTraining:
+        return StackTraining(trials, Path("no_data_is_read"), torch.device("cpu"), compiled=compiled)
 
     return start

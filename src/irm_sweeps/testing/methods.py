@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from irm_sweeps.methods.method import STATE
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.testing.runs import (
     advance,
@@ -20,6 +22,8 @@ from irm_sweeps.testing.runs import (
     players_of,
     symmetric,
 )
+from irm_sweeps.testing.unequal import cut, repeated
+from irm_sweeps.training import moves
 from irm_sweeps.training.stacked_data import StackedBatch
 from irm_sweeps.trial import Trial
 
@@ -29,11 +33,24 @@ THREE = ["dataset.p_e=[0.2,0.1,0.4]", "dataset.label_noise=[0.25,0.25,0.2]"]
 SMALL = {"anneal": 4, "ib_anneal": 6, "stop_warmup": 0, "emb_dim": 5, "hidden_dim": 7}
 """Values for the fields that a method may have, so that all of it happens within a few steps."""
 
+_UNEQUAL = "make it train on environments of unequal size, with `means`, `split` or `each` of `at.batch`"
+
 HOW = {
     "adam": ["optimizer=adam"],
     "adam minibatch": ["optimizer=adam", "training.batch_size=16"],
     "sgd minibatch": ["optimizer=sgd", "training.batch_size=16"],
 }
+
+
+@contextmanager
+def _or_say(field: str, case: str, fix: str) -> Iterator[None]:
+    """Add to a failure how the method could pass, and the attribute of the suite that says that it need not."""
+    try:
+        yield
+    except Exception as error:
+        said = f"{field} = {{{case!r}: '...'}}"
+        error.add_note(f"{case}: {fix}; or, if it cannot, say why in the test class:\n    {said}")
+        raise
 
 
 class MethodContract:
@@ -47,11 +64,18 @@ class MethodContract:
         The same, of forms whose objective draws noise of its own, or has another gradient than its value's.
     no_erm_at_lam_0
         Cases that are not ERM without penalty weight, with the reason.
+    size_matters
+        Cases to which an environment says something else if each of its images is there twice, with the reason.
+    equal_only
+        Cases that need equally many images of all environments, with the reason; best they refuse others with a
+        `UserError`.
     """
 
     cases: ClassVar[Mapping[str, Sequence[str]]] = {}
     noisy: ClassVar[Mapping[str, Sequence[str]]] = {}
     no_erm_at_lam_0: ClassVar[Mapping[str, str]] = {}
+    size_matters: ClassVar[Mapping[str, str]] = {}
+    equal_only: ClassVar[Mapping[str, str]] = {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a test over all cases (`case`), those without noise (`exact`), or those of a method alone (`method`)."""
@@ -126,10 +150,12 @@ class MethodContract:
     def test_players_move_their_own_parameters_only(
         self, case: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Each tensor has one owner, and none is idle for ever."""
+        """Each tensor has one owner, and none is idle for ever; what a method only keeps, `state.NAME`, needs none."""
         run = training(self.trial(make_trial, case, *THREE))
-        owned, names = players_of(run), list(run.parameters.tensors())
-        assert sorted(name for own in owned.values() for name in own) == sorted(names), "each has one owner"
+        owned = players_of(run)
+        moving = [name for own in owned.values() for name in own]
+        names = [name for name in run.parameters.tensors() if name in moving or not name.startswith(STATE)]
+        assert sorted(moving) == sorted(names), "each has one owner"
         move, moved = run.parameters.move, set()
 
         def watched(objectives: Mapping[str, Tensor]) -> None:
@@ -161,7 +187,8 @@ class MethodContract:
             for run.step in range(step, step + 8):
                 for move in run.trials[0].method.moves(run.step, 3):
                     for seen, own in zip(found, (batch, swapped), strict=True):
-                        seen.update({p: v.item() for p, v in run._turn(move.players, own, {}).objectives.items()})
+                        turn = run.game.turn(move.players, run.parameters.tensors(), run.scene(own, {}))
+                        seen.update({p: v.item() for p, v in turn.objectives.items()})
             one, other = (sorted(seen.values()) for seen in found)
             assert len(one) == len(other) > 0
             np.testing.assert_allclose(one, other, rtol=1e-10)
@@ -190,6 +217,40 @@ class MethodContract:
             penalties.append(np.mean([row["penalty"] for row in logged[-20:]]))
         assert penalties[1] < min(0.5 * penalties[0], penalties[0]), "half, where it is positive at all"
 
+    def test_an_environment_weighs_the_same_however_large(
+        self, exact: str, make_trial: MakeTrial, training: Train
+    ) -> None:
+        """Where the risks' mean is pooled, to train on every image of one environment twice changes nothing."""
+        if reason := {**self.size_matters, **self.equal_only}.get(exact):
+            pytest.skip(reason)
+        trial = self.trial(make_trial, exact, *THREE, "training.l2=0.001", risk="mean")
+        equal, unequal = training(trial), training(repeated(trial))
+        assert unequal.data.sizes == [60, 120, 60]
+        equal.run()
+        with _or_say("equal_only", case=exact, fix=_UNEQUAL):
+            unequal.run()
+        with _or_say("size_matters", case=exact, fix="make each environment count by a mean over its images"):
+            assert_same_parameters(equal, 0, unequal)
+
+    @pytest.mark.parametrize("batch", ["null", "50"])
+    def test_unequal_environments_train(self, case: str, batch: str, make_trial: MakeTrial, training: Train) -> None:
+        """Alone, stacked and resumed alike, whole or in batches that are larger than one of them."""
+        if case in self.equal_only:
+            pytest.skip(self.equal_only[case])
+        more = [*THREE, "training.steps=8", f"training.batch_size={batch}", "dataset.n_val=10"]
+        trials = [cut(self.trial(make_trial, case, f"seed={seed}", *more)) for seed in (1, 2)]
+        solo, again = (training(trials[0]) for _ in range(2))
+        assert solo.data.sizes == [60, 60, 40]
+        with _or_say("equal_only", case=case, fix=_UNEQUAL):
+            (one,) = solo.run()
+        (other,) = interrupted(again, training(trials[0]), at=4).run()
+        assert one.diverged_at is None
+        assert one.parameters_sha256 == other.parameters_sha256
+        if trials[0].method.stacks:
+            stack = training(*trials)
+            assert_same_outcome(stack.run()[0], one)
+            assert_same_parameters(stack, stack.trials.index(trials[0]), solo)
+
     def test_a_stacked_trial_equals_its_solo_run(
         self, case: str, how: str, make_trial: MakeTrial, training: Train
     ) -> None:
@@ -204,6 +265,18 @@ class MethodContract:
             solo = training(trial)
             assert_same_outcome(outcome, *solo.run())
             assert_same_parameters(stack, stack.trials.index(trial), solo)
+
+    def test_a_compiled_trial_equals_its_plain_run(
+        self, case: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In parameters, metrics and history; traced and differentiated by torch's compiler, not yet machine code."""
+        monkeypatch.setattr(moves, "BACKEND", "aot_eager")
+        trial = self.trial(make_trial, case, "training.steps=12", "training.l2=0.01")
+        if not trial.method.compiles:
+            pytest.skip("it says that it cannot be compiled")
+        one, other = training(trial, compiled=True), training(trial)
+        assert_same_outcome(*one.run(), *other.run())
+        assert_same_parameters(one, 0, other)
 
     def test_a_diverging_trial_leaves_its_neighbours_alone(
         self, case: str, make_trial: MakeTrial, training: Train

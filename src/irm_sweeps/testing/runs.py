@@ -32,7 +32,7 @@ def play(run: StackTraining) -> Iterator[tuple[Move, Callable[[], Turn]]]:
         batch = run.data.batch(run.step, move.batch, 1 + max(m.batch for m in moves))
 
         def turn(players: Any = move.players, batch: Any = batch) -> Turn:
-            return run._turn(players, batch, noise)
+            return run.game.turn(players, run.parameters.tensors(), run.scene(batch, noise))
 
         yield move, turn
         run.parameters.move(turn().objectives)

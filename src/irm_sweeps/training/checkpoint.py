@@ -41,6 +41,7 @@ class _Plain(BaseModel):
     seconds: Annotated[float, Field(ge=0)]
     history: list[_Row]
     evaluations: list[_Evaluation]
+    own_code: dict[str, str] = Field(default_factory=dict)
 
 
 class BadCheckpoint(Exception):

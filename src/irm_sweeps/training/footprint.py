@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.draws import Draws
+from irm_sweeps.process_state import fresh_state
 from irm_sweeps.training.stacked_data import StackedData
 from irm_sweeps.trial import Trial
 
@@ -43,6 +44,7 @@ class Footprint:
     flop: float
 
 
+@fresh_state()
 def footprint(trial: Trial, data_dir: Path) -> Footprint:
     """Draw the trial's data and look at the shapes.
 
@@ -53,7 +55,7 @@ def footprint(trial: Trial, data_dir: Path) -> Footprint:
     """
     number = 8 if trial.training.precision == "float64" else 4
     data = StackedData([trial], data_dir, torch.device("cpu"), torch.float64 if number == 8 else torch.float32)
-    images = data.environments * min(data.n, trial.training.batch_size or data.n)
+    images = data.per_step
     generator = torch.Generator().manual_seed(Draws(trial.seed).integer("parameters"))
     halves = trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator)
     initial = Model(*halves).initial()

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,10 +19,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Lit:
-    """The images that light one channel: `rows` `[m]`, ascending, and their `values` `[m, pixels]` in it."""
+    """The images that light one channel: `rows` `[m]`, ascending, and their `values` `[m, pixels]` in it.
+
+    `known` are the rows on the host, so that to split them it need not wait for the device.
+    """
 
     rows: Tensor
     values: Tensor
+    known: npt.NDArray[np.int64]
 
 
 class LitChannels(Tensor):
@@ -52,7 +58,7 @@ class LitChannels(Tensor):
         # An image without any light may stand with any channel.
         owner = lights.to(torch.uint8).argmax(1)
         rows = [(owner == channel).nonzero().squeeze(1) for channel in range(channels)]
-        lit = [Lit(own, parts[own, channel].to(product)) for channel, own in enumerate(rows)]
+        lit = [Lit(own, parts[own, channel].to(product), own.cpu().numpy()) for channel, own in enumerate(rows)]
         return cls._wrap(images, lit)
 
     @classmethod
@@ -83,13 +89,16 @@ class LitChannels(Tensor):
         parts: Sequence[Tensor] = torch.split(self, size, dim)
         if dim != 0 or self.ndim != 2:
             return parts
-        ends = torch.tensor([len(part) for part in parts]).cumsum(0)
-        cuts = [torch.searchsorted(lit.rows, ends.to(lit.rows.device)).tolist() for lit in self.lit]
+        ends = np.cumsum([len(part) for part in parts]).tolist()
+        cuts = [np.searchsorted(lit.known, ends).tolist() for lit in self.lit]
         shares = []
         for i, part in enumerate(parts):
-            first = int(ends[i]) - len(part)
+            first = ends[i] - len(part)
             spans = [slice(own[i - 1] if i else 0, own[i]) for own in cuts]
-            lit = [Lit(o.rows[span] - first, o.values[span]) for o, span in zip(self.lit, spans, strict=True)]
+            lit = [
+                Lit(own.rows[span] - first, own.values[span], own.known[span] - first)
+                for own, span in zip(self.lit, spans, strict=True)
+            ]
             shares.append(self._wrap(part, lit))
         return shares
 

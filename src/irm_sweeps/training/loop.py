@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from irm_sweeps.backbones.backbone import BUFFER, Model
-from irm_sweeps.device import quick_products
+from irm_sweeps.device import numerics
 from irm_sweeps.draws import Draws
-from irm_sweeps.methods.batch import Batch
-from irm_sweeps.methods.method import Point, Turn
 from irm_sweeps.methods.risks import LOSSES
-from irm_sweeps.training.evaluation import Scores, evaluate, lifted, stacked_logits
+from irm_sweeps.process_state import fresh_state
+from irm_sweeps.training.evaluation import Scores, evaluate, stacked_logits
+from irm_sweeps.training.game import Game, Scene, check_players
+from irm_sweeps.training.moves import CompiledMoves, Moves
 from irm_sweeps.training.parameters import StackedParameters
 from irm_sweeps.training.selection import RULES, Evaluation, check
 from irm_sweeps.training.similarity import Similarity
@@ -90,6 +91,8 @@ class StackTraining:
         Where the dataset looks for its files.
     device
         Where to train.
+    compiled
+        Whether each move runs as one compiled program (see `irm_sweeps.training.moves`).
 
     Attributes
     ----------
@@ -97,7 +100,9 @@ class StackTraining:
         Updates done so far, the same for all trials.
     """
 
-    def __init__(self, trials: Sequence[Trial], data_dir: Path, device: torch.device) -> None:
+    def __init__(
+        self, trials: Sequence[Trial], data_dir: Path, device: torch.device, *, compiled: bool = False
+    ) -> None:
         if len({trial.stack_key for trial in trials}) != 1:
             raise ValueError("these trials differ in more than numbers and seed: they cannot form one stack")
         self._order = sorted(range(len(trials)), key=lambda i: trials[i].optimizer.lr)
@@ -106,19 +111,18 @@ class StackTraining:
         self.step = 0
         self._seconds = 0.0
         self._first = first = self.trials[0]
-        self._mixed = first.training.precision == "bf16"
         self._dtype = torch.float64 if first.training.precision == "float64" else torch.float32
         self._progress = [Progress() for _ in trials]
         self._pending: list[tuple[int, Mapping[str, Tensor]]] = []
 
         draws = [Draws(trial.seed) for trial in self.trials]
-        self._loss = LOSSES[first.dataset.loss]
         self.data = StackedData(self.trials, data_dir, device, self._dtype)
         epochs = first.training.epochs
         self.steps = first.training.steps or 0 if epochs is None else epochs * self.data.epoch
         self.model, initial = self._build(draws)
         owned = [name for name in initial[0] if not name.startswith(BUFFER)]
         players = first.method.players(owned)
+        check_players(first.method, players, self.data.environments)
         self.parameters = StackedParameters(
             initial,
             players,
@@ -130,6 +134,9 @@ class StackTraining:
         self._noise_shapes = first.method.noise({name: initial[0][name] for name in owned}, self.data.environments)
         self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
+        self._loss = LOSSES[first.dataset.loss]
+        self.game = Game(first.method, self.model, self._loss, self.data.environments, len(trials))
+        self._moves = (CompiledMoves if compiled else Moves)(self.game, self.parameters)
         self._similarity = Similarity(first.training.similarity, first.method, self.model, self.data.paired, self._loss)
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
 
@@ -139,7 +146,8 @@ class StackTraining:
         for trial, own in zip(self.trials, draws, strict=True):
             fresh = partial(self._fresh, trial, own)
             generator = torch.Generator().manual_seed(own.integer("parameters/method"))
-            extra = trial.method.extra_parameters(fresh, self.data.environments, generator)
+            with fresh_state():
+                extra = trial.method.extra_parameters(fresh, self.data.environments, generator)
             own_weights = fresh("backbone") if initial else model.initial()
             named = {**own_weights, **extra, **model.buffers()}
             initial.append({name: self._put(tensor) for name, tensor in named.items()})
@@ -148,16 +156,16 @@ class StackTraining:
     def _put(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, self._dtype if tensor.is_floating_point() else None)
 
-    @staticmethod
-    def _backbone(trial: Trial, draws: Draws, purpose: str) -> Model:
+    def _backbone(self, trial: Trial, draws: Draws, purpose: str) -> Model:
         stream = "parameters" if purpose == "backbone" else f"parameters/{purpose}"
         generator = torch.Generator().manual_seed(draws.integer(stream))
-        halves = trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator)
-        return Model(*halves, inner_averages=trial.backbone.inner_averages)
+        with fresh_state():
+            halves = trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator)
+        mixed_on = self.device.type if trial.training.precision == "bf16" else None
+        return Model(*halves, inner_averages=trial.backbone.inner_averages, mixed_on=mixed_on)
 
-    @classmethod
-    def _fresh(cls, trial: Trial, draws: Draws, purpose: str) -> dict[str, Tensor]:
-        return cls._backbone(trial, draws, purpose).initial()
+    def _fresh(self, trial: Trial, draws: Draws, purpose: str) -> dict[str, Tensor]:
+        return self._backbone(trial, draws, purpose).initial()
 
     def _stack_numbers(self) -> dict[str, Tensor]:
         per_trial = [trial.numbers for trial in self.trials]
@@ -211,19 +219,21 @@ class StackTraining:
 
     def run(self, control: Control | None = None) -> list[Outcome]:
         """Train to the last step and return the outcomes, in the order in which the trials were given."""
-        with quick_products(self.data.large):
+        with numerics(self.device, self.data.large):
             return self._run(control or NoControl())
 
     def _run(self, control: Control) -> list[Outcome]:
         training = self._first.training
         while self.step < self.steps:
-            started = time.perf_counter()
+            started, compiling = time.perf_counter(), self._moves.compiling
             self._advance()
             due = training.evaluate_every and self.step % training.evaluate_every == 0
             if due and self.step < self.steps:
                 self._evaluate()
-            self._seconds += time.perf_counter() - started
-            if self.step % training.log_every == 0 and bool((self._diverged_at >= 0).all()):
+            # What asks the device waits for it, and so belongs to the time that the steps took.
+            lost = self.step % training.log_every == 0 and bool((self._diverged_at >= 0).all())
+            self._seconds += time.perf_counter() - started - (self._moves.compiling - compiling)
+            if lost:
                 break
             control.after_step(self)
         return self._finish()
@@ -234,18 +244,20 @@ class StackTraining:
         If the first step, which also warms up the device and the allocator, takes longer than `patience` seconds, it
         has to do.
         """
-        with quick_products(self.data.large):
+        with numerics(self.device, self.data.large):
             per_step = self._timed(self._advance)
             if per_step <= patience:
                 per_step = statistics.fmean(self._timed(self._advance) for _ in range(steps))
         inputs, share = self.data.sample(self.step)
         self.model.train(False)
-        with torch.no_grad(), quick_products(self.data.large):
-            predicting = self._timed(lambda: stacked_logits(self._predict, self.parameters.tensors(), [inputs]))
+        with torch.no_grad(), numerics(self.device, self.data.large):
+            for _ in range(2 if self.device.type == "cuda" else 1):  # a GPU loads a kernel before its first use
+                predicting = self._timed(lambda: stacked_logits(self._predict, self.parameters.tensors(), [inputs]))
         self.model.train(True)
         return per_step, predicting / share
 
     def _timed(self, work: Callable[[], Any]) -> float:
+        self._wait()
         started = time.perf_counter()
         work()
         self._wait()
@@ -263,7 +275,6 @@ class StackTraining:
         self.parameters.scale_lr(self._first.optimizer.factor(self.step / max(self.steps, 1)))
         if self.step in self._resets:
             self.parameters.assign(method.reset(self.step, self.parameters.tensors()))
-        noise = self._noise()
         moves = method.moves(self.step, self.data.environments)
         numbers = [self.data.same_as(move.batch) for move in moves]
         batches = {number: self.data.batch(self.step, number, 1 + max(numbers)) for number in set(numbers)}
@@ -272,59 +283,31 @@ class StackTraining:
         shared = {number for number in numbers if numbers.count(number) > 1 and len(self.trials) == 1}
         passes: dict[int, dict[str, Tensor]] = {}
         seen: dict[str, Tensor] = {}
+        noise = self._noise()
         for move, number in zip(moves, numbers, strict=True):
             own = passes.setdefault(number, {}) if number in shared else None
-            turn = self._turn(move.players, batches[number], noise, own)
-            self._watch(turn)
-            self.parameters.move(turn.objectives)
+            scene = self.scene(batches[number], noise, own)
+            logged, self._diverged_at = self._moves.take(move.players, scene, self._diverged_at)
             if any(self.parameters.moves_encoder(player) for player in move.players):
                 passes.clear()
-            seen.update(self._logged(turn))
+            seen.update(logged)
         if self.step % self._first.training.log_every == 0:
             self._pending.append((self.step, {name: value.detach() for name, value in seen.items()}))
         self.step += 1
 
+    def scene(self, batch: StackedBatch, noise: Mapping[str, Tensor], passes: dict[str, Tensor] | None = None) -> Scene:
+        """Return what a move of the present step sees of a batch."""
+        step = torch.full((), self.step, dtype=torch.int64, device=self.device)
+        return Scene(batch, self._numbers, noise, step, self._first.method.phase(self.step), passes)
+
     def _noise(self) -> dict[str, Tensor]:
         """Return this step's uniform numbers, `[S, *shape]` by name, drawn from each trial's seed."""
         return {
-            name: torch.from_numpy(
-                np.stack([draws.uniform(f"noise/{name}/{self.step}", *shape) for draws in self._draws])
-            ).to(self.device, self._dtype)
+            name: self.data.send(
+                np.stack([draws.uniform(f"noise/{name}/{self.step}", *shape) for draws in self._draws]), self._dtype
+            )
             for name, shape in self._noise_shapes.items()
         }
-
-    def _turn(
-        self,
-        moving: Sequence[str],
-        batch: StackedBatch,
-        noise: Mapping[str, Tensor],
-        passes: dict[str, Tensor] | None = None,
-    ) -> Turn:
-        """Return the stack's turn: every tensor of it with a leading axis of trials."""
-        method, model, step, environments = self._first.method, self.model, self.step, self.data.environments
-
-        def one(
-            parameters: Any, x: Tensor, y: Tensor, numbers: Any, noise: Any
-        ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            own = Batch(x, y, environments, batch.counts)
-            at = Point(model, parameters, own, numbers, step, noise, self._loss, passes)
-            turn = method.turn(at, moving)
-            return turn.objectives, turn.log
-
-        apply = torch.func.vmap(one) if len(self.trials) > 1 else lifted(one)
-        # The cache of cast weights would carry tensors made under no_grad into a differentiated pass.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed, cache_enabled=False):
-            return Turn(*apply(self.parameters.tensors(), batch.inputs, batch.labels, self._numbers, noise))
-
-    def _watch(self, turn: Turn) -> None:
-        """Note, without waiting for the device, which trials' objectives have just ceased to be finite."""
-        finite = torch.stack(list(turn.objectives.values())).isfinite().all(0)
-        self._diverged_at = torch.where(~finite & (self._diverged_at < 0), self.step, self._diverged_at)
-
-    @staticmethod
-    def _logged(turn: Turn) -> dict[str, Tensor]:
-        objectives = {f"objective/{player}": value for player, value in turn.objectives.items()}
-        return {**objectives, **turn.log}
 
     def _evaluate(self) -> None:
         self._collect()

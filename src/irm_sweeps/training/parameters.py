@@ -7,7 +7,7 @@ sees the leaves concatenated, and the gradient flows back to each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -91,7 +91,7 @@ class StackedParameters:
         """Give named tensors `[trials, ...]` new values."""
         for name, value in values.items():
             for (_, trials), leaves in zip(self._groups, self._leaves, strict=True):
-                leaves[name].copy_(value[trials])
+                leaves[name].copy_(value[trials[0] : trials[-1] + 1])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return `[trials, ...]` tensors by name, differentiable with respect to the leaves."""
@@ -104,18 +104,48 @@ class StackedParameters:
 
         A player without parameters (the representation of a linear predictor) has no step to make.
         """
-        moving = {player: objective for player, objective in objectives.items() if self._players[player]}
-        owned = {
-            player: [leaves[name] for leaves in self._leaves for name in self._players[player]] for player in moving
+        for _, own in self._gradients(objectives, self._leaves):
+            for _, leaf, gradient in own:
+                self._point(leaf, gradient)
+        self._step(self._with_parameters(objectives))
+
+    def follow(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Let each player step down its gradients, `[trials, ...]` by name; what has none stays where it is."""
+        for own in gradients.values():
+            for name, gradient in own.items():
+                for (_, trials), leaves in zip(self._groups, self._leaves, strict=True):
+                    self._point(leaves[name], gradient[trials[0] : trials[-1] + 1])
+        self._step(self._with_parameters(gradients))
+
+    def reached(self, objectives: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
+        """Return by player which of its parameters its objective depends on; nothing moves."""
+        return {
+            player: tuple(name for name, _, gradient in own if gradient is not None)
+            for player, own in self._gradients(objectives, self._leaves[:1])
         }
-        for i, (player, objective) in enumerate(moving.items()):
-            gradients = torch.autograd.grad(
-                objective.sum(), owned[player], retain_graph=i + 1 < len(moving), allow_unused=True
-            )
-            for leaf, gradient in zip(owned[player], gradients, strict=True):
-                # The fused kernels walk memory, not indices: a gradient laid out otherwise would be misread.
-                leaf.grad = None if gradient is None else gradient.contiguous()
+
+    def _gradients(
+        self, objectives: Mapping[str, Tensor], groups: Sequence[Mapping[str, Tensor]]
+    ) -> Iterator[tuple[str, list[tuple[str, Tensor, Tensor | None]]]]:
+        """Yield each player with the names of its parameters, their leaves in `groups`, and the leaves' gradients."""
+        moving = self._with_parameters(objectives)
         for player in moving:
+            names, leaves = zip(*((name, own[name]) for own in groups for name in self._players[player]), strict=True)
+            gradients = torch.autograd.grad(
+                objectives[player].sum(), leaves, retain_graph=player != moving[-1], allow_unused=True
+            )
+            yield player, list(zip(names, leaves, gradients, strict=True))
+
+    def _with_parameters(self, players: Collection[str]) -> list[str]:
+        return [player for player in players if self._players[player]]
+
+    @staticmethod
+    def _point(leaf: Tensor, gradient: Tensor | None) -> None:
+        # The fused kernels walk memory, not indices: a gradient laid out otherwise would be misread.
+        leaf.grad = None if gradient is None else gradient.contiguous()
+
+    def _step(self, players: Sequence[str]) -> None:
+        for player in players:
             self._optimizers[player].step()
             self._optimizers[player].zero_grad(set_to_none=True)
 

@@ -65,10 +65,10 @@ RULES: dict[str, Rule] = {"last": last, "val": val, "oracle": oracle}
 """Every general selection rule, by the name it has in results and tables; `stop` is the method's own."""
 
 
-def check(evaluation: Evaluation, held_back: float = 0.0) -> Check:
+def check(evaluation: Evaluation, held_back: Sequence[float]) -> Check:
     """Return what a method's stopping rule may see of an evaluation: nothing of the test environments.
 
-    `held_back` is the fraction of a training environment's images that are held out.
+    `held_back` is the fraction of each training environment's images that are held out.
     """
 
     def column(split: str, metric: str) -> list[float]:

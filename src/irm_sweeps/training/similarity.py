@@ -17,6 +17,7 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.method import Method, Point
 from irm_sweeps.methods.risks import Loss, columns
+from irm_sweeps.training.batches import counted
 from irm_sweeps.training.evaluation import Scores
 from irm_sweeps.training.pwcca import Side, pwcca
 from irm_sweeps.training.stacked_data import StackedData
@@ -71,8 +72,12 @@ class Similarity:
                 inputs = torch.cat([piece[i] for piece in data.pieces("train", step)])
                 labels = torch.cat([labels[i] for labels in train.labels])
                 mine = {name: value[i] for name, value in numbers.items()}
-                batch = Batch(inputs, labels, len(train.labels))
-                splits["inner_step"] = self._through(Point(self._model, own, batch, mine, step, loss=self._loss))
+                counts = counted([labels.shape[1] for labels in train.labels])
+                batch = Batch(inputs, labels, len(train.labels), counts)
+                now = torch.full((), step, dtype=torch.int64, device=inputs.device)
+                phase = self._method.phase(step)
+                at = Point(self._model, own, batch, mine, now, self._loss, phase=phase)
+                splits["inner_step"] = self._through(at)
         return found
 
     def _across(
@@ -88,9 +93,9 @@ class Similarity:
     def _through(self, at: Point) -> dict[str, dict[str, float | None]]:
         """Compare every layer before and after the inner step, on the environment it is towards; mean over these."""
         found: dict[str, list[float | None]] = {}
-        inputs = at.batch.by_environment(at.batch.inputs)[:, :IMAGES]
+        inputs = at.batch.split(at.batch.inputs)
         for x, adapted in zip(inputs, self._method.adapted(at), strict=True):
-            before, after = (at.model.layers(parameters, x) for parameters in (at.parameters, adapted))
+            before, after = (at.model.layers(parameters, x[:IMAGES]) for parameters in (at.parameters, adapted))
             for name, values in before.items():
                 found.setdefault(name, []).append(pwcca(Side.of(values), Side.of(after[name])))
         return {name: {"pwcca": _mean(values)} for name, values in found.items()}

@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irm_sweeps.data.dataset import Array
+from irm_sweeps.data.dataset import Array, TrialData
+from irm_sweeps.data.drawn import checked_draw
 from irm_sweeps.draws import Draws
-from irm_sweeps.training.batches import Minibatches, PooledMinibatches
+from irm_sweeps.errors import UserError
+from irm_sweeps.training.batches import Counts, Minibatches, PooledMinibatches, counted, rows_of
 from irm_sweeps.training.evaluation import StackedSet
 from irm_sweeps.training.lit_channels import LitChannels
 from irm_sweeps.trial import Trial
@@ -42,7 +44,7 @@ class StackedBatch:
 
     inputs: Tensor
     labels: Tensor
-    counts: tuple[int, ...] | None = None
+    counts: Counts | None = None
 
 
 class StackedData:
@@ -50,36 +52,36 @@ class StackedData:
 
     Attributes
     ----------
-    environments, n
-        Training environments, and images of each.
+    sizes
+        Images of each training environment.
     sets
         Evaluation sets by split, `train` first.
     paired
         Whether the test environments show the same inputs in the same order, but for the spurious features.
+
+    Raises
+    ------
+    UserError
+        A trial's data are not what its dataset announces (see `irm_sweeps.data.drawn`), or the trials' differ in size.
     """
 
     def __init__(self, trials: Sequence[Trial], data_dir: Path, device: torch.device, dtype: torch.dtype) -> None:
-        drawn = [trial.dataset.draw(trial.seed, data_dir) for trial in trials]
+        drawn = [checked_draw(trial.dataset, trial.seed, data_dir, dtype) for trial in trials]
+        if len({_sizes(d) for d in drawn}) > 1:
+            raise UserError(
+                f"{type(trials[0].dataset).__name__}: trials of one stack draw different numbers of inputs: let "
+                "`stacks` return False"
+            )
         self.paired = all(d.held_out["test"].paired for d in drawn)
         self._dataset, self._training = trials[0].dataset, trials[0].training
         self._device, self._dtype = device, dtype
         self._draws = [Draws(trial.seed) for trial in trials]
-        self.environments, self.n = (int(size) for size in drawn[0].labels.shape[:2])
-        self._inputs = self._put(np.stack([d.inputs.reshape(-1, *d.inputs.shape[2:]) for d in drawn]))
-        self._labels = torch.from_numpy(np.stack([d.labels.reshape(-1) for d in drawn])).to(device)
+        self.sizes = [len(labels) for labels in drawn[0].labels]
+        self._counts = counted(self.sizes)
+        self._inputs = self._put(np.stack([np.concatenate(list(d.inputs)) for d in drawn]))
+        self._labels = torch.from_numpy(np.stack([np.concatenate(list(d.labels)) for d in drawn])).to(device)
         # Every split is evaluated in this order: training environments first.
-        shown = min(self._training.evaluate_train or self.n, self.n)
-        index = np.arange(self.environments * self.n).reshape(self.environments, self.n)[:, :shown]
-        self.sets = {
-            "train": StackedSet(
-                self._inputs,
-                [torch.from_numpy(np.stack([rows] * len(drawn))).to(device) for rows in index],
-                [own[:, :shown] for own in self._labels.reshape(-1, self.environments, self.n).unbind(1)],
-                [list(d.names) for d in drawn],
-            )
-        }
-        if shown < self.n:
-            self.sets["train"] = self.sets["train"].without_unused(np.concatenate(list(index)))
+        self.sets = {"train": self._training_set([list(d.names) for d in drawn])}
         for split in drawn[0].held_out:
             own = [d.held_out[split] for d in drawn]
             inputs = self._put(np.stack([s.inputs for s in own]))
@@ -89,11 +91,39 @@ class StackedData:
         self._minibatches = self._plan()
         self._lit = self._lit_channels()
 
+    def _training_set(self, names: Sequence[Sequence[str]]) -> StackedSet:
+        """Return what evaluations look at of the training environments."""
+        most = self._training.evaluate_train
+        rows = [own[:most] for own in rows_of(self.sizes)]
+        whole = StackedSet(
+            self._inputs,
+            [torch.from_numpy(np.stack([own] * len(names))).to(self._device) for own in rows],
+            [own[:, :most] for own in self._labels.split(self.sizes, 1)],
+            names,
+        )
+        every = np.concatenate(rows)
+        return whole if len(every) == sum(self.sizes) else whole.without_unused(every)
+
     @property
-    def held_back(self) -> float:
-        """Held-out images over all images of a training environment."""
-        held_out: int = self.sets["val"].index[0].shape[1] if "val" in self.sets else 0
-        return held_out / (self.n + held_out)
+    def environments(self) -> int:
+        """Number of training environments."""
+        return len(self.sizes)
+
+    @property
+    def per_step(self) -> int:
+        """Most images that a step's batch has."""
+        size = self._training.batch_size or max(self.sizes)
+        if self._training.batches == "pooled" and self._minibatches is not None:
+            return size
+        return sum(min(size, n) for n in self.sizes)
+
+    @property
+    def held_back(self) -> list[float]:
+        """Held-out images over all images, of each training environment."""
+        if "val" not in self.sets:
+            return [0.0] * self.environments
+        held_out = [index.shape[1] for index in self.sets["val"].index]
+        return [held / (held + n) for held, n in zip(held_out, self.sizes, strict=True)]
 
     @property
     def epoch(self) -> int:
@@ -103,10 +133,7 @@ class StackedData:
     @property
     def large(self) -> bool:
         """Whether a step's inputs have at least `LARGE` numbers."""
-        size = self._training.batch_size or self.n
-        pooled = self._training.batches == "pooled" and self._minibatches is not None
-        rows = size if pooled else self.environments * min(size, self.n)
-        return rows * math.prod(self._dataset.features) >= LARGE
+        return self.per_step * math.prod(self._dataset.features) >= LARGE
 
     def _lit_channels(self) -> Tensor | None:
         """Return every step's inputs, `[1, n, features]`, where products with their zeros can be skipped."""
@@ -124,12 +151,12 @@ class StackedData:
     def _plan(self) -> list[Minibatches] | list[PooledMinibatches] | None:
         size = self._training.batch_size
         if self._training.batches == "pooled":
-            if size is None or size >= self.environments * self.n:
+            if size is None or size >= sum(self.sizes):
                 return None
-            return [PooledMinibatches(d, self.environments, self.n, size) for d in self._draws]
-        if size is None or size >= self.n:
+            return [PooledMinibatches(d, self.sizes, size) for d in self._draws]
+        if size is None or size >= max(self.sizes):
             return None
-        return [Minibatches(d, self.environments, self.n, size) for d in self._draws]
+        return [Minibatches(d, self.sizes, size) for d in self._draws]
 
     def same_as(self, number: int) -> int:
         """Return the least number with the same images as batch `number` of a step: 0 at full batch."""
@@ -137,21 +164,22 @@ class StackedData:
 
     def batch(self, step: int, number: int, batches: int) -> StackedBatch:
         """Return batch `number` of the `batches` that a step sees."""
+        counts = self._counts
         if self._lit is not None:
-            return StackedBatch(self._lit, self._labels)
-        counts = None
+            return StackedBatch(self._lit, self._labels, counts)
         if self._minibatches is None:
             inputs, labels = self._inputs, self._labels
         else:
             drawn = [m.of_step(step, number, batches) for m in self._minibatches]
             counts = drawn[0][1]
-            rows = self._send(np.stack([rows for rows, _ in drawn]))
+            rows = self.send(np.stack([rows for rows, _ in drawn]))
             trial = torch.arange(len(self._draws), device=self._device).unsqueeze(1)
             inputs, labels = self._inputs[trial, rows], self._labels[trial, rows]
         return StackedBatch(self._prepare(inputs, f"augment/{step}/{number}", training=True), labels, counts)
 
-    def _send(self, values: Array) -> Tensor:
-        tensor = torch.from_numpy(values)
+    def send(self, values: Array, dtype: torch.dtype | None = None) -> Tensor:
+        """Bring to the device what a step needs, without waiting for the device."""
+        tensor = torch.from_numpy(values).to(dtype)
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
@@ -164,7 +192,7 @@ class StackedData:
         uniforms = None
         if k:
             numbers = np.stack([d.uniform(purpose, inputs.shape[1], k) for d in self._draws])
-            uniforms = self._send(numbers).flatten(0, 1)
+            uniforms = self.send(numbers).flatten(0, 1)
         prepared = self._dataset.prepare(inputs.flatten(0, 1), uniforms, training=training)
         return prepared.reshape(*inputs.shape[:2], *prepared.shape[1:])
 
@@ -184,3 +212,13 @@ class StackedData:
     def prepared(self, step: int) -> Callable[[str], Iterator[Tensor]]:
         """Return `pieces` for the evaluation after `step` updates."""
         return lambda split: self.pieces(split, step)
+
+
+def _sizes(data: TrialData) -> tuple[object, ...]:
+    """Return what trials of one stack have in common."""
+    train = tuple(np.shape(inputs) for inputs in data.inputs)
+    held_out = (
+        (split, own.inputs.shape, *(len(e.index) for e in own.environments.values()))
+        for split, own in data.held_out.items()
+    )
+    return train, *held_out

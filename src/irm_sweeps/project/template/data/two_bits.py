@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,11 @@ class TwoBits(Dataset):
         """The last test environment."""
         return str(self.test_p_e[-1])
 
+    @property
+    def announced(self) -> Mapping[str, Sequence[str]]:
+        """The environments' names."""
+        return {"train": [str(p) for p in self.p_e], "test": [str(p) for p in self.test_p_e]}
+
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the digest of the recipe's name: there is no file. Change the name with the recipe."""
         del data_dir
@@ -51,7 +57,6 @@ class TwoBits(Dataset):
         """Draw training and test environments."""
         del data_dir
         draws = Draws(seed)
-        names = [str(p) for p in self.p_e]
         train = [self._observe(draws, f"train/{e}", p) for e, p in enumerate(self.p_e)]
         tests = [self._observe(draws, f"test/{e}", p) for e, p in enumerate(self.test_p_e)]
         environments = {
@@ -59,7 +64,9 @@ class TwoBits(Dataset):
             for e, (p, (_, y)) in enumerate(zip(self.test_p_e, tests, strict=True))
         }
         held_out = {"test": EvaluationSet(np.concatenate([x for x, _ in tests]), environments)}
-        return TrialData(names, np.stack([x for x, _ in train]), np.stack([y for _, y in train]), held_out)
+        return TrialData(
+            self.announced["train"], np.stack([x for x, _ in train]), np.stack([y for _, y in train]), held_out
+        )
 
     def _observe(self, draws: Draws, purpose: str, p_e: float) -> tuple[Array, Array]:
         """Return signs `[n, 2]` and labels `[n]`."""

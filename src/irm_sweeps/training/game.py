@@ -1,0 +1,126 @@
+"""A stack of games: one method's turn, for all the trials of a stack at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irm_sweeps.backbones.backbone import Model
+from irm_sweeps.errors import UserError, did_you_mean
+from irm_sweeps.methods.batch import Batch
+from irm_sweeps.methods.method import Method, Point, Turn
+from irm_sweeps.methods.risks import Loss
+from irm_sweeps.training.evaluation import lifted
+from irm_sweeps.training.stacked_data import StackedBatch
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a move of S trials sees besides the parameters: a `Point`, but with a leading axis of trials.
+
+    The axis is absent from `step` alone.
+    """
+
+    batch: StackedBatch
+    numbers: Mapping[str, Tensor]
+    noise: Mapping[str, Tensor]
+    step: Tensor
+    phase: str = ""
+    passes: dict[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Game:
+    """What the trials of a stack play, whatever the step.
+
+    Attributes
+    ----------
+    environments
+        Training environments.
+    trials
+        S.
+    """
+
+    method: Method
+    model: Model
+    loss: Loss
+    environments: int
+    trials: int
+
+    def turn(self, players: Sequence[str], parameters: Mapping[str, Tensor], scene: Scene) -> Turn:
+        """Return the turn of all trials: every tensor of it, and of the parameters, has a leading axis of trials.
+
+        Raises
+        ------
+        UserError
+            The method's turn is none: an objective is missing or no scalar, something is no tensor.
+        """
+
+        def one(
+            own: Any, x: Tensor, y: Tensor, numbers: Any, noise: Any
+        ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            batch = Batch(x, y, self.environments, scene.batch.counts)
+            at = Point(self.model, own, batch, numbers, scene.step, self.loss, noise, scene.phase, scene.passes)
+            turn = self.method.turn(at, players)
+            # A program is traced after the same move has been made without.
+            if not torch.compiler.is_compiling() and (complaint := _complaint(turn, players)):
+                raise UserError(f"{type(self.method).__name__}.turn: {complaint}")
+            return turn.objectives, turn.log
+
+        apply = torch.func.vmap(one) if self.trials > 1 else lifted(one)
+        return Turn(*apply(parameters, scene.batch.inputs, scene.batch.labels, scene.numbers, scene.noise))
+
+
+def check_players(method: Method, players: Collection[str], environments: int) -> None:
+    """Check that those who move in the first step are players.
+
+    Raises
+    ------
+    UserError
+        One is not.
+    """
+    for player in (player for move in method.moves(0, environments) for player in move.players):
+        if player not in players:
+            raise UserError(
+                f"{type(method).__name__}.moves: {player!r} is no player{did_you_mean(player, players)}: "
+                f"`players` names {list(players)}"
+            )
+
+
+def _complaint(turn: Any, players: Sequence[str]) -> str | None:
+    """Return what is wrong with one trial's turn: nothing that the numbers on the device could tell."""
+    if not (isinstance(turn, Turn) and isinstance(turn.objectives, dict) and isinstance(turn.log, dict)):
+        return "a Turn of two dicts is needed, objectives by player and what to log by name"
+    if turn.objectives.keys() != set(players):
+        return f"{list(players)} move, and there are objectives of {list(turn.objectives)}: one each is needed"
+    for player, value in turn.objectives.items():
+        if not isinstance(value, Tensor):
+            return f"objective of {player!r} is a {type(value).__name__}; a scalar tensor is needed"
+        if value.ndim:
+            return (
+                f"objective of {player!r} has shape {list(value.shape)}; a scalar is needed: reduce it (or the penalty "
+                "in it) with mean() or sum()"
+            )
+    for name, value in turn.log.items():
+        if not isinstance(value, Tensor):
+            return f"log entry {name!r} is a {type(value).__name__}; a tensor is needed, e.g. risks.new_full((), 0.5)"
+    return None
+
+
+def watched(objectives: Mapping[str, Tensor], diverged_at: Tensor, step: Tensor) -> Tensor:
+    """Return `diverged_at` `[S]`, -1 so far, with the step noted where an objective has just ceased to be finite.
+
+    Nothing waits for the device.
+    """
+    finite = torch.stack(list(objectives.values())).isfinite().all(0)
+    return torch.where(~finite & (diverged_at < 0), step, diverged_at)
+
+
+def logged(turn: Turn) -> dict[str, Tensor]:
+    """Return what the history shows of a turn, `[S, ...]` by name."""
+    objectives = {f"objective/{player}": value for player, value in turn.objectives.items()}
+    return {**objectives, **turn.log}

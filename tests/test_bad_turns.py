@@ -1,0 +1,125 @@
+"""A turn that is none, in a method of one's own: one clear line at the first step, alone, stacked and compiled."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from commands import SMALL, Desk, irm_sweeps, launch
+from irm_sweeps.errors import UserError
+from irm_sweeps.methods.erm import ERM
+from irm_sweeps.methods.method import Move, Point, Turn
+from irm_sweeps.testing.fixtures import MakeTrial, Train
+from irm_sweeps.training import moves
+
+
+class Wrong(ERM):
+    """ERM that says its turn wrongly."""
+
+    uses_lam: ClassVar[bool] = True
+    deed: str
+
+    def moves(self, step: int, environments: int) -> Sequence[Move]:
+        return [Move(["modle"])] if self.deed == "moves" else super().moves(step, environments)
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Any:
+        turn = super().turn(at, moving)
+        own, risks = turn.objectives, turn.log["risks"]
+        match self.deed:
+            case "vector":
+                return Turn({"model": risks}, turn.log)
+            case "float":
+                return Turn({"model": 0.5}, turn.log)  # type: ignore[dict-item]
+            case "missing":
+                return Turn({}, turn.log)
+            case "unknown":
+                return Turn({**own, "adversary": own["model"]}, turn.log)
+            case "log":
+                return Turn(own, {"risks": risks, "penalty": 0.0})  # type: ignore[dict-item]
+            case "bare":
+                return own["model"]
+            case "bare objective":
+                return Turn(own["model"], turn.log)  # type: ignore[arg-type]
+            case "exit":
+                sys.exit(3)
+            case "last words":
+                sys.exit("no such file")
+            case "plain exit":
+                sys.exit()
+        return turn
+
+
+COMPLAINTS = {
+    "vector": "objective of 'model' has shape [2]; a scalar is needed: reduce it (or the penalty in it) with mean()",
+    "float": "objective of 'model' is a float; a scalar tensor is needed",
+    "missing": "['model'] move, and there are objectives of []: one each is needed",
+    "unknown": "['model'] move, and there are objectives of ['model', 'adversary']: one each is needed",
+    "log": "log entry 'penalty' is a float; a tensor is needed, e.g. risks.new_full((), 0.5)",
+    "bare": "a Turn of two dicts is needed, objectives by player and what to log by name",
+    "bare objective": "a Turn of two dicts is needed",
+}
+EXITS = {"exit": "sys.exit(3)", "last words": "sys.exit('no such file')", "plain exit": "sys.exit()"}
+
+
+def wrong(deed: str) -> list[str]:
+    return [*SMALL, "method=erm", "method._target_=test_bad_turns.Wrong", f"+method.deed={deed}"]
+
+
+@pytest.mark.parametrize("how", ["solo", "stacked", "compiled"])
+@pytest.mark.parametrize("deed", COMPLAINTS)
+def test_it_is_named_at_the_first_step(
+    deed: str, how: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "BACKEND", "aot_eager")
+    trials = [make_trial(f"seed={seed}") for seed in range(2 if how == "stacked" else 1)]
+    method = Wrong.model_validate({"risk": "mean", "deed": deed})
+    run = training(*(trial.model_copy(update={"method": method}) for trial in trials), compiled=how == "compiled")
+    with pytest.raises(UserError) as error:
+        run.run()
+    assert str(error.value).startswith(f"Wrong.turn: {COMPLAINTS[deed]}")
+    assert run.step == 0
+
+
+def test_the_trial_fails_with_that_line(tmp_path: Path) -> None:
+    """And `plan=true` says it beforehand."""
+    arguments = ["-m", *wrong("vector"), "lam=1,2", f"results={tmp_path}"]
+    assert f"cannot run or be priced: Wrong.turn: {COMPLAINTS['vector']}" in launch(*arguments, "plan=true").out
+    answer = launch(*arguments, "stack=2")
+    assert answer.code == 1
+    assert answer.out.count(f"Wrong.turn: {COMPLAINTS['vector']}") == 2
+
+
+def test_who_moves_must_be_a_player(make_trial: MakeTrial, training: Train) -> None:
+    trial = make_trial().model_copy(update={"method": Wrong.model_validate({"risk": "mean", "deed": "moves"})})
+    with pytest.raises(
+        UserError, match=r"Wrong.moves: 'modle' is no player \(did you mean `model`\?\): `players` names"
+    ):
+        training(trial)
+
+
+@pytest.mark.parametrize("deed", EXITS)
+def test_an_exit_is_the_trial_s_failure(deed: str, tmp_path: Path) -> None:
+    """Of those that call it; the others of the stack train, and the place of the call is kept."""
+    good = launch(*wrong("none"), "lam=1", f"results={tmp_path}")
+    assert good.code == 0
+    answer = launch("-m", *wrong(f"none,{deed.replace(' ', chr(92) + ' ')}"), "lam=1", f"results={tmp_path}")
+    assert answer.code == 1
+    told = irm_sweeps("failures", "--results", str(tmp_path)).out
+    assert f"the trial's own code called {EXITS[deed]}" in told
+    assert launch("-m", *wrong(deed), "lam=1", f"results={tmp_path}", "plan=true").out.startswith("1 done")
+
+
+def test_an_exit_ends_no_worker(desk: Desk) -> None:
+    """Of the local pool: the one worker goes on to the other trials."""
+    answer = desk.answer(desk.sweep(*wrong("exit,none"), "lam=1,2", slots=1))
+    assert answer.code == 1
+    assert "die" not in answer.err
+    assert sorted(result["status"] for result in desk.in_store().values()) == 2 * ["completed"] + 2 * ["failed"]
+    told = irm_sweeps("failures", "--results", str(desk.results)).out
+    assert told.startswith("2 x the trial's own code called sys.exit(3)")
+    assert len({pid for trial in desk.in_store() for pid in re.findall(r"in process (\d+)", desk.log(trial))}) == 1

@@ -1,0 +1,116 @@
+"""Devices: which one a name means, how it is opened, and how products are taken on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from commands import SMALL, Desk
+from irm_sweeps import provenance
+from irm_sweeps.device import driver_version, exact_products, is_lost, numerics, open_device
+from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.grid import trials
+from irm_sweeps.sweep.manifest import write_manifest
+from irm_sweeps.sweep.store import Store
+
+GPU, CPU = torch.device("cuda"), torch.device("cpu")
+
+
+def state() -> tuple[Any, ...]:
+    return (
+        torch.backends.cuda.matmul.fp32_precision,
+        torch.backends.cudnn.conv.fp32_precision,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    before = state()
+    yield
+    assert state() == before
+
+
+def test_float32_is_float32_on_a_gpu_and_its_sums_have_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "to be taken away afterwards")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    assert torch.backends.cudnn.conv.fp32_precision == "tf32", "torch's default, which this is about"
+    with numerics(GPU, large=True):
+        assert state() == ("ieee", "ieee", True, True, False)
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    with numerics(CPU, large=False):
+        assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_what_the_user_chose_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        with exact_products():
+            assert not torch.is_deterministic_algorithms_warn_only_enabled(), "an error where the user wants one"
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_gpu_that_does_not_start_is_one_clear_line() -> None:
+    open_device(CPU)
+    with pytest.raises(
+        UserError, match=r"^device=cuda: CUDA does not start \(.+\): look at nvidia-smi, or use device=cpu$"
+    ):
+        open_device(GPU)
+
+
+def test_a_worker_whose_gpu_does_not_start_trains_on_nothing_else(desk: Desk) -> None:
+    """`device=auto` meant the GPU when the sweep began."""
+    store = Store(desk.results)
+    store.prepare()
+    (trial,) = trials(SMALL[:-1]).values()
+    settings = {"data_dir": "data", "device": "auto", "on_error": "continue", "checkpoint_seconds": 30}
+    write_manifest(store, "sweep", {trial.id: trial.canonical}, [[trial.id]], settings)
+    task = f"WorkerTask({str(store.root)!r}, 'sweep', visible_gpu='99')()"
+    answer = desk.answer(desk.start("-c", f"from irm_sweeps.launchers.entry import WorkerTask; {task}", command=()))
+    assert "device=cuda: CUDA does not start" in answer.complaint
+    assert not store.has_result(trial.id)
+
+
+@pytest.mark.parametrize(
+    ("answer", "lost"),
+    [
+        (None, False),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (RuntimeError("CUDA error: unspecified launch failure"), True),
+    ],
+)
+def test_a_gpu_is_lost_if_it_does_not_answer(
+    answer: Exception | None, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def synchronize(device: torch.device) -> None:
+        if answer:
+            raise answer
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    assert is_lost(GPU) is lost
+    assert not is_lost(CPU)
+
+
+def test_a_result_says_which_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nprintf '570.1\\n570.1\\n'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA X")
+    driver_version.cache_clear()
+    found = provenance.hardware(GPU)
+    driver_version.cache_clear()
+    assert found["driver"] == "570.1"
+    assert set(found) == {"device", "name", "driver", "cudnn", "threads"}

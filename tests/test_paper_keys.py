@@ -1,0 +1,177 @@
+"""The page of a paper file's keys: what it calls required is asked for by name; what has a default may be left out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keys
+import pytest
+import yaml
+
+from commands import launch
+from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.paper import load_paper
+
+WHOLE: dict[str, Any] = {
+    "name": "mine",
+    "title": "Mine",
+    "rows": {"erm": {"label": "ERM", "sweep": ["method=erm", "dataset.source=embedded"]}},
+    "columns": [{"label": "shifted", "metric": "test/0.9/accuracy"}],
+    "figure": {"label": "Accuracy"},
+}
+"""A file with what is required and, so that there is a row and a figure, the keys which lead there."""
+
+PLACES = {"The file": (), "A row": ("rows", "erm"), "A column": ("columns", 0), "A figure": ("figure",)}
+"""By the page's heading, where such keys stand in the file."""
+
+
+def told() -> dict[str, dict[str, str]]:
+    """Return the default that the page gives for each key, by heading."""
+    page = keys.pages()["reference/papers.md"]
+    return {
+        heading: dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", text, re.M))
+        for heading, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    }
+
+
+REQUIRED = [
+    (place, name) for heading, place in PLACES.items() for name, d in told()[heading].items() if d == keys.REQUIRED
+]
+
+
+def planned(
+    folder: Path, paper: dict[str, Any], monkeypatch: pytest.MonkeyPatch, asked: str = "paper=mine", *more: str
+) -> Any:
+    file = folder / "paper" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump(paper))
+    monkeypatch.setenv("IRM_SWEEPS_CONF", str(folder))
+    return launch("-m", asked, *more, "plan=true", f"results={folder / 'results'}")
+
+
+def test_the_page_has_every_kind_of_key() -> None:
+    assert told().keys() == PLACES.keys()
+    assert told()["The file"]["source"] == '`""`'
+    assert told()["The file"]["select"] == "`last`"
+    assert len(REQUIRED) == 6
+
+
+@pytest.mark.parametrize(("place", "name"), REQUIRED)
+def test_what_is_required_is_asked_for(
+    place: tuple[Any, ...], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper = yaml.safe_load(yaml.safe_dump(WHOLE))
+    part = paper
+    for step in place:
+        part = part[step]
+    del part[name]
+    where = ".".join(map(str, ["paper", *place, name]))
+    assert f"`{where}` is missing: give it in the YAML" in planned(tmp_path, paper, monkeypatch).complaint
+
+
+def test_all_else_may_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = planned(tmp_path, WHOLE, monkeypatch)
+    assert answer.code == 0, answer
+    assert "0 done, 1 to run" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value", "words"),
+    [
+        (("rows", "erm"), "one_test_set", [[278]], "`paper.rows.erm.one_test_set.0.1`"),
+        (("rows", "erm"), "one_test_set", [[278, 1]], "greater than or equal to 2"),
+        (("rows", "erm"), "one_test_set", [[278, 299], None], "one_test_set: 2 entries for 1 column"),
+        (("columns", 0), "metric", "test/0.9/risk", "test/0.9/risk is no accuracy"),
+        ((), "published_n_assumed", "print does not say", "give published_n too"),
+    ],
+)
+def test_a_bad_value_is_one_line(
+    place: tuple[Any, ...], key: str, value: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper = yaml.safe_load(yaml.safe_dump(WHOLE))
+    paper["rows"]["erm"]["one_test_set"] = [[278, 299]]
+    part = paper
+    for step in place:
+        part = part[step]
+    part[key] = value
+    assert words in planned(tmp_path, paper, monkeypatch).complaint
+
+
+@pytest.mark.parametrize("asked", ["paper=mine", "paper=demo,mine"])
+def test_a_copied_file_needs_its_own_name(asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the commands that fill its table would run the other file."""
+    told = "paper=mine: its file says name: next; write name: mine there"
+    assert told in planned(tmp_path, {**WHOLE, "name": "next"}, monkeypatch, asked).complaint
+    with pytest.raises(UserError, match=told):
+        load_paper("mine")
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """The whole file with changes: of keys of its own, of its row (`row_KEY`) or of its column (`column_KEY`)."""
+    paper = yaml.safe_load(yaml.safe_dump(WHOLE))
+    for name, value in changes.items():
+        kind, _, key = name.partition("_")
+        part = {"row": paper["rows"]["erm"], "column": paper["columns"][0]}.get(kind, paper)
+        part[name if part is paper else key] = value
+    return paper
+
+
+REGRESSION = ["dataset=linear_unit_tests", "dataset.example=cause_effect"]
+NONSENSE: list[tuple[dict[str, Any], str]] = [
+    ({"row_published": [[88, -1]]}, "row 'erm', column 'shifted': published sd -1 is below 0; write [mean, sd]"),
+    ({"row_published": [[300, 4]]}, "column 'shifted': published accuracy 300 is not within 0...100 per cent"),
+    ({"row_published": [[0.88, 0.01]]}, "are in per cent, and the highest is 0.88: write 88 for 0.88"),
+    ({"row_published": ["88.0 ± 1.0"]}, "'88.0 ± 1.0' is no cell: write [[mean, sd], ...], one [mean, sd] or"),
+    ({"row_published": [88, 30]}, "88 is no cell: write [[mean, sd], ...]"),
+    ({"row_publishd": [[88]]}, "unknown key `paper.rows.erm.publishd` (did you mean `published`?)"),
+    ({"column_metrc": "x"}, "unknown key `paper.columns.0.metrc` (did you mean `metric`?)"),
+    ({"figure": {"label": "x", "log_z": 1}}, "unknown key `paper.figure.log_z` (did you mean `log_y`?)"),
+    ({"row_sweep": ["method=vrex", "lam=1", 10]}, '10 is no override of its own: put quotes around "lam=1,10"'),
+    ({"sweep": ["lam=1", "x"]}, "'x' is no override of its own: put quotes around \"lam=1,x\""),
+    ({"row_sweep": "method=erm"}, "give a list: [method=erm]"),
+    ({"columns": [*WHOLE["columns"], *WHOLE["columns"]]}, "two columns have the label 'shifted': cells are named by"),
+    ({"column_metric": "test/0.9/acc"}, "metric 'test/0.9/acc' in the paper file: give split/environment/accuracy or"),
+    (
+        {"column_metric": "test/0.8/accuracy", "row_sweep": ["dataset.test_p_e=[0.1,0.9]"]},
+        "mine, row erm, column 'shifted': metric test/0.8/accuracy: ColoredMNIST has no test environment 0.8",
+    ),
+    ({"column_metric": "tset/0.9/accuracy"}, "ColoredMNIST has no split tset; splits: train, test"),
+    ({"column_metric": "val/mean/risk"}, "metric val/mean/risk: ColoredMNIST holds no validation inputs back: set"),
+    ({"select": "val"}, "mine, row erm, column 'shifted': selection rule val: ColoredMNIST holds no validation inputs"),
+    ({"row_select": "val"}, "back: set dataset.n_val=N, or select otherwise"),
+    (
+        {"column_metric": "test/0/accuracy", "row_sweep": REGRESSION},
+        "row erm, column 'shifted': metric test/0/accuracy: LinearUnitTests is a regression, without accuracy: use "
+        "test/0/risk",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), NONSENSE, ids=lambda value: str(value)[:30])
+def test_what_no_table_can_show_is_refused_before_training(
+    changes: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert words in planned(tmp_path, changed(**changes), monkeypatch).complaint
+
+
+def test_held_out_images_can_select(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paper = changed(select="val", row_sweep=["dataset.source=embedded", "dataset.n_train=50", "dataset.n_val=5"])
+    assert planned(tmp_path, paper, monkeypatch).code == 0
+
+
+def test_a_regression_has_risks_and_another_dataset_of_the_command_s_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for metric, more in (("test/0/risk", []), ("test/0/accuracy", ["dataset.example=cows_camels"])):
+        folder = tmp_path / metric.replace("/", "_")
+        folder.mkdir()
+        paper = changed(column_metric=metric, row_sweep=REGRESSION)
+        assert planned(folder, paper, monkeypatch, "paper=mine", *more).code == 0
+
+
+@pytest.mark.parametrize("name", ["rows", "columns"])
+def test_a_table_needs_both(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paper = {key: value for key, value in WHOLE.items() if key != name}
+    assert "give rows and columns, or, for a union of other files" in planned(tmp_path, paper, monkeypatch).complaint

@@ -1,0 +1,55 @@
+"""`training.precision=bf16`: the products of layers are bfloat16's, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from irm_sweeps.methods.method import Point
+from irm_sweeps.testing.fixtures import MakeTrial, Train
+
+ON_FEATURES = {
+    "coral": [],
+    "fishr": [],
+    "ib_erm": ["method.anneal=0"],
+    "irmv1": ["method.on=hidden"],
+}
+"""Methods whose penalty is of the representation, which a layer gives in bfloat16."""
+
+
+@pytest.mark.parametrize("method", ON_FEATURES)
+def test_penalties_are_computed_in_full(
+    method: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the rounding of float32 (of variances, which are small differences): bfloat16 has 8 bits."""
+    small = ["dataset.n_train=400", "training.precision=bf16"]
+    run = training(make_trial(f"method={method}", *ON_FEATURES[method], *small))
+    run._advance()
+    seen: dict[str, torch.Tensor] = {}
+    features, logits = Point.features, Point.logits
+
+    def once(name: str, compute: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        return lambda *at: seen[name] if name in seen else seen.setdefault(name, compute(*at))
+
+    monkeypatch.setattr(Point, "features", once("features", features))
+    monkeypatch.setattr(Point, "logits", once("logits", logits))
+
+    def penalty() -> Any:
+        scene = run.scene(run.data.batch(1, 0, 1), {})
+        return run.game.turn(["model"], run.parameters.tensors(), scene).log["penalty"]
+
+    found = penalty()
+    assert (seen["features"].dtype, found.dtype) == (torch.bfloat16, torch.float32)
+    seen = {name: value.double() for name, value in seen.items()}
+    assert found.item() == pytest.approx(penalty().item(), rel=2e-4)
+
+
+def test_evaluations_are_in_float32(make_trial: MakeTrial, training: Train) -> None:
+    """Of the same parameters, to the bit."""
+    trials = [make_trial(f"training.precision={precision}", "training.steps=0") for precision in ("bf16", "float32")]
+    (mixed,), (full,) = (training(trial).run() for trial in trials)
+    assert mixed.parameters_sha256 == full.parameters_sha256
+    assert mixed.metrics == full.metrics
