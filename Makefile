@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCHMARKS = $(filter-out %/frame.py %/thousands.py, $(wildcard benchmarks/*.py))
 
-.PHONY: help setup demo test test-slurm lint docs bench clean
+.PHONY: help setup demo check test test-slurm lint docs bench clean
 help:              ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
@@ -23,6 +23,10 @@ demo: $(READY)     ## the main job on 5,000 embedded digits: 12 trainings, a tab
 	$(BIN)/python launch.py -m paper=demo
 	$(BIN)/python analysis/tables.py --paper demo
 	$(BIN)/python analysis/figures.py --paper demo
+
+check: $(READY)    ## lint, and the tests nearest to a change, under 3 minutes; BASE=COMMIT: the change since then
+	until=$$(($$(date +%s) + 150)) && $(MAKE) --no-print-directory lint && \
+	  $(BIN)/python -m pytest @.ci/pytest.args -p touched --touched --until $$until $(if $(BASE),--base $(BASE))
 
 test: $(READY)     ## all tests but those that need a SLURM cluster
 	$(BIN)/python -m pytest @.ci/pytest.args

@@ -12,7 +12,7 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launc
 
 LAYERS = [
     {"errors", "untrusted", "downloads", "commands"},
-    {"config", "draws", "device", "process_state", "compose", "provenance", "eager"},
+    {"config", "draws", "device", "process_state", "compose", "provenance", "eager", "hydra_versions"},
     {"data", "backbones", "loggers"},
     {"methods"},
     {"training", "trial"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from commands import SMALL, launch
+from commands import ROOT, SMALL, launch
 from irm_sweeps import eager
 
 TRAINS = """
@@ -70,3 +70,11 @@ def test_looking_at_a_sweep_imports_no_torch(tmp_path: Path) -> None:
     assert launch("-m", f"results={tmp_path}", *SMALL).code == 0
     for words in (["status"], ["status", "--all"], ["failures"]):
         subprocess.run([sys.executable, "-c", LOOKS, *words, "--results", str(tmp_path)], check=True)
+
+
+def test_no_library_warns_of_its_next_version(tmp_path: Path) -> None:
+    """Of Hydra and OmegaConf, whichever are installed (`.ci/versions prerelease` has the coming ones)."""
+    one = [*SMALL, "hydra/launcher=inprocess", f"results={tmp_path}"]
+    for words in (["--help"], one, ["-m", *one, "seed=0,1"]):
+        ran = subprocess.run([sys.executable, ROOT / "launch.py", *words], capture_output=True, text=True, check=True)
+        assert ran.stderr == ""

@@ -51,9 +51,12 @@ ROOMS = {
     "ground": Room(
         (
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance"),
-            *("commands", "downloads", "eager", "untrusted"),
+            *("commands", "downloads", "eager", "hydra_versions", "untrusted"),
         ),
-        ("config, compose, commands, draws, device, eager, errors,", "downloads, process_state, provenance, untrusted"),
+        (
+            "config, compose, commands, draws, device, eager, errors,",
+            "downloads, hydra_versions, process_state, provenance, untrusted",
+        ),
         (0, 54),
         6,
     ),

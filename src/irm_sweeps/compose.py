@@ -13,6 +13,7 @@ from typing import Any
 
 from irm_sweeps.commands import command
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
+from irm_sweeps.hydra_versions import version_base
 from irm_sweeps.untrusted import MIB, read_regular
 
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")
@@ -166,7 +167,7 @@ def hydra_initialized() -> Iterator[Any]:
     if GlobalHydra.instance().is_initialized():
         yield GlobalHydra.instance()
     else:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with initialize_config_dir(str(conf_dir()), **version_base()):
             yield GlobalHydra.instance()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from irm_sweeps.commands import Name, command, import_from_here, issuing
 from irm_sweeps.compose import (
@@ -23,11 +23,12 @@ from irm_sweeps.compose import (
     yamls,
 )
 from irm_sweeps.errors import UserError, one_line_errors
+from irm_sweeps.hydra_versions import register_resolver, version_base
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@:-]*=|~[A-Za-z_]")
 
 
-@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+@hydra.main(config_path=str(conf_dir()), config_name="config", **version_base())
 def launch(config: DictConfig) -> float:
     """Run one trial and return what a searching sweeper maximises; `-m` goes through the sweeper instead."""
     from irm_sweeps.launchers.inprocess import InProcess
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; a user's mistake is one line and exit code 2."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets a user's mistake arrive here, to become one line
     import_from_here()
-    OmegaConf.register_new_resolver("typed", _typed, replace=True)
+    register_resolver("typed", _typed)
     words = list(sys.argv[1:] if arguments is None else arguments)
     with one_line_errors(), readable_hydra_errors(words), issuing(words):
         if (own := own_conf_dir()) and "--config-dir" not in words:

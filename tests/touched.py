@@ -1,0 +1,160 @@
+"""Which test files a change touches, nearest first (`make check`): by the imports, wherever in a file they stand.
+
+    python tests/touched.py [BASE]    names them, with the imports between each and the change
+    pytest -p touched --touched [--base BASE] [--until TIME]
+
+A test that begins programs reaches everything, from afar; so the nearest come first, and after TIME (seconds since
+1970) no other begins. How many are passed over is said. Only `make test` is the whole suite.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from arrows import ROOT, imports
+from order import LONG
+
+FOLDERS = ("src", "analysis", "tests", "docs/generate")
+"""Where modules begin to be named."""
+UNSEEN = {
+    "commands": ("irm_sweeps.__main__", "irm_sweeps.cli", "irm_sweeps.door", "tables", "figures", "report"),
+    "irm_sweeps.door": tuple(f"hydra_plugins.irm_sweeps.{name}" for name in ("launcher", "own_file", "sweeper")),
+}
+"""What a module reaches without an import, by the module's name: programs that it starts, plug-ins that Hydra loads."""
+UNTIL = pytest.StashKey[float]()
+PASSED_OVER = "not begun"
+
+
+@cache
+def modules(root: Path = ROOT) -> dict[str, Path]:
+    """Every module of the checkout by the name that it is imported by."""
+    named = {}
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*.py")):
+            parts = path.relative_to(root / folder).with_suffix("").parts
+            named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return named
+
+
+@cache
+def importers(root: Path = ROOT) -> Mapping[Path, set[Path]]:
+    """Who imports each file."""
+    named = modules(root)
+    found: dict[Path, set[Path]] = {}
+    if catalogue := named.get("irm_sweeps.sweep.catalogue"):  # which imports what the YAMLs name
+        for yaml in (root / "conf").rglob("*.yaml"):
+            for target in re.findall(r"_target_: ([\w.]+)\.\w+", yaml.read_text()):
+                if target in named:
+                    found.setdefault(named[target], set()).add(catalogue)
+    for name, path in named.items():
+        for imported in [*imports(path), *UNSEEN.get(name, ())]:
+            if (target := named.get(imported)) is not None and target != path:
+                found.setdefault(target, set()).add(path)
+    return found
+
+
+def touched(changed: Iterable[Path], root: Path = ROOT) -> dict[Path, int]:
+    """The test files that a change reaches, nearest first, each with the number of imports in between."""
+    start = list(changed)
+    distances: dict[Path, int] = {}
+    queue = deque((place, distance) for path in start for place, distance in _where(path, start, root))
+    while queue:
+        path, distance = queue.popleft()
+        if distances.get(path, distance + 1) <= distance:
+            continue
+        distances[path] = distance
+        queue.extend((other, distance + 1) for other in importers(root).get(path, ()))
+    tests = {path for path in (root / "tests").rglob("test_*.py") if path in distances}
+    return {path: distances[path] for path in sorted(tests, key=lambda path: (distances[path], str(path)))}
+
+
+def _where(path: Path, changed: Collection[Path], root: Path) -> Iterable[tuple[Path, int]]:
+    """Where the search begins for one changed file, and at which distance."""
+    if path.suffix == ".py":
+        yield path, 0
+        if path.name == "conftest.py":
+            yield from ((test, 1) for test in path.parent.rglob("test_*.py"))
+        if path.name == "__init__.py":  # which every import from its folder runs first
+            own = (source for source in modules(root).values() if path.parent in source.parents)
+            yield from ((importer, 1) for source in own for importer in importers(root).get(source, ()))
+        return
+    if root / "conf" in path.parents:
+        yield root / "src" / "irm_sweeps" / "compose.py", 0
+    if path.suffix == ".md":
+        yield root / "tests" / "pages.py", 0
+    names = (f'"{path.name}"', path.relative_to(root).as_posix())
+    for source in modules(root).values():  # a file that is no module reaches the tests that name it
+        if root / "tests" in source.parents and source not in changed:
+            text = source.read_text()
+            if any(name in text for name in names):
+                yield source, 1
+
+
+def changes(base: str | None, root: Path = ROOT) -> list[Path]:
+    """The files that differ from a commit, by default from where this branch left the remote's main, else from HEAD."""
+
+    def git(*words: str) -> list[str]:
+        answer = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
+        return answer.stdout.split("\0" if "-z" in words else "\n")
+
+    if base is None:
+        try:
+            base = git("merge-base", "HEAD", "origin/main")[0]
+        except subprocess.CalledProcessError:
+            base = "HEAD"
+    names = [*git("diff", "--name-only", "-z", base), *git("ls-files", "--others", "--exclude-standard", "-z")]
+    return [root / name for name in sorted(filter(None, names))]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("touched")
+    group.addoption("--touched", action="store_true", help="only the test files that a change touches, nearest first")
+    group.addoption("--base", help="the commit that the change is counted from")
+    group.addoption("--until", type=float, default=math.inf, help="no test begins after this time (date +%s)")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what is touched, nearest first. Of the long files only those that were changed themselves."""
+    config.stash[UNTIL] = config.getoption("until")
+    if not config.getoption("touched"):
+        return
+    near = touched(changes(config.getoption("base")))
+    long = {ROOT / "tests" / name for name in LONG}
+    kept = [item for item in items if item.path in near and (item.path not in long or near[item.path] == 0)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    ranks = {path: rank for rank, path in enumerate(near)}
+    items[:] = sorted(kept, key=lambda item: ranks[item.path])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if time.time() > item.config.stash.get(UNTIL, math.inf):
+        pytest.skip(PASSED_OVER)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Count what is passed over, without a letter for each."""
+    return (PASSED_OVER, "", "") if PASSED_OVER in str(report.longrepr) and report.skipped else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    files = {report.nodeid.partition("::")[0] for report in terminalreporter.stats.get(PASSED_OVER, [])}
+    if files:
+        terminalreporter.write_line(f"Time is up: in {len(files)} files farther from the change tests were not begun.")
+        terminalreporter.write_line("make test runs them all.")
+
+
+if __name__ == "__main__":
+    for test, distance in touched(changes(sys.argv[1] if len(sys.argv) > 1 else None)).items():
+        print(distance, test.relative_to(ROOT))
