@@ -11,7 +11,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
 
 LAYERS = [
-    {"errors", "untrusted", "downloads", "commands"},
+    {"errors", "untrusted", "downloads", "commands", "own_modules"},
     {"config", "draws", "device", "process_state", "compose", "provenance", "eager", "hydra_versions"},
     {"data", "backbones", "loggers"},
     {"methods"},

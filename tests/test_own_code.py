@@ -173,6 +173,53 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(write: Write, changed: b
     assert outcome(results()[0]) == outcome(interrupted)
 
 
+HELPED = """
+import own_helper  # whose class a later trial names
+
+from own_base import Base
+
+
+class Gap(Base):
+    pass
+"""
+HELPER = """
+from own_mixin import Half
+from irm_sweeps.methods.rex import VREx
+
+
+class Halved(Half, VREx):
+    pass
+"""
+MIXIN = """
+class Half:
+    def penalty(self, at, features, logits, risks):
+        return 0.5 * (risks.amax() - risks.amin())
+"""
+
+
+@pytest.fixture
+def helped(write: Write, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A method of one file, whose import brings another method, whose penalty is a third file's."""
+    for name, text in (("own_gap", HELPED), ("own_helper", HELPER), ("own_mixin", MIXIN)):
+        Path(f"{name}.py").write_text(text)
+    yield
+    for name in ("own_helper", "own_mixin"):
+        sys.modules.pop(name, None)
+
+
+def test_an_edit_of_what_another_import_has_brought_is_not_what_runs(helped: None) -> None:
+    Trial.from_config(compose(GAP_TRIAL))
+    before = hashlib.sha256(Path("own_helper.py").read_bytes()).hexdigest()
+    Path("own_helper.py").write_text(HELPER + "# later\n")
+    later = Trial.from_config(compose([*SMALL, "method=vrex", "method._target_=own_helper.Halved", "lam=10"]))
+    assert later.own_code["own_helper"] == before
+
+
+def test_a_base_that_is_no_contract_counts_too(helped: None) -> None:
+    trial = Trial.from_config(compose([*SMALL, "method=vrex", "method._target_=own_helper.Halved", "lam=10"]))
+    assert trial.own_code.keys() == {"own_helper", "own_mixin"}
+
+
 def git(*arguments: str) -> str:
     identity = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
     return subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, text=True).stdout.strip()
@@ -186,3 +233,15 @@ def test_the_commit_of_one_s_own_project_is_on_record(write: Write) -> None:
     assert sweep("seed=0").code == 0
     assert results()[0]["provenance"]["own_git"] == {"commit": git("rev-parse", "HEAD"), "dirty": False}
     assert results()[0]["provenance"]["git"] == provenance.git_state()
+
+
+def test_the_commit_is_that_of_the_import(write: Write) -> None:
+    Path("own_helper.py").write_text("before = 1\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "mine")
+    trial = Trial.from_config(compose(GAP_TRIAL))
+    imported = git("rev-parse", "HEAD")
+    Path("own_helper.py").write_text("after = 1\n")
+    git("commit", "-q", "-a", "-m", "later")
+    assert provenance.own_git_state(trial.own_code) == {"commit": imported, "dirty": False}

@@ -51,11 +51,11 @@ ROOMS = {
     "ground": Room(
         (
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance"),
-            *("commands", "downloads", "eager", "hydra_versions", "untrusted"),
+            *("commands", "downloads", "eager", "hydra_versions", "own_modules", "untrusted"),
         ),
         (
             "config, compose, commands, draws, device, eager, errors,",
-            "downloads, hydra_versions, process_state, provenance, untrusted",
+            "downloads, hydra_versions, own_modules, process_state, provenance, untrusted",
         ),
         (0, 54),
         6,

@@ -15,14 +15,15 @@ import importlib
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from irm_sweeps import own_modules
 from irm_sweeps.errors import UserError, did_you_mean
 from irm_sweeps.process_state import fresh_state
 
@@ -208,7 +209,7 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
     module_name, _, class_name = target.rpartition(".")
     try:
         if trusted or is_own(target):
-            with nullcontext() if is_own(target) or module_name in sys.modules else fresh_state():
+            with nullcontext() if is_own(target) or module_name in sys.modules else _first_import():
                 found = getattr(importlib.import_module(module_name), class_name)
         else:
             found = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
@@ -230,9 +231,17 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
     return found
 
 
+@contextmanager
+def _first_import() -> Iterator[None]:
+    """Import a user's module: what it sets for the process is undone, and what its files hold is remembered."""
+    with fresh_state():
+        yield
+    own_modules.remember()
+
+
 def is_own(target: str) -> bool:
     """Return whether a `_target_` is one of this package's: importing it runs nobody else's code."""
-    return target.startswith(f"{__name__.partition('.')[0]}.")
+    return own_modules.is_package_s(target)
 
 
 def build_component(values: Mapping[str, Any], base: type[C], group: str, *, trusted: bool = True) -> C:

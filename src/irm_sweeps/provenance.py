@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import subprocess
 import sys
@@ -10,18 +9,15 @@ from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from irm_sweeps.config import Component, is_own
+from irm_sweeps import own_modules
+from irm_sweeps.config import Component
 from irm_sweeps.device import driver_version
 
 PACKAGES = ("irm-sweeps", "torch", "torchvision", "numpy", "hydra-core", "omegaconf")
 _ROOT = Path(__file__).parents[2]
 """The checkout this package lies in, where it lies in one."""
-_DIGESTS: WeakKeyDictionary[ModuleType, str | None] = WeakKeyDictionary()
-"""Of source files, taken when a module's classes are first asked for: a later edit is not what is running."""
 
 
 def git_state() -> dict[str, Any] | None:
@@ -58,35 +54,25 @@ def _git(folder: Path, *arguments: str) -> str | None:
         return None
 
 
-def own_code(classes: Iterable[type[Component]]) -> dict[str, str]:
+def own_code(classes: Iterable[type]) -> dict[str, str]:
     """Return the sha256 of the source file of each class that is not of this package, by the module's name.
 
-    The classes that such a class is derived from count too, up to those of this package.
+    The classes that such a class is derived from count too, contracts or not, up to those of this package.
     """
     found = {}
     for chosen in classes:
-        if _is_package_s(chosen):
+        if own_modules.is_package_s(chosen.__module__):
             continue
         for base in chosen.__mro__:
-            if issubclass(base, Component) and not _is_package_s(base) and (digest := _digest(base.__module__)):
+            if _counts(base) and (digest := own_modules.digest(base.__module__)):
                 found[base.__module__] = digest
     return found
 
 
-def _is_package_s(chosen: type) -> bool:
-    return is_own(f"{chosen.__module__}.")
-
-
-def _digest(module_name: str) -> str | None:
-    module = sys.modules.get(module_name)
-    if module is None:
-        return None
-    if module not in _DIGESTS:
-        try:
-            _DIGESTS[module] = hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
-        except (AttributeError, OSError):  # typed into a notebook, or gone
-            _DIGESTS[module] = None
-    return _DIGESTS[module]
+def _counts(base: type) -> bool:
+    if own_modules.is_package_s(base.__module__):
+        return False
+    return issubclass(base, Component) or own_modules.is_the_user_s(base.__module__)
 
 
 def other_code(recorded: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ from irm_sweeps.config import Component, Config, Settings, Training, build_compo
 from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError, did_you_mean
 from irm_sweeps.methods.method import Method
-from irm_sweeps.provenance import own_code
+from irm_sweeps.provenance import own_code, own_git_state
 from irm_sweeps.training.optimizers import Optimizer
 
 IDENTITY = 1
@@ -74,7 +74,8 @@ class Trial(Config):
                 f"training.similarity={parts['training'].similarity} needs a method with an inner step, as meta_irm is"
             )
         trial = validated(cls, {**parts, "lam": values["lam"], "seed": values["seed"]})
-        _ = trial.own_code  # read now: the files are still those that have just been imported
+        if own := trial.own_code:
+            own_git_state(own)  # asked now, and kept: the files are still those that have just been imported
         if not trial.method.uses_lam:
             return trial.model_copy(update={"lam": None})
         if trial.lam is None:

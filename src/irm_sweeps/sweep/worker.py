@@ -15,6 +15,7 @@ import torch
 from irm_sweeps.device import is_lost
 from irm_sweeps.errors import StoreError, UserError, one_line
 from irm_sweeps.process_state import fresh_state
+from irm_sweeps.provenance import git_state
 from irm_sweeps.sweep import claims
 from irm_sweeps.sweep.checkpoints import CannotGoOn, State, read_checkpoint, save_checkpoint
 from irm_sweeps.sweep.claims import Claim
@@ -106,6 +107,7 @@ class Worker:
         self._unreported: list[dict[str, Any]] = []
         self._told_before: set[str] = set()
         self._in_doubt = False
+        git_state()  # asked now, and kept: what has been imported is what lies there
 
     def work(self) -> Tally:
         """Run everything that nobody else has done or is doing.

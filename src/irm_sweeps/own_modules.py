@@ -1,0 +1,69 @@
+"""The user's own modules: which of those that this process has imported are theirs, and what each file held then."""
+
+from __future__ import annotations
+
+import hashlib
+import site
+import sys
+import sysconfig
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from weakref import WeakKeyDictionary
+
+_DIGESTS: WeakKeyDictionary[ModuleType, str | None] = WeakKeyDictionary()
+_PACKAGE = __name__.partition(".")[0]
+
+
+def is_package_s(name: str) -> bool:
+    """Return whether a module is one of this package's."""
+    return name.partition(".")[0] == _PACKAGE
+
+
+def remember() -> None:
+    """Take the digest of each of the user's modules that has none yet: call it right after an import.
+
+    A later edit of a file is not what runs. What is installed (site-packages) and the standard library are left out.
+    """
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, ModuleType) and module not in _DIGESTS and _is_the_user_s(name, module):
+            _DIGESTS[module] = _sha256(module)
+
+
+def digest(name: str) -> str | None:
+    """Return the sha256 of a module's file as it was imported; None where it has no file."""
+    module = sys.modules.get(name)
+    if module is None:
+        return None
+    if module not in _DIGESTS:
+        _DIGESTS[module] = _sha256(module)
+    return _DIGESTS[module]
+
+
+def is_the_user_s(name: str) -> bool:
+    """Return whether an imported module is neither this package's nor installed nor the standard library's."""
+    module = sys.modules.get(name)
+    return isinstance(module, ModuleType) and _is_the_user_s(name, module)
+
+
+def _is_the_user_s(name: str, module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str) or is_package_s(name) or name.partition(".")[0] in sys.stdlib_module_names:
+        return False
+    return not file.startswith(_installed())
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """Return where installed modules lie, and this package's own files."""
+    paths = sysconfig.get_paths()
+    folders = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    folders += [*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parent)]
+    return tuple(f"{folder}/" for folder in dict.fromkeys(folders))
+
+
+def _sha256(module: ModuleType) -> str | None:
+    try:
+        return hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
+    except (AttributeError, OSError):  # typed into a notebook, or gone
+        return None
