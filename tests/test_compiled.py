@@ -115,10 +115,12 @@ def test_divergence_is_noted_at_the_same_step(programs: Any, make_trial: MakeTri
     ],
 )
 def test_what_cannot_be_compiled_is_refused_before_anything_runs(
-    overrides: list[str], told: str, tmp_path: Path
+    overrides: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = launch("-m", f"results={tmp_path / 'results'}", "compile=true", *overrides)
-    assert told in answer.complaint
+    monkeypatch.chdir(tmp_path)  # Hydra's own sweeper notes its config where it is
+    for many in ([], ["-m"], ["-m", "hydra/sweeper=basic"]):  # a trial, a sweep, a search
+        answer = launch(*many, f"results={tmp_path / 'results'}", "compile=true", *overrides)
+        assert told in answer.complaint
     assert not (tmp_path / "results").exists()
 
 

@@ -106,12 +106,25 @@ def test_who_is_at_work_has_not_ended(desk: Desk) -> None:
 def test_one_task_of_a_job_may_have_ended_while_another_lives(jobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for task in range(2):
         (jobs / f"7_3_{task}_log.err").write_text(f"error: of task {task}\n")
-    for name, value in {"JOB_ID": "9", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3", "PROCID": "1"}.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
+    in_job(monkeypatch)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
     store = Store(jobs.parents[2])
     with on_roster(store, read_manifest(store, jobs.parent.name), None):
         assert set(words(jobs)) == {"error: of task 0"}
     assert len(words(jobs)) == 2
+
+
+def in_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"JOB_ID": "9", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3", "PROCID": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+
+
+def test_a_local_pool_within_a_job_has_logs_of_its_own_names(jobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_job(monkeypatch)
+    (jobs / f"{os.getppid()}_0_log.err").write_text("error: this disk is slow\n")
+    store = Store(jobs.parents[2])
+    with on_roster(store, read_manifest(store, jobs.parent.name), None):
+        assert words(jobs) == {}
 
 
 @pytest.mark.parametrize("released", [False, True])

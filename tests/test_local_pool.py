@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from commands import ROGUE, TRAINED, Desk, eventually, irm_sweeps, is_running, launch, outcomes
+from irm_sweeps.launchers.local import Local, Slot
 from irm_sweeps.sweep.front import collect
 from irm_sweeps.sweep.plan import make_plan
 from irm_sweeps.sweep.store import Store
@@ -186,3 +187,23 @@ def test_workers_that_cannot_start_are_not_started_for_ever(desk: Desk) -> None:
     assert answer.code == 2, answer
     assert answer.err.endswith("workers die before they come to work; last words: no torch on this machine\n")
     assert desk.in_store() == {}
+
+
+def test_a_device_that_does_not_start_costs_its_slot_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials of two seconds, so that the other worker has time to fail."""
+    slots = [Slot("", 1), Slot("99", 1)]
+    monkeypatch.setenv("GATE", str(tmp_path / "closed"))
+    monkeypatch.setattr(Local, "slots", lambda self, device: slots)
+    command = ["-m", "hydra/launcher=local", f"results={tmp_path}", *ROGUE, "device=auto", "seed=range(0,3)"]
+    answer = launch(*command)
+    assert answer.code == 0, answer
+    assert answer.err.count("a worker cannot start: device=cuda: CUDA does not start") == 1
+    assert len(list(tmp_path.glob("*/result.json"))) == 3
+
+    del slots[0]
+    again = launch(*command, "seed=range(3,5)")
+    assert again.code == 2
+    assert again.err.splitlines()[-1].startswith("error: device=cuda: CUDA does not start")
+    assert len(list(tmp_path.glob("*/result.json"))) == 3

@@ -84,6 +84,29 @@ def test_a_run_that_was_deleted_by_hand_is_no_trouble(logger: Logger, tmp_path: 
     assert penalties(tmp_path) == [7.0]
 
 
+@pytest.mark.parametrize("content", [b"", bytes(99)])
+def test_an_earlier_run_that_was_cut_short_is_no_trouble(logger: Logger, tmp_path: Path, content: bytes) -> None:
+    """By a power cut: MLflow then fails with errors of Python or of the YAML reader."""
+    logged(logger, run(tmp_path), 1.0)
+    (meta,) = (tmp_path / "mlflow").glob(f"*/{runs(tmp_path)[0].info.run_id}/meta.yaml")
+    meta.write_bytes(content)
+    logged(logger, run(tmp_path), 2.0)
+    meta.unlink()
+    assert penalties(tmp_path) == [2.0]
+
+
+def test_a_run_that_cannot_be_begun_is_ended(logger: Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **named: Any) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mlflow.MlflowClient.log_batch", full)
+        with pytest.raises(OSError, match="full"):
+            logger.open(run(tmp_path))
+    (found,) = runs(tmp_path)
+    assert found.info.status == "FAILED"
+
+
 def test_another_trial_s_run_is_not_deleted(logger: Logger, tmp_path: Path) -> None:
     """Whatever somebody has written into the file that names the earlier run; a link is not written through."""
     victim = run(tmp_path, "f" * 16)

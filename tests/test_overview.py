@@ -123,6 +123,29 @@ def test_slurm_is_asked_only_of_what_nobody_is_running(store: Store) -> None:
     assert "queued" in text(entries)
 
 
+def test_slurm_is_asked_of_what_cannot_be_read_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `status SWEEP` asks: whether a trial is done is unknown, and its jobs may still run."""
+    asked = []
+
+    def unreadable(self: SweepStatus) -> int:
+        return 0
+
+    monkeypatch.setattr(SweepStatus, "to_do", property(unreadable))
+    overview(store, lambda sweeps: asked.extend(manifest.name for _, manifest in sweeps))
+    assert asked == [sweep_names(store)[-1]]
+
+
+@pytest.mark.parametrize("typed", ["results='/tmp/my  store'", "a\tb", "'a\nb'"])
+def test_a_command_keeps_its_spaces_and_its_line(store: Store, typed: str) -> None:
+    name = sweep_names(store)[0]
+    path = store.root / "sweeps" / name / "manifest.json"
+    times = path.stat()
+    path.write_text(json.dumps({**json.loads(path.read_text()), "command": f"python launch.py -m {typed}"}))
+    os.utime(path, (times.st_atime, times.st_mtime))
+    line = ask(store, "--all").splitlines()[1]
+    assert line.endswith(typed.replace("\t", r"\t").replace("\n", r"\n"))
+
+
 @pytest.mark.parametrize("words", [["some"], ["--watch"]])
 def test_one_or_all(words: list[str], store: Store) -> None:
     answer = irm_sweeps("status", "--all", *words, "--results", str(store.root))

@@ -53,6 +53,13 @@ def test_each_command_names_both_files_and_the_fix(choice: str, own: Path) -> No
         compose([])
 
 
+def test_a_link_that_leads_nowhere_is_refused_like_a_file(own: Path) -> None:
+    path = put(own, "method", "vrex")
+    path.unlink()
+    path.symlink_to("/nowhere")
+    assert f"{path} has the name of the package's own" in launch("method=vrex", *SMALL).complaint
+
+
 def test_the_list_of_methods_has_none_twice(own: Path) -> None:
     put(own, "method", "vrex")
     answer = irm_sweeps("methods")

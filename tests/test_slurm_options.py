@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from irm_sweeps.launchers.entry import WorkerTask
 from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
 from irm_sweeps.launchers.slurm_jobs import JobRecord, SlurmError, in_words, max_array_size
 from irm_sweeps.sweep import process
-from irm_sweeps.sweep.manifest import Manifest
+from irm_sweeps.sweep.manifest import Manifest, write_manifest
 from irm_sweeps.sweep.process import HEARTBEAT_SECONDS, STALE_SECONDS, Process, this_process
 from irm_sweeps.sweep.store import Store
 
@@ -122,7 +123,11 @@ def test_further_sbatch_options_and_flags(store: Store, manifest: Manifest, fake
 
 
 @pytest.mark.parametrize(
-    "name", ["job_name", "job-name", "job", "array", "output", "error", "open_mode", "open-mode", "parsable"]
+    "name",
+    [
+        *("job_name", "job-name", "job", "array", "output", "error", "open_mode", "open-mode", "parsable"),
+        *("quiet", "clusters", "cluster", "test-only"),
+    ],
 )
 def test_what_this_package_finds_its_jobs_by_is_not_for_others(name: str) -> None:
     with pytest.raises(UserError, match=f"hydra.launcher.additional=.*: {name} is the launcher's own: "):
@@ -212,6 +217,7 @@ def test_each_task_of_a_job_has_its_own_gpu(
     monkeypatch: pytest.MonkeyPatch, visible: str, local_rank: str, own: str
 ) -> None:
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("SLURM_JOB_GPUS", visible)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setenv("SLURM_LOCALID", local_rank)
     assert entry._own_gpu_of_slurm() == own
@@ -221,8 +227,46 @@ def test_without_gpus_or_slurm_nothing_is_chosen(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     assert entry._own_gpu_of_slurm() is None
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("SLURM_JOB_GPUS", "0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert entry._own_gpu_of_slurm() is None
+
+
+@pytest.mark.parametrize("inherited", ["0", "-1", "NoDevFiles"])
+def test_a_job_without_gpus_has_none_of_the_submitting_shell(monkeypatch: pytest.MonkeyPatch, inherited: str) -> None:
+    """sbatch exports the shell's environment: `0` of a login node is no GPU of this job."""
+    for name in entry._GPUS_OF_SLURM:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", inherited)
+    assert entry._own_gpu_of_slurm() is None
+
+
+FIRST_TASK = """
+import sys
+from irm_sweeps.launchers import entry
+from irm_sweeps.sweep import roster
+living = [["the second"], ["the second"], []]
+roster.siblings = lambda store, manifest: living.pop(0)
+entry.WorkerTask._work_on = lambda *arguments: int(sys.argv[3])
+try:
+    entry.WorkerTask(sys.argv[1], sys.argv[2])()
+except SystemExit as end:
+    assert end.code == int(sys.argv[3])
+assert living == []
+"""
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_the_task_that_requeues_its_job_waits_for_the_others_however_it_ends(
+    store: Store, manifest: Manifest, code: int
+) -> None:
+    """All is done, its GPU is lost, its device does not start."""
+    environment = {**os.environ, "SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_JOB_ID": "9"}
+    store.prepare()
+    written = write_manifest(store, "sweep", {}, [], manifest.settings)
+    arguments = [str(store.root), written.name, str(code)]
+    subprocess.run([sys.executable, "-c", FIRST_TASK, *arguments], env=environment, check=True, timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def check_names(folder: Path) -> Path:
         listed = os.listdir(folder / group) if (folder / group).is_dir() else []
         for name in sorted(names.intersection(listed)):
             mine, theirs = folder / group / name, conf_dir() / group / name
-            if not mine.samefile(theirs):
+            if not (mine.exists() and mine.samefile(theirs)):  # a link may lead nowhere
                 raise UserError(
                     f"{mine} has the name of the package's own {theirs}, which would be taken in its place: rename it, "
                     f"e.g. my_{name}, and take {group}=my_{mine.stem}"

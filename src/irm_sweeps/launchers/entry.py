@@ -8,10 +8,21 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import threading
+
+    from irm_sweeps.sweep.manifest import Manifest
+    from irm_sweeps.sweep.store import Store
 
 SIBLINGS_SECONDS = 60.0
 """How long the worker that requeues a job waits for the job's others to save."""
+
+_GPUS_OF_SLURM = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
+"""One of these is set in a job, or a step of one, that SLURM gave GPUs."""
+DEVICE_ERROR = "error: device="
+"""How the last line of a worker begins that cannot use its device: others may be able to use theirs."""
 
 
 def import_folders() -> list[str]:
@@ -94,14 +105,12 @@ class WorkerTask:
 
         import torch
 
-        from irm_sweeps.device import choose_device, open_device, tame_allocator
+        from irm_sweeps.device import tame_allocator
         from irm_sweeps.errors import UserError
         from irm_sweeps.sweep.keeper import Interrupted
         from irm_sweeps.sweep.manifest import read_manifest
-        from irm_sweeps.sweep.progress import Progress, count
-        from irm_sweeps.sweep.roster import on_roster, siblings
+        from irm_sweeps.sweep.roster import siblings
         from irm_sweeps.sweep.store import Store
-        from irm_sweeps.sweep.worker import DeviceLost, Worker
 
         faulthandler.enable()
         tame_allocator()
@@ -114,6 +123,37 @@ class WorkerTask:
                 manifest.make_importable()
             else:
                 manifest.check_own(store)
+            code = self._work_on(store, manifest, gpu, stop_requested)
+            # Only the job's first task requeues it (submitit's rule), so it stays until the others are done.
+            while _is_first_task() and siblings(store, manifest):
+                if stop_requested.wait(1.0):
+                    raise Interrupted
+        except Interrupted:
+            if self.told:
+                print("stopped: what was being trained is saved, and any worker goes on with it", file=sys.stderr)
+            if callable(requeue) and (signal.SIGUSR2 in received or _slurm_preempts_us()):
+                # Trials are saved and released; submitit now stores this task and requeues the job.
+                deadline = time.monotonic() + SIBLINGS_SECONDS
+                while _is_first_task() and siblings(store, manifest) and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                requeue(signal.SIGUSR2, None)
+            return 143
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        return code
+
+    def _work_on(self, store: Store, manifest: Manifest, gpu: str | None, stop_requested: threading.Event) -> int:
+        """Work until nothing is left to claim, or nothing more can be done here; return the exit code."""
+        import torch
+
+        from irm_sweeps.device import choose_device, open_device
+        from irm_sweeps.errors import UserError
+        from irm_sweeps.sweep.progress import Progress, count
+        from irm_sweeps.sweep.roster import on_roster
+        from irm_sweeps.sweep.worker import DeviceLost, Worker
+
+        try:
             wanted = str(manifest.settings["device"])
             # A worker that was given one GPU sees no other, whatever its number is outside. `auto` is that GPU then:
             # were it broken, the CPU in its place would take days without a word.
@@ -129,20 +169,6 @@ class WorkerTask:
             if self.told:
                 others = "; other workers have the rest" if progress.finished < progress.total else ""
                 print(progress.summary() + others)
-            # Only the job's first task requeues it (submitit's rule), so it stays until the others are done.
-            while _is_first_task() and siblings(store, manifest):
-                if worker.stop_requested.wait(1.0):
-                    raise Interrupted
-        except Interrupted:
-            if self.told:
-                print("stopped: what was being trained is saved, and any worker goes on with it", file=sys.stderr)
-            if callable(requeue) and (signal.SIGUSR2 in received or _slurm_preempts_us()):
-                # Trials are saved and released; submitit now stores this task and requeues the job.
-                deadline = time.monotonic() + SIBLINGS_SECONDS
-                while _is_first_task() and siblings(store, manifest) and time.monotonic() < deadline:
-                    time.sleep(0.1)
-                requeue(signal.SIGUSR2, None)
-            return 143
         except DeviceLost as error:
             print(f"this worker ends, another may go on: {error}", file=sys.stderr)
             return 1
@@ -158,8 +184,11 @@ def _is_first_task() -> bool:
 
 
 def _own_gpu_of_slurm() -> str | None:
-    """Return this task's GPU: SLURM shows every task of a job all of the job's GPUs on its node."""
-    if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
+    """Return this task's GPU: SLURM shows every task of a job all of the job's GPUs on its node.
+
+    None where SLURM gave the job none: CUDA_VISIBLE_DEVICES is then what the submitting shell had, or a placeholder.
+    """
+    if os.environ.get("SUBMITIT_EXECUTOR") != "slurm" or not any(os.environ.get(name) for name in _GPUS_OF_SLURM):
         return None
     gpus = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return gpus[int(os.environ.get("SLURM_LOCALID", "0")) % len(gpus)] if gpus else None

@@ -17,7 +17,7 @@ from typing import Any
 
 from irm_sweeps.device import choose_device, visible_gpus
 from irm_sweeps.errors import StoreError, UserError
-from irm_sweeps.launchers.entry import WorkerTask
+from irm_sweeps.launchers.entry import DEVICE_ERROR, WorkerTask
 from irm_sweeps.sweep.follow import Follower
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.log import tail
@@ -143,7 +143,7 @@ class _Pool:
     def __init__(self, store: Store, manifest: Manifest, slots: list[Slot]) -> None:
         from submitit import LocalExecutor
 
-        self._store, self._manifest, self._slots = store, manifest, slots
+        self._store, self._manifest, self._slots = store, manifest, list(slots)
         self._executor = LocalExecutor(manifest.folder(store) / "jobs")
         self._executor.update_parameters(timeout_min=YEAR_MINUTES)
         self.jobs: list[tuple[Slot, Any]] = []
@@ -196,12 +196,14 @@ class _Pool:
         """Forget the workers that have ended.
 
         A worker that died at work says nothing about the next one (a trial that kills its workers is given up
-        by them), but those that never get so far will not start to by being tried for ever.
+        by them), but those that never get so far will not start to by being tried for ever. The slot of a worker
+        whose device does not start gets no other; the sweep goes on while there is a slot.
 
         Raises
         ------
         UserError
-            The store is gone or cannot be written, or workers die one after another before they come to work.
+            The store is gone or cannot be written, no device starts, or workers die one after another before they
+            come to work.
         """
         self._look_round()
         if not self._manifest.folder(self._store).is_dir():
@@ -213,6 +215,11 @@ class _Pool:
             came_to_work = int(job.job_id) in self._came_to_work
             self._came_to_work.discard(int(job.job_id))
             last_line = tail(job.paths.stderr, 1)
+            if last_line.startswith(DEVICE_ERROR):
+                self._slots.remove(slot)
+                print(f"a worker cannot start: {last_line.removeprefix('error: ')}", file=sys.stderr, flush=True)
+                if self._slots:
+                    continue
             if last_line.startswith("error: "):
                 self.stop()
                 raise StoreError(last_line.removeprefix("error: "))

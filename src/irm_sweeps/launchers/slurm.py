@@ -37,6 +37,9 @@ _OWN = {
     "error": "the logs lie in the sweep's folder",
     "open_mode": "a requeued worker goes on in its log",
     "parsable": "the jobs' ids are read from the sentence that sbatch prints without it",
+    "quiet": "the jobs' ids are read from the sentence that sbatch prints without it",
+    "test_only": "nothing would be submitted; plan=true says what would run",
+    "clusters": "status and cancel ask the cluster of this machine",
 }
 """What the launcher itself tells sbatch and relies on, and why nobody else may."""
 
@@ -182,6 +185,7 @@ class Slurm(Launcher):
 
     def _submit(self, store: Store, manifest: Manifest, record: JobRecord, wanted: int) -> list[str]:
         from submitit import SlurmExecutor
+        from submitit.core.utils import FailedSubmissionError
         from submitit.helpers import clean_env
 
         if SlurmExecutor.affinity() < 0:
@@ -197,6 +201,11 @@ class Slurm(Launcher):
             try:
                 with redirect_stderr(io.StringIO()), outside_any_job, executor.batch():
                     jobs = [executor.submit(task) for _ in range(min(most, wanted - first))]
+            except FailedSubmissionError as error:  # sbatch did not refuse: the next command looks for the jobs
+                raise UserError(
+                    f"jobs may have been submitted, and their ids are not known: {in_one_line(error)}; `squeue --me` "
+                    "shows them, and the same command again finds those that wait or run"
+                ) from None
             except Exception as error:  # submitit raises its own, subprocess's and the file system's errors
                 record.submitted([])
                 raise UserError(f"sbatch refused the workers: {in_one_line(error)}") from None

@@ -12,6 +12,7 @@ import posixpath
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,8 +40,12 @@ class _MlflowRun(Stream):
         id_file.unlink(missing_ok=True)  # a link that somebody has put there is not followed
         id_file.write_text(self._id)
         params = [Param(fit(name), value) for name, value in _leaves(run.config)]
-        for i in range(0, len(params), 100):
-            client.log_batch(self._id, params=params[i : i + 100])
+        try:
+            for i in range(0, len(params), 100):
+                client.log_batch(self._id, params=params[i : i + 100])
+        except Exception:
+            client.set_terminated(self._id, "FAILED")
+            raise
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
@@ -73,17 +78,15 @@ def fit(name: str) -> str:
 
 
 def _delete_earlier(client: Any, id_file: Path, trial_id: str) -> None:
-    """Delete the run that an earlier process made for the trial, if it is still there."""
-    from mlflow.exceptions import MlflowException
-
+    """Delete the run that an earlier process made for the trial, if it is still there and can be read."""
     if not id_file.is_file():
         return
     run_id = id_file.read_text(errors="replace").strip()
-    try:
+    # It may be deleted by hand, of another server, or cut short, for which MLflow has no error of its own. Where the
+    # server does not answer, the next call fails too.
+    with suppress(Exception):
         if client.get_run(run_id).data.tags.get(_TRIAL) == trial_id:
             client.delete_run(run_id)
-    except MlflowException:  # deleted by hand, or of another server; one that does not answer fails the next call too
-        return
 
 
 def _experiment(client: Any, name: str) -> str:

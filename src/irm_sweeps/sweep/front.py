@@ -43,7 +43,7 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
     if len(user) == len(overrides):
         configs = list(expand(overrides))
         found = (Trial.from_config(config) for config in configs)
-        return _checked({trial.id: trial for trial in found}, _one_settings(configs), "sweep")
+        return {trial.id: trial for trial in found}, _one_settings(configs), "sweep"
 
     trials: dict[str, Trial] = {}
     # A choice that does not exist is the user's mistake here, and no row that this version lacks.
@@ -61,14 +61,7 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
         trials.update(own)
     if not trials:
         raise UserError(f"paper={'+'.join(dict.fromkeys(names))}: none of the rows can be run")
-    return _checked(trials, _one_settings(configs), "+".join(dict.fromkeys(names)))
-
-
-def _checked(trials: dict[str, Trial], settings: Settings, label: str) -> tuple[dict[str, Trial], Settings, str]:
-    if settings.compile:
-        for trial in trials.values():
-            trial.check_compiles()
-    return trials, settings, label
+    return trials, _one_settings(configs), "+".join(dict.fromkeys(names))
 
 
 def _paper_configs(papers: Sequence[str], settings: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -131,7 +124,16 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, la
 
 
 def _plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> Plan:
-    """Look at the store, and say on stderr what is out of date there."""
+    """Look at the store, and say on stderr what is out of date there.
+
+    Raises
+    ------
+    UserError
+        The trials cannot be trained under these settings.
+    """
+    if settings.compile:
+        for trial in trials.values():
+            trial.check_compiles()
     plan = make_plan(store, trials, settings)
     if warning := plan.warning():
         print(warning, file=sys.stderr)

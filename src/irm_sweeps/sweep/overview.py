@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.errors import StoreError, UserError, one_line
+from irm_sweeps.errors import StoreError, UserError, one_line, printable
 from irm_sweeps.sweep.manifest import Manifest, load_manifest, sweep_names
 from irm_sweeps.sweep.progress import count
 from irm_sweeps.sweep.status import SweepStatus, first, most_first, sweep_status
@@ -66,8 +66,13 @@ class Entry:
             str(self.status.counts["failed"]),
             str(self.status.total - self.status.done),
             self.state,
-            one_line(self.manifest.command, at_most=10_000),  # whole, to be pasted
+            _to_paste(self.manifest.command),
         )
+
+
+def _to_paste(typed: str) -> str:
+    """Return a command whole and with its spaces, on one line."""
+    return printable(typed.replace("\n", r"\n").replace("\t", r"\t"))
 
 
 def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manifest]]], None]) -> list[Entry]:
@@ -86,7 +91,7 @@ def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manif
             entries.append(Entry(name, problem=str(error), damaged=not isinstance(error, StoreError)))
             continue
         status = sweep_status(store, manifest)
-        if status.to_do and not status.running:
+        if status.done < status.total and not status.running:
             idle.append((status, manifest))
         entries.append(Entry(name, manifest, status))
     add_jobs(idle)

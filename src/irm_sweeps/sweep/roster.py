@@ -38,7 +38,10 @@ def on_roster(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[Non
     make_folder(folder)
     path = folder / f"{secrets.token_hex(6)}.json"
     me = this_process()
-    log = f"{me.job or os.getppid()}_{os.environ.get('SLURM_PROCID', '0')}_log.err"
+    job, rank = str(os.getppid()), "0"
+    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":  # not where a local pool works inside somebody's SLURM job
+        job, rank = me.job or job, os.environ.get("SLURM_PROCID", rank)
+    log = f"{job}_{rank}_log.err"
     entry = {"process": me.as_json(), "starter": os.getppid(), "gpu": gpu, "log": log}
     write_atomically(path, to_json(entry))
     try:
