@@ -92,8 +92,10 @@ def test_sweeps_and_paper_files_take_it(folder: Path) -> None:
 def test_the_command_line_takes_it(folder: Path) -> None:
     alone = launch(*SMALL, "method=./my.yaml", "lam=3")
     assert (alone.code, alone.err) == (0, "")
-    swept = launch("-m", *SMALL, f"method=erm,{folder}/my.yaml", "lam=3", "plan=true")
-    assert swept.out.startswith("1 done, 1 to run")
+    for path in (f"{folder}/my.yaml", f"../{folder.name}/my.yaml", f"./../{folder.name}/my.yaml"):
+        swept = launch("-m", *SMALL, f"method=erm,{path}", "lam=3", "plan=true")
+        assert swept.out.startswith("1 done, 1 to run")
+        assert launch(*SMALL, f"method={path}", "lam=3").out.startswith("done before")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ COMPONENTS = ("dataset", "backbone", "method", "optimizer")
 """The groups whose choices name a class (`irm_sweeps.trial.GROUPS`)."""
 _LISTED = re.compile(rf"^({'|'.join(COMPONENTS)})=\[(.*)\]$")
 """Choices as they would be listed in a YAML."""
+_UPWARDS = re.compile(r"[^\s,=\[\]'\"]*\.\./[^\s,=\[\]'\"]*\.ya?ml\b")
+"""The path of a YAML that leads upwards somewhere."""
 
 
 def conf_dir() -> Path:
@@ -138,7 +140,15 @@ def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]
     with readable_hydra_errors(overrides), hydra_initialized():
         own = own_conf_dir()
         found = [] if own is None else [f"hydra.searchpath=['file://{own}']"]
-        return plain(hydra_compose("config", [*found, *overrides]), resolve=resolve)
+        return plain(hydra_compose("config", [*found, *map(without_parents, overrides)]), resolve=resolve)
+
+
+def without_parents(argument: str) -> str:
+    """Return an override in which the path of a YAML has no `..`, which Hydra 1.4 refuses in a choice."""
+    key, equals, value = argument.partition("=")
+    if "." in key.lstrip("+~") or "../" not in value:
+        return argument
+    return key + equals + _UPWARDS.sub(lambda found: os.path.abspath(found[0]), value)
 
 
 def addressed_to_trials(arguments: Sequence[str]) -> list[str]:
@@ -244,7 +254,7 @@ def _raised_by_hydra(error: Exception) -> bool:
 def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if isinstance(error.__cause__, UserError):  # raised by a launcher that Hydra instantiated
         return error.__cause__
-    text = str(error)
+    text = re.sub(r"\AError when parsing index: .*\n", "", str(error))  # which Hydra 1.4 says first
     if found := re.search(r"unexpected keyword argument '(\w+)'.*full_key: (\S+)", text, re.S):
         return unknown_key(f"{found[2]}.{found[1]}", [])
     if found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):

@@ -20,6 +20,7 @@ from irm_sweeps.compose import (
     own_conf_dir,
     plain,
     readable_hydra_errors,
+    without_parents,
     yamls,
 )
 from irm_sweeps.errors import UserError, one_line_errors
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with one_line_errors(), readable_hydra_errors(words), issuing(words):
         if (own := own_conf_dir()) and "--config-dir" not in words:
             words = ["--config-dir", str(own), *words]
-        sys.argv = [sys.argv[0], *addressed_to_trials(flags_last(words))]
+        sys.argv = [sys.argv[0], *map(without_parents, addressed_to_trials(flags_last(words)))]
         launch()
 
 
