@@ -29,8 +29,13 @@ DEVICE = torch.device("cuda")
 _SHOWN = torch.device("cuda:0")
 _HOST = torch.device("cpu")
 
-READS = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2", "unique_dim")
+READS = (
+    *("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2", "unique_dim"),
+    *("repeat_interleave", "bincount", "_linalg_check_errors"),
+)
 """Operations whose result, or whose result's shape, the host has to know."""
+SENDS = ("where", "clamp", "clamp_min", "clamp_max")
+"""Operations that send a number (0-d) of the host to the device, and wait until it is there."""
 NOT_NUMBERS = ("cat", "stack", "mm", "addmm", "bmm", "index_select", "gather", "scatter", "index_copy", "index_copy_")
 """Operations in which not even a number (0-d) of the host may meet tensors of the device."""
 
@@ -92,7 +97,7 @@ class _Operations(TorchDispatchMode):
             self._gpu.waits.append(name)
         if not here:
             return
-        if indexing or name == "copy_":
+        if indexing or name == "copy_" or (name in SENDS and not any(tensor.ndim for tensor in here)):
             self._gpu.waits.append(f"{name} between host and device")
         elif name in NOT_NUMBERS or any(tensor.ndim for tensor in here):
             raise WrongDevice(
@@ -115,13 +120,17 @@ class _Calls(TorchFunctionMode):
             return _SHOWN if gpu.marks.on_device(first) else _HOST
         if first is not None and func in (Tensor.to, Tensor.cpu, Tensor.cuda, Tensor.pin_memory):
             return gpu.moved(first, func, list(args[1:]), dict(kwargs))
+        if first is not None and func is Tensor.type_as:
+            return gpu.moved(first, Tensor.to, [args[1]], {})
+        if first is not None and func is Tensor.new_tensor and gpu.marks.on_device(first):
+            gpu.waits.append(f"{name} copied from pageable memory")
         if first is not None and func in (Tensor.tolist, Tensor.numpy) and gpu.marks.on_device(first):
             if func is Tensor.numpy:
                 raise WrongDevice("numpy of a tensor of the device")
             gpu.waits.append(name)
         if "device" in kwargs and kwargs["device"] is not None and torch.device(kwargs["device"]).type == "cuda":
             made = func(*args, **{**kwargs, "device": _HOST})
-            if func in (torch.tensor, torch.as_tensor):
+            if func in (torch.tensor, torch.as_tensor, torch.asarray):
                 gpu.waits.append(f"{name} copied from pageable memory")
             return gpu.marks.put(made, "device")
         if any(issubclass(kind, LitChannels) for kind in types) and not self._within:

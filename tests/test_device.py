@@ -70,6 +70,15 @@ def test_a_gpu_that_does_not_start_is_one_clear_line() -> None:
         open_device(GPU)
 
 
+def test_no_other_gpu_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pin_memory` opens the current one, which is the first unless another was set."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch, "zeros", lambda *size, device: torch.ones(*size))
+    open_device(torch.device("cuda:1"))
+    assert chosen == [1]
+
+
 def test_a_worker_whose_gpu_does_not_start_trains_on_nothing_else(desk: Desk) -> None:
     """`device=auto` meant the GPU when the sweep began."""
     store = Store(desk.results)
@@ -113,4 +122,4 @@ def test_a_result_says_which_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = provenance.hardware(GPU)
     driver_version.cache_clear()
     assert found["driver"] == "570.1"
-    assert set(found) == {"device", "name", "driver", "cudnn", "threads"}
+    assert set(found) == {"device", "name", "driver", "cuda", "cudnn", "threads"}

@@ -47,6 +47,24 @@ def test_penalties_are_computed_in_full(
     assert found.item() == pytest.approx(penalty().item(), rel=2e-4)
 
 
+@pytest.mark.parametrize("method", ["invrat_eb", "invrat_ec"])
+def test_losses_of_an_adversary_are_computed_in_full(
+    method: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_trial(f"method={method}", "method.anneal=0", "training.precision=bf16")
+    kind, formats = type(trial.method), set()
+    adversary = kind.adversary
+
+    def noted(self: Any, *at: Any) -> torch.Tensor:
+        logits: torch.Tensor = adversary(self, *at)
+        formats.add(logits.dtype)
+        return logits
+
+    monkeypatch.setattr(kind, "adversary", noted)
+    training(trial)._advance()
+    assert formats == {torch.float32}
+
+
 def test_evaluations_are_in_float32(make_trial: MakeTrial, training: Train) -> None:
     """Of the same parameters, to the bit."""
     trials = [make_trial(f"training.precision={precision}", "training.steps=0") for precision in ("bf16", "float32")]

@@ -91,6 +91,14 @@ def make() -> MakeTrial:
         lambda x: torch.tensor([1.0], device=x.device),
         lambda x: torch.ones(3).to(x.device),
         lambda x: torch.ones(3).to(x.device, non_blocking=True),
+        lambda x: torch.ones(3).type_as(x),
+        lambda x: x.new_tensor([1.0]),
+        lambda x: torch.asarray([1.0], device=x.device),
+        lambda x: torch.where(x > 0, x, torch.tensor(1.0)),
+        lambda x: x.clamp(min=torch.tensor(1.0)),
+        lambda x: x.long().repeat_interleave(x.long()),
+        lambda x: x.long().bincount(),
+        lambda x: torch.linalg.inv(torch.outer(x, x) + torch.diag(x)),
         torch.nonzero,
     ],
 )
@@ -172,6 +180,18 @@ def test_a_training_ends_there_as_on_the_cpu(
             assert one.parameters_sha256 == other.parameters_sha256
             assert one.metrics == other.metrics
             assert one.history == other.history
+
+
+def test_a_training_there_is_in_float32_and_repeatable(make: MakeTrial) -> None:
+    seen = set()
+
+    class Looks:
+        def after_step(self, training: StackTraining) -> None:
+            seen.add((torch.backends.cudnn.conv.fp32_precision, torch.are_deterministic_algorithms_enabled()))
+
+    with PretendedGPU():
+        StackTraining(trials(make, "irmv1", "full batch"), NOWHERE, DEVICE).run(Looks())
+    assert seen == {("ieee", True)}
 
 
 def test_representations_are_compared_there(make: MakeTrial) -> None:

@@ -23,6 +23,12 @@ def took(trial: Trial, seconds: float, hour: int, device: str = "cpu", stack_siz
     }
 
 
+def test_a_stack_is_priced_as_it_will_train(tmp_path: Path) -> None:
+    answer = launch("-m", *KIND, "seed=range(0,8)", "stack=4", "device=cpu", f"results={tmp_path}", "plan=true")
+    assert answer.code == 0, answer
+    assert "[probe of 3 steps here, in a stack of 4]" in answer.out
+
+
 @pytest.mark.parametrize(
     ("known", "asked"),
     [

@@ -94,7 +94,11 @@ def hardware(device: Any) -> dict[str, Any]:
 
     threads = torch.get_num_threads()
     if device.type == "cuda":
-        versions = {"driver": driver_version(), "cudnn": torch.backends.cudnn.version()}
+        versions = {
+            "driver": driver_version(),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        }
         return {"device": "cuda", "name": torch.cuda.get_device_name(device), **versions, "threads": threads}
     instructions = torch.backends.cpu.get_cpu_capability()
     return {"device": device.type, "name": platform.machine(), "instructions": instructions, "threads": threads}

@@ -66,7 +66,7 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     if gain := gain_on_cpu(stacks, waiting, settings.data_dir):
         yield gain
     yield "pricing: history where there is some, else a few steps of each kind of trial ..."
-    prices = list(_prices(store, waiting, settings, launcher, machine.on_gpu))
+    prices = list(_prices(store, waiting, stacks.ids, settings, launcher, machine.on_gpu))
     yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
     unpriced: Counter[str] = Counter()
     for price in prices:
@@ -91,8 +91,15 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
 
 
 def _prices(
-    store: Store, waiting: Sequence[Trial], settings: Settings, launcher: Launcher, on_gpu: bool
+    store: Store,
+    waiting: Sequence[Trial],
+    stacks: Sequence[Sequence[str]],
+    settings: Settings,
+    launcher: Launcher,
+    on_gpu: bool,
 ) -> Iterator[Price]:
+    by_id = {trial.id: trial for trial in waiting}
+    together = {stack[0]: [by_id[trial_id] for trial_id in stack] for stack in stacks}
     kinds: dict[str, list[Trial]] = {}
     for trial in waiting:
         kinds.setdefault(trial.kind, []).append(trial)
@@ -103,12 +110,14 @@ def _prices(
             known = history[key]
             yield Price(example, len(trials), statistics.median(known), f"history of {len(known)}")
         else:
+            stack = together[trials[0].id]
             try:
-                seconds = _probe(trials[0], settings, launcher)
+                seconds = _probe(stack, settings, launcher) / len(stack)
             except (Exception, SystemExit) as error:
                 yield Price(example, len(trials), None, one_line(raised(error), at_most=1000))
             else:
                 how = ", not compiled" if settings.compile else ""
+                how = f", in a stack of {len(stack)}{how}" if len(stack) > 1 else how
                 yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here{how}")
 
 
@@ -151,8 +160,8 @@ def _history(store: Store, wanted: set[str], on_gpu: bool, compiled: bool) -> Ma
 
 
 @fresh_state()
-def _probe(trial: Trial, settings: Settings, launcher: Launcher) -> float:
-    """Return the seconds that a solo trial would take: set-up, steps, and its evaluations."""
+def _probe(stack: Sequence[Trial], settings: Settings, launcher: Launcher) -> float:
+    """Return the seconds that a stack would take: set-up, steps, and its evaluations."""
     import torch
 
     from irm_sweeps.device import choose_device, open_device, tame_allocator
@@ -165,10 +174,10 @@ def _probe(trial: Trial, settings: Settings, launcher: Launcher) -> float:
     device = choose_device(settings.device)
     open_device(device)
     started = time.perf_counter()
-    training = StackTraining([trial], settings.data_dir, device)
+    training = StackTraining(stack, settings.data_dir, device)
     set_up = time.perf_counter() - started
     steps, evaluation = training.time_steps(PROBE_STEPS)
-    every = trial.training.evaluate_every
+    every = stack[0].training.evaluate_every
     evaluations = 1 + (training.steps // every if every else 0)
     return set_up + training.steps * steps + evaluations * evaluation
 

@@ -344,8 +344,12 @@ class Worker:
             return training
         try:
             training.restore(states)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:  # whole, but another version's
             self.log.write(f"the checkpoint does not fit ({error!r}): the trial starts from its beginning")
-            return StackTraining(trials, self.data_dir, self.device, compiled=self._compiled)
-        self.log.write(f"resumed at step {training.step}")
-        return training
+        else:
+            self.log.write(f"resumed at step {training.step}")
+            return training
+        del training  # its memory is the next one's
+        return StackTraining(trials, self.data_dir, self.device, compiled=self._compiled)
