@@ -125,16 +125,28 @@ def test_every_module_has_a_test() -> None:
     assert [path.name for path in untested if path.read_text().strip()] == []
 
 
-def test_no_test_begins_when_the_time_is_up(tmp_path: Path) -> None:
-    (tmp_path / "test_late.py").write_text("def test_late(): raise AssertionError")
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "touched", "--until", "1", "--rootdir", str(tmp_path), str(tmp_path)],
+def test_a_change_that_touches_no_test_is_no_failure(tmp_path: Path) -> None:
+    """Counted from HEAD, a test elsewhere has not changed."""
+    (tmp_path / "test_other.py").write_text("def test_other(): raise AssertionError")
+    ran = run_pytest(tmp_path, "--touched", "--base", "HEAD")
+    assert ran.returncode == 0, ran.stdout
+    assert "1 deselected" in ran.stdout
+
+
+def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "touched", *options, "--rootdir", str(folder), str(folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+def test_no_test_begins_when_the_time_is_up(tmp_path: Path) -> None:
+    (tmp_path / "test_late.py").write_text("def test_late(): raise AssertionError")
+    ran = run_pytest(tmp_path, "--until", "1")
     assert ran.returncode == 0, ran.stdout
     assert "1 not begun" in ran.stdout
     assert "in 1 files farther from the change" in ran.stdout

@@ -148,6 +148,12 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
     return (PASSED_OVER, "", "") if PASSED_OVER in str(report.longrepr) and report.skipped else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.getoption("touched") and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK  # a change may touch none
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     files = {report.nodeid.partition("::")[0] for report in terminalreporter.stats.get(PASSED_OVER, [])}
     if files:
