@@ -25,7 +25,7 @@ demo: $(READY)     ## the main job on 5,000 embedded digits: 12 trainings, a tab
 	$(BIN)/python analysis/figures.py --paper demo
 
 check: $(READY)    ## lint, and the tests nearest to a change, under 3 minutes; BASE=COMMIT: the change since then
-	until=$$(($$(date +%s) + 150)) && $(MAKE) --no-print-directory lint && \
+	until=$$(($$(date +%s) + 130)) && $(MAKE) --no-print-directory lint && \
 	  $(BIN)/python -m pytest @.ci/pytest.args -p touched --touched --until $$until $(if $(BASE),--base $(BASE))
 
 test: $(READY)     ## all tests but those that need a SLURM cluster

@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -125,7 +125,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what is touched, nearest first. Of the long files only those that were changed themselves."""
+    """Keep what is touched, nearest first, and of files as near the one of most tests, which are quick.
+
+    Of the long files only those that were changed themselves.
+    """
     config.stash[UNTIL] = config.getoption("until")
     if not config.getoption("touched"):
         return
@@ -133,8 +136,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     long = {ROOT / "tests" / name for name in LONG}
     kept = [item for item in items if item.path in near and (item.path not in long or near[item.path] == 0)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    ranks = {path: rank for rank, path in enumerate(near)}
-    items[:] = sorted(kept, key=lambda item: ranks[item.path])
+    tests = Counter(item.path for item in kept)
+    items[:] = sorted(kept, key=lambda item: (near[item.path], -tests[item.path], str(item.path)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
