@@ -196,11 +196,42 @@ class Builder:
         if self.rule is None and own:
             for label, other in own.items():
                 yield f"Row {label} has selection rule {other}: {rules.STEPS[str(other)]}."
-        if lams := {cell.row: cell.lam for cell in cells if cell.lam is not None and "lam" not in cell.chosen}:
-            labels = {name: row.label for name, row in self.paper.rows.items()}
-            yield f"Penalty weight lam: {', '.join(f'{labels[row]} {lam:g}' for row, lam in lams.items())}."
-        if any(cell.settings > 1 for cell in cells):
-            yield f"Of several hyperparameter settings{rules.USABLE}, a cell shows the one with {rules.SETTINGS[rule]}."
+        yield from self._penalty_weights(cells)
+        yield from self._how_chosen(cells)
+        if told := one_test_set.drawn_anew(self.paper.shown.values(), self.user):
+            yield told
+
+    def _penalty_weights(self, cells: Sequence[Cell]) -> Iterator[str]:
+        """Say each row's weight, and in which columns where it is not the same in all."""
+        own: dict[str, dict[float, list[str]]] = {}
+        for cell in cells:
+            if cell.lam is not None and "lam" not in cell.chosen:
+                own.setdefault(cell.row, {}).setdefault(cell.lam, []).append(f'"{cell.column}"')
+        chosen = {cell.row for cell in cells if "lam" in cell.chosen}
+        same: list[str] = []
+        by_column: dict[str, list[str]] = {}
+        for row, lams in own.items():
+            label = self.paper.rows[row].label
+            if len(lams) == 1 and row not in chosen:
+                same.append(f"{label} {next(iter(lams)):g}")
+            else:
+                told = "; ".join(f"{lam:g} in {', '.join(columns)}" for lam, columns in lams.items())
+                by_column.setdefault(told, []).append(label)
+        if same:
+            yield f"Penalty weight lam: {', '.join(same)}."
+        for told, labels in by_column.items():
+            yield f"Penalty weight lam of {'; '.join(labels)}: {told}."
+
+    def _how_chosen(self, cells: Sequence[Cell]) -> Iterator[str]:
+        """Say how one of several settings is chosen, once for all rows where it is done alike."""
+        rows: dict[str, dict[str, None]] = {}
+        for cell in cells:
+            if cell.settings > 1:
+                row = self.paper.rows[cell.row]
+                rows.setdefault(rules.SETTINGS[self.rule_for(row)], {})[row.label] = None
+        for best, labels in rows.items():
+            whose = f" of {', '.join(labels)}" if len(rows) > 1 else ""
+            yield f"Of several hyperparameter settings{whose}{rules.USABLE}, a cell shows the one with {best}."
 
     def _where_from(self) -> Iterator[str]:
         if self.paper.only:

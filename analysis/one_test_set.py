@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from cells import Cell
 from measured import Setting
 from notes import Note
+
+if TYPE_CHECKING:
+    from irm_sweeps.sweep.paper import Row
 
 _ROUNDING = 1e-3
 """How far from a whole number of examples an accuracy may be, in examples; stored accuracies are exact to 1e-5."""
@@ -30,6 +34,17 @@ def examples(chosen: Setting, said: int | None) -> tuple[int | None, list[Note]]
             "whose sampling error is not in the interval and the verdict"
         )
     ]
+
+
+def drawn_anew(rows: Iterable[Row], user: Sequence[str]) -> str:
+    """Say what the trials still share where overrides make each draw the test set anew; nothing: they do not."""
+    said = [word for word in user if word.lstrip("+").startswith("dataset.data_seed=")]
+    if not said or not said[-1].endswith("=null") or not any(any(row.one_test_set) for row in rows):
+        return ""
+    return (
+        "Test sets: with dataset.data_seed=null each trial draws its own from the same pool of examples; the spread of "
+        "the trials does not show the sampling error of that pool."
+    )
 
 
 def left_out(cells: Iterable[Cell]) -> str:

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 import one_test_set
 from cells import Cell, Rows
 from irm_sweeps.errors import UserError, did_you_mean
-from verdict import ALPHA, FEWEST, Verdict, Word, around, multiple_comparisons, summarize, two_sided
+from verdict import ALPHA, FEWEST, Verdict, Word, around, exact, multiple_comparisons, summarize, two_sided
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Paper
-
-_ROUNDING = 1e-12
-"""Differences this small against the values that they are of are float64's rounding, and no differences."""
 
 
 def compare(mine: Mapping[int, float], theirs: Mapping[int, float]) -> Verdict:
@@ -29,12 +26,12 @@ def compare(mine: Mapping[int, float], theirs: Mapping[int, float]) -> Verdict:
     seeds = [seed for seed in mine if seed in theirs]
     if not seeds:
         return Verdict("too few seeds", None, None, pairs=0)
-    exact = _ROUNDING * max(abs(own[seed]) for own in (mine, theirs) for seed in seeds)
-    differences = [0.0 if abs(mine[seed] - theirs[seed]) <= exact else mine[seed] - theirs[seed] for seed in seeds]
+    values = [own[seed] for own in (mine, theirs) for seed in seeds]
+    differences = [exact(mine[seed] - theirs[seed], *values) for seed in seeds]
     summary, k = summarize(differences), len(seeds)
     if summary.sd is None:
         return Verdict("too few seeds", summary.mean, None, pairs=k)
-    spread = 0.0 if max(differences) - min(differences) <= exact else summary.sd
+    spread = summary.sd if exact(max(differences) - min(differences), *values) else 0.0
     student = (summary.mean, spread / math.sqrt(k), k - 1)
     untested = Verdict("too few seeds", summary.mean, None, around(*student), pairs=k)
     if k < FEWEST:
@@ -75,13 +72,13 @@ class Against:
             known = [*rows, *(paper.rows[name].label for name in rows)]
             raise UserError(f"--against {asked}: {paper.name} has no such row{did_you_mean(asked, known)}; {choice}")
         (name,) = named
+        if paper.rows[name].sweep is None:
+            raise UserError(f"--against {asked}: that row has no trials, so no seeds to pair; {choice}")
         if name not in paper.shown:
             raise UserError(
                 f"--against {asked}: paper.only=[{','.join(paper.only)}] leaves that row out; "
                 f"say paper.only=[{','.join([*paper.only, name])}]"
             )
-        if name not in rows:
-            raise UserError(f"--against {asked}: that row has no trials, so no seeds to pair; {choice}")
         return cls(paper, name)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from command_line import Parser, filling, paper_names, write
 from irm_sweeps.commands import launching
-from irm_sweeps.errors import UserError, one_line_errors, printable
+from irm_sweeps.errors import UserError, did_you_mean, one_line_errors, printable
 
 if TYPE_CHECKING:
     from cells import Cell, Table
+    from irm_sweeps.sweep.grid import Asked
     from irm_sweeps.sweep.paper import Paper
     from layout import Builder
     from measured import Results
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Write one HTML page that needs nothing else, neither network nor other files: first the verdicts, then the tables and
 figures of every paper file that has any result, what failed or diverged and why, where the results come from, and
-every trial with the command that makes it again. The papers without results are listed with theirs."""
+every trial with the command that makes it again. The papers without results are listed with theirs. With
+paper.only=[ROW,...] each paper has those of these rows that it has, and papers without any are left out."""
 
 _EPILOG = """\
 examples:
@@ -81,11 +83,19 @@ class Section:
 
 @dataclass(frozen=True)
 class Absent:
-    """A paper without results: why, and what to do."""
+    """A paper that is not on the page.
+
+    Attributes
+    ----------
+    command
+        What runs it; empty where that would not bring it there.
+    reason
+        Why it cannot be shown; empty where it can. With neither, it has no trials in the rows that are asked for.
+    """
 
     name: str
     title: str
-    command: str
+    command: str = ""
     reason: str = ""
 
 
@@ -115,7 +125,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_choices(options.overrides)
 
         results = Results(options.stores)
-        print("looking up the trials of every paper file ...", file=sys.stderr, flush=True)
         text = render(results, options.stores, options.select, options.overrides, options.only)
         for problem in results.problems:
             print(f"skipped {printable(problem)}", file=sys.stderr)
@@ -125,21 +134,30 @@ def main(argv: Sequence[str] | None = None) -> None:
 def render(
     results: Results, stores: Sequence[Path], select: str | None, user: Sequence[str], only: Sequence[str] = ()
 ) -> str:
-    """Return the page; `only` chooses rows, and the papers that have them."""
+    """Return the page; `only` chooses rows, and the papers that have some of them.
+
+    Raises
+    ------
+    UserError
+        No paper has one of the rows.
+    """
     import inventory
     from formats import page
     from irm_sweeps import __version__, provenance
     from verdict import ALPHA, holm
 
-    everything = results.everything()
     parts = list(sections(results, stores, select, user, only))
+    everything = results.everything()
     shown = [part for part in parts if isinstance(part, Section)]
+    absent = [part for part in parts if isinstance(part, Absent)]
     tests = list({compared: p for section in shown for compared, p in section.tests.items()}.values())
     git = provenance.git_state()
     return page(
         "report.html",
         sections=shown,
-        absent=[part for part in parts if isinstance(part, Absent)],
+        absent=[part for part in absent if part.command],
+        broken=[part for part in absent if part.reason],
+        left_out=[part for part in absent if not part.command and not part.reason],
         tests=len(tests),
         differs=sum(p < ALPHA for p in tests),
         differs_holm=sum(p < ALPHA for p in holm(tests)),
@@ -160,24 +178,73 @@ def render(
 def sections(
     results: Results, stores: Sequence[Path], select: str | None, user: Sequence[str], only: Sequence[str] = ()
 ) -> Iterator[Section | Absent]:
-    """Yield the part of every paper file, by name."""
+    """Yield the part of every paper file that has a table, and then of those that cannot be read.
+
+    Raises
+    ------
+    UserError
+        No paper has one of the rows in `only`.
+    """
     from irm_sweeps.sweep.grid import Asked
-    from irm_sweeps.sweep.paper import load_paper
     from layout import Builder
 
-    asked = Asked()
-    for name in paper_names():
+    papers, broken = tables(Asked())
+    rows = asked_rows(only)
+    for row in rows:
+        check_row(row, papers, broken)
+    print("looking up the trials of every paper file ...", file=sys.stderr, flush=True)
+    for name, whole in papers.items():
+        paper = whole.model_copy(update={"only": tuple(row for row in rows if row in whole.rows)})
+        runs = any(row.sweep is not None for row in paper.shown.values())
+        if not runs or (rows and not paper.only):
+            yield Absent(name, paper.title)
+            continue
         try:
-            paper = load_paper(name, asked, only)
             builder = Builder(paper, stores, select, user, results)
             found = any(results.of(trial_id) is not None for trial_id in builder.every_trial())
         except UserError as error:
-            yield Absent(name, name, "", str(error))
+            yield Absent(name, paper.title, reason=str(error))
             continue
         if found:
             yield section(builder)
         else:
             yield Absent(name, paper.title, paper.command(None, filling(stores[0], user)))
+    for name, reason in broken.items():
+        yield Absent(name, name, reason=reason)
+
+
+def tables(asked: Asked) -> tuple[dict[str, Paper], dict[str, str]]:
+    """Return the paper files by name, but for unions of others, and why some cannot be read."""
+    from irm_sweeps.sweep.paper import load_paper
+
+    papers, broken = {}, {}
+    for name in paper_names():
+        try:
+            papers[name] = load_paper(name, asked)
+        except UserError as error:
+            broken[name] = str(error)
+    return {name: paper for name, paper in papers.items() if not paper.include}, broken
+
+
+def asked_rows(only: Sequence[str]) -> list[str]:
+    """Return the names in `paper.only=[ROW,...]` as Hydra reads them, of several the last; no names: all rows."""
+    from irm_sweeps.compose import compose
+
+    if not only:
+        return []
+    paper = compose(["paper=demo", *(f"++{word.lstrip('+')}" for word in only)])["paper"]
+    return list(dict.fromkeys(map(str, paper["only"])))
+
+
+def check_row(row: str, papers: Mapping[str, Paper], broken: Collection[str]) -> None:
+    """Refuse the name of a row that no paper has."""
+    known = sorted({name for paper in papers.values() for name in paper.rows})
+    if row not in known:
+        unknown = f"; of {', '.join(broken)} nothing is known: the file cannot be read" if broken else ""
+        raise UserError(
+            f"paper.only: no paper file has a row {row!r}{did_you_mean(row, known)}; rows have the names under rows: "
+            f"in conf/paper/NAME.yaml{unknown}"
+        )
 
 
 def section(builder: Builder) -> Section:

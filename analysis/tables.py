@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for problem in builder.results.problems:
             print(f"skipped {printable(problem)}", file=sys.stderr)
         states = {cell.state for cell in table.cells if cell.state}
-        if states <= {"missing", "not available"} and not any(cell.measured for cell in table.cells):
+        measurable = any(row.sweep is not None for row in paper.shown.values())
+        if measurable and states <= {"missing", "not available"} and not any(cell.measured for cell in table.cells):
             command = paper.command(None, filling(options.stores[0], options.overrides))
             print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
         text = FORMATS[form](table)

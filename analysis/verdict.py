@@ -13,6 +13,9 @@ ALPHA = 0.05
 FEWEST = 3
 """Fewest measured trials, or pairs of them, that a verdict is given for."""
 
+ROUNDING = 1e-12
+"""Differences and spreads this small against the values that they are of are float64's rounding, and none at all."""
+
 Word = Literal["consistent", "differs", "higher", "lower", "no difference shown", "too few seeds"]
 
 
@@ -80,6 +83,16 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(float(series.mean()), float(series.std(ddof=1)) if len(series) > 1 else None, len(series))
 
 
+def exact(found: float, *values: float) -> float:
+    """Return a difference or a spread of values; 0 where it is no more than their `ROUNDING`."""
+    return 0.0 if abs(found) <= ROUNDING * max(map(abs, values)) else found
+
+
+def apart(a: Summary, b: Summary) -> float:
+    """Return `m_a - m_b`; 0 where that is rounding."""
+    return exact(a.mean - b.mean, a.mean, b.mean)
+
+
 def error(a: Summary, b: Summary) -> tuple[float, float]:
     """Return the standard error of `m_a - m_b` and its degrees of freedom (0, 0 if there is no spread at all).
 
@@ -97,7 +110,7 @@ def error(a: Summary, b: Summary) -> tuple[float, float]:
     for side in (a, b):
         if side.sd is None or side.n is None:
             raise ValueError("Welch's test and interval need both standard deviations and numbers of trials")
-        terms.append((side.sd**2 / side.n, side.n - 1))
+        terms.append((exact(side.sd, side.mean) ** 2 / side.n, side.n - 1))
     for side in (a, b):
         if side.examples is not None:
             terms.append((side.mean * (100 - side.mean) / side.examples, side.examples - 1))
@@ -118,7 +131,7 @@ def welch(a: Summary, b: Summary) -> float:
     ValueError
         A standard deviation or a number of trials is unknown.
     """
-    return two_sided(a.mean - b.mean, *error(a, b))
+    return two_sided(apart(a, b), *error(a, b))
 
 
 def interval(a: Summary, b: Summary) -> tuple[float, float]:
@@ -132,7 +145,7 @@ def interval(a: Summary, b: Summary) -> tuple[float, float]:
     ValueError
         A standard deviation or a number of trials is unknown.
     """
-    return around(a.mean - b.mean, *error(a, b))
+    return around(apart(a, b), *error(a, b))
 
 
 def two_sided(difference: float, se: float, freedom: float) -> float:
@@ -167,7 +180,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def compare(measured: Summary, published: Summary) -> Verdict:
     """Return the verdict on a measured mean, given the published one."""
-    difference = measured.mean - published.mean
+    difference = apart(measured, published)
     unknown = measured.sd is None or published.sd is None or published.n is None
     around = None if unknown else interval(measured, published)
     if unknown or (measured.n or 0) < FEWEST:

@@ -32,20 +32,25 @@ def published_text(cell: Cell) -> str:
 def difference_text(cell: Cell) -> str:
     """Return `-1.3 [-2.0, -0.5]`, the difference and its interval, with ` (7 pairs)` where these are not the cell's n.
 
-    Nothing to compare: nothing.
+    Each has its sign, `-0.0` too: a bound says on which side of 0 it is. Nothing to compare: nothing.
     """
     verdict = cell.verdict
     if verdict is None:
         return ""
     words = []
     if verdict.difference is not None:
-        words.append(f"{verdict.difference:+z.{cell.decimals}f}")
+        words.append(_signed(verdict.difference, cell.decimals))
     if verdict.interval is not None:
-        low, high = (f"{bound:+z.{cell.decimals}f}" for bound in verdict.interval)
+        low, high = (_signed(bound, cell.decimals) for bound in verdict.interval)
         words.append(f"[{low}, {high}]")
     if verdict.pairs is not None and (cell.measured is None or verdict.pairs != cell.measured.n):
         words.append(f"({count(verdict.pairs, 'pair')})")
     return " ".join(words)
+
+
+def _signed(value: float, decimals: int) -> str:
+    """Return `+0.3` or `-0.0`; 0 itself, of whichever sign, is `+0.0`."""
+    return f"{value or 0.0:+.{decimals}f}"
 
 
 def verdict_text(cell: Cell) -> str:

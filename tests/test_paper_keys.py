@@ -119,6 +119,7 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 REGRESSION = ["dataset=linear_unit_tests", "dataset.example=cause_effect"]
+COMPARED, STEPPED = "training.similarity=environments", "training.similarity=inner_step"
 NONSENSE: list[tuple[dict[str, Any], str]] = [
     ({"row_published": [[88, -1]]}, "row 'erm', column 'shifted': published sd -1 is below 0; write [mean, sd]"),
     ({"row_published": [[300, 4]]}, "column 'shifted': published accuracy 300 is not within 0...100 per cent"),
@@ -141,6 +142,25 @@ NONSENSE: list[tuple[dict[str, Any], str]] = [
     ({"column_metric": "val/mean/risk"}, "metric val/mean/risk: ColoredMNIST holds no validation inputs back: set"),
     ({"select": "val"}, "mine, row erm, column 'shifted': selection rule val: ColoredMNIST holds no validation inputs"),
     ({"row_select": "val"}, "back: set dataset.n_val=N, or select otherwise"),
+    ({"select": "stop"}, "column 'shifted': selection rule stop: ERM as it is set never stops: select otherwise"),
+    ({"row_select": "stop", "row_sweep": ["method=vrex"]}, "selection rule stop: VREx as it is set never stops"),
+    ({"row_select": "stop", "row_sweep": ["method=meta_irm", "method.stop_rule=none"]}, "MetaIRM as it is set never"),
+    ({"row_select": "stop", "row_sweep": ["method=irm_games", "method.stop_below=0"]}, "IRMGames as it is set never"),
+    (
+        {"column_metric": "representation/0.9/pwcca"},
+        "metric representation/0.9/pwcca: training.similarity=none does not measure it: set "
+        "training.similarity=environments",
+    ),
+    (
+        {"column_metric": "inner_step/layer1/pwcca", "row_sweep": ["method=meta_irm", COMPARED]},
+        "training.similarity=environments does not measure it: set training.similarity=inner_step",
+    ),
+    ({"column_metric": "test/0.9/pwcca"}, "the split test has no pwcca: give representation/0.9/pwcca or inner_step/"),
+    (
+        {"column_metric": "representation/0.77/pwcca", "row_sweep": ["method=erm", COMPARED]},
+        "metric representation/0.77/pwcca: ColoredMNIST has no test environment 0.77",
+    ),
+    ({"column_metric": "representation/0.9/risk"}, "the split representation has no risk: give representation/0.9/pw"),
     (
         {"column_metric": "test/0/accuracy", "row_sweep": REGRESSION},
         "row erm, column 'shifted': metric test/0/accuracy: LinearUnitTests is a regression, without accuracy: use "
@@ -159,6 +179,28 @@ def test_what_no_table_can_show_is_refused_before_training(
 def test_held_out_images_can_select(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paper = changed(select="val", row_sweep=["dataset.source=embedded", "dataset.n_train=50", "dataset.n_val=5"])
     assert planned(tmp_path, paper, monkeypatch).code == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"select": "stop", "row_sweep": ["method=meta_irm"]},
+        {"select": "stop", "row_sweep": ["method=irm_games"]},
+        {"column_metric": "representation/0.9/pwcca", "row_sweep": ["method=erm", COMPARED]},
+        {"column_metric": "representation/mean/pwcca", "row_sweep": ["method=meta_irm", "training.similarity=both"]},
+        {"column_metric": "inner_step/layer1/pwcca", "row_sweep": ["method=meta_irm", STEPPED]},
+    ],
+)
+def test_what_trials_can_fill_is_accepted(
+    changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {**changes, "sweep": ["dataset.source=embedded", "dataset.n_train=50"]}
+    assert planned(tmp_path, changed(**changes), monkeypatch).code == 0
+
+
+def test_a_method_of_the_command_s_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paper = changed(select="stop", row_sweep=["method=meta_irm", "dataset.source=embedded"])
+    assert planned(tmp_path, paper, monkeypatch, "paper=mine", "method.stop_rule=none").code == 0
 
 
 def test_a_regression_has_risks_and_another_dataset_of_the_command_s_is_its_own(

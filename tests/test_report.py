@@ -18,6 +18,7 @@ import report
 import synthetic_store as synthetic
 from browser import CHROMIUM, Page, chromium
 from command_line import paper_names
+from irm_sweeps.errors import UserError
 from irm_sweeps.sweep import grid
 from irm_sweeps.sweep.paper import load_paper
 from measured import Results
@@ -143,6 +144,56 @@ def test_papers_with_results_are_shown_and_the_others_have_their_command(text: s
     assert "python launch.py -m paper=bae2021_table5" in text
 
 
+def test_a_union_is_neither_shown_nor_waited_for(store: Path, outline: Outline) -> None:
+    """Its tables are on the page; no command would bring a table of its own there."""
+    assert load_paper("bae2021").include
+    parts = list(report.sections(Results([store]), [store], None, []))
+    assert "bae2021" not in [part.paper.name if isinstance(part, report.Section) else part.name for part in parts]
+    assert load_paper("bae2021").title not in words(outline)
+
+
+def reported(store: Path, folder: Path, *argv: str) -> Outline:
+    report.main(["--results", str(store), "--output", str(folder / "page.html"), *argv])
+    return Outline((folder / "page.html").read_text())
+
+
+def test_some_rows_of_all_papers(store: Path, tmp_path: Path) -> None:
+    """Each paper has those rows that it has; one without any is left out, and not to be run."""
+    page = reported(store, tmp_path, "paper.only=[irmv1,mm_rex]")
+    said = words(page)
+    assert {"bae2021_table1", "bae2021_figure3"} <= set(page.ids)
+    assert "Rows shown: irmv1, mm_rex." in said
+    assert "Left out, without trials in the rows that are asked for: " in said
+    left_out = said.partition("that are asked for: ")[2].partition(".")[0].split(", ")
+    for name in paper_names():
+        paper = load_paper(name)
+        has = [row for row in ("irmv1", "mm_rex") if row in paper.rows]
+        assert (name in left_out) == (not has and not paper.include), name
+        if has and name not in page.ids:
+            assert f"paper={name} 'paper.only=[{','.join(has)}]'".replace("'", "") in said.replace("'", "")
+    assert "no row" not in said
+    assert "cannot be shown" not in said
+
+
+def test_a_row_without_trials_is_not_to_be_run(store: Path, tmp_path: Path) -> None:
+    said = words(reported(store, tmp_path, "paper.only=[random]"))
+    assert "bae2021_table1" in said.partition("that are asked for: ")[2].partition(".")[0].split(", ")
+    assert "paper=bae2021_table1" not in said
+
+
+def test_what_cannot_be_shown_is_not_waited_for(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "paper").mkdir()
+    (tmp_path / "paper" / "mine.yaml").write_text("name: mine\ntitle: Mine\nselct: val\n")
+    monkeypatch.setenv("IRM_SWEEPS_CONF", str(tmp_path))
+    said = words(reported(store, tmp_path, "method.dummy=vector"))
+    waited, _, unshown = said.partition("Not yet run")[2].partition("Cannot be shown")
+    assert "mine cannot be shown: unknown key `paper.selct`" in unshown
+    assert "cannot be shown: demo, row erm: unknown key `method.dummy`" in unshown
+    assert "unknown key" not in waited
+    with pytest.raises(UserError, match=r"no paper file has a row 'ermm'.*; of mine nothing is known"):
+        list(report.sections(Results([store]), [store], None, [], ["paper.only=[ermm]"]))
+
+
 def test_every_measured_cell_has_its_command(store: Path, outline: Outline) -> None:
     bae = load_paper("bae2021_table1")
     said = words(outline)
@@ -220,6 +271,8 @@ def test_overrides_and_several_stores(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--results", "nowhere"], "nowhere: no such directory"),
         (["--paper", "demo"], "--paper"),
         (["sede=3"], "did you mean `seed`"),
+        (["paper.only=[ermm]"], "paper.only: no paper file has a row 'ermm' (did you mean `erm`?); rows have the"),
+        (["paper.only=[erm,bae2021_table1]"], "no paper file has a row 'bae2021_table1'"),
     ],
 )
 def test_mistakes_are_one_line(

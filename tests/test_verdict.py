@@ -73,6 +73,22 @@ def test_no_spread_at_all_is_decided_by_the_means():
     assert welch(Summary(50.1, 0.0, 3), Summary(50.0, 0.0, 10)) == 0
 
 
+@pytest.mark.parametrize("share", [0.57, 0.29, 0.58, 0.07])
+def test_rounding_is_neither_a_difference_nor_a_spread(share):
+    """Of float64: these shares in per cent are not the whole numbers that print has."""
+    print_has = Summary(round(100 * share), 0.0, 10)
+    for measured in (summarize([100 * share] * 3), Summary(100 * share, 1e-14, 3)):
+        found = compare(measured, print_has)
+        assert (found.word, found.difference, found.p, found.interval) == ("consistent", 0, 1, (0, 0))
+    apart = compare(summarize([100 * share] * 3), Summary(round(100 * share) + 0.1, 0.0, 10))
+    assert (apart.word, apart.p) == ("differs", 0)
+
+
+def test_risks_near_zero_are_not_taken_for_rounding():
+    a, b = Summary(4e-14, 1e-14, 5), Summary(2e-14, 1e-14, 5)
+    assert welch(a, b) == pytest.approx(welch(Summary(4.0, 1.0, 5), Summary(2.0, 1.0, 5)), rel=1e-9)
+
+
 def test_what_is_unknown_cannot_be_tested():
     with pytest.raises(ValueError, match="both standard deviations"):
         welch(Summary(50.0, 1.0, 3), Summary(50.0, None, 10))

@@ -236,6 +236,7 @@ def test_the_printed_label_names_a_row_too(show, store):
         ([*DEMO, "--against", ""], "demo has no such row; rows: erm"),
         ([*VREX, "paper.only=[erm,irmv1]"], "leaves that row out; say paper.only=[erm,irmv1,vrex]"),
         ([*BAE, "--against", "random"], "that row has no trials, so no seeds to pair; rows: erm, irmv1"),
+        ([*BAE, "--against", "Random", "paper.only=[erm]"], "that row has no trials, so no seeds to pair; rows: erm"),
     ],
 )
 def test_a_row_that_cannot_be_compared_with_is_one_line(refused, argv, words):

@@ -43,15 +43,6 @@ def test_a_partly_measured_cell_says_what_it_lacks(show, demo, tmp_path):
     assert cell["command"] == demo.command("erm")
 
 
-def test_a_row_whose_method_is_not_there_yet(show, monkeypatch):
-    cell = records(show(*BAE, "--format", "csv"))
-    lacking = [r for r in cell.values() if "this version has no" in r["note"]]
-    for r in lacking:
-        assert f"paper.only=[{r['row']}]" in r["command"]
-        assert r["n"] == "0"
-    assert all(r["row"] not in ("erm", "irmv1", "vrex", "mm_rex", "grayscale") for r in lacking)
-
-
 def test_an_unknown_method_leaves_the_other_rows_alone(show, demo, tmp_path, monkeypatch):
     broken = demo.rows["irmv1"].model_copy(update={"sweep": ["method=not_yet"]})
     paper = demo.model_copy(update={"rows": {**demo.rows, "irmv1": broken}})
@@ -135,6 +126,12 @@ def test_an_environment_that_was_not_measured(show, demo, tmp_path):
     assert cell["mean"] == ""
     assert "test/0.9/accuracy not measured" in cell["note"]
     assert "test/0.8/accuracy" in cell["note"]
+
+
+@pytest.mark.parametrize(("rows", "told"), [("random", False), ("random,optimal", False), ("random,erm", True)])
+def test_a_launch_is_advised_only_where_it_has_something_to_run(show, rows, told):
+    show(*BAE, f"paper.only=[{rows}]")
+    assert ("runs all of it" in show.stderr) == told
 
 
 def test_missing_prints_commands_and_nothing_else(show, demo, tmp_path):

@@ -60,7 +60,10 @@ def test_with_data_of_its_own_each_trial_has_it_in_its_spread(show, sst, tmp_pat
     synthetic.fill(tmp_path / "results", sst, "irmv1", correct(HERE), [user])
     cell = cell_of(show(*SST, "--format", "csv", user))
     assert half(cell) == pytest.approx(by_hand(float(cell["mean"]), float(cell["sd"]), here=False), rel=1e-9)
-    assert "(examples: in print 299)" in show(*SST, user)
+    text = show(*SST, user)
+    assert "(examples: in print 299)" in text
+    assert "each trial draws its own from the same pool of examples; the spread of the trials does not show" in text
+    assert "pool of examples" not in show(*SST, user, "dataset.data_seed=1") + show(*SST)
 
 
 def test_a_test_set_of_another_size_is_noticed(show, sst, tmp_path):
@@ -75,6 +78,7 @@ def test_elsewhere_nothing_is_said_of_it(show, bae, tmp_path):
     synthetic.fill(tmp_path / "results", bae, "irmv1", correct(HERE))
     text = show("--paper", "bae2021", "--table", "1")
     assert "One test set" not in text
+    assert "pool of examples" not in text
     assert "assumed" not in text
 
 

@@ -191,6 +191,11 @@ class IRMGames(Method):
                 owners[0][name] = value
         return [owners[e] for e in sorted(owners)]
 
+    @property
+    def can_stop(self) -> bool:
+        """Not with `stop_below=0`."""
+        return self.stop_below > 0
+
     def stop(self, checks: Sequence[Check]) -> int | None:
         """Choose the first evaluation at which the ensemble has unlearned the training environments."""
         for index, check in enumerate(checks):

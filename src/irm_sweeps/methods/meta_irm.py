@@ -170,6 +170,11 @@ class MetaIRM(Method):
             return allowed[0] if allowed else None
         return min(allowed, key=lambda i: sum(checks[i].val_risks or checks[i].train_risks))
 
+    @property
+    def can_stop(self) -> bool:
+        """Not with `stop_rule=none`."""
+        return self.stop_rule != "none"
+
     def _spread(self, check: Check) -> float:
         risks = list(check.val_risks) or list(check.train_risks)
         if self.stop_on == "pooled":

@@ -268,6 +268,11 @@ class Method(Component):
         del checks
         return None
 
+    @property
+    def can_stop(self) -> bool:
+        """Whether `stop` can ever choose: by default, whether the method has a rule of its own."""
+        return type(self).stop is not Method.stop
+
     def restarts_optimizer_at(self) -> Collection[int]:
         """Return the steps before which optimizer state is forgotten (DomainBed's habit); none by default."""
         return ()

@@ -8,6 +8,7 @@ from irm_sweeps.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from irm_sweeps.data.dataset import Dataset
+    from irm_sweeps.trial import Trial
 
 MEASURES = ("accuracy", "risk", "pwcca")
 """What is measured of an environment: see `irm_sweeps.training.evaluation` and `irm_sweeps.training.similarity`."""
@@ -29,11 +30,45 @@ def parts(metric: str) -> tuple[str, str, str]:
     return split, environment, measure
 
 
+SIMILARITIES = {"representation": "environments", "inner_step": "inner_step"}
+"""Split -> the `training.similarity` that makes it, and its `pwcca`, the only measure that it has."""
+
+
+def check_made(metric: str, rule: str, trial: Trial) -> None:
+    """Find out, before anything is trained, whether a trial's method and training make what a cell shows.
+
+    Raises
+    ------
+    UserError
+        Its method never stops, and the selection rule is `stop`; or the similarity is not measured.
+    """
+    if rule == "stop" and not trial.method.can_stop:
+        name = type(trial.method).__name__
+        raise UserError(
+            f"selection rule stop: {name} as it is set never stops: select otherwise, or set a stopping rule where it "
+            "has one"
+        )
+    split, environment, measure = parts(metric)
+    kind = SIMILARITIES.get(split)
+    if kind is not None and measure != "pwcca":
+        raise UserError(f"metric {metric}: the split {split} has no {measure}: give {split}/{environment}/pwcca")
+    if measure != "pwcca":
+        return
+    if kind is None:
+        known = " or ".join(f"{split}/{environment}/pwcca" for split in SIMILARITIES)
+        raise UserError(f"metric {metric}: the split {split} has no pwcca: give {known}")
+    if trial.training.similarity not in (kind, "both"):
+        raise UserError(
+            f"metric {metric}: training.similarity={trial.training.similarity} does not measure it: set "
+            f"training.similarity={kind}"
+        )
+
+
 def check_readable(metric: str, rule: str, dataset: Dataset) -> None:
     """Find out, before anything is trained, whether a dataset's trials will have a metric under a selection rule.
 
-    A regression has no accuracy. Environments are not judged of a dataset that does not announce them, nor of a
-    similarity (`pwcca`), whose environments are made by the evaluation.
+    A regression has no accuracy. Environments are not judged of a dataset that does not announce them, nor of an inner
+    step's similarity, whose environments are the layers of a network.
 
     Raises
     ------
@@ -50,7 +85,9 @@ def check_readable(metric: str, rule: str, dataset: Dataset) -> None:
         what = f"selection rule {rule}" if rule == "val" else f"metric {metric}"
         fix = "set dataset.n_val=N" if "n_val" in type(dataset).model_fields else "give it a `val` split"
         raise UserError(f"{what}: {name} holds no validation inputs back: {fix}, or select otherwise")
-    if measure == "pwcca":
+    if split == "representation":
+        split = "test"  # its environments are those that it compares
+    elif measure == "pwcca":
         return
     if split not in announced:
         raise UserError(f"metric {metric}: {name} has no split {split}; splits: {', '.join(announced)}")

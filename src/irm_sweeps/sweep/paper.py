@@ -11,7 +11,7 @@ from irm_sweeps.commands import launching
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.sweep.grid import Asked, last_wins, trials
-from irm_sweeps.sweep.metric import check_readable, parts
+from irm_sweeps.sweep.metric import check_made, check_readable, parts
 from irm_sweeps.trial import Trial
 
 Published = Annotated[tuple[float, ...], Field(min_length=1, max_length=2)]
@@ -276,16 +276,20 @@ class Paper(Config):
                 except UnknownChoice as error:
                     unavailable[name] = str(error)
                     continue
-                if not any(override.lstrip("+~").startswith("dataset") for override in user):
-                    self._check_cell(name, column, cells[key])  # a shrunken run may lack what the file asks for
+                self._check_cell(name, column, cells[key], user)
                 found.update(cells[key])
         return found, unavailable
 
-    def _check_cell(self, row: str, column: Column, own: Mapping[str, Trial]) -> None:
+    def _check_cell(self, row: str, column: Column, own: Mapping[str, Trial], user: Sequence[str]) -> None:
+        """Refuse what no trial can fill; a shrunken run may lack what the file asks for."""
         rule = self.rows[row].select or self.select
+        keys = [override.lstrip("+~") for override in user]
         try:
             for trial in own.values():
-                check_readable(column.metric, rule, trial.dataset)
+                if not any(key.startswith("dataset") for key in keys):
+                    check_readable(column.metric, rule, trial.dataset)
+                if not any(key.startswith(("method", "training.similarity")) for key in keys):
+                    check_made(column.metric, rule, trial)
         except UserError as error:
             raise UserError(f"{self.name}, row {row}, column {column.label!r}: {error}") from None
 
