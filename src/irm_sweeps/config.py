@@ -208,7 +208,9 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
     module_name, _, class_name = target.rpartition(".")
     try:
         if trusted or is_own(target):
-            with nullcontext() if is_own(target) or module_name in sys.modules else fresh_state():
+            known = is_own(target) or module_name in sys.modules
+            # Variables stay: a module that sets one, for a library of its own, is imported once.
+            with nullcontext() if known else fresh_state(environment=False):
                 found = getattr(importlib.import_module(module_name), class_name)
         else:
             found = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
