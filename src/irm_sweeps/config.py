@@ -28,7 +28,11 @@ from irm_sweeps.process_state import fresh_state
 
 
 class PerTrial:
-    """Marks a field that may differ between the trials of one stack: a number that shapes no tensor."""
+    """Marks a field that may differ between the trials of one stack: a number that shapes no tensor.
+
+    A method's reaches its game as `at.numbers[NAME]`. What is asked once for all trials of a stack (`players`, `pace`,
+    `moves`, `phase`, `resets_at`) must not depend on one: the stack fails, and its trials train in smaller ones.
+    """
 
 
 class Place:
