@@ -25,6 +25,9 @@ def state() -> tuple[Any, ...]:
     return (
         torch.backends.cuda.matmul.fp32_precision,
         torch.backends.cudnn.conv.fp32_precision,
+        torch.backends.cudnn.rnn.fp32_precision,
+        torch.backends.cudnn.fp32_precision,
+        torch.backends.cudnn.allow_tf32,
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.utils.deterministic.fill_uninitialized_memory,
@@ -43,11 +46,24 @@ def test_float32_is_float32_on_a_gpu_and_its_sums_have_an_order(monkeypatch: pyt
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     assert torch.backends.cudnn.conv.fp32_precision == "tf32", "torch's default, which this is about"
     with numerics(GPU, large=True):
-        assert state() == ("ieee", "ieee", True, True, False)
+        assert state() == ("ieee", "ieee", "ieee", "ieee", False, True, True, False)
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     with numerics(CPU, large=False):
         assert torch.backends.cudnn.conv.fp32_precision == "tf32"
         assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_switches_of_cudnn_can_be_read_and_set_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user's backbone may do: torch refuses where its newer and older switches disagree."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    cudnn: Any = torch.backends.cudnn
+    with exact_products():
+        inside = state()
+        with cudnn.flags(enabled=False):
+            assert not cudnn.enabled
+        assert state() == inside
+        assert cudnn.rnn.fp32_precision == "ieee"
+        assert cudnn.allow_tf32 is False
 
 
 def test_what_the_user_chose_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

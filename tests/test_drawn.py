@@ -24,12 +24,14 @@ from irm_sweeps.trial import GROUPS
 
 NOWHERE = Path("no_data_is_read")
 N = 6
+SQUARED = ("squared", "squared classes", "squared large")
 
 
 class Changed(TwoBits):
     """Two bits, of which a test changes what it likes."""
 
     deed: str
+    index: str = "int64"
 
     @property
     def outputs(self) -> int:
@@ -45,7 +47,7 @@ class Changed(TwoBits):
 
     @property
     def loss(self) -> Any:
-        return {"squared": "squared", "hinge": "hinge", "squared classes": "squared"}.get(self.deed, "cross_entropy")
+        return {"hinge": "hinge", **dict.fromkeys(SQUARED, "squared")}.get(self.deed, "cross_entropy")
 
     @property
     def stacks(self) -> bool:
@@ -59,6 +61,7 @@ class Changed(TwoBits):
         if self.deed == "raise" and self.label_noise == 0.25:
             raise RuntimeError("x")
         data = super().draw(seed, data_dir)
+        data = with_environment(data, index=data.held_out["test"].environments["0.9"].index.astype(self.index))
         return DEEDS[self.deed](data) if self.deed in DEEDS else data
 
     def prepare(self, inputs: Tensor, uniforms: Tensor | None, *, training: bool) -> Tensor:
@@ -97,6 +100,12 @@ DEEDS: dict[str, Callable[[TrialData], Any]] = {
     "twice": lambda d: replace(d, names=["0.9", "0.9"]),
     "numbers": lambda d: replace(d, names=[0.2, 0.1]),
     "three names": lambda d: replace(d, names=["a", "b", "c"]),
+    "long": lambda d: replace(d, inputs=d.inputs.astype(np.longdouble)),
+    "long test": lambda d: with_test(d, inputs=d.held_out["test"].inputs.astype(np.longdouble)),
+    "long labels": lambda d: with_environment(d, labels=d.labels[0].astype(np.longdouble)),
+    "large": lambda d: replace(d, inputs=d.inputs.astype(np.float64) - 1e39),
+    "test large": lambda d: with_test(d, inputs=d.held_out["test"].inputs.astype(np.float64) + 1e39),
+    "squared large": lambda d: replace(d, labels=d.labels * 1e39),
     "nan": lambda d: replace(d, inputs=with_one(d.inputs, np.nan)),
     "test inf": lambda d: with_test(d, inputs=with_one(d.held_out["test"].inputs, -np.inf)),
     "integers": lambda d: replace(d, inputs=d.inputs.astype(np.int64)),
@@ -138,6 +147,12 @@ COMPLAINTS = {
     "twice": "train: two environments are named '0.9': give each a name of its own, e.g. '1:0.9'",
     "numbers": "train: an environment is named 0.2: names are words, e.g. '0.2'",
     "three names": "train: 3 names ['a', 'b', 'c'] for 2 environments of inputs",
+    "long": f"train environment '0.2': inputs are of {np.dtype('g')}, which torch does not know: give float64",
+    "long test": f"split test: inputs are of {np.dtype('g')}, which torch does not know",
+    "long labels": f"test environment '0.9': labels are of {np.dtype('g')}, which torch does not know",
+    "large": "train environment '0.2': an input is -1e+39, and float32 ends at 3.4e+38: scale inputs in `draw`",
+    "test large": "split test: an input is 1e+39, and float32 ends at 3.4e+38",
+    "squared large": "train environment '0.2': a label is 1e+39, and float32 ends at 3.4e+38: scale labels",
     "nan": "train environment '0.1': an input is nan: inputs must be finite",
     "test inf": "split test: an input is -inf: inputs must be finite",
     "integers": "train environment '0.2': inputs are of int64: give floats, or uint8",
@@ -194,7 +209,7 @@ def test_so_does_what_means_the_same(change: Callable[[TrialData], TrialData]) -
 @pytest.mark.parametrize("deed", COMPLAINTS)
 def test_a_mistake_is_named_before_the_first_step(deed: str) -> None:
     with pytest.raises(UserError) as error:
-        start([trial(changed(deed), component("backbone", "mlp"), 0)], NOWHERE)
+        start([trial(changed(deed), component("backbone", "mlp"), 0, "float32")], NOWHERE)
     assert str(error.value).startswith(f"Changed: {COMPLAINTS[deed]}")
     assert "\n" not in str(error.value)
 
@@ -210,6 +225,22 @@ def test_inputs_are_prepared_in_the_trial_s_number_format() -> None:
     assert checked_draw(dataset, 0, NOWHERE, torch.float64).names
     with pytest.raises(RuntimeError, match="same dtype"):
         checked_draw(dataset, 0, NOWHERE)
+
+
+def test_inputs_may_be_as_large_as_that_format_allows() -> None:
+    assert start([trial(changed("large"), component("backbone", "mlp"), 0, "float64")], NOWHERE).data.sizes == [N, N]
+    with pytest.raises(UserError, match="float32 ends at"):
+        checked_draw(changed("large"), 0, NOWHERE)
+
+
+@pytest.mark.parametrize("numbers", ["int8", "int16", "uint8", "uint16", "uint32", "uint64", "int32", ">i8"])
+def test_positions_may_be_any_whole_numbers(numbers: str) -> None:
+    """Bytes too, which torch would take for a mask."""
+    found = [
+        start([trial(changed("", index=own), component("backbone", "mlp"), 0)], NOWHERE).run()[0].metrics["last"]
+        for own in ("int64", numbers)
+    ]
+    assert found[0] == found[1]
 
 
 def test_trials_of_different_sizes_form_no_stack() -> None:

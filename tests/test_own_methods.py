@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from irm_sweeps.methods.batch import Batch
+from irm_sweeps.methods.groupdro import LOG_WEIGHTS, GroupDRO
+from irm_sweeps.methods.method import Point, Turn
 from irm_sweeps.project import create
+from irm_sweeps.testing.fixtures import MakeTrial, Train
+from irm_sweeps.training import moves
 
 METHODS = """
 from typing import ClassVar
@@ -76,3 +81,31 @@ def test_a_batch_of_unequal_environments_names_what_takes_them() -> None:
     batch = Batch(torch.zeros(5, 2), torch.zeros(5), 2, (3, 2))
     with pytest.raises(ValueError, match=r"of \[3, 2\] images .* `means`, `split` or `each` of the batch instead of"):
         batch.by_environment(batch.labels)
+
+
+class Showing(GroupDRO):
+    """GroupDRO that logs its weights as they are: the parameter, and a number computed from it."""
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Turn:
+        turn = super().turn(at, moving)
+        own = at.parameters[LOG_WEIGHTS]
+        return Turn(turn.objectives, {**turn.log, "own": own, "a view": own.detach()[:1], "computed": own * 1})
+
+
+@pytest.mark.parametrize("way", ["alone", "stacked", "compiled"])
+def test_a_logged_parameter_is_that_of_its_step(
+    way: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not what it becomes before the history is written, nor in the move that logs it."""
+    monkeypatch.setattr(moves, "BACKEND", "aot_eager")
+    trial = make_trial("method=groupdro", "training.steps=4", "method.eta=1.0")
+    values = trial.method.model_dump(exclude={"target"})
+    trials = [
+        trial.model_copy(update={"method": Showing.model_validate(values), "seed": seed})
+        for seed in range(1 + (way == "stacked"))
+    ]
+    for outcome in training(*trials, compiled=way == "compiled").run():
+        rows = [row for row in outcome.history if "own" in row]
+        assert len({row["own"][0] for row in rows}) == 4
+        assert [row["own"] for row in rows] == [row["computed"] for row in rows]
+        assert [row["a view"] for row in rows] == [row["computed"][:1] for row in rows]

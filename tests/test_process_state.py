@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import timeit
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,12 +17,13 @@ from torch import Tensor, nn
 
 from commands import outcomes
 from contracts import start, trial
+from irm_sweeps import process_state
 from irm_sweeps.backbones.mlp import MLP
 from irm_sweeps.config import import_class
 from irm_sweeps.data.dataset import TrialData
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Method
-from irm_sweeps.process_state import fresh_state, settings
+from irm_sweeps.process_state import Setting, fresh_state, settings
 from irm_sweeps.project.template.data.two_bits import TwoBits
 from irm_sweeps.sweep.manifest import write_manifest
 from irm_sweeps.sweep.store import Store
@@ -29,24 +31,91 @@ from irm_sweeps.sweep.worker import Worker
 from irm_sweeps.trial import Trial
 
 NOWHERE = Path("no_data_is_read")
-CUDNN: Any = torch.backends.cudnn
+BACKENDS: Any = torch.backends
+CUDNN, CUDA, MKLDNN = BACKENDS.cudnn, BACKENDS.cuda, BACKENDS.mkldnn
+HALF = "reduced_precision_reduction"
 DEEDS: dict[str, Callable[[], Any]] = {
     "dtype": lambda: torch.set_default_dtype(torch.float64),
     "device": lambda: torch.set_default_device("meta"),
     "gradients": lambda: torch.set_grad_enabled(False),  # type: ignore[no-untyped-call]
     "precision": lambda: torch.set_float32_matmul_precision("medium"),
     "precision of convolutions": lambda: setattr(CUDNN, "fp32_precision", "ieee"),
+    "precision of oneDNN": lambda: MKLDNN.set_flags(_fp32_precision="bf16"),
+    "precision of all": lambda: setattr(MKLDNN, "fp32_precision", "ieee"),
+    "the old switch": lambda: setattr(CUDNN, "allow_tf32", False),
+    "the old switch, then a new one": lambda: (
+        DEEDS["the old switch"](),
+        setattr(CUDNN.conv, "fp32_precision", "tf32"),
+    ),
+    "the old switch of cuBLAS": lambda: setattr(CUDA.matmul, "allow_tf32", True),
+    "sums of float16": lambda: setattr(CUDA.matmul, f"allow_fp16_{HALF}", False),
+    "sums of bfloat16": lambda: setattr(CUDA.matmul, f"allow_bf16_{HALF}", False),
+    "attention": lambda: CUDA.enable_flash_sdp(False),
+    "autocast": lambda: torch.set_autocast_enabled("cpu", True),
+    "autocast's dtype": lambda: torch.set_autocast_dtype("cpu", torch.float16),
+    "autocast's cache": lambda: torch.set_autocast_cache_enabled(False),
+    "a region of autocast": lambda: torch.autocast("cpu", torch.bfloat16).__enter__(),
+    "denormals": lambda: torch.set_flush_denormal(True),
     "cudnn": lambda: setattr(CUDNN, "benchmark", True),
+    "no cudnn": lambda: setattr(CUDNN, "enabled", False),
+    "no onednn": lambda: setattr(MKLDNN, "enabled", False),
+    "deterministic onednn": lambda: setattr(MKLDNN, "deterministic", True),
     "deterministic": lambda: torch.use_deterministic_algorithms(True),
     "anomalies": lambda: torch.autograd.set_detect_anomaly(True),
     "threads": lambda: torch.set_num_threads(3),
     "folder": lambda: os.chdir("/"),
+    "umask": lambda: os.umask(0o077),
+    "a new variable": lambda: os.environ.update(ROGUE="1"),
+    "another variable": lambda: os.environ.update(HOME="/"),
+    "no variable": lambda: os.environ.pop("HOME", None),
 }
-AS_FOUND = ("threads", "folder")
+AS_FOUND = ("threads", "folder", "umask", "a new variable", "another variable", "no variable")
+
+
+def asked(read: Callable[[], Any]) -> Any:
+    """Return an answer, or torch's refusal to give one."""
+    try:
+        return read()
+    except RuntimeError as error:
+        return str(error)
+
+
+def rounded_again() -> bool:
+    """Return whether a region of autocast sees a weight that has changed since the last one."""
+    weight = torch.nn.Parameter(torch.ones(1, 1, device="cpu", dtype=torch.float32))
+    one = torch.ones_like(weight, requires_grad=False)
+    seen = []
+    for _ in range(2):
+        with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, cache_enabled=True):
+            seen.append((one @ weight).detach().item())
+        weight.detach().zero_()
+    torch.clear_autocast_cache()
+    return seen == [1, 0]
 
 
 def state() -> dict[str, Any]:
-    return {setting.name: setting.get() for setting in settings()}
+    """Return what torch, the system and this package say, each asked in its own way."""
+    formats = (CUDNN, CUDNN.conv, CUDNN.rnn, CUDA.matmul, MKLDNN, MKLDNN.matmul, MKLDNN.conv, MKLDNN.rnn, BACKENDS)
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return {
+        **{setting.name: setting.get() for setting in settings()},
+        "zeros": (torch.zeros(1).dtype, torch.zeros(1).device, (torch.ones(1, requires_grad=True) * 1).requires_grad),
+        "autocast": [
+            (torch.is_autocast_enabled(on), torch.get_autocast_dtype(on), torch.is_autocast_cache_enabled())
+            for on in ("cpu", "cuda")
+        ],
+        "rounded again": rounded_again(),
+        "denormal": (torch.full((64,), 1e-39, device="cpu", dtype=torch.float32) * 0.5).max().item(),
+        "formats": [own.fp32_precision for own in formats],
+        "word": asked(torch.get_float32_matmul_precision),
+        "old switches": [asked(lambda own=own: own.allow_tf32) for own in (CUDNN, CUDA.matmul)],
+        "half": [getattr(CUDA.matmul, f"allow_{kind}_{HALF}") for kind in ("fp16", "bf16")],
+        "attention": (CUDA.flash_sdp_enabled(), CUDA.mem_efficient_sdp_enabled(), CUDA.math_sdp_enabled()),
+        "libraries": [(own.enabled, own.deterministic) for own in (CUDNN, MKLDNN)],
+        "repeatable": (torch.get_deterministic_debug_mode(), torch.is_anomaly_enabled(), CUDNN.benchmark),
+        "system": (torch.get_num_threads(), os.getcwd(), mask, dict(os.environ)),
+    }
 
 
 @pytest.mark.parametrize("deed", DEEDS)
@@ -79,12 +148,73 @@ def test_so_a_new_process_begins() -> None:
     assert answer.stdout == "[]\n"
 
 
-def test_a_folder_that_has_been_removed_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the working directory."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def test_a_folder_that_has_been_removed_is_no_obstacle(here: Path) -> None:
+    here.rmdir()
     with fresh_state():
-        os.chdir(tmp_path)
+        os.chdir(here.parent)
+
+
+def test_a_folder_that_is_renamed_meanwhile_is_the_same(here: Path) -> None:
+    with fresh_state():
+        os.chdir("/")
+        here.rename(here.parent / "there")
+    assert Path.cwd() == here.parent / "there"
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("deed", ["rename", "remove"])
+def test_a_folder_that_goes_meanwhile_fails_no_trial(deed: str, here: Path, tmp_path: Path) -> None:
+    gone = {"rename": lambda: here.rename(tmp_path / "there"), "remove": here.rmdir}[deed]
+    before, trials = open_files(), [doing("goes", 1), doing("none", 2)]
+    DEEDS["goes"] = lambda: here.exists() and gone()
+    try:
+        found = work(tmp_path / "store", *trials)
+    finally:
+        del DEEDS["goes"]
+    assert not here.exists()
+    assert [result["status"] for result in found.values()] == ["completed", "completed"]
+    assert open_files() == before
+
+
+def test_what_cannot_be_put_back_is_said_and_is_no_obstacle(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither to those after it, nor to the error that a trial ended with."""
+
+    def refuse(value: int) -> None:
+        raise RuntimeError(f"no {value}")
+
+    values = iter([1, 2, 2])
+    stubborn = Setting("stubborn", lambda: next(values), refuse)
+    others = settings()
+    monkeypatch.setattr(process_state, "settings", lambda: (stubborn, *others))
+    before, threads = Path.cwd(), torch.get_num_threads()
+    with suppress(ZeroDivisionError), fresh_state():
+        os.chdir("/")
+        torch.set_num_threads(3)
+        raise ZeroDivisionError
+    assert (Path.cwd(), torch.get_num_threads()) == (before, threads)
+    assert capsys.readouterr().err == "cannot put back stubborn: no 1\n"
+
+
+def test_it_costs_little() -> None:
+    def once() -> None:
+        with fresh_state():
+            pass
+
+    once()
+    assert min(timeit.repeat(once, number=10, repeat=20)) / 10 < 0.002
 
 
 class Bits(TwoBits):
@@ -182,6 +312,17 @@ def test_a_module_that_is_imported_sets_nothing(tmp_path: Path, monkeypatch: pyt
     before = state()
     assert import_class("own_setting.Mine", Method, "method") is ERM  # type: ignore[type-abstract]
     assert state() == before
+
+
+def test_what_a_module_sets_for_a_library_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is imported once, and the library may look later; what it sets at that time is not another trial's."""
+    (tmp_path / "own_variable.py").write_text(
+        "import os; os.environ['ROGUE'] = '1'; from irm_sweeps.methods.erm import ERM"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ROGUE", "0")
+    import_class("own_variable.ERM", Method, "method")  # type: ignore[type-abstract]
+    assert os.environ["ROGUE"] == "1"
 
 
 Run = Callable[..., str]

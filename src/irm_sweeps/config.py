@@ -29,7 +29,11 @@ from irm_sweeps.process_state import fresh_state
 
 
 class PerTrial:
-    """Marks a field that may differ between the trials of one stack: a number that shapes no tensor."""
+    """Marks a field that may differ between the trials of one stack: a number that shapes no tensor.
+
+    A method's reaches its game as `at.numbers[NAME]`. What is asked once for all trials of a stack (`players`, `pace`,
+    `moves`, `phase`, `resets_at`) must not depend on one: the stack fails, and its trials train in smaller ones.
+    """
 
 
 class Place:
@@ -233,8 +237,11 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
 
 @contextmanager
 def _first_import() -> Iterator[None]:
-    """Import a user's module: what it sets for the process is undone, and what its files hold is remembered."""
-    with fresh_state():
+    """Import a user's module: what it sets for the process is undone, and what its files hold is remembered.
+
+    Variables of the environment stay: a module that sets one, for a library of its own, is imported once.
+    """
+    with fresh_state(environment=False):
         yield
     own_modules.remember()
 

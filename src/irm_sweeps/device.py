@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.errors import UserError, one_line
+from irm_sweeps.process_state import cudnn_tf32
 
 if TYPE_CHECKING:
     import torch
@@ -157,9 +158,9 @@ def numerics(device: torch.device, large: bool) -> Iterator[None]:
 def exact_products() -> Iterator[None]:
     """Let a GPU compute float32 in float32, and the same bits in every run.
 
-    By torch's default cuDNN rounds what float32 convolutions multiply to TF32 (10 bits of mantissa), and may take
-    kernels whose sums come in any order. What has no repeatable kernel, in a user's own method say, warns. The state
-    is the process's; it is put back at the end.
+    By torch's default cuDNN rounds what float32 convolutions and recurrent layers multiply to TF32 (10 bits of
+    mantissa), and may take kernels whose sums come in any order. What has no repeatable kernel, in a user's own
+    method say, warns. The state is the process's; it is put back at the end.
     """
     import os
 
@@ -168,11 +169,14 @@ def exact_products() -> Iterator[None]:
     # Asked for by cuBLAS, which reads it when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     backends: Any = torch.backends
-    formats = [backends.cuda.matmul, backends.cudnn.conv]
+    cudnn = backends.cudnn
+    # All of cuDNN's, and the old switch: torch refuses to read that, or to enter `cudnn.flags`, where they differ.
+    formats = [backends.cuda.matmul, cudnn, cudnn.conv, cudnn.rnn]
     filling: Any = torch.utils.deterministic
-    before = [backend.fp32_precision for backend in formats]
+    before, switch = [backend.fp32_precision for backend in formats], cudnn_tf32()
     repeatable = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled = filling.fill_uninitialized_memory
+    cudnn.allow_tf32 = False
     for backend in formats:
         backend.fp32_precision = "ieee"
     torch.use_deterministic_algorithms(True, warn_only=not repeatable[0] or repeatable[1])
@@ -182,6 +186,7 @@ def exact_products() -> Iterator[None]:
     finally:
         filling.fill_uninitialized_memory = filled
         torch.use_deterministic_algorithms(repeatable[0], warn_only=repeatable[1])
+        cudnn.allow_tf32 = switch
         for backend, own in zip(formats, before, strict=True):
             backend.fp32_precision = own
 

@@ -1,13 +1,19 @@
-"""What all code in a process shares and a user's own may set: torch's settings, and the working directory."""
+"""What all code in a process shares and a user's own may set: torch's settings, and the operating system's."""
 
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
+
+from irm_sweeps.errors import one_line
+
+Put = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Setting:
 
     name: str
     get: Callable[[], Any]
-    put: Callable[[Any], Any]
+    put: Put
     new: Any = None
 
     def become(self, value: Any) -> None:
@@ -32,72 +38,226 @@ class Setting:
 
 
 @contextmanager
-def fresh_state() -> Iterator[None]:
+def fresh_state(*, environment: bool = True) -> Iterator[None]:
     """Let torch's settings be those of a new process; at the end, put back what was found, whatever was set meanwhile.
 
-    So no trial's numbers depend on what ran before it in its process. Threads and the working directory stay as they
-    are found. Some 0.1 ms: for a call that draws, builds or trains, not for a step.
+    So no trial's numbers depend on what ran before it in its process. Threads, environment variables, the umask and
+    the working directory stay as they are found. What cannot be put back is named on stderr and changes nothing else.
+    Some 0.4 ms: for a call that draws, builds or trains, not for a step.
+
+    Parameters
+    ----------
+    environment
+        Whether environment variables are put back too.
     """
-    found = [(setting, setting.get()) for setting in settings()]
-    for setting, _ in found:
-        setting.become(setting.new)
+    found = [(setting, setting.get()) for setting in settings() if environment or setting is not ENVIRONMENT]
+    here = _open_folder()
     try:
+        for setting, _ in found:
+            setting.become(setting.new)
         yield
     finally:
         for setting, value in found:
-            setting.become(value)
+            _put_back(setting.name, partial(setting.become, value))
+        if here is not None:
+            _put_back("working directory", lambda: os.fchdir(here))
+            _put_back("working directory", lambda: os.close(here))
+
+
+def _put_back(name: str, put: Callable[[], Any]) -> None:
+    """Put back, whatever happens: what it ends with is a trial's outcome, or the error that says what was wrong."""
+    try:
+        put()
+    except Exception as error:
+        with suppress(OSError, ValueError):  # stderr is closed, or the disk beneath it full
+            print(f"cannot put back {name}: {one_line(str(error))}", file=sys.stderr)
+
+
+def _open_folder() -> int | None:
+    """Return a descriptor of the working directory: its name may be another's, or nobody's, by the time of return."""
+    try:
+        return os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
+    except OSError:
+        return None
+
+
+def _umask() -> int | None:
+    """Return it as Linux tells; to ask by setting it would change what other threads write meanwhile."""
+    try:
+        with open("/proc/self/status") as file:
+            return next((int(line.split()[1], 8) for line in file if line.startswith("Umask:")), None)
+    except OSError:
+        return None
+
+
+def _put_environment(found: dict[str, str]) -> None:
+    for name in os.environ.keys() - found.keys():
+        del os.environ[name]
+    for name, value in found.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
+ENVIRONMENT = Setting("environment", lambda: dict(os.environ), _put_environment)
+UMASK = Setting("umask", _umask, os.umask)
 
 
 @cache
 def settings() -> tuple[Setting, ...]:
-    """Return all that are looked after."""
+    """Return all that are looked after but the working directory."""
+    return (*_of_torch(), *_of_autocast(), *_of_libraries(), *_of_products(), ENVIRONMENT, UMASK)
+
+
+def _of_torch() -> Iterator[Setting]:
+    """Yield what holds for all operations."""
     import torch
 
     own: Any = torch
-    filling: Any = torch.utils.deterministic
-    return (
-        Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32),
-        Setting("default device", torch.get_default_device, _put_default_device, torch.device("cpu")),
-        Setting("gradients", torch.is_grad_enabled, own.set_grad_enabled, True),
-        Setting(
-            "anomaly detection",
-            lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
-            lambda both: own.autograd.set_detect_anomaly(*both),
-            (False, True),
-        ),
-        Setting(
-            "deterministic algorithms",
-            lambda: (
-                torch.are_deterministic_algorithms_enabled(),
-                torch.is_deterministic_algorithms_warn_only_enabled(),
-            ),
-            lambda both: torch.use_deterministic_algorithms(both[0], warn_only=both[1]),
-            (False, False),
-        ),
-        _attribute(filling, "fill_uninitialized_memory", True),
-        *(_attribute(torch.backends.cudnn, name, False) for name in ("benchmark", "deterministic")),
-        Setting("matmul precision", _matmul_precision, torch.set_float32_matmul_precision, "highest"),
-        # After it, which sets two of them; those that others fall back on come first.
-        *(_attribute(backend, "fp32_precision", new) for backend, new in _precisions()),
-        Setting("threads", torch.get_num_threads, torch.set_num_threads),
-        Setting("working directory", _working_directory, os.chdir),
+    yield Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32)
+    yield Setting("default device", torch.get_default_device, _put_default_device, torch.device("cpu"))
+    yield Setting("gradients", torch.is_grad_enabled, own.set_grad_enabled, True)
+    yield Setting(
+        "anomaly detection",
+        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        lambda both: own.autograd.set_detect_anomaly(*both),
+        (False, True),
     )
+    yield Setting(
+        "deterministic algorithms",
+        lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
+        lambda both: torch.use_deterministic_algorithms(both[0], warn_only=both[1]),
+        (False, False),
+    )
+    yield from _attribute(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    yield Setting("flushed denormals", _flushes, torch.set_flush_denormal, False)
+    yield Setting("threads", torch.get_num_threads, torch.set_num_threads)
 
 
-def _attribute(owner: Any, name: str, new: Any) -> Setting:
-    return Setting(f"{owner}.{name}", lambda: getattr(owner, name), lambda value: setattr(owner, name, value), new)
+def _flushes() -> bool:
+    """Return whether numbers below the normal ones become 0, by trying: torch does not tell."""
+    return sys.float_info.min * 0.5 == 0
 
 
-def _precisions() -> Iterator[tuple[Any, str]]:
+def _of_autocast() -> Iterator[Setting]:
+    import torch
+
+    for device, dtype in (("cpu", torch.bfloat16), ("cuda", torch.float16)):
+        enabled, chosen = partial(torch.is_autocast_enabled, device), partial(torch.get_autocast_dtype, device)
+        yield Setting(f"autocast of {device}", enabled, partial(torch.set_autocast_enabled, device), False)
+        yield Setting(f"autocast's dtype of {device}", chosen, partial(torch.set_autocast_dtype, device), dtype)
+    yield Setting("autocast's cache", torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled, True)
+    yield Setting("regions of autocast", _regions, _put_regions, 0)
+
+
+def _regions() -> int:
+    """Return how many regions of autocast are entered: until the last is left, weights once rounded are kept."""
+    import torch
+
+    try:
+        return torch.autocast_increment_nesting() - 1
+    finally:
+        torch.autocast_decrement_nesting()
+
+
+def _put_regions(regions: int) -> None:
+    import torch
+
+    while _regions() < regions:
+        torch.autocast_increment_nesting()
+    while _regions() > regions:
+        torch.autocast_decrement_nesting()
+    torch.clear_autocast_cache()
+
+
+def _of_libraries() -> Iterator[Setting]:
+    """Yield which of its libraries' kernels torch takes."""
     import torch
 
     backends: Any = torch.backends
-    for backend in (backends, backends.cudnn, backends.mkldnn):
-        yield backend, "none"
+    cudnn, cuda = backends.cudnn, backends.cuda
+    for library in (cudnn, backends.mkldnn):
+        yield from _attribute(library, "enabled", True)
+        yield from _attribute(library, "deterministic", False)
+    yield from _attribute(cudnn, "benchmark", False)
+    yield from _attribute(cudnn, "benchmark_limit")
+    yield from _attribute(cudnn, "depthwise_kernel", "auto")
+    yield from _attribute(backends.opt_einsum, "enabled")
+    yield from _attribute(backends.opt_einsum, "strategy")
+    for kind in ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp"):
+        if hasattr(cuda, f"{kind}_enabled"):
+            yield Setting(kind, getattr(cuda, f"{kind}_enabled"), getattr(cuda, f"enable_{kind}"), True)
+
+
+def _of_products() -> Iterator[Setting]:
+    """Yield in which number formats products are taken; those that others fall back on, or set, come first."""
+    import torch
+
+    backends: Any = torch.backends
+    cuda = backends.cuda
+    for kind in ("fp16", "bf16"):
+        yield from _reduced(f"allow_{kind}_reduced_precision_reduction")
+    yield from _attribute(cuda.matmul, "allow_fp16_accumulation", False)
+    if hasattr(cuda, "fp16_bf16_reduction_math_sdp_allowed"):
+        put = cuda.allow_fp16_bf16_reduction_math_sdp
+        yield Setting("math_sdp's sums", cuda.fp16_bf16_reduction_math_sdp_allowed, put, False)
+    with warnings.catch_warnings():  # some versions of torch say once that there are newer switches
+        warnings.simplefilter("ignore")
+        cudnn_tf32()
+    yield Setting("cudnn.allow_tf32", cudnn_tf32, partial(setattr, backends.cudnn, "allow_tf32"), True)
+    yield Setting("matmul precision", _matmul_precision, torch.set_float32_matmul_precision, "highest")
+    yield from _attribute(backends, "fp32_precision", "none")
+    yield from _attribute(backends.cudnn, "fp32_precision", "none")
+    yield Setting(
+        "mkldnn.fp32_precision",
+        lambda: backends.mkldnn.fp32_precision,
+        # To set the attribute would set that of all backends.
+        lambda value: backends.mkldnn.set_flags(_fp32_precision=value),
+        "none",
+    )
     for backend in (backends.cudnn.conv, backends.cudnn.rnn):
-        yield backend, "tf32"
-    for backend in (backends.cuda.matmul, backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn):
-        yield backend, "none"
+        yield from _attribute(backend, "fp32_precision", "tf32")
+    for backend in (cuda.matmul, backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn):
+        yield from _attribute(backend, "fp32_precision", "none")
+
+
+def _reduced(name: str) -> Iterator[Setting]:
+    """Yield one of cuBLAS's switches, which in newer versions of torch are pairs."""
+    import torch
+
+    matmul: Any = torch.backends.cuda.matmul
+    if not hasattr(matmul, f"{name}_split_k"):
+        yield from _attribute(matmul, name, True)
+        return
+    both = (name, f"{name}_split_k")
+    yield Setting(
+        name, lambda: tuple(getattr(matmul, part) for part in both), partial(setattr, matmul, name), (True, True)
+    )
+
+
+def _attribute(owner: Any, name: str, new: Any = None) -> Iterator[Setting]:
+    """Yield a setting that is an attribute, if this version of torch has it."""
+    if hasattr(owner, name):
+        yield Setting(f"{owner}.{name}", lambda: getattr(owner, name), partial(setattr, owner, name), new)
+
+
+def cudnn_tf32() -> bool:
+    """Return torch's old switch for TF32 in cuDNN, which can be read only while the newer ones agree with it."""
+    import torch
+
+    cudnn: Any = torch.backends.cudnn
+    with suppress(RuntimeError):
+        return bool(cudnn.allow_tf32)
+    parts = (cudnn.conv, cudnn.rnn)
+    before = [part.fp32_precision for part in parts]
+    try:
+        for part in parts:
+            part.fp32_precision = "tf32"
+        return bool(cudnn.allow_tf32)
+    except RuntimeError:
+        return False
+    finally:
+        for part, own in zip(parts, before, strict=True):
+            part.fp32_precision = own
 
 
 def _matmul_precision() -> str | None:
@@ -115,10 +275,3 @@ def _put_default_device(device: Any) -> None:
 
     # None is the CPU without a mode that looks at every call.
     torch.set_default_device(None if device.type == "cpu" else device)
-
-
-def _working_directory() -> str | None:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:  # it has been removed
-        return None

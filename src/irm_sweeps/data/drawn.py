@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,8 +99,8 @@ def _training(dataset: Dataset, data: TrialData, dtype: torch.dtype | None) -> I
             yield f"{where}: inputs are {_a(inputs)}, labels {_a(labels)}: [n, ...] and [n] with n > 0 are needed"
         if inputs.shape[1:] != like.shape[1:] or inputs.dtype != like.dtype:
             yield f"{where}: inputs are {_a(inputs)}, those of {data.names[0]!r} {_a(like)}: only their n may differ"
-        yield from _inputs(where, inputs)
-        yield from _labels(dataset, where, labels)
+        yield from _inputs(where, inputs, dtype)
+        yield from _labels(dataset, where, labels, dtype)
     yield from _prepared(dataset, "train", like, dtype)
 
 
@@ -120,10 +120,10 @@ def _held_out(dataset: Dataset, split: str, own: EvaluationSet, dtype: torch.dty
     if not isinstance(own.inputs, np.ndarray) or not own.inputs.ndim or not own.inputs.size:
         yield f"{split}: inputs are {_a(own.inputs)}: one array [m, ...] with m > 0 is needed"
     yield from _names(split, list(own.environments))
-    yield from _inputs(f"split {split}", own.inputs)
+    yield from _inputs(f"split {split}", own.inputs, dtype)
     for name, environment in own.environments.items():
         yield from _environment(f"{split} environment {name!r}", environment, len(own.inputs))
-        yield from _labels(dataset, f"{split} environment {name!r}", environment.labels)
+        yield from _labels(dataset, f"{split} environment {name!r}", environment.labels, dtype)
     yield from _prepared(dataset, split, own.inputs, dtype)
 
 
@@ -140,22 +140,40 @@ def _environment(where: str, own: Environment, inputs: int) -> Iterator[str]:
             yield f"{where}: `index` has {position}: positions in the split's inputs are 0 to {inputs - 1}"
 
 
-def _inputs(where: str, inputs: Array) -> Iterator[str]:
+def _inputs(where: str, inputs: Array, dtype: torch.dtype | None) -> Iterator[str]:
     if inputs.dtype.kind != "f" and inputs.dtype != np.uint8:
         yield f"{where}: inputs are of {inputs.dtype}: give floats, or uint8, which the network sees as 0...1"
+    if inputs.dtype.char == "g":
+        yield f"{where}: inputs are of {inputs.dtype}, which torch does not know: give float64 or float32"
     if inputs.dtype.kind == "f":
         # Both are NaN where any input is.
-        for extreme in (inputs.min(), inputs.max()):
-            if not np.isfinite(extreme):
-                yield f"{where}: an input is {extreme}: inputs must be finite"
+        yield from _finite(f"{where}: an input", "inputs", (inputs.min(), inputs.max()), dtype)
 
 
-def _labels(dataset: Dataset, where: str, labels: Array) -> Iterator[str]:
+def _seen(dtype: torch.dtype | None) -> type[np.float64] | type[np.float32]:
+    import torch
+
+    return np.float64 if dtype is torch.float64 else np.float32
+
+
+def _finite(what: str, all_of_them: str, extremes: Sequence[Any], dtype: torch.dtype | None) -> Iterator[str]:
+    """Yield which extreme is not finite, or is no longer in the number format that the network sees."""
+    known = np.finfo(_seen(dtype))
+    for extreme in extremes:
+        if not np.isfinite(extreme):
+            yield f"{what} is {extreme}: {all_of_them} must be finite"
+        if abs(extreme) > known.max:
+            yield f"{what} is {extreme}, and {known.dtype} ends at {known.max:.3g}: scale {all_of_them} in `draw`"
+
+
+def _labels(dataset: Dataset, where: str, labels: Array, dtype: torch.dtype | None) -> Iterator[str]:
     if labels.dtype.kind not in "biuf":
         yield f"{where}: labels are of {labels.dtype}: numbers are needed"
+    if labels.dtype.char == "g":
+        yield f"{where}: labels are of {labels.dtype}, which torch does not know: give float64 or int64"
     extremes = labels.min(), labels.max()
     if dataset.loss == "squared":
-        yield from (f"{where}: a label is {x}: labels must be finite" for x in extremes if not np.isfinite(x))
+        yield from _finite(f"{where}: a label", "labels", extremes, dtype)
         return
     classes = max(2, dataset.outputs)
     fraction = labels.dtype.kind == "f" and labels % 1 != 0
@@ -172,7 +190,7 @@ def _prepared(dataset: Dataset, split: str, inputs: Array, dtype: torch.dtype | 
     """Hold the shape that the network sees against `features`, on two inputs."""
     import torch
 
-    few = as_float(inputs[:2]) if inputs.dtype == np.uint8 else inputs[:2].astype(np.float32)
+    few = as_float(inputs[:2]) if inputs.dtype == np.uint8 else inputs[:2].astype(_seen(dtype))
     k = dataset.draws_per_image if split == "train" or dataset.draws_at_test else 0
     uniforms = torch.full((len(few), k), 0.5, dtype=torch.float64) if k else None
     seen = dataset.prepare(torch.from_numpy(few).to(dtype), uniforms, training=split == "train")

@@ -224,12 +224,19 @@ class Method(Component):
         return Pace()
 
     def moves(self, step: int, environments: int) -> Sequence[Move]:
-        """Return the moves of one step, in order; one move of `model` by default."""
+        """Return the moves of one step, in order; one move of `model` by default.
+
+        They are the same for all trials of a stack, so they depend on no `PerTrial` field (`Number`, `Count`).
+        """
         del step, environments
         return [Move(["model"])]
 
     def phase(self, step: int) -> str:
-        """Return a name for what `turn` does at this step where it asks `Point.phase`; always the same by default."""
+        """Return a name for what `turn` does at this step where it asks `Point.phase`; always the same by default.
+
+        It is the same for all trials of a stack: to tell steps apart by a `PerTrial` field (`Number`, `Count`), compare
+        `Point.step` with `Point.numbers` in `torch.where`.
+        """
         del step
         return ""
 
@@ -239,7 +246,10 @@ class Method(Component):
         return {}
 
     def resets_at(self) -> Collection[int]:
-        """Return the steps before which `reset` is asked; none by default."""
+        """Return the steps before which `reset` is asked; none by default.
+
+        They are the same for all trials of a stack, so they depend on no `PerTrial` field (`Number`, `Count`).
+        """
         return ()
 
     def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

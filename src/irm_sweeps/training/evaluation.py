@@ -44,7 +44,11 @@ class StackedSet:
         columns = list(zip(*(list(s.environments.values()) for s in sets), strict=True))
         return cls(
             inputs,
-            [torch.from_numpy(np.stack([e.index for e in column])).to(inputs.device) for column in columns],
+            # Whatever whole numbers they are: torch takes uint8 for a mask, and refuses most others.
+            [
+                torch.from_numpy(np.stack([e.index for e in column]).astype(np.int64)).to(inputs.device)
+                for column in columns
+            ],
             [torch.from_numpy(np.stack([e.labels for e in column])).to(inputs.device) for column in columns],
             [list(s.environments) for s in sets],
         )

@@ -21,6 +21,7 @@ from irm_sweeps.device import numerics
 from irm_sweeps.draws import Draws
 from irm_sweeps.methods.risks import LOSSES
 from irm_sweeps.process_state import fresh_state
+from irm_sweeps.training.agreement import Agreement
 from irm_sweeps.training.evaluation import Scores, evaluate, stacked_logits
 from irm_sweeps.training.game import Game, Scene, check_players
 from irm_sweeps.training.moves import CompiledMoves, Moves
@@ -121,6 +122,8 @@ class StackTraining:
         self.steps = first.training.steps or 0 if epochs is None else epochs * self.data.epoch
         self.model, initial = self._build(draws)
         owned = [name for name in initial[0] if not name.startswith(BUFFER)]
+        self._agreement = Agreement([trial.method for trial in self.trials])
+        self._agreement.check_start(owned)
         players = first.method.players(owned)
         check_players(first.method, players, self.data.environments)
         self.parameters = StackedParameters(
@@ -275,6 +278,7 @@ class StackTraining:
         self.parameters.scale_lr(self._first.optimizer.factor(self.step / max(self.steps, 1)))
         if self.step in self._resets:
             self.parameters.assign(method.reset(self.step, self.parameters.tensors()))
+        self._agreement.check_step(self.step, self.data.environments)
         moves = method.moves(self.step, self.data.environments)
         numbers = [self.data.same_as(move.batch) for move in moves]
         batches = {number: self.data.batch(self.step, number, 1 + max(numbers)) for number in set(numbers)}
@@ -283,16 +287,17 @@ class StackTraining:
         shared = {number for number in numbers if numbers.count(number) > 1 and len(self.trials) == 1}
         passes: dict[int, dict[str, Tensor]] = {}
         seen: dict[str, Tensor] = {}
+        logs = self.step % self._first.training.log_every == 0
         noise = self._noise()
         for move, number in zip(moves, numbers, strict=True):
             own = passes.setdefault(number, {}) if number in shared else None
             scene = self.scene(batches[number], noise, own)
-            logged, self._diverged_at = self._moves.take(move.players, scene, self._diverged_at)
+            logged, self._diverged_at = self._moves.take(move.players, scene, self._diverged_at, log=logs)
             if any(self.parameters.moves_encoder(player) for player in move.players):
                 passes.clear()
             seen.update(logged)
-        if self.step % self._first.training.log_every == 0:
-            self._pending.append((self.step, {name: value.detach() for name, value in seen.items()}))
+        if logs:
+            self._pending.append((self.step, seen))
         self.step += 1
 
     def scene(self, batch: StackedBatch, noise: Mapping[str, Tensor], passes: dict[str, Tensor] | None = None) -> Scene:

@@ -57,15 +57,19 @@ class Moves:
         self._parameters = parameters
         self.compiling = 0.0
 
-    def take(self, players: Sequence[str], scene: Scene, diverged_at: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def take(
+        self, players: Sequence[str], scene: Scene, diverged_at: Tensor, *, log: bool = True
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Let the players step from where they stand.
 
-        Returns what to log, `[S, ...]` by name, and `diverged_at` `[S]` as `watched` gives it.
+        Returns what to log, `[S, ...]` by name, and `diverged_at` `[S]` as `watched` gives it. What to log shares no
+        memory with what moves; without `log` it is empty.
         """
         turn = self._game.turn(players, self._parameters.tensors(), scene)
         diverged_at = watched(turn.objectives, diverged_at, scene.step)
+        shown = _copied(logged(turn)) if log else {}
         self._parameters.move(turn.objectives)
-        return logged(turn), diverged_at
+        return shown, diverged_at
 
 
 class CompiledMoves(Moves):
@@ -78,7 +82,9 @@ class CompiledMoves(Moves):
         super().__init__(game, parameters)
         self._reached: dict[tuple[tuple[str, ...], str], Reached] = {}
 
-    def take(self, players: Sequence[str], scene: Scene, diverged_at: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def take(
+        self, players: Sequence[str], scene: Scene, diverged_at: Tensor, *, log: bool = True
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Let the players step from where they stand.
 
         Raises
@@ -97,10 +103,16 @@ class CompiledMoves(Moves):
             # What an objective does not depend on has no gradient, and its optimizer does not count the step.
             self._reached[move] = self._parameters.reached(self._game.turn(players, parameters, scene).objectives)
         parameters = {name: p.detach() for name, p in parameters.items()}
-        log, gradients, diverged_at = _run(self._game, self._reached[move], move[0], parameters, scene, diverged_at)
+        found, gradients, diverged_at = _run(self._game, self._reached[move], move[0], parameters, scene, diverged_at)
+        # A parameter itself may be among it, and a graph's next replay writes over all that this one gave.
+        shown = _copied(found) if log else {}
         self._parameters.follow(gradients)
         self.compiling += (time.perf_counter() - started) * first
-        return log, diverged_at
+        return shown, diverged_at
+
+
+def _copied(log: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in log.items()}
 
 
 def _move(
@@ -158,9 +170,7 @@ def _run(game: Game, *arguments: Any) -> tuple[dict[str, Tensor], Gradients, Ten
         raise CannotCompile(
             f"compile=true: torch cannot compile {type(game.method).__name__} ({_told(error)}): take compile=false"
         ) from error
-    if diverged_at.is_cuda:  # the graph's next replay writes over what this one gave
-        return {name: value.clone() for name, value in log.items()}, gradients, diverged_at.clone()
-    return log, gradients, diverged_at
+    return log, gradients, diverged_at.clone() if diverged_at.is_cuda else diverged_at
 
 
 def forget_programs() -> None:
