@@ -12,7 +12,7 @@ import torch
 
 from commands import SMALL, Desk
 from irm_sweeps import provenance
-from irm_sweeps.device import driver_version, exact_products, is_lost, numerics, open_device
+from irm_sweeps.device import driver_version, exact_products, is_lost, numerics, open_device, quick_products
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.grid import trials
 from irm_sweeps.sweep.manifest import write_manifest
@@ -64,6 +64,21 @@ def test_switches_of_cudnn_can_be_read_and_set_meanwhile(monkeypatch: pytest.Mon
         assert state() == inside
         assert cudnn.rnn.fp32_precision == "ieee"
         assert cudnn.allow_tf32 is False
+
+
+@pytest.mark.parametrize("word", ["highest", "high"])
+def test_torch_s_word_for_products_can_be_read_meanwhile(word: str) -> None:
+    """As `torch.nn` and users' code read it, in a large training on a CPU."""
+    before = torch.get_float32_matmul_precision(), state()
+    torch.set_float32_matmul_precision(word)
+    try:
+        with quick_products():
+            torch.get_float32_matmul_precision()
+        assert torch.get_float32_matmul_precision() == word
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.mkldnn.matmul.fp32_precision = torch.backends.cuda.matmul.fp32_precision = "none"
+    assert state() == before[1]
 
 
 def test_what_the_user_chose_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.errors import UserError, one_line
-from irm_sweeps.process_state import cudnn_tf32
+from irm_sweeps.process_state import cudnn_tf32, matmul_precision
 
 if TYPE_CHECKING:
     import torch
@@ -212,14 +212,20 @@ def _onednn() -> Iterator[None]:
 
     # torch has no switch for oneDNN itself, only one that lets it round float32 to bfloat16; it does so on
     # processors with matrix tiles (AMX), else it computes in float32.
-    library: Any = torch.backends.mkldnn
-    backend = library.matmul
-    before = backend.fp32_precision
-    backend.fp32_precision = "bf16"
+    backends: Any = torch.backends
+    formats = [backends.mkldnn.matmul, backends.cuda.matmul]
+    before, word = [backend.fp32_precision for backend in formats], matmul_precision()
+    if word is None:
+        formats[0].fp32_precision = "bf16"
+    else:  # the same, in the word that torch, asked for it, finds to agree with all
+        torch.set_float32_matmul_precision("medium")
     try:
         yield
     finally:
-        backend.fp32_precision = before
+        if word is not None:
+            torch.set_float32_matmul_precision(word)
+        for backend, own in zip(formats, before, strict=True):
+            backend.fp32_precision = own
 
 
 @cache

@@ -204,7 +204,7 @@ def _of_products() -> Iterator[Setting]:
         warnings.simplefilter("ignore")
         cudnn_tf32()
     yield Setting("cudnn.allow_tf32", cudnn_tf32, partial(setattr, backends.cudnn, "allow_tf32"), True)
-    yield Setting("matmul precision", _matmul_precision, torch.set_float32_matmul_precision, "highest")
+    yield Setting("matmul precision", matmul_precision, torch.set_float32_matmul_precision, "highest")
     yield from _attribute(backends, "fp32_precision", "none")
     yield from _attribute(backends.cudnn, "fp32_precision", "none")
     yield Setting(
@@ -260,7 +260,7 @@ def cudnn_tf32() -> bool:
             part.fp32_precision = own
 
 
-def _matmul_precision() -> str | None:
+def matmul_precision() -> str | None:
     """Return torch's one word for all backends; None where they have been set apart and it has none."""
     import torch
 
