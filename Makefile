@@ -24,8 +24,8 @@ demo: $(READY)     ## the main job on 5,000 embedded digits: 12 trainings, a tab
 	$(BIN)/python analysis/tables.py --paper demo
 	$(BIN)/python analysis/figures.py --paper demo
 
-check: $(READY)    ## lint, and the tests nearest to a change, under 3 minutes; BASE=COMMIT: the change since then
-	until=$$(($$(date +%s) + 130)) && $(MAKE) --no-print-directory lint && \
+check: $(READY)    ## lint, and the tests nearest to a change, about 2 minutes (BASE=COMMIT; by default origin/main)
+	until=$$(($$(date +%s) + 110)) && $(MAKE) --no-print-directory lint && \
 	  $(BIN)/python -m pytest @.ci/pytest.args -p touched --touched --until $$until $(if $(BASE),--base $(BASE))
 
 test: $(READY)     ## all tests but those that need a SLURM cluster
@@ -36,7 +36,7 @@ test-slurm: $(READY)  ## the tests that start a real SLURM cluster on this machi
 
 lint: $(READY)     ## ruff and mypy
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check . || { echo 'mend: $(BIN)/ruff format .'; exit 1; }
 	$(BIN)/mypy
 
 docs: $(READY)     ## the documentation as a web site in site/; read it: python -m http.server -d site

@@ -129,8 +129,15 @@ def test_a_change_that_touches_no_test_is_no_failure(tmp_path: Path) -> None:
     """Counted from HEAD, a test elsewhere has not changed."""
     (tmp_path / "test_other.py").write_text("def test_other(): raise AssertionError")
     ran = run_pytest(tmp_path, "--touched", "--base", "HEAD")
-    assert ran.returncode == 0, ran.stdout
-    assert "1 deselected" in ran.stdout
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"\d+ files changed since [0-9a-f]{10}, \d+ test files within reach", ran.stdout)
+    assert "1 failed" not in ran.stdout
+
+
+def test_a_base_that_is_no_commit_is_one_line(tmp_path: Path) -> None:
+    ran = run_pytest(tmp_path, "--touched", "--base", "nonsense")
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert ran.stderr.strip() == "ERROR: what has changed is not known: nonsense: no such commit"
 
 
 def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

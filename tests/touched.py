@@ -32,6 +32,7 @@ UNSEEN = {
 }
 """What a module reaches without an import, by the module's name: programs that it starts, plug-ins that Hydra loads."""
 UNTIL = pytest.StashKey[float]()
+NEAR = pytest.StashKey[dict[Path, int]]()
 PASSED_OVER = "not begun"
 
 
@@ -100,27 +101,61 @@ def _where(path: Path, changed: Collection[Path], root: Path) -> Iterable[tuple[
                 yield source, 1
 
 
-def changes(base: str | None, root: Path = ROOT) -> list[Path]:
-    """The files that differ from a commit, by default from where this branch left the remote's main, else from HEAD."""
+class NoChange(Exception):
+    """git cannot say what has changed; the message says why."""
 
-    def git(*words: str) -> list[str]:
-        answer = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
-        return answer.stdout.split("\0" if "-z" in words else "\n")
 
-    if base is None:
+def _git(root: Path, *words: str) -> str:
+    answer = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise NoChange((answer.stderr.strip().splitlines() or ["git failed"])[0])
+    return answer.stdout
+
+
+def base_of(asked: str | None, root: Path = ROOT) -> str:
+    """The commit that a change is counted from: by default where this branch left the remote's main, else HEAD."""
+    if asked is not None:
         try:
-            base = git("merge-base", "HEAD", "origin/main")[0]
-        except subprocess.CalledProcessError:
-            base = "HEAD"
-    names = [*git("diff", "--name-only", "-z", base), *git("ls-files", "--others", "--exclude-standard", "-z")]
-    return [root / name for name in sorted(filter(None, names))]
+            return _git(root, "rev-parse", "--verify", "--quiet", f"{asked}^{{commit}}").strip()
+        except NoChange:
+            raise NoChange(f"{asked}: no such commit") from None
+    try:
+        return _git(root, "merge-base", "HEAD", "origin/main").strip()
+    except NoChange:
+        return _git(root, "rev-parse", "HEAD").strip()
+
+
+def changes(base: str, root: Path = ROOT) -> list[Path]:
+    """The files that differ from a commit, those that git does not know yet included."""
+    names = _git(root, "diff", "--name-only", "-z", base)
+    names += _git(root, "ls-files", "--others", "--exclude-standard", "-z")
+    return [root / name for name in sorted(filter(None, names.split("\0")))]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("touched")
     group.addoption("--touched", action="store_true", help="only the test files that a change touches, nearest first")
-    group.addoption("--base", help="the commit that the change is counted from")
+    group.addoption("--base", help="the commit to count from (default: see base_of)")
     group.addoption("--until", type=float, default=math.inf, help="no test begins after this time (date +%s)")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Find the change, and say what it is, in the process that starts the others."""
+    config.stash[UNTIL] = config.getoption("until")
+    if not config.getoption("touched"):
+        return
+    try:
+        base = base_of(config.getoption("base"))
+        changed = changes(base)
+    except NoChange as error:
+        raise pytest.UsageError(f"what has changed is not known: {error}") from None
+    config.stash[NEAR] = near = touched(changed)
+    if not hasattr(config, "workerinput"):
+        said = f"{len(changed)} files changed since {base[:10]}, {len(near)} test files within reach"
+        if not near:
+            pytest.exit(said, returncode=0)
+        config.get_terminal_writer().line(said)
 
 
 @pytest.hookimpl(trylast=True)
@@ -129,10 +164,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Of the long files only those that were changed themselves.
     """
-    config.stash[UNTIL] = config.getoption("until")
-    if not config.getoption("touched"):
+    if NEAR not in config.stash:
         return
-    near = touched(changes(config.getoption("base")))
+    near = config.stash[NEAR]
     long = {ROOT / "tests" / name for name in LONG}
     kept = [item for item in items if item.path in near and (item.path not in long or near[item.path] == 0)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
@@ -165,5 +199,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 if __name__ == "__main__":
-    for test, distance in touched(changes(sys.argv[1] if len(sys.argv) > 1 else None)).items():
+    for test, distance in touched(changes(base_of(sys.argv[1] if len(sys.argv) > 1 else None))).items():
         print(distance, test.relative_to(ROOT))

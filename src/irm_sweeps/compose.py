@@ -244,6 +244,10 @@ def readable_hydra_errors(overrides: Sequence[str] = ()) -> Iterator[None]:
         if _raised_by_hydra(error):  # e.g. for a group that is set to null
             raise UserError(str(error)) from None
         raise
+    except TypeError as error:
+        if _raised_by_hydra(error) and (unknown := _unknown_argument(_with_notes(error))):
+            raise unknown from None
+        raise
 
 
 def _raised_by_hydra(error: Exception) -> bool:
@@ -251,12 +255,23 @@ def _raised_by_hydra(error: Exception) -> bool:
     return bool(frames) and str(frames[-1][0].f_globals.get("__name__")).startswith("hydra.")
 
 
+def _unknown_argument(text: str) -> UserError | None:
+    """Return what Hydra means that could not instantiate a launcher, say, with a key that it does not have."""
+    found = re.search(r"unexpected keyword argument '(\w+)'.*full_key: (\S+)", text, re.S)
+    return unknown_key(f"{found[2]}.{found[1]}", []) if found else None
+
+
+def _with_notes(error: Exception) -> str:
+    """Return an error's message and its notes, where Hydra 1.4 says which key it was at."""
+    return "\n".join([str(error), *getattr(error, "__notes__", [])])
+
+
 def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if isinstance(error.__cause__, UserError):  # raised by a launcher that Hydra instantiated
         return error.__cause__
     text = re.sub(r"\AError when parsing index: .*\n", "", str(error))  # which Hydra 1.4 says first
-    if found := re.search(r"unexpected keyword argument '(\w+)'.*full_key: (\S+)", text, re.S):
-        return unknown_key(f"{found[2]}.{found[1]}", [])
+    if unknown := _unknown_argument(text):
+        return unknown
     if found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):
         return _several(found[1])
     if found := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
