@@ -1,6 +1,6 @@
 """The front door: `python launch.py --help`."""
 
-from irm_sweeps.door import main
+from irm_sweeps.launch import main
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ Three sides, each ERM with SGD on the same machine, alternating in processes of 
   (RandomResizedCrop, flip, ToTensor, Normalize) in a DataLoader with worker processes.
 
 The most memory that each held is said too: of the GPU, else of the process. That no step waits for the device is
-a test (`tests/test_pretended_gpu.py`).
+a test (`tests/training/test_pretended_gpu.py`).
 
 Images are random bytes of CIFAR-MNIST's shape, 3 x 64 x 32, which cost the same as real ones. All sides take their
 products alike (`irm_sweeps.device.numerics`): on a GPU float32 is float32, not torch's default TF32, and kernels are

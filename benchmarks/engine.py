@@ -59,9 +59,9 @@ def empty_trials(options: Any) -> Table:
 
 def planning(options: Any) -> Table:
     from irm_sweeps.compose import compose
-    from irm_sweeps.sweep.front import collect
+    from irm_sweeps.store.store import Store
     from irm_sweeps.sweep.plan import make_plan
-    from irm_sweeps.sweep.store import Store
+    from irm_sweeps.sweep.run import collect
 
     def ours(n: int, folder: str) -> None:
         trials, settings, _ = collect(["method=irmv1", "lam=1,10,100,1000", f"seed=range(0,{n // 4})"])
@@ -88,20 +88,20 @@ def results(options: Any) -> Table:
     sys.path.append(str(ROOT / "analysis"))
     import tables as paper_tables
     from irm_sweeps import load_results
+    from irm_sweeps.commands.status import sweep_status
     from irm_sweeps.launchers.inprocess import InProcess
-    from irm_sweeps.sweep import front
+    from irm_sweeps.store.store import Store
+    from irm_sweeps.sweep import run
     from irm_sweeps.sweep.plan import make_plan
-    from irm_sweeps.sweep.status import sweep_status
-    from irm_sweeps.sweep.store import Store
 
     seeds = f"seed=range(0,{options.trials // 4})"
     table = Table(f"{options.trials} results", rival="json.loads of each", unit="s")
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         root = Path(folder, "results")
         like = real_result(Path(folder, "one"))
-        trials, settings, label = front.collect(["paper=demo", seeds, f"results={root}"])
+        trials, settings, label = run.collect(["paper=demo", seeds, f"results={root}"])
         store = Store(root)
-        manifest = front.prepare(store, make_plan(store, trials, settings), settings, InProcess(), label)
+        manifest = run.prepare(store, make_plan(store, trials, settings), settings, InProcess(), label)
         fill(root, trials, like)
         command = ["--paper", "demo", "--results", str(root), seeds]
         sides = {
@@ -132,7 +132,7 @@ def start_up(options: Any) -> Table:
 def checkpoint(options: Any) -> Table:
     import torch
 
-    from irm_sweeps.sweep.files import write_atomically
+    from irm_sweeps.files.atomic import write_atomically
     from irm_sweeps.sweep.grid import trials
     from irm_sweeps.training.checkpoint import pack
     from irm_sweeps.training.loop import StackTraining

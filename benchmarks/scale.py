@@ -40,23 +40,23 @@ RESULT = {"schema": 1, "status": "completed", "metrics": {}, "steps": 0, "timing
 def prepare(root: Path, n: int) -> tuple[Any, str]:
     """Write the manifest of n trials into a new store."""
     from irm_sweeps.launchers.inprocess import InProcess
-    from irm_sweeps.sweep import front
+    from irm_sweeps.store.store import Store
+    from irm_sweeps.sweep import run
     from irm_sweeps.sweep.plan import make_plan
-    from irm_sweeps.sweep.store import Store
     from thousands import TINY
 
-    trials, settings, label = front.collect([*TINY, f"seed=range(0,{n})", f"results={root}", "stack=1"])
+    trials, settings, label = run.collect([*TINY, f"seed=range(0,{n})", f"results={root}", "stack=1"])
     store = Store(root)
-    return store, front.prepare(store, make_plan(store, trials, settings), settings, InProcess(), label).name
+    return store, run.prepare(store, make_plan(store, trials, settings), settings, InProcess(), label).name
 
 
 def worker_on(root: Path, name: str) -> Any:
     """Return a worker that gives every trial it claims an empty result at once."""
     import torch
 
-    from irm_sweeps.sweep.manifest import read_manifest
-    from irm_sweeps.sweep.store import Store
-    from irm_sweeps.sweep.worker import Worker
+    from irm_sweeps.store.manifest import read_manifest
+    from irm_sweeps.store.store import Store
+    from irm_sweeps.worker.worker import Worker
 
     class Simulated(Worker):
         def _train(self, held: Any, waiting: Any = ()) -> None:
@@ -112,7 +112,7 @@ def side(kind: str, root: Path, name: str, share: str) -> None:
             worker.work()
         print(json.dumps(own))
         return
-    from irm_sweeps.sweep.files import to_json, write_atomically
+    from irm_sweeps.files.atomic import to_json, write_atomically
 
     for trial_id in list(worker.manifest.trials)[i::n]:
         folder = root / f"plain-{trial_id}"
@@ -157,7 +157,7 @@ def counted(found: Counter[str]) -> Iterator[None]:
 
 def passing_over(trials: int, folder: Path) -> dict[str, Counter[str]]:
     """Return the operations of one worker that finds so many trials in others' hands."""
-    from irm_sweeps.sweep import claims
+    from irm_sweeps.store import claims
 
     found: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory(dir=folder) as own:
@@ -190,7 +190,7 @@ class InMemory:
         return SimpleNamespace(exists=lambda: trial_id in self.begun)
 
     def names(self, _: Path) -> list[str]:
-        from irm_sweeps.sweep.turns import NAMES_PER_READ
+        from irm_sweeps.worker.stack_order import NAMES_PER_READ
 
         self.reads += 1 + len(self.begun) // NAMES_PER_READ
         return list(self.begun)
@@ -198,7 +198,7 @@ class InMemory:
 
 def in_lock_step(workers: int, trials: int) -> tuple[float, float]:
     """Return looks at a trial's folder, and reads of listings, per trial."""
-    from irm_sweeps.sweep import turns
+    from irm_sweeps.worker import stack_order
 
     store = InMemory()
     stacks = [[f"{i:016x}"] for i in range(trials)]
@@ -214,10 +214,10 @@ def in_lock_step(workers: int, trials: int) -> tuple[float, float]:
         return won
 
     def work() -> None:
-        turns.try_untouched(store, stacks, attempt)  # type: ignore[arg-type]
+        stack_order.try_untouched(store, stacks, attempt)  # type: ignore[arg-type]
         step.abort()
 
-    with patch.object(turns, "names_in", store.names):
+    with patch.object(stack_order, "names_in", store.names):
         threads = [threading.Thread(target=work) for _ in range(workers)]
         for thread in threads:
             thread.start()

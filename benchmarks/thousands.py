@@ -21,8 +21,8 @@ TINY = [
 def real_result(folder: Path) -> tuple[dict[str, Any], str]:
     """Train one tiny trial in an empty folder; return its result and its history's text."""
     from irm_sweeps.launchers.inprocess import InProcess
-    from irm_sweeps.sweep.front import run_sweep
-    from irm_sweeps.sweep.store import Store
+    from irm_sweeps.store.store import Store
+    from irm_sweeps.sweep.run import run_sweep
 
     run_sweep([*TINY, f"results={folder}"], InProcess())
     store = Store(folder)

@@ -14,9 +14,9 @@ from commands import SMALL, Desk
 from irm_sweeps import provenance
 from irm_sweeps.device import driver_version, exact_products, is_lost, numerics, open_device, quick_products
 from irm_sweeps.errors import UserError
+from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import trials
-from irm_sweeps.sweep.manifest import write_manifest
-from irm_sweeps.sweep.store import Store
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
@@ -118,7 +118,9 @@ def test_a_worker_whose_gpu_does_not_start_trains_on_nothing_else(desk: Desk) ->
     settings = {"data_dir": "data", "device": "auto", "on_error": "continue", "checkpoint_seconds": 30}
     write_manifest(store, "sweep", {trial.id: trial.canonical}, [[trial.id]], settings)
     task = f"WorkerTask({str(store.root)!r}, 'sweep', visible_gpu='99')()"
-    answer = desk.answer(desk.start("-c", f"from irm_sweeps.launchers.entry import WorkerTask; {task}", command=()))
+    answer = desk.answer(
+        desk.start("-c", f"from irm_sweeps.launchers.worker_task import WorkerTask; {task}", command=())
+    )
     assert "device=cuda: CUDA does not start" in answer.complaint
     assert not store.has_result(trial.id)
 

@@ -17,8 +17,8 @@ import torch
 from commands import SMALL, Answer, irm_sweeps, launch, outcome
 from irm_sweeps import provenance
 from irm_sweeps.compose import compose
-from irm_sweeps.sweep.checkpoints import save_checkpoint
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.store.checkpoints import save_checkpoint
+from irm_sweeps.store.store import Store
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "support"))
 
 from arrows import EVERYTHING, name_of, own_imports  # noqa: E402
 
@@ -31,39 +31,49 @@ class Room:
 
 
 ROOMS = {
-    "front doors": Room(
+    "commands": Room(
         (
-            *("launch.py", "door", "cli", "__main__", "completion", "sweep.front", "project", "testing"),
-            *("__init__", "src/hydra_plugins"),
+            "launch.py",
+            "launch",
+            "cli",
+            "__main__",
+            "commands",
+            "sweep.run",
+            "project",
+            "testing",
+            "__init__",
+            "src/hydra_plugins",
         ),
-        ("launch.py, irm-sweeps, one's own project,", "Hydra's plug-ins, load_results"),
-        (0, 27),
+        ("launch.py, irm-sweeps, Hydra's plug-ins,", "load_results, testing"),
+        (0, 31),
         0,
     ),
-    "analysis": Room(("analysis",), ("tables, figures, report:", "read results, train nothing"), (29, 54), 0),
-    "launchers": Room(("launchers",), ("who starts workers:", "local pool, SLURM, in process"), (0, 27), 1),
-    "sweep": Room(("sweep",), ("identity and grids, store and claims, worker, paper files",), (0, 54), 2),
-    "training": Room(("training", "trial"), ("a trial and its loop: stacks,", "evaluation, checkpoints"), (0, 33), 3),
-    "loggers": Room(("loggers",), ("where curves", "go besides"), (35, 54), 3),
-    "methods": Room(("methods",), ("one game a file",), (0, 17), 4),
-    "backbones": Room(("backbones",), ("two halves",), (0, 17), 5),
-    "data": Room(("data",), ("environments", "from a seed"), (19, 33), 5),
+    "analysis": Room(("analysis",), ("tables, figures, report", "from stored results"), (33, 54), 1),
+    "launchers": Room(("launchers",), ("start workers: this process,", "local pool, SLURM"), (0, 21), 2),
+    "worker": Room(("worker",), ("claims, trains and", "finishes stacks"), (0, 15), 3),
+    "sweep": Room(("sweep",), ("grids, paper files, plan,", "stacks, cost"), (17, 43), 4),
+    "store": Room(("store",), ("results, claims, checkpoints, manifests, in a shared directory",), (0, 54), 5),
+    "training": Room(("training", "trial"), ("a trial and its loop: stacks,", "evaluation, checkpoints"), (0, 33), 6),
+    "loggers": Room(("loggers",), ("training curves", "elsewhere"), (35, 54), 6),
+    "methods": Room(("methods",), ("one game a file",), (0, 17), 7),
+    "backbones": Room(("backbones",), ("two halves",), (0, 17), 8),
+    "data": Room(("data",), ("environments", "from a seed"), (19, 33), 8),
     "ground": Room(
         (
-            *("config", "errors", "draws", "compose", "device", "process_state", "provenance"),
-            *("commands", "downloads", "eager", "hydra_versions", "own_modules", "untrusted"),
+            *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
+            *("typed_commands", "hydra_versions", "user_modules", "wording"),
         ),
         (
-            "config, compose, commands, draws, device, eager, errors,",
-            "downloads, hydra_versions, own_modules, process_state, provenance, untrusted",
+            "config, compose, draws, device, errors, files (atomic, downloads, untrusted), hydra_versions,",
+            "process_state, provenance, typed_commands, user_modules, wording",
         ),
         (0, 54),
-        6,
+        9,
     ),
 }
 
 UNIT, ROW, HEIGHT, MARGIN = 10, 104, 66, 6
-FILLS = {"front doors": "#c9def5", "analysis": "#c9def5", "ground": "#dcdfe4"}
+FILLS = {"commands": "#c9def5", "analysis": "#c9def5", "ground": "#dcdfe4"}
 
 
 def room_of(module: str) -> str:

@@ -6,7 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from irm_sweeps.sweep.frame import load_results
+    from irm_sweeps.store.frame import load_results
 
 __all__ = ["load_results"]
 __version__ = "0.1.0"
@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Import `load_results` when it is first asked for: every worker imports this package, few need pandas."""
     if name in __all__:
-        from irm_sweeps.sweep import frame
+        from irm_sweeps.store import frame
 
         return getattr(frame, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

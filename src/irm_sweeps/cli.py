@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps import completion
-from irm_sweeps.commands import SCRIPTS, OneLineParser, analysis_dir, import_from_here, launching, looking, offers
+from irm_sweeps.commands import completion
 from irm_sweeps.errors import UserError, one_line_errors, printable
-from irm_sweeps.sweep.store import Store
-from irm_sweeps.untrusted import MIB, open_regular
+from irm_sweeps.files.untrusted import MIB, open_regular
+from irm_sweeps.store.store import Store
+from irm_sweeps.typed_commands import SCRIPTS, OneLineParser, import_from_here, launching, looking, offers
 
 _DESCRIPTION = "Run trials and sweeps, look at their results, and join or end the work on a sweep."
 _EPILOG = 'COMMAND --help says more; "launch --help" is the manual of keys. Tab: eval "$(%(prog)s completion)"'
@@ -114,19 +114,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run_script(name: str, words: Sequence[str]) -> None:
     if name == "launch":
-        from irm_sweeps import door
+        from irm_sweeps import launch
 
-        door.main(words)
+        launch.main(words)
     else:
         _script(name).main(words)
 
 
 def _script(name: str) -> Any:
-    """Import `analysis/tables.py` and its kind, which import one another as the scripts of one folder do."""
-    folder = str(analysis_dir())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    return importlib.import_module(Path(SCRIPTS[name]).stem)
+    """Import the module of a command that is also a script of a checkout."""
+    module = {"table": "table_command", "figure": "figure_command", "report": "report"}[name]
+    return importlib.import_module(f"irm_sweeps.analysis.{module}")
 
 
 def _store(options: argparse.Namespace) -> Store:
@@ -142,7 +140,7 @@ def _store(options: argparse.Namespace) -> Store:
 
 
 def _sweep(options: argparse.Namespace, store: Store) -> str:
-    from irm_sweeps.sweep.manifest import sweep_names
+    from irm_sweeps.store.manifest import sweep_names
 
     names = sweep_names(store)
     if options.sweep is None and not names:
@@ -151,10 +149,10 @@ def _sweep(options: argparse.Namespace, store: Store) -> str:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from irm_sweeps.launchers.slurm_jobs import add_jobs
-    from irm_sweeps.sweep.manifest import read_manifest, sweep_names
-    from irm_sweeps.sweep.progress import count, in_place
-    from irm_sweeps.sweep.status import sweep_status
+    from irm_sweeps.commands.status import add_jobs, sweep_status
+    from irm_sweeps.store.manifest import read_manifest, sweep_names
+    from irm_sweeps.sweep.progress import in_place
+    from irm_sweeps.wording import count
 
     store = _store(options)
     name = _sweep(options, store)
@@ -175,8 +173,8 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _status_of_all(options: argparse.Namespace, store: Store) -> None:
-    from irm_sweeps.launchers.slurm_jobs import add_jobs
-    from irm_sweeps.sweep.overview import overview, text
+    from irm_sweeps.commands.overview import overview, text
+    from irm_sweeps.commands.status import add_jobs
 
     if options.sweep or options.watch:
         raise UserError(f"--all is every sweep once: leave out {options.sweep or '--watch'}")
@@ -185,8 +183,8 @@ def _status_of_all(options: argparse.Namespace, store: Store) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from irm_sweeps.sweep.files import DamagedFile
-    from irm_sweeps.sweep.show import scores_table
+    from irm_sweeps.commands.show import scores_table
+    from irm_sweeps.files.atomic import DamagedFile
 
     store = _store(options)
     trial_id = store.find(options.id)
@@ -201,7 +199,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from irm_sweeps.sweep import reproduce
+    from irm_sweeps.commands import reproduce
 
     store = _store(options)
     result, trial = reproduce.stored(store, store.find(options.id), trusted=options.trust)
@@ -217,8 +215,8 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _work(options: argparse.Namespace) -> None:
-    from irm_sweeps.launchers.entry import WorkerTask
-    from irm_sweeps.sweep.manifest import read_manifest
+    from irm_sweeps.launchers.worker_task import WorkerTask
+    from irm_sweeps.store.manifest import read_manifest
 
     store = _store(options)
     manifest = read_manifest(store, options.sweep)
@@ -226,9 +224,9 @@ def _work(options: argparse.Namespace) -> None:
 
 
 def _failures(options: argparse.Namespace) -> None:
-    from irm_sweeps.sweep.manifest import read_manifest
-    from irm_sweeps.sweep.progress import count
-    from irm_sweeps.sweep.status import most_first, sweep_status
+    from irm_sweeps.commands.status import most_first, sweep_status
+    from irm_sweeps.store.manifest import read_manifest
+    from irm_sweeps.wording import count
 
     store = _store(options)
     status = sweep_status(store, read_manifest(store, _sweep(options, store)))
@@ -259,7 +257,7 @@ def _logs(options: argparse.Namespace) -> None:
 
 def _cancel(options: argparse.Namespace) -> None:
     from irm_sweeps.launchers.slurm_jobs import JobRecord
-    from irm_sweeps.sweep.manifest import read_manifest
+    from irm_sweeps.store.manifest import read_manifest
 
     store = _store(options)
     manifest = read_manifest(store, options.sweep)
@@ -268,7 +266,7 @@ def _cancel(options: argparse.Namespace) -> None:
 
 
 def _init(options: argparse.Namespace) -> None:
-    from irm_sweeps.project import create
+    from irm_sweeps.commands.init import create
 
     print(create(options.folder))
 
@@ -278,7 +276,7 @@ def _completion(options: argparse.Namespace) -> None:
 
 
 def _methods(options: argparse.Namespace) -> None:
-    from irm_sweeps.sweep.catalogue import methods, page
+    from irm_sweeps.commands.methods import methods, page
 
     print(page() if options.table else "\n\n".join(entry.text() for entry in methods()))
 

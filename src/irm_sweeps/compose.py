@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.commands import command
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
+from irm_sweeps.files.untrusted import MIB, read_regular
 from irm_sweeps.hydra_versions import version_base
-from irm_sweeps.untrusted import MIB, read_regular
+from irm_sweeps.typed_commands import command
 
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")
 """The groups whose choices name a class (`irm_sweeps.trial.GROUPS`)."""

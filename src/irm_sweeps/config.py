@@ -23,7 +23,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from irm_sweeps import own_modules
+from irm_sweeps import user_modules
 from irm_sweeps.errors import UserError, did_you_mean
 from irm_sweeps.process_state import fresh_state
 
@@ -243,12 +243,12 @@ def _first_import() -> Iterator[None]:
     """
     with fresh_state(environment=False):
         yield
-    own_modules.remember()
+    user_modules.remember()
 
 
 def is_own(target: str) -> bool:
     """Return whether a `_target_` is one of this package's: importing it runs nobody else's code."""
-    return own_modules.is_package_s(target)
+    return user_modules.is_package_s(target)
 
 
 def build_component(values: Mapping[str, Any], base: type[C], group: str, *, trusted: bool = True) -> C:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps import own_modules
+from irm_sweeps import user_modules
 from irm_sweeps.config import Component
 from irm_sweeps.device import driver_version
 
@@ -61,18 +61,18 @@ def own_code(classes: Iterable[type]) -> dict[str, str]:
     """
     found = {}
     for chosen in classes:
-        if own_modules.is_package_s(chosen.__module__):
+        if user_modules.is_package_s(chosen.__module__):
             continue
         for base in chosen.__mro__:
-            if _counts(base) and (digest := own_modules.digest(base.__module__)):
+            if _counts(base) and (digest := user_modules.digest(base.__module__)):
                 found[base.__module__] = digest
     return found
 
 
 def _counts(base: type) -> bool:
-    if own_modules.is_package_s(base.__module__):
+    if user_modules.is_package_s(base.__module__):
         return False
-    return issubclass(base, Component) or own_modules.is_the_user_s(base.__module__)
+    return issubclass(base, Component) or user_modules.is_the_user_s(base.__module__)
 
 
 def other_code(recorded: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from irm_sweeps.sweep import front
+from irm_sweeps.sweep import run
 
-collect = functools.cache(lambda overrides, collect=front.collect: collect(list(overrides)))
+collect = functools.cache(lambda overrides, collect=run.collect: collect(list(overrides)))
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def collected(overrides: list[str]) -> Any:
         return collect(tuple(overrides))
 
-    monkeypatch.setattr(front, "collect", collected)
+    monkeypatch.setattr(run, "collect", collected)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands import ROOT, TESTS
+from commands import ROOT, SUPPORT
 
 PATIENCE = (0.5, 1.5, 4.0)
 """HEARTBEAT_SECONDS, SILENT_SECONDS and STALE_SECONDS on these hosts: nobody waits two minutes for a dead one."""
@@ -18,8 +18,8 @@ IMPATIENT = f"""
 import sys, time
 clock, off = time.time, float(sys.argv.pop(1))
 time.time = lambda: clock() + off
-from irm_sweeps.sweep import process
-process.HEARTBEAT_SECONDS, process.SILENT_SECONDS, process.STALE_SECONDS = {PATIENCE}
+from irm_sweeps.store import liveness
+liveness.HEARTBEAT_SECONDS, liveness.SILENT_SECONDS, liveness.STALE_SECONDS = {PATIENCE}
 from irm_sweeps import cli
 cli.main(sys.argv[1:])
 """
@@ -51,7 +51,7 @@ class Host:
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]),
             "GATE": str(gate),
         }
         self.errors = folder / f"{name}.err"

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from commands import SMALL
-from irm_sweeps.sweep import claims, process
-from irm_sweeps.sweep.claims import Claim
-from irm_sweeps.sweep.front import collect
-from irm_sweeps.sweep.manifest import Manifest, write_manifest
-from irm_sweeps.sweep.process import HEARTBEAT_SECONDS, STALE_SECONDS
-from irm_sweeps.sweep.status import sweep_status
-from irm_sweeps.sweep.store import Store
-from irm_sweeps.sweep.worker import Worker
+from irm_sweeps.commands.status import sweep_status
+from irm_sweeps.store import claims, liveness
+from irm_sweeps.store.claims import Claim
+from irm_sweeps.store.liveness import HEARTBEAT_SECONDS, STALE_SECONDS
+from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.run import collect
+from irm_sweeps.worker.worker import Worker
 
 HOUR = 3600.0
 
@@ -52,7 +52,7 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let this process's own time pass, which nobody can set."""
     passed = [0.0]
     real = time.monotonic
-    monkeypatch.setattr(process.time, "monotonic", lambda: real() + passed[0])
+    monkeypatch.setattr(liveness.time, "monotonic", lambda: real() + passed[0])
 
     def let_pass(seconds: float) -> None:
         passed[0] += seconds

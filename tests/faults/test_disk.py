@@ -18,8 +18,8 @@ from commands import ROGUE, ROOT, SMALL, Desk, eventually, irm_sweeps, launch, o
 from faults.power_cut import EVERY, OPERATIONS, forked
 from irm_sweeps.errors import StoreError
 from irm_sweeps.launchers.inprocess import InProcess
-from irm_sweeps.sweep.front import run_sweep
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.run import run_sweep
 
 
 @pytest.fixture

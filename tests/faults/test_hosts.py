@@ -13,11 +13,11 @@ from commands import ROGUE, TRAINED, Desk, eventually, outcomes
 from faults import hosts
 from faults.hosts import Host
 from irm_sweeps.launchers.inprocess import InProcess
-from irm_sweeps.sweep import claims
-from irm_sweeps.sweep.front import collect, prepare, run_sweep
-from irm_sweeps.sweep.manifest import Manifest
+from irm_sweeps.store import claims
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.plan import make_plan
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.sweep.run import collect, prepare, run_sweep
 
 pytestmark = pytest.mark.skipif(bool(hosts.why_not()), reason=f"no second host can be made here: {hosts.why_not()}")
 SWEEP = [*ROGUE, "training.steps=60", "checkpoint_seconds=0.3", "seed=range(0,3)"]

@@ -1,11 +1,10 @@
-"""Launcher, worker or all of them killed at random moments: the soak of `tests/soak.py`, for a minute."""
+"""Launcher, worker or all of them killed at random moments: the soak of `tests/faults/soak.py`, for a minute."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
-
 import soak
 
 MOMENTS = 50 if os.environ.get("IRM_SWEEPS_FAULTS") == "full" else 12

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from commands import ROOT, SMALL, TESTS
-from irm_sweeps.sweep.store import Store
+from commands import ROOT, SMALL, SUPPORT
+from irm_sweeps.store.store import Store
 
 TRIALS, CLIENTS = 100, 8
 CLIENT = """
 import sys, time
 from pathlib import Path
 from faults.nfs_like import Client
-from irm_sweeps.sweep import claims
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.store import claims
+from irm_sweeps.store.store import Store
 
 root, number, trials = Path(sys.argv[1]), int(sys.argv[2]), [f"{i:016x}" for i in range(int(sys.argv[3]))]
 store = Store(root)
@@ -50,7 +50,7 @@ while left and time.monotonic() < deadline:
 def test_clients_that_believe_what_they_have_seen_train_nothing_twice(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     store.prepare()
-    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
     clients = [
         subprocess.Popen(
             [sys.executable, "-c", CLIENT, str(store.root), str(i), str(TRIALS)],

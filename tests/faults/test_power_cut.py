@@ -13,8 +13,8 @@ import pytest
 from commands import SMALL, irm_sweeps, numbers, outcome
 from faults.power_cut import EVERY, Cut, dying_at
 from irm_sweeps.launchers.inprocess import InProcess
-from irm_sweeps.sweep import front
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep import run
 
 SWEEP = [*SMALL, "training.precision=float64", "training.steps=3", "seed=0,1,2", "stack=2", "checkpoint_seconds=1e-6"]
 """A stack of two and a solo trial, with a checkpoint at every step."""
@@ -38,7 +38,7 @@ class Telling(InProcess):
 
 
 def sweep(results: Path, tell: Callable[[str], None] = lambda word: None) -> int:
-    return front.run_sweep([f"results={results}", *SWEEP], Telling(tell))
+    return run.run_sweep([f"results={results}", *SWEEP], Telling(tell))
 
 
 def in_store(results: Path) -> dict[str, dict[str, Any]]:

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from commands import eventually
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.store.store import Store
 
 CLAIMS, RACERS = 1000, 16
 RACE = """
 import sys, time
 from pathlib import Path
-from irm_sweeps.sweep import claims
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.store import claims
+from irm_sweeps.store.store import Store
 store, start, n = Store(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 while not start.exists():

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import inventory
 from irm_sweeps import load_results
+from irm_sweeps.analysis import inventory
+from irm_sweeps.commands.reproduce import compare, describe, device_of
+from irm_sweeps.commands.show import scores_table
 from irm_sweeps.errors import UserError
-from irm_sweeps.sweep.files import DamagedFile
+from irm_sweeps.files.atomic import DamagedFile
+from irm_sweeps.files.untrusted import parse_json
+from irm_sweeps.store.store import Problem, Store
 from irm_sweeps.sweep.progress import Progress
-from irm_sweeps.sweep.reproduce import compare, describe, device_of
-from irm_sweeps.sweep.show import scores_table
-from irm_sweeps.sweep.store import Problem, Store
 from irm_sweeps.training.checkpoint import FORMAT, BadCheckpoint, unpack
 from irm_sweeps.trial import Trial
-from irm_sweeps.untrusted import parse_json
 
 CONFIG: dict[str, Any] = {
     "dataset": {

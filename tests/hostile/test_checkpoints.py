@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import save
 
 from hostile.poison import FILES
-from irm_sweeps.sweep.manifest import write_manifest
-from irm_sweeps.sweep.store import Store
-from irm_sweeps.sweep.worker import Worker
+from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.store import Store
 from irm_sweeps.training.checkpoint import BadCheckpoint, pack, unpack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
+from irm_sweeps.worker.worker import Worker
 
 State = tuple[dict[str, torch.Tensor], dict[str, Any]]
 

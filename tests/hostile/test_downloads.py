@@ -18,8 +18,8 @@ import pytest
 
 from irm_sweeps.data import idx
 from irm_sweeps.data.mnist import load_digits
-from irm_sweeps.downloads import Published
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.downloads import Published
 
 CONTENT = bytes(range(256)) * 1000
 

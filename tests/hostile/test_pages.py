@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-import figures
 import synthetic_store
-import tables
+from irm_sweeps.analysis import figure_command, table_command
 from irm_sweeps.errors import one_line, printable
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.paper import load_paper
-from irm_sweeps.sweep.store import Store
 
 HOSTILE = (
     '=HYPERLINK("http://x") </td><script>alert(1)</script><img src=x onerror=alert(1)> [x](javascript:alert(1)) '
@@ -43,7 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def table(store: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> str:
-    tables.main(["--paper", "demo", "--results", str(store), "--format", kind])
+    table_command.main(["--paper", "demo", "--results", str(store), "--format", kind])
     return capsys.readouterr().out
 
 
@@ -96,7 +95,7 @@ def test_latex_typesets_it(store: Path, capsys) -> None:
 def test_no_output_moves_the_terminal_s_cursor(store: Path, capsys) -> None:
     for kind in ("md", "csv", "latex", "html"):
         assert table(store, kind, capsys).replace("\n", "").isprintable(), kind
-    tables.main(["--paper", "demo", "--results", str(store), "--missing"])
+    table_command.main(["--paper", "demo", "--results", str(store), "--missing"])
     assert capsys.readouterr().out.replace("\n", "").isprintable()
 
 
@@ -112,7 +111,7 @@ def test_a_figure_draws_names_as_they_stand(kind: str, store: Path, tmp_path: Pa
             chosen["scores"]["test"] = {**test, "$\\frac{1}$": test["0.1"], "$": test["0.1"], "<b>\0": test["0.1"]}
         synthetic_store.write(root, json.loads(json.dumps(result)))
     output = tmp_path / f"figure.{kind}"
-    figures.main(["--paper", "demo", "--results", str(root), "--output", str(output)])
+    figure_command.main(["--paper", "demo", "--results", str(root), "--output", str(output)])
     assert output.stat().st_size > 1000
     if kind == "svg":
         import xml.etree.ElementTree as ElementTree

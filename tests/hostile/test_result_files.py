@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 
-import figures
-import report
 import synthetic_store
-import tables
 from commands import irm_sweeps, launch
 from hostile.conftest import SWEEP
 from hostile.poison import FILES, Poison, text, values
 from irm_sweeps import load_results
-from irm_sweeps.sweep.store import Store
-from measured import Results
+from irm_sweeps.analysis import figure_command, report, table_command
+from irm_sweeps.analysis.readings import Results
+from irm_sweeps.store.store import Store
 
 SCORES = ("metrics", "last", "scores", "test", "0.1")
 
@@ -96,7 +94,7 @@ def test_reports_tables_and_the_next_launch_go_on(poison: str, results: Path, vi
         report.main(["--results", str(results), "--output", str(results / "page.html")])
     assert str(victim) in capsys.readouterr().err
     assert str(victim) in (results / "page.html").read_text()
-    tables.main(["--paper", "demo", "--results", str(results)])
+    table_command.main(["--paper", "demo", "--results", str(results)])
     capsys.readouterr()
 
     plan = launch("-m", f"results={results}", *SWEEP, "plan=true")
@@ -128,7 +126,7 @@ def test_a_failure_may_say_anything(results: Path, victim: Path) -> None:
 
 @pytest.mark.parametrize("poison", FILES)
 def test_a_poisoned_history_is_named_too(poison: str, results: Path, victim: Path) -> None:
-    from histories import evaluations, history
+    from irm_sweeps.analysis.histories import evaluations, history
 
     path = victim.with_name("history.jsonl")
     FILES[poison](path)
@@ -140,7 +138,7 @@ def test_a_poisoned_history_is_named_too(poison: str, results: Path, victim: Pat
 
 
 def test_a_history_cut_at_the_end_of_a_line_is_named(results: Path, victim: Path) -> None:
-    from histories import history
+    from irm_sweeps.analysis.histories import history
 
     path = victim.with_name("history.jsonl")
     lines = path.read_text().splitlines(keepends=True)
@@ -160,7 +158,7 @@ def test_a_figure_is_drawn_of_the_other_histories(results: Path, victim: Path, c
     path.write_text(path.read_text().splitlines(keepends=True)[0])
     output = results / "risks.png"
     where = ["--results", str(results), "--output", str(output)]
-    figures.main(["--curves", "training", "--quantity", "risks", *where])
+    figure_command.main(["--curves", "training", "--quantity", "risks", *where])
     assert output.read_bytes().startswith(b"\x89PNG")
     assert f"skipped {path}: the result counts " in capsys.readouterr().err
 
@@ -184,7 +182,7 @@ def test_a_history_whose_rows_nobody_counted_is_read(result: str, results: Path,
     "row", ['{"risks": [1]}', '{"step": "1"}', '{"step": 1, "scores": 3}', '{"step": 1, "x": NaN}']
 )
 def test_a_row_that_is_none_is_named_by_its_line(row: str, results: Path, victim: Path) -> None:
-    from irm_sweeps.sweep.files import DamagedFile
+    from irm_sweeps.files.atomic import DamagedFile
 
     path = victim.with_name("history.jsonl")
     path.write_text(f"{path.read_text()}{row}\n")

@@ -12,20 +12,18 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-import figures
-import report
 import synthetic_store
-import tables
-from command_line import filling
 from commands import SMALL, irm_sweeps, launch
 from hostile.conftest import SWEEP
+from irm_sweeps.analysis import figure_command, report, table_command
+from irm_sweeps.analysis.options import filling
 from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
 from irm_sweeps.launchers.slurm_jobs import JobRecord
+from irm_sweeps.store.manifest import read_manifest
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import expand
-from irm_sweeps.sweep.manifest import read_manifest
-from irm_sweeps.sweep.store import Store
 from irm_sweeps.trial import Trial
 
 META = [
@@ -175,7 +173,7 @@ def test_the_command_that_fills_a_table_means_what_was_typed(
     results = tmp_path / place
     results.mkdir()
     with synthetic_store.composed_once():
-        tables.main(["--paper", "demo", "--missing", "--results", str(results), *USER])
+        table_command.main(["--paper", "demo", "--missing", "--results", str(results), *USER])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     for line in lines:
@@ -187,7 +185,7 @@ def test_the_command_that_fills_a_table_means_what_was_typed(
         (config,) = expand([last])
         assert config["results"] == str(results), "one directory, and not a sweep over two"
     with pytest.raises(SystemExit):
-        figures.main(["--paper", "demo", "--results", str(results), *USER])
+        figure_command.main(["--paper", "demo", "--results", str(results), *USER])
     (told,) = re.findall(r"run ((?:python|irm-sweeps) .*)", capsys.readouterr().err)
     assert argv_of(told)[3:] == filling(results, USER)
     assert [path.name for path in tmp_path.iterdir()] == [place]

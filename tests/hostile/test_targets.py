@@ -104,8 +104,7 @@ def test_nothing_in_a_launcher_s_values_is_called(launcher: str, tmp_path: Path)
 
 def test_what_a_result_names_is_not_imported(results: Path, victim: Path, mine: Path, capsys) -> None:
     """By no reader; `reproduce` says what to add if it is the user's own."""
-    import figures
-    import report
+    from irm_sweeps.analysis import figure_command, report
 
     for group in COMPONENTS:
         values("config", group, "_target_", to="hostile_module.Mine")(victim)
@@ -118,7 +117,7 @@ def test_what_a_result_names_is_not_imported(results: Path, victim: Path, mine: 
     )
     report.main([*where, "--output", str(results / "page.html")])
     with pytest.raises(SystemExit):
-        figures.main(["--curves", "lam", *where])
+        figure_command.main(["--curves", "lam", *where])
     assert "what a store names is not imported" in capsys.readouterr().err
     launch("-m", f"results={results}", *SWEEP, "seed=0,1,2", "plan=true")
     assert not mine.exists()

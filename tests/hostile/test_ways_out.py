@@ -14,9 +14,9 @@ from commands import irm_sweeps, launch
 from hostile.conftest import SWEEP
 from hostile.poison import FILES, Poison, moved_away, values
 from irm_sweeps.errors import StoreError, UserError
-from irm_sweeps.sweep import claims
-from irm_sweeps.sweep.log import TrialLog
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.store import claims
+from irm_sweeps.store.store import Store
+from irm_sweeps.store.trial_log import TrialLog
 
 WAYS = ["../outside", "..", "/etc", "../../../etc/passwd", "./.", "sweeps", "*", "", "\0", "a\nb", "$(touch x)"]
 

@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
 from irm_sweeps.launchers.slurm_jobs import JobRecord
-from irm_sweeps.sweep.manifest import Manifest
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.progress import Progress
-from irm_sweeps.sweep.store import Store
 
 pytestmark = pytest.mark.slurm
 

@@ -21,7 +21,7 @@ class IrmSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; exit with 1 if a trial failed."""
         from irm_sweeps.errors import UserError
-        from irm_sweeps.sweep.front import run_sweep
+        from irm_sweeps.sweep.run import run_sweep
 
         if not hasattr(self._launcher, "launcher"):
             name = type(self._launcher).__name__

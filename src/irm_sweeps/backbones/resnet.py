@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from irm_sweeps.backbones.backbone import Backbone
 from irm_sweeps.config import Place
-from irm_sweeps.downloads import Published
 from irm_sweeps.errors import UserError
-from irm_sweeps.untrusted import open_regular
+from irm_sweeps.files.downloads import Published
+from irm_sweeps.files.untrusted import open_regular
 
 IMAGENET = {
     "resnet18": Published(

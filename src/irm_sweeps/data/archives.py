@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.untrusted import MIB, open_regular
+from irm_sweeps.files.untrusted import MIB, open_regular
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")

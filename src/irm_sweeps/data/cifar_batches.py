@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from irm_sweeps.downloads import Published
-from irm_sweeps.untrusted import MIB, read_regular
+from irm_sweeps.files.downloads import Published
+from irm_sweeps.files.untrusted import MIB, read_regular
 
 FOLDER = "cifar-10-batches-py"
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.untrusted import open_regular
+from irm_sweeps.files.untrusted import open_regular
 
 URL = "https://nlp.stanford.edu/data/glove.6B.zip"
 LONGEST = 2**16

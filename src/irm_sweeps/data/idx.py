@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from irm_sweeps.downloads import Published
-from irm_sweeps.untrusted import MIB, read_regular
+from irm_sweeps.files.downloads import Published
+from irm_sweeps.files.untrusted import MIB, read_regular
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
 LARGEST = 64 * MIB

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.untrusted import MIB, read_regular
+from irm_sweeps.files.untrusted import MIB, read_regular
 
 URL = "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip"
 LARGEST = 256 * MIB

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from irm_sweeps.device import choose_device, open_device, tame_allocator, visible_gpus
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.launcher import Launcher
-from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
-from irm_sweeps.sweep.store import Store
 
 
 class InProcess(Launcher):
@@ -33,8 +33,8 @@ class InProcess(Launcher):
 
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
         """Work on the manifest until nothing is left to claim."""
-        from irm_sweeps.sweep.keeper import Interrupted
-        from irm_sweeps.sweep.worker import Worker
+        from irm_sweeps.worker.keeper import Interrupted
+        from irm_sweeps.worker.worker import Worker
 
         tame_allocator()
         device = choose_device(manifest.settings["device"])

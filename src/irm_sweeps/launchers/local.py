@@ -17,14 +17,14 @@ from typing import Any
 
 from irm_sweeps.device import choose_device, visible_gpus
 from irm_sweeps.errors import StoreError, UserError
-from irm_sweeps.launchers.entry import DEVICE_ERROR, WorkerTask
-from irm_sweeps.sweep.follow import Follower
+from irm_sweeps.launchers.watch_results import Follower
+from irm_sweeps.launchers.worker_task import DEVICE_ERROR, WorkerTask
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.store import Store
+from irm_sweeps.store.trial_log import tail
 from irm_sweeps.sweep.launcher import Launcher
-from irm_sweeps.sweep.log import tail
-from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
-from irm_sweeps.sweep.roster import Entry, workers_here
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.worker.registry import Entry, workers_here
 
 POLL_SECONDS = 0.5
 STOP_SECONDS = 60.0

@@ -12,17 +12,17 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from irm_sweeps.commands import looking
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UserError
-from irm_sweeps.launchers.entry import WorkerTask
 from irm_sweeps.launchers.slurm_jobs import JOB_NAME, JobRecord, SlurmError, in_one_line, in_words, max_array_size
-from irm_sweeps.sweep.follow import Follower
-from irm_sweeps.sweep.last_words import last_words
+from irm_sweeps.launchers.watch_results import Follower
+from irm_sweeps.launchers.worker_logs import last_words
+from irm_sweeps.launchers.worker_task import WorkerTask
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.launcher import Launcher
-from irm_sweeps.sweep.manifest import Manifest
 from irm_sweeps.sweep.progress import Progress
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.typed_commands import looking
 
 POLL_SECONDS = 2.0
 ASK_SECONDS = 10.0

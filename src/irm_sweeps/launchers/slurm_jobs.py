@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.sweep.files import DamagedFile, discard, make_folder, read_json, to_json, write_atomically, write_once
-from irm_sweeps.sweep.manifest import Manifest
-from irm_sweeps.sweep.status import SweepStatus
-from irm_sweeps.sweep.store import Store
+from irm_sweeps.files.atomic import DamagedFile, discard, make_folder, read_json, to_json, write_atomically, write_once
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.store import Store
 
 JOB_NAME = "irm_sweeps"
 
@@ -133,31 +132,6 @@ def living(ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         job, state, reason = line.split("|", 2)
         found[job] = (state, reason)
     return {job: found[job] for job in ids if job in found}
-
-
-def add_jobs(store: Store, sweeps: Sequence[tuple[SweepStatus, Manifest]]) -> None:
-    """Add to each sweep's status what SLURM, asked once for all of them, says of its jobs."""
-    ids: dict[str, list[str]] = {}
-    for status, manifest in sweeps:
-        record = JobRecord(store, manifest)
-        ids[manifest.name] = record.ids()
-        if record.cut_short():
-            status.jobs_unknown = True
-            status.notes.append(
-                "some SLURM jobs are not on record: a submission is under way or was cut short, or "
-                f"{record.path} cannot be read; the next launch, or cancel, finds them"
-            )
-    try:
-        found = living([job for own in ids.values() for job in own])
-    except SlurmError as error:
-        for status, manifest in sweeps:
-            if ids[manifest.name]:
-                status.jobs_unknown = True
-                status.notes.append(f"which SLURM jobs are left is unknown: {error}")
-        return
-    for status, manifest in sweeps:
-        if jobs := {job: found[job] for job in ids[manifest.name] if job in found}:
-            status.jobs = in_words(jobs)
 
 
 def in_words(jobs: Mapping[str, tuple[str, str]]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from irm_sweeps.sweep.manifest import Manifest
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.stacks import Machine
-from irm_sweeps.sweep.store import Store
 
 
 class Launcher(ABC):

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
-from irm_sweeps.commands import launching
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.sweep.grid import Asked, last_wins, trials
 from irm_sweeps.sweep.metric import check_made, check_readable, parts
 from irm_sweeps.trial import Trial
+from irm_sweeps.typed_commands import launching
 
 Published = Annotated[tuple[float, ...], Field(min_length=1, max_length=2)]
 """A published cell in per cent: (mean, sd), or (value,) where no spread is published."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from irm_sweeps.device import free_memory
-from irm_sweeps.sweep.progress import label
+from irm_sweeps.wording import label
 
 if TYPE_CHECKING:
     from irm_sweeps.training.footprint import Footprint

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from irm_sweeps.untrusted import parse_json
+from irm_sweeps.files.untrusted import parse_json
 
 FORMAT = "irm_sweeps checkpoint 2"
 _DIGEST_SIZE = hashlib.sha256().digest_size

@@ -22,7 +22,7 @@ PER_PARAMETER = 8
 
 PER_ACTIVATION = 6
 """Tensors of an activation's size: kept for the backward pass, its gradient, and what penalties and inner steps keep.
-`tests/test_stacks.py` holds every method's peak against all three."""
+`tests/sweep/test_stacks.py` holds every method's peak against all three."""
 
 PER_INPUT = 2
 """Tensors of a batch's size: gathered, and laid out for the network."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
-from irm_sweeps import eager
 from irm_sweeps.config import Component, Number
+from irm_sweeps.training import torch_optimizers
 
 
 class Optimizer(Component):
@@ -44,7 +44,7 @@ class Adam(Optimizer):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return a fused `torch.optim.Adam`."""
-        return eager.Adam(groups, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=True)
+        return torch_optimizers.Adam(groups, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=True)
 
 
 class SGD(Optimizer):
@@ -59,6 +59,6 @@ class SGD(Optimizer):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return a fused `torch.optim.SGD`."""
-        return eager.SGD(
+        return torch_optimizers.SGD(
             groups, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay, fused=True
         )

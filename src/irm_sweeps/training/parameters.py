@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irm_sweeps import eager
 from irm_sweeps.methods.method import Pace
+from irm_sweeps.training import torch_optimizers
 from irm_sweeps.training.optimizers import Optimizer
 
 
@@ -68,7 +68,7 @@ class StackedParameters:
     def _made(self, pace: Pace, groups: Sequence[tuple[float, Sequence[Tensor]]]) -> torch.optim.Optimizer:
         """Return an optimizer of parameters, by the learning rate of their trials."""
         if pace.optimizer == "descent":
-            return eager.SGD([leaf for _, leaves in groups for leaf in leaves], lr=pace.lr)
+            return torch_optimizers.SGD([leaf for _, leaves in groups for leaf in leaves], lr=pace.lr)
         return self._optimizer.build([{"params": list(leaves), "lr": lr * pace.lr} for lr, leaves in groups])
 
     def scale_lr(self, factor: float) -> None:

@@ -1,0 +1,1 @@
+"""Tables, figures and the report, from the results of a store."""

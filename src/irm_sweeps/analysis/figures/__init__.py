@@ -1,0 +1,1 @@
+"""Figures: the series they show, and how they are drawn."""

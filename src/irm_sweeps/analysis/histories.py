@@ -1,0 +1,51 @@
+"""What a trial logged while it trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+
+def history(
+    stores: Sequence[Path], trial_id: str, quantity: str, problems: list[str]
+) -> tuple[dict[int, float], list[str]]:
+    """Return a logged quantity by step, and which others there are; of several values (environments) the mean.
+
+    Steps at which it was not finite are left out. The first store that has the trial's history answers; if that is
+    damaged, there is nothing, and `problems` gets a line.
+    """
+    found: dict[int, float] = {}
+    others: dict[str, None] = {}
+    for row in _rows(stores, trial_id, problems):
+        others.update(dict.fromkeys(key for key in row if key not in ("step", "scores")))
+        values = row.get(quantity)
+        values = values if isinstance(values, list) else [values]
+        if values and all(type(value) in (int, float) for value in values):
+            found[int(row["step"])] = fmean(values)
+    return found, list(others)
+
+
+def evaluations(stores: Sequence[Path], trial_id: str, problems: list[str]) -> dict[int, Mapping[str, Any]]:
+    """Return the scores of each evaluation of a trial, split -> environment -> measure, by step.
+
+    The first store that has the trial's history answers, as in `history`.
+    """
+    return {int(row["step"]): row["scores"] for row in _rows(stores, trial_id, problems) if "scores" in row}
+
+
+def _rows(stores: Sequence[Path], trial_id: str, problems: list[str]) -> Sequence[Mapping[str, Any]]:
+    from irm_sweeps.files.atomic import DamagedFile
+    from irm_sweeps.store.store import Store
+
+    for root in stores:
+        try:
+            rows = Store(root).history(trial_id)
+        except DamagedFile as damage:
+            if str(damage) not in problems:
+                problems.append(str(damage))
+            return []
+        if rows is not None:
+            return rows
+    return []

@@ -1,0 +1,164 @@
+"""Each row against one of the table's own, cell by cell in the same column and paired by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from irm_sweeps.analysis import test_set_error
+from irm_sweeps.analysis.statistics import (
+    ALPHA,
+    FEWEST,
+    Verdict,
+    Word,
+    around,
+    exact,
+    multiple_comparisons,
+    summarize,
+    two_sided,
+)
+from irm_sweeps.analysis.table import Cell, Rows
+from irm_sweeps.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from irm_sweeps.sweep.paper import Paper
+
+
+def compare(mine: Mapping[int, float], theirs: Mapping[int, float]) -> Verdict:
+    """Return the verdict of Student's paired t-test on the values by seed of one cell and of another.
+
+    Over the k seeds that both have, with `d = mine - theirs`: mean(d), its interval `mean(d) ± t sd(d) / sqrt(k)`, and
+    p, both with k - 1 degrees of freedom. Where all d are equal there is no error to estimate: the interval is a point,
+    and p is 1 if they are 0, else 0.
+    """
+    seeds = [seed for seed in mine if seed in theirs]
+    if not seeds:
+        return Verdict("too few seeds", None, None, pairs=0)
+    values = [own[seed] for own in (mine, theirs) for seed in seeds]
+    differences = [exact(mine[seed] - theirs[seed], *values) for seed in seeds]
+    summary, k = summarize(differences), len(seeds)
+    if summary.sd is None:
+        return Verdict("too few seeds", summary.mean, None, pairs=k)
+    spread = summary.sd if exact(max(differences) - min(differences), *values) else 0.0
+    student = (summary.mean, spread / math.sqrt(k), k - 1)
+    untested = Verdict("too few seeds", summary.mean, None, around(*student), pairs=k)
+    if k < FEWEST:
+        return untested
+    p = two_sided(*student)
+    word: Word = "no difference shown" if p >= ALPHA else "higher" if summary.mean > 0 else "lower"
+    return replace(untested, word=word, p=p)
+
+
+@dataclass(frozen=True)
+class Against:
+    """The comparison of a table's rows with one of them (a `table.Comparison`).
+
+    Attributes
+    ----------
+    against
+        Name of that row in the paper file.
+    """
+
+    paper: Paper
+    against: str
+
+    @classmethod
+    def row(cls, paper: Paper, asked: str) -> Against:
+        """Return the comparison with a row that is asked for by its name or its label.
+
+        Raises
+        ------
+        UserError
+            There is no such row, or several, `paper.only` leaves it out, or it has nothing to measure.
+        """
+        named = [asked] if asked in paper.rows else [name for name, row in paper.rows.items() if row.label == asked]
+        rows = [name for name, row in paper.shown.items() if row.sweep is not None]
+        choice = f"rows: {', '.join(rows)}"
+        if len(named) > 1:
+            raise UserError(f"--against {asked}: {len(named)} rows have this label: {', '.join(named)}; give the name")
+        if not named:
+            known = [*rows, *(paper.rows[name].label for name in rows)]
+            raise UserError(f"--against {asked}: {paper.name} has no such row{did_you_mean(asked, known)}; {choice}")
+        (name,) = named
+        if paper.rows[name].sweep is None:
+            raise UserError(f"--against {asked}: that row has no trials, so no seeds to pair; {choice}")
+        if name not in paper.shown:
+            raise UserError(
+                f"--against {asked}: paper.only=[{','.join(paper.only)}] leaves that row out; "
+                f"say paper.only=[{','.join([*paper.only, name])}]"
+            )
+        return cls(paper, name)
+
+    @property
+    def label(self) -> str:
+        """The row as printed."""
+        return self.paper.rows[self.against].label
+
+    @property
+    def name(self) -> str:
+        """The paper's, and the row's."""
+        return f"{self.paper.name}_against_{self.against}"
+
+    @property
+    def title(self) -> str:
+        """The paper's, and what it is compared with."""
+        return f"{self.paper.title}; compared with {self.label}"
+
+    def compared(self, rows: Rows) -> Rows:
+        """Return the rows that have trials, without published cells, with a verdict in each but the one row."""
+        theirs = next(cells for _, cells in rows if cells[0].row == self.against)
+        return [
+            (label, [self._compared(*pair) for pair in zip(cells, theirs, strict=True)])
+            for label, cells in rows
+            if self.paper.rows[cells[0].row].sweep is not None
+        ]
+
+    def _compared(self, cell: Cell, other: Cell) -> Cell:
+        cell = replace(cell, published=None)
+        if cell.row == self.against or cell.measured is None or other.measured is None:
+            return cell
+        return replace(cell, verdict=compare(cell.by_seed, other.by_seed))
+
+    def beside(self, rows: Rows) -> Sequence[str]:
+        """Return the same for all tables: what is published is another question."""
+        del rows
+        return ("difference", "p", "verdict")
+
+    def footer(self, rows: Rows) -> Iterator[str]:
+        """Yield how the rows are compared, and what the comparison does not know."""
+        cells = [cell for _, own in rows for cell in own]
+        verdicts = [cell.verdict for cell in cells if cell.verdict]
+        level = f"{100 * (1 - ALPHA):g} %"
+        yield (
+            f"Difference: the row minus {self.label} in the same column, the mean over the seeds that have a value in "
+            f"both cells, with the paired t-test's {level} confidence interval; the number of these pairs stands there "
+            "where it is not the cell's n."
+        )
+        yield (
+            "Pairs: by seed. For two rows the same seed is the same data and the same initialisation only where their "
+            "dataset and backbone agree; as far as these move both rows alike, that cancels in the difference. Where "
+            "they do not agree, less or nothing cancels, and the comparison is as valid."
+        )
+        yield (
+            f"Verdict: two-sided paired t-test; alpha = {ALPHA:g}: higher or lower (p < alpha; of a risk, lower is "
+            "better) or no difference shown (p >= alpha; not equality: the interval says what is still possible). "
+            f"Too few seeds: fewer than {FEWEST} pairs. In brackets: p with Holm's correction."
+        )
+        if any(v.p is not None and v.interval and v.interval[0] == v.interval[1] for v in verdicts):
+            yield (
+                "No spread: where all differences of a cell are equal, there is no error to estimate, and p is 1 if "
+                "they are 0, else 0."
+            )
+        if any(cell.settings > 1 for cell in cells):
+            yield (
+                "A setting that was chosen by the cell's own metric (selection rule last, oracle or stop) flatters its "
+                "cell, on both sides and the more the more settings there were; neither difference nor p corrects it."
+            )
+        if any(row.published for row in self.paper.shown.values()):
+            yield "Published values, and rows that have nothing else, are not shown."
+        if told := test_set_error.left_out(cell for cell in cells if cell.verdict or cell.row == self.against):
+            yield told
+        if told := multiple_comparisons(verdicts, f"no row differed from {self.label}", "higher or lower"):
+            yield told

@@ -1,0 +1,110 @@
+"""All sweeps of a store, a line each: what is asked first by who comes back after a week."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from irm_sweeps.commands.status import SweepStatus, first, most_first, sweep_status
+from irm_sweeps.errors import StoreError, UserError, one_line, printable
+from irm_sweeps.store.manifest import Manifest, load_manifest, sweep_names
+from irm_sweeps.store.store import Store
+from irm_sweeps.wording import count
+
+HEADER = ("sweep", "launched (UTC)", "done", "failed", "open", "state", "command")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One sweep.
+
+    Attributes
+    ----------
+    problem
+        What is wrong with its manifest, of which nothing else is then known.
+    damaged
+        Whether it is the manifest, and not that it may not be read.
+    """
+
+    name: str
+    manifest: Manifest | None = None
+    status: SweepStatus | None = None
+    problem: str = ""
+    damaged: bool = False
+
+    @property
+    def state(self) -> str:
+        """Its `SweepStatus.state`; `damaged` or `unknown` where there is none."""
+        if self.status is not None:
+            return self.status.state
+        return "damaged" if self.damaged else "unknown"
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known to read its line."""
+        if self.status is None:
+            return []
+        unknown = self.status.unknown
+        return [*(f"{count(len(unknown), 'trial')} unknown: {one}" for one in unknown[:1]), *self.status.notes]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values: those of `SweepStatus`, its state, when it was launched last and how."""
+        if self.manifest is None or self.status is None:
+            return {"sweep": self.name, "state": self.state, "problem": self.problem}
+        return {**self.status.as_json(), "launched": self.manifest.created, "command": self.manifest.command}
+
+    def cells(self) -> tuple[str, ...]:
+        """Return its line."""
+        if self.manifest is None or self.status is None:
+            return (self.name, "", "", "", "", self.state, one_line(self.problem))
+        return (
+            self.name,
+            one_line(self.manifest.created)[:16].replace("T", " "),
+            f"{self.status.done}/{self.status.total}",
+            str(self.status.counts["failed"]),
+            str(self.status.total - self.status.done),
+            self.state,
+            _to_paste(self.manifest.command),
+        )
+
+
+def _to_paste(typed: str) -> str:
+    """Return a command whole and with its spaces, on one line."""
+    return printable(typed.replace("\n", r"\n").replace("\t", r"\t"))
+
+
+def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manifest]]], None]) -> list[Entry]:
+    """Return every sweep, the most recently launched last.
+
+    Parameters
+    ----------
+    add_jobs
+        Adds what SLURM says; called once, for all sweeps with open trials that nobody is running.
+    """
+    entries, idle = [], []
+    for name in sweep_names(store):
+        try:
+            manifest = load_manifest(store, name)
+        except UserError as error:
+            entries.append(Entry(name, problem=str(error), damaged=not isinstance(error, StoreError)))
+            continue
+        status = sweep_status(store, manifest)
+        if status.done < status.total and not status.running:
+            idle.append((status, manifest))
+        entries.append(Entry(name, manifest, status))
+    add_jobs(idle)
+    return entries
+
+
+def text(entries: Sequence[Entry]) -> str:
+    """Return the lines that a person reads: a table, and a line for each note with the sweeps that it is of."""
+    rows = [HEADER, *(entry.cells() for entry in entries)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER) - 1)]
+    lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
+    noted: dict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        for note in entry.notes:
+            noted[one_line(note, at_most=2000)].append(entry.name)
+    return "\n".join([*lines, *(f"note: {note}  ({first(names, 3)})" for note, names in most_first(noted))])

@@ -1,0 +1,1 @@
+"""Files on disk: written whole, read without trust, downloaded with a checksum."""

@@ -1,0 +1,1 @@
+"""The store: a shared directory with the results, claims and checkpoints of trials."""

@@ -1,0 +1,160 @@
+"""Results as a pandas DataFrame, for notebooks: every number of a store, tidy and typed."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irm_sweeps.compose import COMPONENTS, leaves
+from irm_sweeps.errors import UserError
+from irm_sweeps.store.store import Problem, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+TYPES: dict[str, Any] = {
+    "trial_id": "string",
+    "status": "category",
+    "dataset": "string",
+    "backbone": "string",
+    "method": "string",
+    "optimizer": "string",
+    "lam": "float64",
+    "seed": "int64",
+    "rule": "category",
+    "step": "Int64",
+    "split": "category",
+    "environment": "string",
+    "risk": "float64",
+    "accuracy": "float64",
+    "diverged_at": "Int64",
+    "error": "string",
+    "seconds": "float64",
+    "stack_size": "Int64",
+    "finished": "datetime64[s, UTC]",
+    "device": "string",
+    "commit": "string",
+    "store": "string",
+}
+"""The columns that every frame has, with their types, in this order; those of the config follow."""
+
+
+def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFrame:
+    """Return the results of one store, or of several put together.
+
+    One row per trial, selection rule, split and environment. A diverged or failed trial has one row, whose
+    `rule`, `split`, `environment`, `risk` and `accuracy` are missing. Of a trial that several stores have, a
+    completed result is preferred.
+
+    Columns (see `TYPES` for their types)
+        `trial_id`, `status` (completed, diverged, failed), `store` (the directory it was read from);
+        `dataset`, `backbone`, `method`, `optimizer`: class names, e.g. `IRMv1`; `lam` (NaN where the method has no
+        penalty weight), `seed`;
+        `rule` (last, val, oracle, stop: which evaluation speaks for the trial), `step` (of that evaluation, in
+        updates), `split` (train, val, test), `environment`, `risk` (nats), `accuracy` (in [0, 1]);
+        `diverged_at` (updates), `error` (message of a failed trial);
+        `seconds` (wall time of its stack), `stack_size`, `finished`, `device`, `commit`;
+        and the whole config under dotted names, e.g. `optimizer.lr`, `training.steps`, `dataset.p_e`. Lists are JSON
+        text, `"[0.2, 0.1]"`, and so is a column whose values are of several kinds. What a trial's method does not have
+        is missing, and so is a field that was added after the trial ran.
+
+    Warns about files that are damaged; their names are in `frame.attrs["problems"]`.
+
+    Raises
+    ------
+    UserError
+        A path is no directory.
+    """
+    import pandas as pd
+
+    results, problems = _read([Path(root) for root in (path, *more)])
+    if problems:
+        shown = f"{problems[0]}{', ...' if len(problems) > 1 else ''}"
+        warnings.warn(f"{len(problems)} damaged results are left out: {shown}", stacklevel=2)
+    trials = pd.DataFrame([_trial(root, result) for root, result in results], dtype=object)
+    scores = pd.DataFrame(
+        [(i, *row) for i, (_, result) in enumerate(results) for row in _scores(result)],
+        columns=["trial", "rule", "step", "split", "environment", "risk", "accuracy"],
+    )
+    trials = trials.reindex(columns=list(dict.fromkeys([*TYPES, *trials.columns])))
+    for name in trials.columns:
+        trials[name] = trials[name].astype(TYPES[name]) if name in TYPES else _typed(trials[name])
+    frame = trials.take(scores.pop("trial").to_numpy(dtype=int)).reset_index(drop=True)
+    for name in scores.columns:
+        frame[name] = scores[name].astype(TYPES[name])
+    frame.attrs["problems"] = problems
+    return frame
+
+
+def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Mapping[str, Any]]], list[str]]:
+    """Return one result per trial with the store it is from, and what could not be read."""
+    found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+    problems = []
+    for root in roots:
+        if not root.is_dir():
+            raise UserError(f"{root}: no such directory; give the one that launch.py had as results=")
+        for result in Store(root).results():
+            if isinstance(result, Problem):
+                problems.append(result.reason)
+                continue
+            known = found.get(result["trial_id"])
+            if known is None or (known[1]["status"] != "completed" and result["status"] == "completed"):
+                found[result["trial_id"]] = (root, result)
+    return list(found.values()), problems
+
+
+def _trial(root: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a trial's rows have in common."""
+    config, timing = result["config"], result.get("timing", {})
+    provenance = result.get("provenance", {})
+    return {
+        "trial_id": result["trial_id"],
+        "status": result["status"],
+        **{group: str(config[group].get("_target_", "")).rpartition(".")[2] for group in COMPONENTS},
+        "lam": config.get("lam"),
+        "seed": config["seed"],
+        "diverged_at": result.get("diverged_at"),
+        "error": (result.get("error") or {}).get("message"),
+        "seconds": timing.get("seconds"),
+        "stack_size": timing.get("stack_size"),
+        "finished": timing.get("finished"),
+        "device": (provenance.get("hardware") or {}).get("device"),
+        "commit": (provenance.get("git") or {}).get("commit"),
+        "store": str(root),
+        **{key: _json(value) for key, value in leaves(config) if key not in TYPES},
+    }
+
+
+def _scores(result: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield rule, step, split, environment, risk and accuracy; one row of nothing where there are none."""
+    if not result["metrics"]:
+        yield (None,) * 6
+    for rule, chosen in result["metrics"].items():
+        for split, environments in chosen["scores"].items():
+            for name, scores in environments.items():
+                yield rule, chosen["step"], split, name, scores.get("risk"), scores.get("accuracy")
+
+
+def _json(value: Any) -> Any:
+    """Return a list as JSON text, anything else as it is."""
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def _typed(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Give a config's column the type that all of its values have."""
+    kinds = {type(value) for value in column.dropna()}
+    if not kinds:
+        return column.astype("float64")
+    if kinds <= {bool}:
+        return column.astype("boolean")
+    if kinds <= {int}:
+        return column.astype("Int64")
+    if kinds <= {int, float}:
+        return column.astype("float64")
+    if kinds <= {str}:
+        return column.astype("string")
+    return column.map(json.dumps, na_action="ignore").astype("string")

@@ -1,0 +1,198 @@
+"""A sweep's manifest: its trials, resolved once, and how they are stacked. Workers read nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.config import is_own
+from irm_sweeps.errors import StoreError, UserError, did_you_mean
+from irm_sweeps.files.atomic import (
+    DamagedFile,
+    UnreadableFile,
+    make_folder,
+    names_in,
+    read_json,
+    refuse_link,
+    to_json,
+    write_atomically,
+)
+from irm_sweeps.files.untrusted import MIB
+from irm_sweeps.loggers.logger import build_logger
+from irm_sweeps.store.schema import SCHEMA, check_manifest
+from irm_sweeps.store.store import Store
+from irm_sweeps.typed_commands import issued
+
+LARGEST = 1024 * MIB
+"""Most bytes of a manifest: those of a million trials have more."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One sweep.
+
+    Attributes
+    ----------
+    name
+        `<label>-<hash of the trial ids>`: the same trials are the same sweep.
+    trials
+        Canonical config by trial id, in the order of the grid.
+    stacks
+        Trial ids that train together, in the order in which to start.
+    settings
+        `data_dir`, `device`, `compile`, `on_error`, `checkpoint_seconds`, `logger`: how to run, not what. `folders`:
+        where the command was typed, and so where a user's own files are imported from. Manifests of earlier versions
+        lack some.
+    launch
+        Changes whenever the command is issued anew.
+    """
+
+    name: str
+    trials: Mapping[str, Mapping[str, Any]]
+    stacks: Sequence[Sequence[str]]
+    settings: Mapping[str, Any]
+    launch: str
+    created: str
+    command: str
+
+    def make_importable(self) -> None:
+        """Let this process import what the process that issued the command could import from its folder."""
+        sys.path += [folder for folder in self.settings.get("folders", []) if folder not in sys.path]
+
+    def check_own(self, store: Store) -> None:
+        """Check that work on it runs nobody's code but this package's, and writes nothing outside the store.
+
+        Raises
+        ------
+        UserError
+            It would; the message names what.
+        """
+        named = {str(trial[group]["_target_"]) for trial in self.trials.values() for group in COMPONENTS}
+        foreign = sorted(target for target in named if not is_own(target))
+        if not foreign and (values := self.settings.get("logger")):
+            logger = build_logger(values, trusted=False)
+            foreign = [f"logger to {place}" for place in [logger.outside(store.root)] if place]
+        if foreign:
+            raise UserError(
+                f"sweep {self.name} needs {', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''}, which is not "
+                "of irm_sweeps or its store: if it is your own sweep, or of somebody you trust, add --trust"
+            )
+
+    def stop_marker(self, store: Store) -> Path:
+        """Return the file that, once there, ends this launch (`on_error=stop`)."""
+        return self.folder(store) / f"stop.{self.launch}"
+
+    def folder(self, store: Store) -> Path:
+        """Return where the sweep's own files lie."""
+        return store.root / "sweeps" / self.name
+
+
+def sweep_name(label: str, ids: Sequence[str]) -> str:
+    """Return the name of the sweep with these trials."""
+    digest = hashlib.sha256("".join(sorted(ids)).encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9_.]+', '_', label) or 'sweep'}-{digest}"
+
+
+def write_manifest(
+    store: Store,
+    label: str,
+    trials: Mapping[str, Mapping[str, Any]],
+    stacks: Sequence[Sequence[str]],
+    settings: Mapping[str, Any],
+) -> Manifest:
+    """Write the manifest of a new launch, over that of an earlier launch of the same trials."""
+    now = datetime.now(UTC)
+    manifest = Manifest(
+        name=sweep_name(label, list(trials)),
+        trials=trials,
+        stacks=stacks,
+        settings=settings,
+        launch=now.strftime("%Y%m%dT%H%M%S.%f"),
+        created=now.isoformat(timespec="seconds"),
+        command=issued(),
+    )
+    folder = manifest.folder(store)
+    for own in (folder.parent, folder):
+        refuse_link(own)
+    make_folder(folder)
+    content = {"schema": SCHEMA, **manifest.__dict__}
+    write_atomically(folder / "manifest.json", to_json(content, indent=None))
+    return manifest
+
+
+def read_manifest(store: Store, name: str) -> Manifest:
+    """Read a sweep by its name or the beginning of it.
+
+    Raises
+    ------
+    UserError
+        There is no such sweep, several begin so, or its manifest is damaged.
+    """
+    names = sweep_names(store)
+    matching = [name] if name in names else [n for n in names if name and n.startswith(name)]
+    if len(matching) != 1:
+        what = f"{len(matching)} sweeps begin so" if matching else f"no such sweep{did_you_mean(name, names)}"
+        newest = (matching or names)[:-6:-1]
+        listed = f"; the newest: {', '.join(newest)}" if newest else ""
+        raise UserError(f"sweep {name!r}: {what} in {store.root / 'sweeps'}{listed}")
+    return load_manifest(store, matching[0])
+
+
+def load_manifest(store: Store, name: str) -> Manifest:
+    """Read the sweep of this name.
+
+    Raises
+    ------
+    UserError
+        Its manifest is damaged.
+    StoreError
+        It may not be read.
+    """
+    path = store.root / "sweeps" / name / "manifest.json"
+    try:
+        values = read_json(path, LARGEST)
+        check_manifest(values)
+        if values["name"] != name:
+            raise ValueError(f"it is that of {values['name']}")
+    except UnreadableFile as error:
+        raise StoreError(error.told()) from None
+    except (FileNotFoundError, DamagedFile, ValueError) as error:
+        raise UserError(f"manifest {path} cannot be read ({error}): issue the sweep's command again") from None
+    return Manifest(**{field.name: values[field.name] for field in fields(Manifest)})
+
+
+def sweep_names(store: Store) -> list[str]:
+    """Return the names of all sweeps of a store, the most recently launched last; links are none.
+
+    Those of which that may not be asked come first.
+
+    Raises
+    ------
+    StoreError
+        The sweeps may not be listed.
+    """
+    folder = store.root / "sweeps"
+    if os.path.islink(folder):
+        return []
+    launched = {name: when for name in names_in(folder) if (when := _launched(folder / name)) is not None}
+    return sorted(launched, key=lambda name: launched[name])
+
+
+def _launched(folder: Path) -> float | None:
+    """Return when a sweep was launched last; minus infinity where that may not be asked, None where there is none."""
+    try:
+        return os.lstat(folder / "manifest.json").st_mtime if stat.S_ISDIR(os.lstat(folder).st_mode) else None
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return -math.inf

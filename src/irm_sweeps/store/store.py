@@ -1,0 +1,238 @@
+"""The store: `results/<trial id>/` holds what is known of a trial, and a shared folder is all it needs.
+
+results/<trial id>/result.json       the result, once there is one
+                   history.jsonl     risks and penalty over training
+                   log.txt           what the trial printed, also when it failed
+                   claim.<n>.json    who works on it (see `claims`), until it is done
+                   checkpoint.safetensors   where it stands, until it is done
+                   mlflow_run.txt    with `logger=mlflow`: the id of its run
+results/sweeps/<sweep>/manifest.json     a sweep's trials
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from irm_sweeps.errors import StoreError, UserError
+from irm_sweeps.files.atomic import (
+    DamagedFile,
+    discard,
+    make_folder,
+    names_in,
+    read_fresh,
+    read_json,
+    refusal,
+    refuse_link,
+    sync,
+    to_json,
+    write_atomically,
+    write_once,
+)
+from irm_sweeps.files.untrusted import MIB, parse_json
+from irm_sweeps.store.schema import TRIAL_ID, check_result, check_row
+
+LONGEST_HISTORY = 1024 * MIB
+"""Most bytes of a history; a million rows have a tenth of it."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file in the store that is damaged or not ours: named and skipped, never deleted."""
+
+    path: Path
+    reason: str
+
+
+class Store:
+    """A results directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, trial_id: str) -> Path:
+        """Return the trial's folder, which need not exist.
+
+        Raises
+        ------
+        UserError
+            It is no trial id, and so might name any folder.
+        """
+        if not TRIAL_ID.fullmatch(trial_id):
+            raise UserError(f"{trial_id!r:.80} is no trial id: 16 hexadecimal digits")
+        return self.root / trial_id
+
+    def own_folder(self, trial_id: str) -> Path:
+        """Return the trial's folder for writing.
+
+        Raises
+        ------
+        StoreError
+            It is a symbolic link, and so leads out of the store.
+        """
+        folder = self.folder(trial_id)
+        refuse_link(folder)
+        return folder
+
+    def prepare(self) -> None:
+        """Create the directory and check that it can be written, and that claims can be made in it.
+
+        Raises
+        ------
+        StoreError
+            They cannot, e.g. because the disk is full.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise StoreError(f"results={self.root} is a file: give a directory")
+        make_folder(self.root)
+        probe = self.root / f".probe.{secrets.token_hex(6)}"
+        link = probe.with_name(f"{probe.name}.link")
+        try:
+            probe.write_bytes(b"x" * 4096)
+        except OSError as error:
+            raise StoreError(f"results={self.root} cannot be written: {error.strerror or error}") from None
+        else:
+            self._check_links(probe, link)
+        finally:
+            discard(probe)
+            discard(link)
+
+    def _check_links(self, probe: Path, link: Path) -> None:
+        try:
+            os.link(probe, link)
+        except OSError as error:
+            raise StoreError(
+                f"results={self.root}: its file system makes no hard links ({error.strerror or error}), "
+                "which claims on trials need: choose another"
+            ) from None
+
+    def result(self, trial_id: str) -> dict[str, Any] | None:
+        """Return the trial's result, or None if it has none.
+
+        Raises
+        ------
+        DamagedFile
+            There is a result file, but it is no valid result of this trial.
+        """
+        path = self.folder(trial_id) / "result.json"
+        if path.parent.is_symlink():
+            raise DamagedFile(f"{path}: in a folder that is a symbolic link, which is not followed")
+        try:
+            result = read_json(path)
+            check_result(result)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise DamagedFile(f"{path}: {error}") from None
+        if result["trial_id"] != trial_id:
+            raise DamagedFile(f"{path}: of trial {result['trial_id']}, not {trial_id}")
+        found: dict[str, Any] = result
+        return found
+
+    def history(self, trial_id: str) -> list[dict[str, Any]] | None:
+        """Return the rows of the trial's history, or None if it has none.
+
+        Raises
+        ------
+        DamagedFile
+            There is a file, but a line of it is no row, or the result counts more or fewer rows.
+        """
+        path = self.folder(trial_id) / "history.jsonl"
+        number = 0
+        try:
+            refuse_link(path.parent)
+            rows = []
+            for number, line in enumerate(read_fresh(path, LONGEST_HISTORY).splitlines(), start=1):  # noqa: B007
+                rows.append(parse_json(line))
+                check_row(rows[-1])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except StoreError as error:
+            raise DamagedFile(str(error)) from None
+        except OSError as error:
+            raise refusal(path, error) from None
+        except ValueError as error:
+            raise DamagedFile(f"{path}, line {number}: {error}") from None
+        if (counted := self._rows_counted(trial_id)) not in (None, len(rows)):
+            raise DamagedFile(f"{path}: the result counts {counted} rows, and it has {len(rows)}")
+        return rows
+
+    def _rows_counted(self, trial_id: str) -> int | None:
+        """Return how many rows the history had when the result was written, where a readable result says so."""
+        try:
+            return (self.result(trial_id) or {}).get("history_rows")
+        except DamagedFile:  # which whoever asks for the result is told
+            return None
+
+    def has_result(self, trial_id: str) -> bool:
+        """Return whether the trial has a result file, readable or not: one look, for those who ask often."""
+        return (self.folder(trial_id) / "result.json").exists()
+
+    def trial_ids(self) -> list[str]:
+        """Return the ids of all trials that the store has a folder of, with or without a result."""
+        return sorted(name for name in names_in(self.root) if TRIAL_ID.fullmatch(name))
+
+    def results(self) -> Iterator[dict[str, Any] | Problem]:
+        """Yield every result in the store, and a `Problem` for every file that should be one and is not."""
+        for name in self.trial_ids():
+            try:
+                result = self.result(name)
+            except DamagedFile as damage:
+                yield Problem(self.folder(name) / "result.json", str(damage))
+            else:
+                if result is not None:
+                    yield result
+
+    def write_result(self, result: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> bool:
+        """Write history and result, in this order: whoever sees a result sees the whole trial.
+
+        False, and nothing changes, if the trial has a result by now: the first one stays.
+        """
+        folder = self.own_folder(result["trial_id"])
+        if self.has_result(result["trial_id"]):
+            return False
+        make_folder(folder, parents=False)
+        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in history)
+        content = to_json(result)
+        write_atomically(folder / "history.jsonl", lines.encode())
+        written = write_once(folder / "result.json", content)
+        sync(self.root)
+        return written
+
+    def retire(self, trial_id: str, word: str) -> None:
+        """Move a result aside (`result.WORD.N.json`), so that the trial can run again and nothing is lost.
+
+        Does nothing if somebody else has just done so.
+        """
+        folder = self.own_folder(trial_id)
+        if word != "damaged":
+            # Left by a worker that was killed just after it had written the result: the trial begins anew.
+            discard(folder / "checkpoint.safetensors")
+        n = 1
+        while (target := folder / f"result.{word}.{n}.json").exists():
+            n += 1
+        try:
+            os.replace(folder / "result.json", target)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"cannot move {folder / 'result.json'} aside: {error.strerror or error}") from error
+
+    def find(self, prefix: str) -> str:
+        """Return the one trial id that starts with `prefix`.
+
+        Raises
+        ------
+        UserError
+            None does, or several do.
+        """
+        ids = [name for name in self.trial_ids() if prefix and name.startswith(prefix)]
+        if len(ids) == 1:
+            return ids[0]
+        what = f"{len(ids)} trials start with it: {', '.join(ids[:5])}" if ids else "no trial starts with it"
+        raise UserError(f"ID {prefix!r}: {what} in {self.root}")

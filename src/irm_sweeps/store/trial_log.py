@@ -1,0 +1,76 @@
+"""Each trial's own log file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from irm_sweeps.files.atomic import make_folder
+from irm_sweeps.files.untrusted import append_regular, open_regular
+
+
+class TrialLog:
+    """Lines with the time, appended to the `log.txt` of every trial of a stack."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._paths = [folder / "log.txt" for folder in folders]
+        for folder in folders:
+            make_folder(folder, parents=False)
+
+    def write(self, text: str) -> None:
+        """Append a line; a log that cannot be written never stops a trial."""
+        stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        for path in self._paths:
+            try:
+                with open(append_regular(path), "a") as file:
+                    file.write(f"{stamp} {text.rstrip()}\n")
+            except OSError as error:
+                _complain(path, error)
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        """Send what this process prints, native code included, to the first trial's log meanwhile."""
+        try:
+            log = append_regular(self._paths[0])
+        except OSError as error:
+            _complain(self._paths[0], error)
+            yield
+            return
+        _flush()
+        kept = [os.dup(1), os.dup(2)]
+        try:
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            yield
+        finally:
+            _flush()
+            for target, saved in zip((1, 2), kept, strict=True):
+                os.dup2(saved, target)
+                os.close(saved)
+            os.close(log)
+
+
+def _complain(path: Path, error: OSError) -> None:
+    with suppress(OSError):  # stderr may lie on the same disk
+        print(f"cannot write {path}: {error.strerror}", file=sys.stderr)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the disk is full: words are lost, trials are not
+            stream.flush()
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """Return the last lines of a log, or an empty string if there is none."""
+    try:
+        with open_regular(path) as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 20_000))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

@@ -1,0 +1,196 @@
+"""What a sweep will cost, before it starts: from this store's history, else from a probe of a few steps."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from irm_sweeps.compose import facts
+from irm_sweeps.config import Settings
+from irm_sweeps.errors import UserError, one_line, raised
+from irm_sweeps.process_state import fresh_state
+from irm_sweeps.store.schema import seconds_each
+from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.sweep.launcher import Launcher
+from irm_sweeps.sweep.plan import Plan
+from irm_sweeps.sweep.stacks import form_stacks, gain_on_cpu
+from irm_sweeps.trial import Trial
+from irm_sweeps.wording import count, duration, label
+
+PROBE_STEPS = 3
+LATEST = 5
+"""How many results of its kind price a trial."""
+LISTED = 40
+"""Most trials named one by one."""
+BYTES_PER_TRIAL = 10_000
+"""Result, history and log of a trial, where the store has none to measure."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one kind of trial (equal `Trial.kind`) costs.
+
+    Attributes
+    ----------
+    example
+        Short name of its first trial.
+    seconds
+        Per trial: of one worker, a stack's time shared out; None where it cannot be said.
+    basis
+        Where the seconds come from, or why there are none.
+    """
+
+    example: str
+    trials: int
+    seconds: float | None
+    basis: str
+
+
+def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> Iterator[str]:
+    """Yield the lines of `plan=true`: what is done, what would run, and what it costs."""
+    waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
+    if len(plan.trials) <= LISTED:
+        for trial_id, trial in plan.trials.items():
+            state = "done" if trial_id in plan.done else "running" if trial_id in plan.running else "to run"
+            yield f"  {trial_id}  {state:8s}{label(trial.canonical)}"
+    if not waiting:
+        return
+    machine = launcher.machine(settings.device)
+    stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
+    yield from stacks.lines()
+    if gain := gain_on_cpu(stacks, waiting, settings.data_dir):
+        yield gain
+    yield "pricing: history where there is some, else a few steps of each kind of trial ..."
+    prices = list(_prices(store, waiting, stacks.ids, settings, launcher, machine.on_gpu))
+    yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
+    unpriced: Counter[str] = Counter()
+    for price in prices:
+        if price.seconds is None:
+            unpriced[price.basis] += price.trials
+            yield f"{price.trials:8d}  {'?':>8s}  {price.example}"
+        else:
+            yield f"{price.trials:8d}  {price.seconds:8.1f}  {price.example}  [{price.basis}]"
+    for reason, trials in unpriced.items():
+        yield f"{count(trials, 'trial')} cannot run or be priced: {reason}"
+    if unpriced.total() == len(waiting):
+        return
+    if unpriced:
+        yield "the others:"
+    seconds = sum(price.trials * price.seconds for price in prices if price.seconds is not None)
+    busy = min(machine.workers, len(stacks.ids))
+    unit = "GPU-hours" if machine.on_gpu else "worker-hours"
+    yield (
+        f"{count(len(stacks.ids), 'stack')} on {count(busy, 'worker')}: about {seconds / 3600:.2f} {unit}, "
+        f"{duration(seconds / busy)} of wall time, {_megabytes(store, len(waiting)):.1f} MB of disk"
+    )
+
+
+def _prices(
+    store: Store,
+    waiting: Sequence[Trial],
+    stacks: Sequence[Sequence[str]],
+    settings: Settings,
+    launcher: Launcher,
+    on_gpu: bool,
+) -> Iterator[Price]:
+    by_id = {trial.id: trial for trial in waiting}
+    together = {stack[0]: [by_id[trial_id] for trial_id in stack] for stack in stacks}
+    kinds: dict[str, list[Trial]] = {}
+    for trial in waiting:
+        kinds.setdefault(trial.kind, []).append(trial)
+    history = _history(store, set(kinds), on_gpu, settings.compile)
+    examples = _told_apart([trials[0] for trials in kinds.values()])
+    for (key, trials), example in zip(kinds.items(), examples, strict=True):
+        if key in history:
+            known = history[key]
+            yield Price(example, len(trials), statistics.median(known), f"history of {len(known)}")
+        else:
+            stack = together[trials[0].id]
+            try:
+                seconds = _probe(stack, settings, launcher) / len(stack)
+            except (Exception, SystemExit) as error:
+                yield Price(example, len(trials), None, one_line(raised(error), at_most=1000))
+            else:
+                how = ", not compiled" if settings.compile else ""
+                how = f", in a stack of {len(stack)}{how}" if len(stack) > 1 else how
+                yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here{how}")
+
+
+def _told_apart(trials: Sequence[Trial]) -> list[str]:
+    """Return a name for each kind: its first trial's label, and what tells it from others with the same label."""
+    labels = [label(trial.canonical) for trial in trials]
+    configs = [facts(trial.canonical) for trial in trials]
+    names = []
+    for own, config in zip(labels, configs, strict=True):
+        rivals = [other for other, name in zip(configs, labels, strict=True) if name == own]
+        differs = [key for key in config if len({str(rival.get(key)) for rival in rivals}) > 1]
+        names.append(" ".join([own, *(f"{key}={_short(config[key])}" for key in differs[:4])]))
+    return names
+
+
+def _short(value: object) -> str:
+    """Return a value as a label has it: of a class its name, without the package's."""
+    return value.rpartition(".")[2] if isinstance(value, str) else str(value)
+
+
+def _history(store: Store, wanted: set[str], on_gpu: bool, compiled: bool) -> Mapping[str, list[float]]:
+    """Return by kind what the latest trials that ran so took: earlier ones had earlier code."""
+    found: dict[str, list[tuple[str, float]]] = {}
+    for result in store.results():
+        if isinstance(result, Problem) or result["status"] != "completed":
+            continue
+        provenance = result.get("provenance", {})
+        device = (provenance.get("hardware") or {}).get("device")
+        if (device == "cuda") != on_gpu or bool(provenance.get("compiled")) != compiled:
+            continue
+        if (seconds := seconds_each(result)) is None:
+            continue
+        try:
+            key = Trial.from_config(result["config"], trusted=False).kind
+        except UserError:
+            continue  # a user's own method that cannot be imported here, or another version's trial
+        if key in wanted:
+            found.setdefault(key, []).append((result["timing"].get("finished", ""), seconds))
+    return {key: [seconds for _, seconds in sorted(known)[-LATEST:]] for key, known in found.items()}
+
+
+@fresh_state()
+def _probe(stack: Sequence[Trial], settings: Settings, launcher: Launcher) -> float:
+    """Return the seconds that a stack would take: set-up, steps, and its evaluations."""
+    import torch
+
+    from irm_sweeps.device import choose_device, open_device, tame_allocator
+    from irm_sweeps.training.loop import StackTraining
+
+    tame_allocator()
+    threads = launcher.threads(settings.device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    device = choose_device(settings.device)
+    open_device(device)
+    started = time.perf_counter()
+    training = StackTraining(stack, settings.data_dir, device)
+    set_up = time.perf_counter() - started
+    steps, evaluation = training.time_steps(PROBE_STEPS)
+    every = stack[0].training.evaluate_every
+    evaluations = 1 + (training.steps // every if every else 0)
+    return set_up + training.steps * steps + evaluations * evaluation
+
+
+def _megabytes(store: Store, trials: int) -> float:
+    sizes: list[int] = []
+    for result in store.results():
+        if len(sizes) == 50:
+            break
+        if not isinstance(result, Problem):
+            sizes.append(_size(store.folder(result["trial_id"])))
+    return trials * (statistics.fmean(sizes) if sizes else BYTES_PER_TRIAL) / 1e6
+
+
+def _size(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(folder))

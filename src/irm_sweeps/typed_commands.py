@@ -1,0 +1,92 @@
+"""How the project's commands are typed here, and a command line whose complaints are one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from irm_sweeps.errors import UserError, did_you_mean
+
+Name = Literal["launch", "table", "figure", "report"]
+
+SCRIPTS: dict[str, str] = {
+    "launch": "launch.py",
+    "table": "analysis/tables.py",
+    "figure": "analysis/figures.py",
+    "report": "analysis/report.py",
+}
+"""`irm-sweeps NAME` -> the script of a checkout that does the same."""
+
+
+def command(name: Name) -> str:
+    """Return what a user types here: `python launch.py` in a checkout's root, elsewhere `irm-sweeps launch`."""
+    script = Path(SCRIPTS[name])
+    checkout = Path(__file__).parents[2]
+    return f"python {script}" if script.resolve() == checkout / script else f"irm-sweeps {name}"
+
+
+def launching(*words: str) -> str:
+    """Return the command that runs a sweep, as it is typed here and with its words quoted for a shell."""
+    return " ".join([command("launch"), "-m", *map(shlex.quote, words)])
+
+
+_ISSUED: ContextVar[Sequence[str]] = ContextVar("issued")
+
+
+@contextmanager
+def issuing(words: Sequence[str]) -> Iterator[None]:
+    """Remember the words that were typed after the command of a launch: Hydra's parser is given others."""
+    token = _ISSUED.set(list(words))
+    try:
+        yield
+    finally:
+        _ISSUED.reset(token)
+
+
+def issued() -> str:
+    """Return the command that runs here, to be issued again by pasting it into a shell in the same folder."""
+    if (words := _ISSUED.get(None)) is None:
+        return shlex.join(sys.argv)
+    conf = os.environ.get("IRM_SWEEPS_CONF")
+    setting = [f"IRM_SWEEPS_CONF={shlex.quote(conf)}"] if conf else []
+    return " ".join([*setting, command("launch"), *map(shlex.quote, words)])
+
+
+def looking(name: str, *words: str, results: Path) -> str:
+    """Return `irm-sweeps NAME WORDS` for a store, which `--results` names unless it is `results` in this folder."""
+    where = [] if results.absolute() == Path("results").absolute() else ["--results", str(results)]
+    return shlex.join(["irm-sweeps", name, *words, *where])
+
+
+def import_from_here() -> None:
+    """Let classes of the working directory be imported: a user's own methods and data sets, named in a `_target_`."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An `ArgumentParser` that raises a `UserError` where others print their usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint."""
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Like argparse's, with the nearest choice in the complaint."""
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            raise argparse.ArgumentError(
+                action, f"no {value!r}{did_you_mean(str(value), known)}; choose from {', '.join(known)}"
+            )
+
+
+def offers(action: argparse.Action, completer: Any) -> None:
+    """Let a function of (prefix, parsed_args) say which values an argument may have when Tab is pressed."""
+    action.completer = completer  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Workers: processes that claim, train and finish the trials of a sweep."""

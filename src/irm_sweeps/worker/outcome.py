@@ -1,0 +1,80 @@
+"""What `result.json` says, made from a trial and what came of it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irm_sweeps import provenance
+from irm_sweeps.errors import UserError, raised
+from irm_sweeps.store.schema import SCHEMA
+
+if TYPE_CHECKING:
+    from irm_sweeps.training.loop import Outcome
+    from irm_sweeps.trial import Trial
+
+
+def finished(
+    trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack: Sequence[str], compiled: bool
+) -> dict[str, Any]:
+    """Return the result of a trial that trained to its end or diverged; `stack`: ids of those trained together."""
+    diverged = outcome.diverged_at is not None
+    return {
+        **_head(trial, "diverged" if diverged else "completed"),
+        **({"diverged_at": outcome.diverged_at} if diverged else {}),
+        "metrics": outcome.metrics,
+        "steps": outcome.steps,
+        "history_rows": len(outcome.history),
+        "timing": {
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(outcome.seconds, 4),
+            "stack_size": outcome.stack_size,
+        },
+        "provenance": {
+            **_code(trial),
+            "hardware": provenance.hardware(device),
+            "seed": trial.seed,
+            "stack": list(stack),
+            "compiled": compiled,
+            "parameters_sha256": outcome.parameters_sha256,
+            "data_sha256": trial.dataset.fingerprint(data_dir),
+        },
+    }
+
+
+def failed(trial: Trial, error: BaseException) -> dict[str, Any]:
+    """Return the result of a trial whose code raised, `SystemExit` included."""
+    details = "" if isinstance(error, UserError) else "".join(traceback.format_exception(error))
+    return _failure(trial, "exception", raised(error), details)
+
+
+def crashed(trial: Trial, attempts: int, log_tail: str) -> dict[str, Any]:
+    """Return the result of a trial whose worker died `attempts` times while training it."""
+    message = f"the worker died {attempts} times while training this trial (killed, out of memory, or a crash)"
+    return _failure(trial, "crash", message, log_tail)
+
+
+def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, Any]:
+    return {
+        **_head(trial, "failed"),
+        "error": {"kind": kind, "message": message, "details": details},
+        "metrics": {},
+        "steps": None,
+        "timing": {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
+        "provenance": _code(trial),
+    }
+
+
+def _code(trial: Trial) -> dict[str, Any]:
+    """Return what was run: this package, the libraries beneath it, and the user's own classes if there are some."""
+    package = {"git": provenance.git_state(), "software": provenance.software()}
+    if not (own := trial.own_code):
+        return package
+    return {**package, "own_code": own, "own_git": provenance.own_git_state(own)}
+
+
+def _head(trial: Trial, status: str) -> dict[str, Any]:
+    return {"schema": SCHEMA, "trial_id": trial.id, "status": status, "config": trial.canonical}

@@ -1,0 +1,282 @@
+"""The tables' numbers, from results that are made up: means, verdicts, several stores, chosen settings."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import synthetic_store as synthetic
+from irm_sweeps.analysis import selection_rules
+from irm_sweeps.analysis.readings import Reading, Setting, choose
+from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.sweep.paper import load_paper
+from irm_sweeps.training.selection import RULES
+from table_words import BAE, FEW, by_seed, records
+
+
+def test_cells_are_mean_and_sd_of_the_seeds(show, demo, tmp_path):
+    found = synthetic.fill(tmp_path / "results", demo, "vrex", by_seed)
+    cells = records(show("--paper", "demo", "--format", "csv"))
+    for environment in ("0.1", "0.2", "0.9"):
+        values = [100 * by_seed(trial, environment) for trial in found]
+        cell = cells["vrex", f"p_e = {environment}"]
+        assert float(cell["mean"]) == pytest.approx(np.mean(values), rel=1e-12)
+        assert float(cell["sd"]) == pytest.approx(np.std(values, ddof=1), rel=1e-12)
+        assert cell["n"] == "3"
+        assert cell["metric"] == f"test/{environment}/accuracy"
+        assert f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f} (n=3)" in show("--paper", "demo")
+
+
+def test_verdicts_are_welchs_test_against_the_published_cell(show, bae, tmp_path):
+    found = synthetic.fill(tmp_path / "results", bae, "irmv1", by_seed)
+    cells = records(show(*BAE, "--format", "csv"))
+    for environment, (mean, sd) in zip(("0.1", "0.2", "0.9"), bae.rows["irmv1"].published, strict=True):
+        values = [100 * by_seed(trial, environment) for trial in found]
+        p = stats.ttest_ind_from_stats(
+            np.mean(values), np.std(values, ddof=1), 10, mean, sd, 10, equal_var=False
+        ).pvalue
+        cell = cells["irmv1", f"p_e = {environment}"]
+        assert float(cell["p_value"]) == pytest.approx(p, rel=1e-9)
+        assert float(cell["difference"]) == pytest.approx(np.mean(values) - mean, rel=1e-9)
+        assert cell["verdict"] == ("differs" if p < 0.05 else "consistent")
+        assert [cell[f"published_{what}"] for what in ("mean", "sd", "n")] == [str(mean), str(sd), "10"]
+        low, high = float(cell["difference_low"]), float(cell["difference_high"])
+        assert (low + high) / 2 == pytest.approx(np.mean(values) - mean, rel=1e-9)
+        assert (low <= 0 <= high) == (p >= 0.05)
+        apart = f"{np.mean(values) - mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+        own = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f} (n=10)"
+        text = re.sub(" +", " ", show(*BAE))
+        assert f"{own} | {mean} ± {sd} | {apart} | {cell['verdict']}" in text
+        assert p <= float(cell["p_holm"]) <= 3 * p
+    assert {cells["irmv1", f"p_e = {e}"]["verdict"] for e in ("0.1", "0.9")} == {"consistent", "differs"}
+    assert "Multiple comparisons: 3 tests" in text
+    assert "0.15 of them" in text
+    differ = [cell for cell in cells.values() if cell["verdict"] == "differs"]
+    left = [cell for cell in differ if float(cell["p_holm"]) < 0.05]
+    assert f"{len(differ)} do; {len(left)} with Holm's correction" in text
+
+
+def test_two_seeds_are_too_few_for_a_verdict(show, bae, tmp_path):
+    synthetic.fill(tmp_path / "results", bae, "erm", by_seed, ["seed=range(0,2)"])
+    cell = records(show(*BAE, "seed=range(0,2)", "--format", "csv"))["erm", "p_e = 0.1"]
+    assert (cell["n"], cell["verdict"], cell["p_value"]) == ("2", "too few seeds", "")
+
+
+def test_rows_that_nobody_measures_show_what_is_published(show):
+    cells = records(show(*BAE, "--format", "csv"))
+    assert cells["random", "p_e = 0.9"]["published_mean"] == "50.0"
+    assert cells["random", "p_e = 0.9"]["command"] == cells["random", "p_e = 0.9"]["verdict"] == ""
+
+
+def test_footer_says_how(show, bae):
+    text = show(*BAE)
+    for words in ("ddof 1", "Selection rule last", "Welch", "alpha = 0.05", "n = 10 trials", bae.source):
+        assert words in text
+    other = show(*BAE, "--select", "oracle", FEW)
+    assert "Selection rule oracle" in other
+    assert "The paper file's rule is last" in other
+    assert f"Overrides on top of the paper file: {FEW}" in other
+
+
+def test_the_penalty_weight_of_a_row_is_said(show, demo, tmp_path):
+    for row in ("erm", "vrex"):
+        synthetic.fill(tmp_path / "results", demo, row, by_seed)
+    cells = records(show("--paper", "demo", "--format", "csv"))
+    assert (cells["vrex", "p_e = 0.1"]["lam"], cells["vrex", "p_e = 0.1"]["setting"]) == ("10000.0", "")
+    assert cells["erm", "p_e = 0.1"]["lam"] == ""
+    assert "Penalty weight lam: V-REx 10000." in show("--paper", "demo")
+
+
+def test_every_selection_rule_has_words():
+    assert set(selection_rules.STEPS) == set(selection_rules.SETTINGS) == {*RULES, "stop"}
+
+
+def test_stores_are_put_together(show, demo, tmp_path):
+    a, b, c = synthetic.trials_of(demo, "erm")
+    here, there = tmp_path / "here", tmp_path / "there"
+    synthetic.write(here, synthetic.failed(a, "no"), synthetic.completed(b, by_seed))
+    synthetic.write(there, synthetic.completed(a, by_seed), synthetic.completed(c, by_seed))
+    command = ["--paper", "demo", "--format", "csv"]
+    for argv in (["--results", "here", "there"], ["--results", "there", "--results", "here"]):
+        cell = records(show(*command, *argv))["erm", "p_e = 0.1"]
+        assert (cell["n"], cell["note"]) == ("3", "")
+    assert records(show(*command, "--results", "here"))["erm", "p_e = 0.1"]["n"] == "1"
+
+
+def test_a_store_that_is_not_there_is_an_empty_one(show):
+    text = show("--paper", "demo", "--results", "nowhere")
+    assert "missing [1]" in text
+    assert "results=nowhere" in text
+    assert "skipped nowhere: no such store" in show.stderr
+
+
+def test_overrides_after_the_stores_are_overrides(show, demo, tmp_path):
+    synthetic.fill(tmp_path / "results", demo, "erm", by_seed, [FEW])
+    text = show("--paper", "demo", "--results", "results", FEW, "--select", "oracle")
+    assert "(n=4)" in text
+
+
+@pytest.fixture
+def three_lams(demo, tmp_path):
+    """V-REx at three penalty weights: 10 is best on validation images, 100 on p_e = 0.9, 1 on p_e = 0.1."""
+    user = ["lam=1,10,100"]
+    test = {1.0: (0.80, 0.10), 10.0: (0.70, 0.50), 100.0: (0.60, 0.60)}
+    validation = {1.0: 0.71, 10.0: 0.79, 100.0: 0.65}
+
+    def accuracy(trial, environment):
+        low, high = test[trial.lam]
+        return (low if environment < "0.5" else high) + 0.001 * trial.seed
+
+    trials = synthetic.trials_of(demo, "vrex", user)
+    results = [synthetic.completed(t, accuracy, validation[t.lam] + 0.01 * t.seed) for t in trials]
+    synthetic.write(tmp_path / "results", *results)
+    return user
+
+
+@pytest.mark.parametrize(
+    ("rule", "environment", "mean", "lam"),
+    [
+        ("val", "0.1", 70.1, "10"),
+        ("val", "0.9", 50.1, "10"),
+        ("oracle", "0.1", 80.1, "1"),
+        ("oracle", "0.9", 60.1, "100"),
+        ("last", "0.9", 60.1, "100"),
+    ],
+)
+def test_one_setting_is_chosen_by_the_rule(show, three_lams, rule, environment, mean, lam):
+    text = show("--paper", "demo", "--select", rule, "--format", "csv", *three_lams)
+    cell = records(text)["vrex", f"p_e = {environment}"]
+    assert cell["n"] == "3"
+    assert float(cell["mean"]) == pytest.approx(mean)
+    assert f"setting: lam={lam} of 1, 10, 100; of 3 settings" in cell["note"]
+    assert (cell["setting"], cell["lam"]) == (f"lam={lam}", f"{lam}.0")
+    assert f"{mean:.1f} ± 0.1 (n=3; lam={lam}) [" in show("--paper", "demo", "--select", rule, *three_lams)
+    assert ("tuned on the test environment" in cell["note"]) == (rule != "val")
+    assert "Of several hyperparameter settings" in show("--paper", "demo", "--select", rule, *three_lams)
+
+
+@pytest.mark.parametrize(("rule", "lam", "mean"), [("val", 10, 3.0), ("last", 100, 1.0)])
+def test_a_regression_s_setting_has_the_lowest_risk(rule, lam, mean, tmp_path):
+    """The metric is the mean over environments; results have no accuracy."""
+    paper = load_paper("linear_unit_tests")
+    test, val = {1: 5.0, 10: 3.0, 100: 1.0}, {1: 0.9, 10: 0.4, 100: None}
+    user = ["lam=1,10,100", "seed=range(0,3)"]
+    for trial in synthetic.trials_of(paper, "irmv1", user):
+        result = synthetic.completed(trial, lambda *_: None)
+        scores = {
+            "val": {"0": {"risk": val[trial.lam]}, "1": {"risk": 0.5}},
+            "test": {"0": {"risk": test[trial.lam] - 1}, "1": {"risk": test[trial.lam] + 1}},
+        }
+        result["metrics"] = {name: {"step": 1, "scores": scores} for name in ("last", "val")}
+        synthetic.write(tmp_path, result)
+    builder = Builder(paper, [tmp_path], rule, user)
+    cell = builder.cell("irmv1", paper.rows["irmv1"], 0)
+    assert (cell.measured.mean, cell.measured.n, cell.decimals) == (mean, 3, 3)
+    assert f"setting: lam={lam} of 1, 10, 100" in cell.notes[0].text
+
+
+def test_a_setting_without_results_cannot_be_chosen(show, demo, tmp_path):
+    trials = [t for t in synthetic.trials_of(demo, "vrex", ["lam=1,10"]) if t.lam == 1]
+    synthetic.write(tmp_path / "results", *(synthetic.completed(t, by_seed) for t in trials))
+    cell = records(show("--paper", "demo", "--format", "csv", "lam=1,10"))["vrex", "p_e = 0.1"]
+    assert cell["n"] == "3"
+    assert "setting: lam=1 of 1, 10; of the only setting with results out of 2" in cell["note"]
+    assert "no result yet: 3 of 6 trials" in cell["note"]
+    assert "provisional while trials are missing or failed" in cell["note"]
+
+
+@pytest.fixture
+def two_lams(demo, tmp_path):
+    """V-REx at lam 1 (.70, .71, .69) and at 10 (.73, then what is asked for): the trials of 10, and a cell."""
+    trials = synthetic.trials_of(demo, "vrex", ["lam=1,10"])
+    better = [trial for trial in trials if trial.lam == 10]
+
+    def accuracy(trial, environment):
+        return 0.73 if trial.lam == 10 else (0.70, 0.71, 0.69)[trial.seed]
+
+    def cell(show, *others):
+        own = [synthetic.completed(trial, accuracy, 0.8) for trial in trials if trial.lam == 1 or trial.seed == 0]
+        synthetic.write(tmp_path / "results", *own, *others)
+        return records(show("--paper", "demo", "--format", "csv", "lam=1,10"))["vrex", "p_e = 0.9"]
+
+    return better, cell
+
+
+def test_a_setting_whose_other_seeds_diverged_is_passed_over(show, two_lams):
+    (_, b, c), cell = two_lams
+    found = cell(show, synthetic.diverged(b, 7), synthetic.diverged(c, 9))
+    assert (found["setting"], found["n"]) == ("lam=1", "3")
+    assert float(found["mean"]) == pytest.approx(70)
+    assert "of the only setting with 3 usable seeds out of 2" in found["note"]
+    assert "passed over, with fewer usable seeds: lam=10 (1 of 3: 2 diverged)" in found["note"]
+    assert "provisional" not in found["note"]
+
+
+def test_a_setting_that_has_not_run_yet_is_passed_over_for_now(show, two_lams):
+    (_, b, _), cell = two_lams
+    found = cell(show, synthetic.failed(b, "no"))
+    assert found["setting"] == "lam=1"
+    assert "lam=10 (1 of 3: 1 not run, 1 failed); provisional while trials are missing" in found["note"]
+
+
+def test_once_it_has_run_it_speaks_for_the_cell(show, two_lams):
+    (_, *others), cell = two_lams
+    found = cell(show, *(synthetic.completed(trial, lambda *_: 0.73, 0.8) for trial in others))
+    assert (found["setting"], found["n"], float(found["mean"])) == ("lam=10", "3", pytest.approx(73))
+    assert "of 2 settings with results out of 2" in found["note"]
+    assert "passed over" not in found["note"]
+
+
+def test_validation_passes_a_setting_over_too(show, two_lams, tmp_path):
+    """Under `val`, with a higher held-out accuracy of its one seed."""
+    (a, b, c), cell = two_lams
+    cell(show, synthetic.diverged(b, 7), synthetic.diverged(c, 9))
+    synthetic.write(tmp_path / "results", synthetic.completed(a, lambda *_: 0.73, 0.99))
+    text = show("--paper", "demo", "--format", "csv", "--select", "val", "lam=1,10")
+    assert records(text)["vrex", "p_e = 0.9"]["setting"] == "lam=1"
+
+
+OUTCOMES = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=3, max_size=3)
+
+
+@given(st.lists(OUTCOMES, min_size=1, max_size=4), st.sampled_from(["accuracy", "risk"]))
+def test_the_choice_is_among_those_with_the_most_values(grid, measure):
+    """None: the seed has no value; the first of the best of them wins."""
+    made = [
+        Setting({"i": i}, [Reading(None, "diverged" if v is None else "measured", v) for v in seeds])
+        for i, seeds in enumerate(grid)
+    ]
+    sign = 1 if measure == "accuracy" else -1
+    key = [(3 - seeds.count(None), sign * sum(v for v in seeds if v is not None)) for seeds in grid]
+    chosen = choose(made, "last", f"test/0.9/{measure}")
+    if max(key)[0] == 0:
+        assert chosen is None
+    else:
+        assert chosen.differs["i"] == key.index(max(key))
+
+
+def test_several_keys_may_differ(show, demo, tmp_path):
+    user = ["lam=1,10", "optimizer.lr=0.1,0.01"]
+    synthetic.fill(tmp_path / "results", demo, "vrex", lambda t, e: 0.5 + t.optimizer.lr + t.lam / 100, user)
+    cell = records(show("--paper", "demo", "--format", "csv", *user))["vrex", "p_e = 0.1"]
+    assert "setting: optimizer.lr=0.1, lam=10; of 4 settings" in cell["note"]
+    assert float(cell["mean"]) == pytest.approx(70)
+
+
+def test_a_method_without_penalty_has_one_setting(show, demo, tmp_path):
+    synthetic.fill(tmp_path / "results", demo, "erm", by_seed, ["lam=1,10"])
+    cell = records(show("--paper", "demo", "--format", "csv", "lam=1,10"))["erm", "p_e = 0.1"]
+    assert (cell["n"], cell["note"]) == ("3", "")
+
+
+def test_validation_needs_validation_images(show, demo, tmp_path):
+    synthetic.fill(tmp_path / "results", demo, "erm", by_seed)
+    text = show("--paper", "demo", "--select", "val")
+    assert "unselected" not in text
+    assert re.search(r"ERM +\| no value \[", text)
+    assert "no evaluation under selection rule val (run and tabulate with dataset.n_val=N" in text

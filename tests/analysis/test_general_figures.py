@@ -1,0 +1,300 @@
+"""The general pictures: over the penalty weight, over training and as a heat map, of papers, sweeps and stores."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import synthetic_store as synthetic
+from irm_sweeps.analysis import figure_command, inventory
+from irm_sweeps.analysis.figures import lines, metrics
+from irm_sweeps.analysis.figures.general import General, of_table
+from irm_sweeps.analysis.readings import Results
+from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.errors import UserError
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.grid import trials
+from irm_sweeps.sweep.paper import load_paper
+
+SWEEP = ["method=erm,irmv1,vrex", "lam=0,10,1000", "seed=0,1", "dataset.source=embedded"]
+IN, SHIFTED = "in distribution: test environments 0.1, 0.2", "shifted: test environment 0.9"
+
+
+pytestmark = pytest.mark.usefixtures("composed_once")
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def accuracy(trial, environment):
+    """At 0.9: 0.2 without lam, else 0.3 + lam / 10,000; two points more with seed 1."""
+    shifted = 0.2 if trial.lam is None else 0.3 + trial.lam / 10_000
+    return {"0.1": 0.9, "0.2": 0.8}.get(environment, shifted) + 0.02 * trial.seed
+
+
+def fill(store, user, skip=lambda trial: False):
+    found = [trial for trial in trials(user).values() if not skip(trial)]
+    synthetic.write(store, *(synthetic.completed(trial, accuracy) for trial in found))
+    return found
+
+
+def measure(store, user, rule="last", metrics=()):
+    results = Results([store])
+    own, _ = lines.of_overrides(user, [store], rule) if user else lines.of_store(results, rule)
+    return General(own, results, [store], metrics.named(metrics) if metrics else metrics.DEFAULT)
+
+
+def by_panel(found):
+    return {(curve.label, curve.panel): curve for curve in found.curves}
+
+
+def means(curve):
+    return {place: summary.mean for place, summary in curve.measured.items()}
+
+
+def run(capsys, *argv):
+    with pytest.raises(SystemExit) as stop:
+        figure_command.main(argv)
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_over_lam_each_method_is_a_line_with_mean_and_sd_in_both_panels(tmp_path):
+    fill(tmp_path, SWEEP)
+    found = by_panel(measure(tmp_path, SWEEP).over_lam())
+    assert list(found) == [(label, panel) for label in ("ERM (no lam)", "IRMv1", "VREx") for panel in (IN, SHIFTED)]
+    assert means(found["IRMv1", SHIFTED]) == pytest.approx({"0": 31, "10": 31.1, "1000": 41})
+    assert found["IRMv1", SHIFTED].measured["10"].sd == pytest.approx(2 / 2**0.5)
+    assert found["IRMv1", SHIFTED].measured["10"].n == 2
+    assert means(found["IRMv1", IN])["10"] == pytest.approx(86), "the mean of 0.1 and 0.2"
+    assert means(found["ERM (no lam)", SHIFTED]) == pytest.approx({"0": 21, "10": 21, "1000": 21}), "a flat line"
+
+
+def test_a_store_without_overrides_shows_the_same(tmp_path):
+    fill(tmp_path, SWEEP)
+    asked, whole = (by_panel(measure(tmp_path, user).over_lam()) for user in (SWEEP, []))
+    assert {key: means(curve) for key, curve in whole.items()} == {key: means(curve) for key, curve in asked.items()}
+
+
+def test_what_is_missing_diverged_or_failed_is_said_with_a_command(tmp_path):
+    fill(tmp_path, SWEEP, skip=lambda trial: trial.lam == 1000 or (trial.lam == 10 and trial.seed == 1))
+    lost = [t for t in trials(SWEEP).values() if t.lam == 10 and t.seed == 1]
+    synthetic.write(tmp_path, synthetic.diverged(lost[0], 7), synthetic.failed(lost[1], "boom"))
+    found = by_panel(measure(tmp_path, SWEEP).over_lam())
+    irmv1, vrex = found["IRMv1", IN], found["VREx", IN]
+    assert list(irmv1.measured) == ["0", "10"]
+    assert irmv1.measured["10"].n == 1
+    command = f"python launch.py -m {' '.join(SWEEP)} results={tmp_path}"
+    assert f"IRMv1: no result yet: 2 of 6 trials: {command}" in irmv1.remarks
+    assert any(f"diverged, left out: 1 of 6 trials: {lost[0].id}" in remark for remark in irmv1.remarks)
+    assert any("boom" in remark and remark.endswith(f"{command} rerun=failed") for remark in vrex.remarks)
+    assert not found["IRMv1", SHIFTED].remarks, "said once"
+
+
+def test_of_several_settings_at_one_lam_the_best_is_drawn_and_named(tmp_path):
+    user = ["method=irmv1", "lam=1,10", "optimizer.lr=0.1,0.2", "seed=0"]
+    own = trials(user).values()
+    synthetic.write(tmp_path, *(synthetic.completed(t, lambda t, e: t.optimizer.lr + t.lam / 100) for t in own))
+    found = measure(tmp_path, user).over_lam()
+    curve = found.curves[1]
+    assert means(curve) == pytest.approx({"1": 21, "10": 30})
+    assert "IRMv1 at lam=10: setting: optimizer.lr=0.2 of 0.1, 0.2" in found.curves[0].remarks[1]
+    assert "Selection rule last: each trial is scored at the end of training; of several settings" in found.caption
+    assert SHIFTED in found.caption
+
+
+def test_named_metrics_are_the_panels(tmp_path):
+    fill(tmp_path, SWEEP)
+    found = by_panel(measure(tmp_path, SWEEP, metrics=["test/0.2/accuracy", "train/mean/accuracy"]).over_lam())
+    assert means(found["VREx", "test environment 0.2"])["10"] == pytest.approx(81)
+    assert means(found["VREx", "mean of train environments"])["10"] == pytest.approx(85)
+
+
+def test_where_the_shifted_environment_has_a_training_name_it_is_not_called_in_distribution(tmp_path):
+    user = ["dataset=linear_unit_tests", "backbone.depth=0", "method=irmv1", "lam=1,10", "seed=0"]
+    (trial, *_) = trials(user).values()
+    names = {str(i): {"risk": 1.0, "accuracy": 0.5} for i in range(trial.dataset.environments)}
+    shifted, alike = metrics.DEFAULT[1], metrics.DEFAULT[0]
+    assert shifted.metrics(trial, {})[0].startswith(f"test/{trial.dataset.shifted}/")
+    assert alike.metrics(trial, {"train": names, "test": names})[0].startswith("train/mean/")
+    assert alike.metrics(trial, {"train": names, "test": names, "val": names})[0].startswith("val/mean/")
+
+
+def trained(store, user):
+    """Evaluations of 0.1 x step / 10 more accuracy at each, and a logged penalty."""
+    Store(store).prepare()
+    for trial in trials(user).values():
+        rows = []
+        for step in (0, 10, 20):
+            scores = synthetic.completed(trial, lambda t, e, s=step: accuracy(t, e) - 0.2 + s / 100)
+            rows += [{"step": step, "scores": scores["metrics"]["last"]["scores"]}]
+            rows += [{"step": step, "penalty": (1 + trial.seed) * 10.0 ** -(step // 10), "risks": [0.1, 0.3]}]
+        Store(store).write_result(synthetic.completed(trial, accuracy), rows)
+
+
+def test_over_training_evaluations_of_the_chosen_setting(tmp_path):
+    trained(tmp_path, SWEEP)
+    found = measure(tmp_path, SWEEP).over_training(None)
+    curves = by_panel(found)
+    assert means(curves["IRMv1", SHIFTED]) == pytest.approx({"0": 21, "10": 31, "20": 41}), "lam=1000"
+    assert means(curves["ERM", IN]) == pytest.approx({"0": 66, "10": 76, "20": 86})
+    assert curves["ERM", IN].measured["10"].sd == pytest.approx(2 / 2**0.5)
+    assert "setting: lam=1000 of 0, 10, 1000" in curves["IRMv1", IN].remarks[0]
+    assert "every step is shown" in found.caption
+
+
+def test_over_training_a_logged_quantity(tmp_path):
+    trained(tmp_path, SWEEP)
+    (erm, *_) = measure(tmp_path, SWEEP).over_training("penalty").curves
+    assert erm.panel is None
+    assert means(erm) == pytest.approx({"0": 1.5, "10": 0.15, "20": 0.015})
+    (erm, *_) = measure(tmp_path, SWEEP).over_training("loss").curves
+    assert not erm.measured
+    assert "has no loss in its history (has penalty, risks)" in erm.remarks[0]
+
+
+TASKS = [*SWEEP, "backbone.width=64,128", "dataset.noise_gap=0,0.05"]
+
+
+def test_heat_map_has_a_column_for_each_task(tmp_path):
+    fill(tmp_path, TASKS, skip=lambda t: t.method.uses_lam and t.backbone.width == 128 and t.dataset.noise_gap == 0)
+    for user in (TASKS, []):
+        found = measure(tmp_path, user).over_tasks()
+        columns = [f"dataset.noise_gap={gap}, backbone.width={width}" for gap in ("0", "0.05") for width in (64, 128)]
+        assert sorted(found.places) == sorted(columns)
+        rows = by_panel(found)
+        assert means(rows["VREx", SHIFTED]) == pytest.approx(dict.fromkeys(set(columns) - {columns[1]}, 41.0))
+        assert means(rows["ERM", IN]) == pytest.approx(dict.fromkeys(columns, 86.0))
+
+
+def test_tasks_of_several_classes_are_told_apart_by_class():
+    user = ["backbone=mlp,resnet18", "method=erm", "dataset.grayscale=true,false"]
+    found = [line.label for line in lines.of_overrides(user, [Path("results")], "last")[0]]
+    assert found == [
+        f"ERM, {backbone}, dataset.grayscale={grayscale}"
+        for backbone in ("MLP", "ResNet18")
+        for grayscale in ("true", "false")
+    ]
+
+
+def test_heat_map_of_a_paper_is_its_table(tmp_path):
+    demo = load_paper("demo")
+    synthetic.fill(tmp_path, demo, "erm", accuracy)
+    found = of_table(Builder(demo, [tmp_path], None, []))
+    assert found.places == ["p_e = 0.1", "p_e = 0.2", "p_e = 0.9"]
+    erm, irmv1, *_ = found.curves
+    assert means(erm) == pytest.approx({"p_e = 0.1": 92, "p_e = 0.2": 82, "p_e = 0.9": 22})
+    assert not irmv1.measured
+    assert "paper.only=[irmv1]" in irmv1.remarks[0]
+
+
+def test_lines_of_a_paper_are_its_rows(tmp_path):
+    demo, user = load_paper("demo"), ["lam=1,100"]
+    for row in demo.rows:
+        synthetic.fill(tmp_path, demo, row, accuracy, user)
+    builder = Builder(demo, [tmp_path], None, user)
+    own, _ = lines.of_paper(builder)
+    found = by_panel(General(own, builder.results, [tmp_path], metrics.DEFAULT).over_lam())
+    assert means(found["V-REx", SHIFTED]) == pytest.approx({"1": 32.01, "100": 33})
+    assert {label for label, _ in found} == {"ERM (no lam)", "IRMv1", "V-REx", "ERM (grayscale) (no lam)"}
+
+
+def svg(capsys, *argv):
+    figure_command.main([*argv, "--output", "picture.svg"])
+    assert capsys.readouterr().out == "picture.svg\n"
+    return Path("picture.svg").read_text()
+
+
+def test_pictures_name_axes_units_rule_and_n(in_folder, capsys):
+    trained(Path("results"), TASKS)
+    for curves, words in (
+        ("lam", ["penalty weight lam", "accuracy (%)", "n = 2 seeds", "1000", "ERM", "(no lam)"]),
+        ("training", ["step", "accuracy (%)", "n = 2 seeds", "every step is shown"]),
+        ("heatmap", ["accuracy (%)", "n = 2 seeds", "41.0", "± 1.4", "backbone.width=128"]),
+    ):
+        text = svg(capsys, "--curves", curves, *TASKS)
+        for word in (*words, "Selection rule last", IN, SHIFTED, "VREx"):
+            assert word in text, (curves, word)
+    text = svg(capsys, "--curves", "training", "--quantity", "penalty", "--log-y", *TASKS)
+    assert "penalty" in text
+    figure_command.main(["--curves", "lam", "--results", "results"])
+    assert Path("results/lam.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_where_seeds_differ_in_number_a_cell_says_its_own_and_an_empty_one_is_hatched(in_folder, capsys):
+    user = ["method=erm,groupdro", "backbone.width=64,128", "seed=0,1"]
+    fill(
+        Path("results"), user, skip=lambda t: t.backbone.width == 128 and (t.seed == 1 or "DRO" in str(type(t.method)))
+    )
+    text = svg(capsys, "--curves", "heatmap", *user)
+    for words in ("(n=2)", "(n=1)", "n = 1 to 2 seeds", "hatched: nothing measured"):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--curves", "lamb", "seed=0"], "no 'lamb' (did you mean `lam`?); choose from"),
+        (["seed=0"], "give --paper NAME for its figure, or --curves lam|training|heatmap"),
+        (["--curves", "lam"], "no results in results: give --results DIR, or run a sweep first"),
+        (["--curves", "lam", *SWEEP], "nothing measured yet, so nothing to draw: run irm-sweeps launch -m method=erm"),
+        (["--curves", "lam", "method=irmv1", "lam=10"], "the only penalty weight is lam=10; sweep it"),
+        (["--curves", "lam", "method=erm"], "no method here has a penalty weight"),
+        (["--curves", "heatmap", "method=erm,irmv1"], "one backbone and one dataset"),
+        (["--curves", "lam", "paper=demo"], "paper=demo: say --paper demo"),
+        (["--curves", "lam", "--table", "1"], "--table 1: of which paper? add --paper NAME"),
+        (["--curves", "lam", "--quantity", "risks"], "--quantity and --log-y go with --curves training"),
+        (["--paper", "demo", "--metric", "test/0.9/accuracy"], "--metric goes with --curves"),
+        (["--curves", "lam", "--metric", "shifted", *SWEEP], "metric 'shifted'"),
+        (["--curves", "lam", "method=irmv2"], "method=irmv2: no such method"),
+    ],
+)
+def test_mistakes_are_one_line(in_folder, capsys, argv, words):
+    error = run(capsys, *argv)
+    assert error.startswith("error: ")
+    assert words in error
+
+
+def test_one_evaluation_makes_no_curve(tmp_path):
+    fill(tmp_path, SWEEP)
+    trial = next(iter(trials(SWEEP).values()))
+    Store(tmp_path).retire(trial.id, "completed")
+    Store(tmp_path).write_result(
+        synthetic.completed(trial, accuracy),
+        [{"step": 5, "scores": synthetic.completed(trial, accuracy)["metrics"]["last"]["scores"]}],
+    )
+    with pytest.raises(UserError, match=re.escape("training.evaluate_every=K")):
+        measure(tmp_path, SWEEP).over_training(None)
+
+
+def test_what_a_store_names_is_imported_only_when_trusted(tmp_path, monkeypatch, capsys):
+    """A class of one's own: refused with the reason, drawn with --trust, made again with it."""
+    (tmp_path / "own_method.py").write_text("from irm_sweeps.methods.rex import VREx\n\n\nclass Own(VREx):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for trial in trials(["method=vrex", "method._target_=own_method.Own", "lam=1,10", "seed=0,1"]).values():
+        result = synthetic.completed(trial, accuracy)
+        synthetic.write(tmp_path / "results", result)
+    assert inventory.entry(result, tmp_path / "results").command == f"irm-sweeps reproduce {trial.id} --trust"
+    monkeypatch.delitem(sys.modules, "own_method")
+    with pytest.raises(SystemExit):
+        figure_command.main(["--curves", "lam"])
+    told = capsys.readouterr().err
+    assert told.startswith("error: none of 4 results can be drawn; skipped trial ")
+    assert "method._target_='own_method.Own' is no class of irm_sweeps" in told
+    figure_command.main(["--curves", "lam", "--trust"])
+    assert capsys.readouterr().out == "results/lam.png\n"
+
+
+def test_a_quantity_has_a_file_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    trained(tmp_path / "results", SWEEP)
+    for quantity in ("penalty", "risks"):
+        figure_command.main(["--curves", "training", "--quantity", quantity, *SWEEP])
+        assert capsys.readouterr().out == f"results/training_{quantity}.png\n"

@@ -1,0 +1,59 @@
+"""`irm-sweeps methods`: what it says of a method is what the method does when it trains."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from irm_sweeps.commands.methods import HEADER, Conduct, methods, page
+
+ROOT = Path(__file__).resolve().parents[2]
+CONDUCTS = {entry.name: Conduct.of(entry) for entry in methods()}
+
+
+def test_the_page_in_docs_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IRM_SWEEPS_CONF", raising=False)
+    assert (ROOT / "docs" / "methods.md").read_text() == page() + "\n", "irm-sweeps methods --table > docs/methods.md"
+
+
+def test_the_command_prints_it() -> None:
+    command = [str(Path(sys.executable).parent / "irm-sweeps"), "methods", "--table"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [line for line in printed.splitlines() if line.startswith("| `")]
+    assert [line.split("`")[1] for line in lines] == list(CONDUCTS)
+    assert all(line.count("|") == len(HEADER) + 1 for line in lines)
+
+
+@pytest.mark.parametrize("name", CONDUCTS)
+def test_what_it_says_is_what_trains(name: str, make_trial, training) -> None:
+    conduct = CONDUCTS[name]
+    trial = make_trial(f"method={name}")
+    run = training(trial)
+    tensors = list(run.parameters.tensors())
+    players = trial.method.players(tensors)
+    assert conduct.players == [player for player, owned in players.items() if owned]
+    added = {tensor for tensor in tensors if not tensor.startswith(("representation.", "head."))}
+    for group in conduct.own_parameters:
+        assert any(tensor == group or tensor.startswith(group.removesuffix("*")) for tensor in added), group
+    assert bool(added) == bool(conduct.own_parameters)
+    assert (trial.lam is not None) == (conduct.cells[HEADER.index("lam")] == "yes")
+
+
+@pytest.mark.parametrize("name", CONDUCTS)
+def test_every_method_names_its_paper(name: str) -> None:
+    assert CONDUCTS[name].entry.target.reference
+
+
+@pytest.mark.parametrize("name", CONDUCTS)
+def test_protocols_change_the_trial(name: str, make_trial) -> None:
+    """Those that are named do; where there is one, there is something to set apart."""
+    from irm_sweeps.compose import compose
+    from irm_sweeps.trial import Trial
+
+    ids = {
+        Trial.from_config(compose([f"method={name}", f"protocol={protocol}"])).id for protocol in ("paper", "released")
+    }
+    assert len(ids) == 1 + len(CONDUCTS[name].protocols)

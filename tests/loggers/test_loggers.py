@@ -1,0 +1,383 @@
+"""The contract of every logger in conf/logger, and what a worker does about one that breaks it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import irm_sweeps.loggers.none
+from commands import SMALL, eventually, launch, outcomes
+from interruptions import work_until
+from irm_sweeps.errors import UserError
+from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
+from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.run import collect
+from irm_sweeps.worker.log_forwarding import Feed, run_name
+from irm_sweeps.worker.worker import Worker
+
+CONF = Path(__file__).parents[2] / "conf" / "logger"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+Points = dict[str, list[tuple[int, float]]]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A store whose path is no URI as it stands."""
+    return tmp_path / "results #1 é?, 50%41"
+
+
+@pytest.fixture
+def logger(request: pytest.FixtureRequest, root: Path) -> Logger:
+    """A logger with its YAML's values; skipped where its package is not installed."""
+    made = build_logger(yaml.safe_load((CONF / f"{request.param}.yaml").read_text()))
+    if made.package is not None and importlib.util.find_spec(made.package) is None:
+        pytest.skip(f"{made.package} is not installed")
+    return made.within(root)
+
+
+def run_in(root: Path, i: int = 0) -> Run:
+    """A run whose trial has a folder."""
+    folder = root / f"{i:016x}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Run(folder.name, f"IRMv1_lam=100_seed={i}", "sweep-1", {"lam": 100.0, "method": {"on=": "output"}}, folder)
+
+
+every = pytest.mark.parametrize("logger", NAMES, indirect=True)
+
+
+def points_of_tensorboard(folder: Path) -> Points:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found: Points = {}
+    for run in folder.glob("tensorboard/*"):
+        events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, []).extend((e.step, e.value) for e in events.Scalars(tag))
+    return found
+
+
+def points_of_mlflow(folder: Path) -> Points:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=(folder / "mlflow").as_uri())
+    found: Points = {}
+    for experiment in client.search_experiments():
+        for run in client.search_runs([experiment.experiment_id]):
+            for name in run.data.metrics:
+                history = client.get_metric_history(run.info.run_id, name)
+                found.setdefault(name, []).extend((m.step, m.value) for m in history)
+    return found
+
+
+def points_of_wandb(folder: Path) -> Points:
+    """From W&B's files: records in LevelDB's log format; those of the history are JSON texts by name."""
+    from wandb.proto import wandb_internal_pb2
+
+    found: Points = {}
+    for path in folder.glob("wandb/wandb/offline-run-*/*.wandb"):
+        for data in leveldb_records(path.read_bytes()):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            if record.WhichOneof("record_type") == "history":
+                items = record.history.item
+                row = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+                step = int(row.pop("_step", record.history.step.num))
+                for name, value in row.items():
+                    if not name.startswith("_"):
+                        found.setdefault(name, []).append((step, value))
+    return found
+
+
+def leveldb_records(data: bytes) -> Iterator[bytes]:
+    """After 7 bytes of W&B's own: pieces of checksum (4 bytes), length (2), kind (1), none across 32 KiB."""
+    block, header = 32768, 7
+    at, whole = header, b""
+    while at + header <= len(data):
+        if block - at % block < header:
+            at += block - at % block
+            continue
+        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        if at + header + length > len(data):
+            return  # still being written
+        whole += data[at + header : at + header + length]
+        at += header + length
+        if kind in (1, 4):  # the whole record, or its last piece
+            yield whole
+            whole = b""
+
+
+READ: dict[str | None, Callable[[Path], Points]] = {
+    "tensorboard": points_of_tensorboard,
+    "mlflow": points_of_mlflow,
+    "wandb": points_of_wandb,
+}
+
+
+def read(logger: Logger, folder: Path, complete: Callable[[Points], bool]) -> Points:
+    """What a logger has written; W&B's files are whole a moment after its run has ended."""
+
+    def found() -> Points | None:
+        points = READ[logger.package](folder)
+        return points if complete(points) else None
+
+    return eventually(found, f"{logger.package} has written everything: {READ[logger.package](folder)}") or {}
+
+
+# -- the contract -------------------------------------------------------------------------------------
+
+
+def test_every_logger_has_a_reader_here() -> None:
+    packages = {yaml.safe_load((CONF / f"{name}.yaml").read_text())["_target_"].split(".")[2] for name in NAMES}
+    assert packages - {"none"} == set(READ)
+
+
+@every
+def test_a_run_holds_each_value_once_however_often_it_is_started(logger: Logger, root: Path) -> None:
+    logger.check()
+    for attempt in range(2):
+        stream = logger.open(run_in(root))
+        stream.write(0, {"risks/0": 0.7, "penalty": 3.0})
+        stream.write(10, {"risks/0": 0.6})
+        if attempt == 0:
+            stream.close("interrupted", {})
+    stream.write(10, {"test/0.9/accuracy": 0.5})
+    stream.write(20, {"risks/0": 0.5})
+    stream.close("completed", {"last/test/0.9/accuracy": 0.66})
+    if logger.package is None:
+        return
+    found = read(logger, root, lambda points: (20, 0.5) in points.get("risks/0", []))
+    assert [(s, pytest.approx(v)) for s, v in sorted(found["risks/0"])] == [(0, 0.7), (10, 0.6), (20, 0.5)]
+    assert found["penalty"] == [(0, pytest.approx(3.0))]
+    assert found["test/0.9/accuracy"] == [(10, pytest.approx(0.5))]
+
+
+@every
+def test_any_name_of_an_environment_will_do(logger: Logger, root: Path) -> None:
+    """And two names that differ stay two."""
+    environments = ["p_e=0.2", "p_e_0.2", "p_e>0.2", "a, b (é)", "50 %", "./x", "..", "x" * 300]
+    names = {f"test/{name}/accuracy": i / 8 for i, name in enumerate(environments)}
+    stream = logger.open(run_in(root))
+    stream.write(10, names)
+    stream.close("completed", {f"last/{name}": value for name, value in names.items()})
+    if logger.package is not None:
+
+        def values(points: Points) -> list[float]:
+            return sorted(v for n, own in points.items() if n.startswith("test/") for step, v in own if step == 10)
+
+        found = read(logger, root, lambda points: len(values(points)) == len(names))
+        assert values(found) == sorted(names.values())
+        assert len([name for name in found if name.startswith("test/")]) == len(names)
+        assert found["test/p_e_0.2/accuracy"] == [(10, 1 / 8)], "a name that needs no change has none"
+
+
+@every
+def test_several_runs_are_open_at_a_time(logger: Logger, root: Path) -> None:
+    """As those of a stack's trials are."""
+    streams = [logger.open(run_in(root, i)) for i in range(3)]
+    for i, stream in enumerate(streams):
+        stream.write(0, {f"risks/{i}": float(i)})
+    for stream in streams:
+        stream.close("completed", {})
+    if logger.package is not None:
+        found = read(logger, root, lambda points: len({n for n in points if n.startswith("risks/")}) == 3)
+        assert [found[f"risks/{i}"] for i in range(3)] == [[(0, float(i))] for i in range(3)]
+
+
+@every
+def test_a_sweep_s_results_are_those_without_a_logger(
+    logger: Logger, root: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    name = request.node.callspec.params["logger"]
+    sweep = [*SMALL, "method=irmv1", "lam=3", "seed=0,1", "stack=2"]
+    assert launch("-m", f"results={tmp_path / 'bare'}", *sweep).code == 0
+    answer = launch("-m", f"results='{root}'", *sweep, f"logger={name}")
+    assert answer.code == 0, answer
+    plain, logged = ({r["trial_id"]: r for r in Store(own).results()} for own in (tmp_path / "bare", root))
+    assert outcomes(plain) == outcomes(logged)
+    assert all("logger failed" not in (root / trial_id / "log.txt").read_text() for trial_id in logged)
+    assert {path.name for path in tmp_path.iterdir()} == {"bare", root.name}, "and nothing beside the store"
+    if logger.package is not None:
+        files = [root / trial_id / "history.jsonl" for trial_id in logged]
+        rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        expected = {(tag, row["step"], f"{value:.5g}") for row in rows for tag, value in scalars(row)}
+
+        def complete(points: Points) -> bool:
+            return expected <= {(tag, step, f"{value:.5g}") for tag in points for step, value in points[tag]}
+
+        found = read(logger, root, complete)
+        assert len(found["penalty"]) == len(logged) * len({row["step"] for row in rows if "penalty" in row})
+
+
+# -- mistakes, before anything trains -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(READ, key=str))
+def test_a_package_that_is_not_installed_is_a_clear_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = build_logger(yaml.safe_load((CONF / f"{name}.yaml").read_text()))
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=rf"logger={name}: .*pip install 'irm-sweeps\[{name}\]', or say logger=none"):
+        made.check()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is installed")
+def test_the_complaint_is_one_line_and_nothing_is_written(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    answer = launch("-m", f"results={results}", *SMALL, "logger=wandb")
+    assert "pip install 'irm-sweeps[wandb]'" in answer.complaint
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["logger=tensorbord"], "did you mean `tensorboard`"),
+        (["logger=wandb", "logger.mode=sometimes"], "logger.mode='sometimes'"),
+        (["logger=tensorboard", "logger.folder=x"], "logger.folder"),
+        (["logger=none,tensorboard"], "one value for all trials"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, overrides: list[str], words: str) -> None:
+    assert words in launch("-m", f"results={tmp_path / 'results'}", *SMALL, *overrides).complaint
+
+
+def test_a_logger_is_no_part_of_a_trial_s_identity(tmp_path: Path) -> None:
+    with_one = collect([*SMALL, "logger=tensorboard", f"logger.directory={tmp_path}"])[0]
+    assert list(with_one) == list(collect(SMALL)[0])
+    paper, settings, _ = collect(["paper=demo", "logger=tensorboard", f"logger.directory={tmp_path}"])
+    assert list(paper) == list(collect(["paper=demo"])[0])
+    assert settings.logger is not None
+    assert settings.logger["directory"] == str(tmp_path)
+
+
+def test_run_names_are_readable() -> None:
+    (trial,) = collect([*SMALL, "method=irmv1", "lam=100", "seed=3"])[0].values()
+    assert run_name(trial) == f"IRMv1_lam=100_seed=3_{trial.id[:8]}"
+
+
+def test_scalars_of_a_row() -> None:
+    row = {"step": 3, "risks": [0.5, None], "scores": {"test": {"0.9": {"risk": 0.7, "accuracy": None}}}, "penalty": 2}
+    assert dict(scalars(row)) == {"risks/0": 0.5, "test/0.9/risk": 0.7, "penalty": 2.0}
+    chosen = {"last": {"step": 500, "scores": {"test": {"0.9": {"accuracy": 0.6}}}}}
+    assert dict(scalars(chosen)) == {"last/test/0.9/accuracy": 0.6}
+
+
+# -- a worker and its logger --------------------------------------------------------------------------
+
+
+class Recorder(Logger):
+    """Keeps what it is told; fails where it is asked to."""
+
+    fails: str = ""
+
+    def open(self, run: Run) -> Stream:
+        TOLD.append(("open", run.name))
+        if self.fails == "open":
+            raise SystemExit("no space left")
+        return _Recording(self.fails)
+
+
+class _Recording(Stream):
+    def __init__(self, fails: str) -> None:
+        self.fails = fails
+
+    def write(self, step: int, values: dict[str, float]) -> None:  # type: ignore[override]
+        TOLD.append(("write", step))
+        if self.fails == "write":
+            raise OSError("no space left")
+
+    def close(self, status: str, final: dict[str, float]) -> None:  # type: ignore[override]
+        TOLD.append(("close", status))
+        if self.fails == "close":
+            raise RuntimeError("no space left")
+
+
+TOLD: list[tuple[str, Any]] = []
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    TOLD.clear()
+    monkeypatch.setattr(irm_sweeps.loggers.none, "Recorder", Recorder, raising=False)
+    return TOLD
+
+
+def worker(root: Path, fails: str = "") -> tuple[Worker, Manifest, Store]:
+    store = Store(root)
+    store.prepare()
+    trials, _, _ = collect([f"results={root}", *SMALL, "training.log_every=5"])
+    logger = {"_target_": "irm_sweeps.loggers.none.Recorder", "fails": fails}
+    run = {"data_dir": "", "device": "cpu", "on_error": "continue", "checkpoint_seconds": 30.0, "logger": logger}
+    manifest = write_manifest(store, "sweep", {i: t.canonical for i, t in trials.items()}, [list(trials)], run)
+    return Worker(store, manifest, torch.device("cpu"), capture=False), manifest, store
+
+
+ROWS = [("write", 0), ("write", 5), ("write", 10), ("write", 15), ("write", 20)]
+
+
+def test_a_trial_is_logged_once_and_whole(tmp_path: Path, told: list[tuple[str, Any]]) -> None:
+    made, _, _ = worker(tmp_path / "results")
+    made.checkpoint_seconds = 0
+    assert made.work().completed == 1
+    assert [what for what, _ in told] == ["open", *["write"] * 5, "close"]
+    assert told[1:] == [*ROWS, ("close", "completed")]
+
+
+def test_an_interrupted_trial_starts_its_run_over(tmp_path: Path, told: list[tuple[str, Any]]) -> None:
+    made, manifest, store = worker(tmp_path / "results")
+    work_until(made, step=12)
+    assert told[1:] == [*ROWS[:3], ("close", "interrupted")]
+    told.clear()
+    assert Worker(store, manifest, torch.device("cpu"), capture=False).work().completed == 1
+    assert told[1:] == [*ROWS, ("close", "completed")]
+
+
+@pytest.mark.parametrize("fails", ["open", "write", "close", "nonsense/target"])
+def test_a_logger_that_fails_is_logged_once_and_the_trial_goes_on(
+    tmp_path: Path, told: list[tuple[str, Any]], fails: str
+) -> None:
+    made, manifest, store = worker(tmp_path / "results", fails)
+    made.checkpoint_seconds = 0
+    if "/" in fails:
+        made.manifest.settings["logger"]["_target_"] = "nobody.Nothing"  # type: ignore[index]
+    assert made.work().completed == 1
+    (trial_id,) = manifest.trials
+    log = (store.folder(trial_id) / "log.txt").read_text()
+    assert log.count("the logger failed") == 1
+    assert "no space left" in log or "nobody" in log
+    assert len(told) <= 7
+
+
+def test_runs_that_are_open_when_the_logger_fails_end_as_their_trials_do(
+    tmp_path: Path, told: list[tuple[str, Any]]
+) -> None:
+    """And only what is still training is called interrupted."""
+    said: list[str] = []
+    (one,), (other,) = (collect([*SMALL, f"seed={seed}"])[0].values() for seed in (1, 2))
+    values = {"_target_": "irm_sweeps.loggers.none.Recorder", "fails": "write"}
+    result = {"status": "completed", "metrics": {}}
+    with Feed(values, "sweep", said.append, lambda trial_id: tmp_path / trial_id) as feed:
+        feed.rows(one, [])
+        feed.rows(other, [{"step": 0, "penalty": 1.0}])
+        feed.finish(one, [{"step": 0, "penalty": 1.0}], result)
+        assert [words for words in told if words[0] != "open"] == [("write", 0), ("close", "completed")]
+    assert told[-1] == ("close", "interrupted")
+    assert len(said) == 1
+
+
+def test_no_logger_is_none_of_a_worker_s_business(tmp_path: Path) -> None:
+    said: list[str] = []
+    (trial,) = collect(SMALL)[0].values()
+    with Feed(None, "sweep", said.append, lambda trial_id: Path(trial_id)) as feed:
+        feed.rows(trial, [{"step": 0, "penalty": 1.0}])
+        feed.finish(trial, [], {"status": "completed", "metrics": {}})
+    assert said == []

@@ -1,0 +1,159 @@
+"""What guards main says which part it is at, tries a set-up again, and names what failed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import touched
+from pages import ROOT
+
+MAKE = """#!/bin/bash
+echo "make $1" >> {calls}
+case "$1 $(grep -c "make $1" {calls})" in
+{cases}
+esac
+"""
+COLLECTING = "echo 'Collecting torch==2.15.0'; echo 'ERROR: No matching distribution found for torch==2.15.0'; exit 2"
+
+
+class Gate:
+    """`.ci/run`, where `make` is a script that answers as told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.calls, self._bin = folder / "calls", folder / "bin"
+        self._bin.mkdir()
+        self.calls.touch()
+
+    def run(self, *cases: str) -> subprocess.CompletedProcess[str]:
+        """Each case is of `case "PART N" in`, the N-th call of a part."""
+        make = self._bin / "make"
+        make.write_text(MAKE.format(calls=self.calls, cases="\n".join(f"  {case} ;;" for case in cases)))
+        make.chmod(0o755)
+        env = {**os.environ, "PATH": f"{self._bin}:{os.environ['PATH']}", "CI_PAUSE_SECONDS": "0"}
+        return subprocess.run([ROOT / ".ci" / "run"], env=env, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path)
+
+
+def test_each_part_is_announced_with_the_time_so_far(gate: Gate) -> None:
+    ran = gate.run()
+    assert ran.returncode == 0, ran
+    assert re.findall(r"^== \d+:\d\d  (.*)$", ran.stdout, re.M) == [
+        "set-up",
+        "lint",
+        "tests",
+        "SLURM tests",
+        "all parts passed",
+    ]
+    assert gate.calls.read_text().split("\n")[:-1] == ["make setup", "make lint", "make test", "make test-slurm"]
+
+
+@pytest.mark.parametrize(("part", "name"), [("lint", "lint"), ("test", "tests"), ("test-slurm", "SLURM tests")])
+def test_the_first_part_that_fails_ends_the_run_by_its_name(gate: Gate, part: str, name: str) -> None:
+    ran = gate.run(f'"{part} 1") exit 3')
+    assert ran.returncode == 3
+    assert re.search(rf"^== \d+:\d\d  {name} FAILED \(exit code 3\)$", ran.stdout.splitlines()[-1])
+    assert gate.calls.read_text().split()[-1] == part
+
+
+def test_a_set_up_that_fails_is_tried_again(gate: Gate) -> None:
+    ran = gate.run(f'"setup 1"|"setup 2") {COLLECTING}')
+    assert ran.returncode == 0, ran
+    assert gate.calls.read_text().count("make setup") == 3
+    assert "set-up failed, try 2 of 3" in ran.stdout
+    assert "try 3 of 3" not in ran.stdout
+
+
+def test_a_set_up_that_fails_three_times_says_of_what_and_how_much_room_there_is(gate: Gate) -> None:
+    ran = gate.run(f'"setup "*) {COLLECTING}')
+    assert ran.returncode == 2
+    assert gate.calls.read_text().split("\n")[:-1] == ["make setup"] * 3
+    tail = ran.stdout.splitlines()[-4:]
+    assert tail[0] == "What pip had in hand: Collecting torch==2.15.0"
+    assert tail[1] == "ERROR: No matching distribution found for torch==2.15.0"
+    assert re.fullmatch(r"Free on this disk, where set-up takes 7 GB: [\d.]+[KMGT]", tail[2])
+    assert re.fullmatch(r"== \d+:\d\d  set-up FAILED \(exit code 2\)", tail[3])
+
+
+def distances(*changed: str) -> dict[str, int]:
+    found = touched.touched(ROOT / name for name in changed)
+    return {path.relative_to(ROOT / "tests").as_posix(): distance for path, distance in found.items()}
+
+
+def test_a_change_touches_the_tests_that_import_it_first() -> None:
+    found = distances("src/irm_sweeps/training/pwcca.py")
+    assert next(iter(found.items())) == ("test_similarity.py", 1)
+    assert list(found.values()) == sorted(found.values())
+    assert "test_downloads.py" not in found
+
+
+def test_a_test_that_was_changed_comes_before_all_others() -> None:
+    assert next(iter(distances("src/irm_sweeps/training/pwcca.py", "tests/sweep/test_stacks.py"))) == "test_stacks.py"
+
+
+@pytest.mark.parametrize(
+    ("changed", "test"),
+    [
+        ("conf/method/irmv1.yaml", "test_grid.py"),
+        ("src/irm_sweeps/methods/fishr.py", "test_methods_contract.py"),  # which only a YAML names
+        ("src/irm_sweeps/analysis/statistics.py", "analysis/test_statistics.py"),
+        ("docs/architecture.md", "test_docs.py"),
+        (".ci/run", "test_gate.py"),
+        ("tests/slurm/conftest.py", "slurm/test_slurm.py"),
+        ("src/irm_sweeps/commands/status.py", "test_local_pool.py"),  # which starts the command
+    ],
+)
+def test_whatever_was_changed_has_its_tests(changed: str, test: str) -> None:
+    assert distances(changed)[test] <= 4
+
+
+def test_every_module_has_a_test() -> None:
+    """Else a change of it would be checked by nothing."""
+    packages = (ROOT / "src",)
+    modules = [path for path in touched.modules().values() if any(folder in path.parents for folder in packages)]
+    template = ROOT / "src" / "irm_sweeps" / "project" / "template"
+    untested = [path for path in modules if not touched.touched([path]) and template not in path.parents]
+    assert [path.name for path in untested if path.read_text().strip()] == []
+
+
+def test_a_change_that_touches_no_test_is_no_failure(tmp_path: Path) -> None:
+    """Counted from HEAD, a test elsewhere has not changed."""
+    (tmp_path / "test_other.py").write_text("def test_other(): raise AssertionError")
+    ran = run_pytest(tmp_path, "--touched", "--base", "HEAD")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"\d+ files changed since [0-9a-f]{10}, \d+ test files within reach", ran.stdout)
+    assert "1 failed" not in ran.stdout
+
+
+def test_a_base_that_is_no_commit_is_one_line(tmp_path: Path) -> None:
+    ran = run_pytest(tmp_path, "--touched", "--base", "nonsense")
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert ran.stderr.strip() == "ERROR: what has changed is not known: nonsense: no such commit"
+
+
+def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "touched", *options, "--rootdir", str(folder), str(folder)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_no_test_begins_when_the_time_is_up(tmp_path: Path) -> None:
+    (tmp_path / "test_late.py").write_text("def test_late(): raise AssertionError")
+    ran = run_pytest(tmp_path, "--until", "1")
+    assert ran.returncode == 0, ran.stdout
+    assert "1 not begun" in ran.stdout
+    assert "in 1 files farther from the change" in ran.stdout

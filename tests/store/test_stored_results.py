@@ -1,0 +1,83 @@
+"""What was stored in November 2026 is read as it was then: results, a manifest, a checkpoint, a submitted worker."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tarfile
+from pathlib import Path
+
+import cloudpickle
+import pytest
+
+from commands import irm_sweeps, launch
+from irm_sweeps import load_results
+from irm_sweeps.launchers.worker_task import WorkerTask
+
+STORED = Path(__file__).with_name("stored_2026_11.tar.gz")
+"""Six completed trials, a failed and a diverged one of their own sweeps, and one whose process was killed at step
+1,200 or so of 3,000."""
+
+KEYS = [
+    *("dataset.source=embedded", "dataset.n_train=100", "dataset.n_val=40", "backbone.width=4", "device=cpu"),
+]
+SWEPT = ["method=erm,irmv1,meta_irm", "lam=10", "seed=0,1", "training.steps=4", "training.evaluate_every=2"]
+KILLED = ["method=vrex", "lam=10", "seed=0", "training.steps=3000"]
+
+PICKLED = (
+    "gAWVsAAAAAAAAACMGmlybV9zd2VlcHMubGF1bmNoZXJzLmVudHJ5lIwKV29ya2VyVGFza5STlCmBlH2UKIwHcmVzdWx0c5SMDC90bXAvcmVzdWx0"
+    "c5SMBXN3ZWVwlIwNZGVtby0wMTIzYWJjZJSMC3Zpc2libGVfZ3B1lIwBMZSMB3RocmVhZHOUSwKMB2ZvbGRlcnOUXZSMCS90bXAvbWluZZRhjAd0"
+    "cnVzdGVklIiMBHRvbGSUiXViLg=="
+)
+"""A `WorkerTask` as submitit stored one for a job that may still be queued."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    with tarfile.open(STORED) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "stored"
+
+
+def test_its_trials_count_as_done(store: Path) -> None:
+    planned = launch("-m", *SWEPT, *KEYS, f"results={store}", "plan=true")
+    assert planned.out.splitlines()[0] == "6 done, 0 to run"
+
+
+def test_every_number_of_it_is_read(store: Path) -> None:
+    frame = load_results(store)
+    assert not frame.attrs["problems"]
+    assert frame.drop_duplicates("trial_id")["status"].value_counts().to_dict() == {
+        "completed": 6,
+        "failed": 1,
+        "diverged": 1,
+    }
+    for trial_id, rows in frame[(frame["rule"] == "last") & (frame["split"] == "test")].groupby("trial_id"):
+        written = json.loads((store / str(trial_id) / "result.json").read_text())
+        scores = written["metrics"]["last"]["scores"]["test"]
+        assert dict(zip(rows["environment"], rows["accuracy"], strict=True)) == {
+            name: own["accuracy"] for name, own in scores.items()
+        }
+
+
+def test_its_sweeps_have_a_status(store: Path) -> None:
+    told = irm_sweeps("status", "--all", "--results", str(store), "--json")
+    states = {entry["sweep"].partition("-")[0]: entry for entry in json.loads(told.out)}
+    assert {entry["total"] for entry in json.loads(told.out)} == {6, 1}
+    assert states["trial"]["state"] == "stopped"
+
+
+def test_the_trial_that_was_killed_goes_on_from_its_checkpoint(store: Path) -> None:
+    answer = launch(*KILLED, *KEYS, f"results={store}")
+    assert answer.code == 0, answer
+    (log,) = [path for path in store.glob("*/log.txt") if "resumed at step" in path.read_text()]
+    result = json.loads((log.parent / "result.json").read_text())
+    assert log.parent.name == "6a1e400d2016f494"
+    scores = result["metrics"]["last"]["scores"]["test"]
+    undisturbed = {"0.1": 0.7818761467933655, "0.9": 3.2796}
+    assert {name: scores[name]["risk"] for name in undisturbed} == pytest.approx(undisturbed, rel=1e-3)
+
+
+def test_a_worker_that_was_submitted_is_the_same_one() -> None:
+    task = cloudpickle.loads(base64.b64decode(PICKLED))
+    assert task == WorkerTask("/tmp/results", "demo-0123abcd", "1", 2, ["/tmp/mine"])

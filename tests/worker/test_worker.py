@@ -1,0 +1,272 @@
+"""A worker at its stacks: who trains with whom, and what it does when something goes wrong."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import synthetic_store
+from commands import SMALL
+from interruptions import work_until
+from irm_sweeps.store import claims
+from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.run import collect
+from irm_sweeps.training.checkpoint import pack
+from irm_sweeps.training.loop import StackTraining
+from irm_sweeps.trial import Trial
+from irm_sweeps.worker.worker import DeviceLost, Worker
+
+Make = Callable[..., Worker]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path / "results")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def manifest(store: Store) -> Manifest:
+    """One stack of four trials."""
+    trials, settings, _ = collect([f"results={store.root}", *SMALL, "seed=range(0,4)"])
+    run = {"data_dir": "", "device": "cpu", "on_error": "continue", "checkpoint_seconds": settings.checkpoint_seconds}
+    return write_manifest(store, "sweep", {i: t.canonical for i, t in trials.items()}, [list(trials)], run)
+
+
+@pytest.fixture
+def worker(store: Store, manifest: Manifest) -> Worker:
+    return Worker(store, manifest, torch.device("cpu"), capture=False, heartbeat_seconds=0.02)
+
+
+def died_on(store: Store, manifest: Manifest, trial_id: str) -> None:
+    """Leave the claim of a worker of this launch that is dead."""
+    claim = claims.acquire(store, trial_id, manifest.launch, 20, 1)
+    assert claim is not None
+    claim.path.write_bytes(replace(claim, holder=replace(claim.holder, started=-1)).content())
+
+
+def sizes(store: Store, manifest: Manifest) -> list[int]:
+    """How large the stack was that each trial was trained in, in the order of the manifest."""
+    results = [store.result(trial_id) for trial_id in manifest.trials]
+    return [result["timing"]["stack_size"] if result and "stack_size" in result["timing"] else 0 for result in results]
+
+
+def test_a_stack_trains_together(store: Store, manifest: Manifest, worker: Worker) -> None:
+    assert worker.work().completed == 4
+    assert sizes(store, manifest) == [4, 4, 4, 4]
+
+
+def test_a_trial_that_may_have_killed_its_worker_trains_alone(
+    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suspects = list(manifest.trials)[:2]
+    for trial_id in suspects:
+        died_on(store, manifest, trial_id)
+    held = []
+    run = StackTraining.run
+
+    def watched(training: StackTraining, control: Any = None) -> Any:
+        in_force = [i for i in manifest.trials if (claim := claims.current(store, i)) and claim.is_in_force()]
+        held.append(([trial.id for trial in training.trials], in_force))
+        return run(training, control)
+
+    monkeypatch.setattr(StackTraining, "run", watched)
+    assert worker.work().completed == 4
+    assert sizes(store, manifest) == [1, 1, 2, 2]
+    assert [sorted(trained) for trained, _ in held] == [sorted(list(manifest.trials)[2:]), [suspects[0]], [suspects[1]]]
+    assert all(sorted(trained) == sorted(in_force) for trained, in_force in held), "no other trial is at stake"
+
+
+def test_a_trial_that_has_killed_two_workers_is_given_up(store: Store, manifest: Manifest, worker: Worker) -> None:
+    guilty = next(iter(manifest.trials))
+    died_on(store, manifest, guilty)
+    died_on(store, manifest, guilty)
+    tally = worker.work()
+    assert (tally.completed, tally.failed) == (3, 1)
+    result = store.result(guilty)
+    assert result
+    assert result["error"]["kind"] == "crash"
+
+
+def test_what_does_not_fit_in_memory_trains_as_halves(
+    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = StackTraining.run
+    renewed = []
+
+    def limited(training: StackTraining, control: Any = None) -> Any:
+        if len(training.trials) > 2:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        others = [i for i in manifest.trials if i not in {trial.id for trial in training.trials}]
+        waiting = [store.folder(i) / "claim.1.json" for i in others]
+        before = [path.stat().st_mtime_ns for path in waiting if path.exists()]
+        deadline = time.monotonic() + 10
+        while before and [path.stat().st_mtime_ns for path in waiting] == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        renewed.append([path.stat().st_mtime_ns for path in waiting if path.exists()] != before if before else None)
+        return run(training, control)
+
+    monkeypatch.setattr(StackTraining, "run", limited)
+    assert worker.work().completed == 4
+    assert sizes(store, manifest) == [2, 2, 2, 2]
+    assert renewed == [True, None], "the half that waits is kept alive meanwhile"
+
+
+def test_the_halves_find_the_memory_of_the_whole_free(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = StackTraining.run
+    whole: list[weakref.ref[StackTraining]] = []
+    left = []
+
+    def limited(training: StackTraining, control: Any = None) -> Any:
+        if len(training.trials) > 2:
+            whole.append(weakref.ref(training))
+            raise torch.OutOfMemoryError("out of memory")
+        left.append(whole[0]() is not None)
+        return run(training, control)
+
+    monkeypatch.setattr(StackTraining, "run", limited)
+    assert worker.work().completed == 4
+    assert left == [False, False]
+
+
+def test_a_gpu_that_is_lost_fails_no_trial(
+    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a fault in a kernel every later trial of the process would fail at once: another process goes on."""
+
+    def fault(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    worker.device = torch.device("cuda")
+    with monkeypatch.context() as patched:
+        patched.setattr(StackTraining, "__init__", fault)
+        patched.setattr(torch.cuda, "synchronize", fault)
+        with pytest.raises(DeviceLost, match=r"^cuda is lost to this process: CUDA error: an illegal memory access"):
+            worker.work()
+    assert not any(store.has_result(trial_id) for trial_id in manifest.trials)
+    for trial_id in manifest.trials:
+        claim = claims.current(store, trial_id)
+        assert claim
+        assert not claim.released, "its end counts as a death"
+        claim.path.write_bytes(replace(claim, holder=replace(claim.holder, started=-1)).content())
+    worker.device = torch.device("cpu")
+    assert worker.work().completed == 4
+    assert sizes(store, manifest) == [1, 1, 1, 1], "suspects train alone"
+
+
+def test_an_error_of_a_trial_on_a_healthy_gpu_is_the_trial_s(
+    worker: Worker, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    worker.device = torch.device("cuda")
+    monkeypatch.setattr(StackTraining, "__init__", full)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    assert worker.work().failed == len(manifest.trials)
+
+
+def test_who_is_overtaken_stops_and_goes_on_with_the_others(
+    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overtaken, *others = manifest.trials
+    run = StackTraining.run
+
+    def endless(training: StackTraining, control: Any = None) -> Any:
+        monkeypatch.setattr(StackTraining, "run", run)
+        (store.folder(overtaken) / "claim.2.json").write_bytes((store.folder(overtaken) / "claim.1.json").read_bytes())
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            control.after_step(training)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(StackTraining, "run", endless)
+    assert worker.work().completed == 3
+    assert store.result(overtaken) is None
+    assert all(store.has_result(trial_id) for trial_id in others)
+    assert not (store.folder(overtaken) / "checkpoint.safetensors").exists()
+
+
+def test_a_stop_is_obeyed_with_a_checkpoint_of_every_trial(store: Store, manifest: Manifest, worker: Worker) -> None:
+    worker.heartbeat_seconds = 60
+    work_until(worker, step=3)
+    for trial_id in manifest.trials:
+        claim = claims.current(store, trial_id)
+        assert claim
+        assert claim.released
+        assert (store.folder(trial_id) / "checkpoint.safetensors").exists()
+    worker.stop_requested.clear()
+    assert worker.work().completed == 4
+    logs = [(store.folder(trial_id) / "log.txt").read_text() for trial_id in manifest.trials]
+    assert all("resumed at step 3" in log for log in logs)
+
+
+def test_trials_at_different_steps_do_not_train_together(store: Store, manifest: Manifest, worker: Worker) -> None:
+    """Two of four have a checkpoint: each pair goes on from where it is."""
+    ahead = list(manifest.trials)[1:3]
+    alone = replace(manifest, stacks=[ahead])
+    first = Worker(store, alone, torch.device("cpu"), capture=False)
+    work_until(first, step=3)
+    assert worker.work().completed == 4
+    assert sizes(store, manifest) == [2, 2, 2, 2]
+
+
+def test_what_killed_writers_left_is_gone_when_the_trial_is_done(
+    store: Store, manifest: Manifest, worker: Worker
+) -> None:
+    folder = store.folder(next(iter(manifest.trials)))
+    folder.mkdir()
+    for name in (".claim.abc", ".now.abc", ".checkpoint.safetensors.abc", ".result.json.abc"):
+        (folder / name).write_text("half")
+    worker.work()
+    assert sorted(path.name for path in folder.iterdir()) == ["history.jsonl", "log.txt", "result.json"]
+
+
+def test_a_report_that_fails_is_no_failure_of_the_trial(store: Store, manifest: Manifest) -> None:
+    def gone(result: dict[str, Any]) -> None:
+        raise BrokenPipeError
+
+    worker = Worker(store, manifest, torch.device("cpu"), report=gone, capture=False)
+    with pytest.raises(BrokenPipeError):
+        worker.work()
+    results = [store.result(trial_id) for trial_id in manifest.trials]
+    assert [result and result["status"] for result in results] == ["completed"] * 4
+
+
+def test_a_failure_after_being_overtaken_is_not_written(
+    store: Store, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of one that has stood still, and whose trial another has finished meanwhile."""
+    alone = replace(manifest, stacks=[list(manifest.trials)[:1]])
+    (trial_id,) = alone.stacks[0]
+    worker = Worker(store, alone, torch.device("cpu"), capture=False)
+
+    def finished_elsewhere(training: StackTraining, control: Any = None) -> Any:
+        trial = Trial.from_config(manifest.trials[trial_id])
+        store.write_result(synthetic_store.completed(trial, lambda *_: 0.5), [])
+        claims.clear(store, trial_id)
+        raise RuntimeError("too late")
+
+    monkeypatch.setattr(StackTraining, "run", finished_elsewhere)
+    assert worker.work().trials == 0
+    result = store.result(trial_id)
+    assert result
+    assert result["status"] == "completed"
+
+
+def test_a_checkpoint_of_another_version_is_not_gone_on_with(store: Store, manifest: Manifest, worker: Worker) -> None:
+    for trial_id in manifest.trials:
+        store.folder(trial_id).mkdir()
+        plain = {"step": 3, "seconds": 0.0, "history": [], "evaluations": []}
+        (store.folder(trial_id) / "checkpoint.safetensors").write_bytes(pack(trial_id, {}, plain))
+    assert worker.work().completed == 4
+    assert "does not fit" in (store.folder(next(iter(manifest.trials))) / "log.txt").read_text()
