@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import synthetic_store
-from commands import Desk
+from commands import Desk, FakeCommand
 from irm_sweeps.sweep.paper import Paper, load_paper
 from irm_sweeps.testing.fixtures import make_trial, make_trial_of, training
 from order import pytest_collection_modifyitems
 from untouched import untouched
 
 __all__ = ["make_trial", "make_trial_of", "pytest_collection_modifyitems", "training", "untouched"]
-
-FakeCommand = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")

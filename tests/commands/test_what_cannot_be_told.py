@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import CAN_BE_PLAIN, SMALL, as_plain_user, irm_sweeps, launch
-from conftest import FakeCommand
+from commands import CAN_BE_PLAIN, SMALL, FakeCommand, as_plain_user, irm_sweeps, launch
 from irm_sweeps.store.manifest import sweep_names
 from irm_sweeps.store.store import Store
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from irm_sweeps.data.colored_mnist import ColoredMNIST
-from irm_sweeps.data.dataset import TrialData
+from drawn_data import NOWHERE, binomial, colored_mnist, sha256
 from irm_sweeps.draws import Draws
 from irm_sweeps.errors import UserError
-
-NOWHERE = Path("no_data_is_read")
 
 PINNED = "f351b00de3d99b12428d6c2307d82a8b6e6f0e61ea78438364ae43ca970e9397"
 """Of `sha256(colored_mnist(n_train=20, n_val=5, ...).draw(7))`: results of other days rest on these bytes."""
@@ -24,39 +19,10 @@ PINNED = "f351b00de3d99b12428d6c2307d82a8b6e6f0e61ea78438364ae43ca970e9397"
 IN_ANOTHER_PROCESS = """
 import sys
 sys.path.insert(0, {here!r})
-from test_colored_mnist import colored_mnist, sha256, NOWHERE
+from drawn_data import colored_mnist, sha256, NOWHERE
 colored_mnist(classes=5).draw(3, NOWHERE)
 print(sha256(colored_mnist(n_train=20, n_val=5).draw(7, NOWHERE)))
 """
-
-
-def colored_mnist(**changes: object) -> ColoredMNIST:
-    values = {
-        "source": "embedded",
-        "classes": 2,
-        "p_e": (0.2, 0.1),
-        "label_noise": (0.25, 0.25),
-        "test_p_e": (0.1, 0.5, 0.9),
-        "test_label_noise": 0.25,
-        "n_train": None,
-        "n_val": 0,
-        "grayscale": False,
-    }
-    return ColoredMNIST(**{**values, **changes})
-
-
-def sha256(data: TrialData) -> str:
-    digest = hashlib.sha256()
-    arrays = [data.inputs, data.labels]
-    for split in sorted(data.held_out):
-        evaluation_set = data.held_out[split]
-        arrays.append(evaluation_set.inputs)
-        for name in sorted(evaluation_set.environments):
-            arrays += [evaluation_set.environments[name].index, evaluation_set.environments[name].labels]
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +46,6 @@ def grey_levels(inputs: np.ndarray, channels: int) -> tuple[np.ndarray, np.ndarr
     return np.rint(painted.sum(1) * 255).astype(np.uint8), lit.argmax(1)
 
 
-def binomial(count: int, n: int, p: float) -> bool:
-    """Whether the count is within 4.5 standard deviations: one false alarm in 150,000."""
-    return abs(count - n * p) <= 4.5 * math.sqrt(n * p * (1 - p)) + 1e-9
-
-
 # The same seed, the same bytes.
 
 
@@ -93,7 +54,7 @@ def test_a_draw_is_pinned() -> None:
 
 
 def test_another_process_draws_the_same_after_other_draws() -> None:
-    code = IN_ANOTHER_PROCESS.format(here=str(Path(__file__).parent))
+    code = IN_ANOTHER_PROCESS.format(here=str(Path(__file__).parents[1] / "support"))
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == PINNED
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from irm_sweeps.commands.init.template.data.two_bits import TwoBits
 from torch import Tensor
 
 from commands import launch
@@ -20,6 +19,7 @@ from irm_sweeps.config import build_component
 from irm_sweeps.data.dataset import Environment, EvaluationSet, TrialData
 from irm_sweeps.data.drawn import check_drawn, checked_draw
 from irm_sweeps.errors import UserError
+from irm_sweeps.project.template.data.two_bits import TwoBits
 from irm_sweeps.trial import GROUPS
 
 NOWHERE = Path("no_data_is_read")

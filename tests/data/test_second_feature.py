@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_data import binomial, colored_mnist
+
+from drawn_data import binomial, colored_mnist
 
 NOWHERE = Path("no_data_is_read")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_data import binomial, sha256
-from test_games import parameters
 
 import small_sst2
+from contracts import parameters
+from drawn_data import binomial, sha256
 from irm_sweeps.backbones.bag_of_words import BagOfWords
 from irm_sweeps.compose import compose
 from irm_sweeps.data.dataset import Environment, EvaluationSet

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-import soak
+
+from faults import soak
 
 MOMENTS = 50 if os.environ.get("IRM_SWEEPS_FAULTS") == "full" else 12
 

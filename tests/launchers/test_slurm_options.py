@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from conftest import FakeCommand
+from commands import FakeCommand
 from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers import entry

@@ -13,6 +13,7 @@ import yaml
 from torch import Tensor
 from torch.nn import functional as F
 
+from contracts import parameters
 from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.training.loop import StackTraining
@@ -28,10 +29,6 @@ def game(make_trial: Any, training: Any, *overrides: str, steps: int = 3) -> Sta
     for _ in range(steps):
         run._advance()
     return run
-
-
-def parameters(run: StackTraining) -> P:
-    return {name: t[0].detach().clone() for name, t in run.parameters.tensors().items()}
 
 
 def environments(run: StackTraining) -> list[tuple[Tensor, Tensor]]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_methods_contract import VARIANTS
 from torch import Tensor
 
 from irm_sweeps.commands.methods import methods
@@ -21,6 +20,7 @@ from irm_sweeps.testing.runs import assert_same_outcome, play, players_of
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.training.selection import RULES, Evaluation, check
 from irm_sweeps.trial import Trial
+from method_cases import VARIANTS
 
 CASES = {**{entry.name: [f"method={entry.name}"] for entry in methods()}, **VARIANTS}
 SMALL = {"anneal": 4, "ib_anneal": 6, "stop_warmup": 0, "emb_dim": 5, "hidden_dim": 7, "inner_lr": 0.01}

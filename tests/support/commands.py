@@ -38,6 +38,9 @@ ROGUE = [*SMALL, "method=erm", "method._target_=rogue.Rogue", "+method.deed=none
 TRAINED = "stack of "
 """Begins the line that a trial's log gets whenever somebody starts to train it."""
 
+FakeCommand = Callable[..., Path]
+"""What the fixture `fake` makes."""
+
 T = TypeVar("T")
 
 

@@ -95,3 +95,8 @@ def sha256(data: TrialData) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()
+
+
+def parameters(run: StackTraining) -> dict[str, torch.Tensor]:
+    """Copies of the first trial's parameters, by name."""
+    return {name: t[0].detach().clone() for name, t in run.parameters.tensors().items()}

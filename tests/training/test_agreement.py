@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from irm_sweeps.commands.init.template.data.two_bits import TwoBits
 from torch import Tensor
 
 from commands import outcomes
@@ -18,6 +17,7 @@ from irm_sweeps.config import Count, Number
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Move, Pace, Point, Turn
+from irm_sweeps.project.template.data.two_bits import TwoBits
 from irm_sweeps.store.manifest import write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.testing.fixtures import MakeTrial, Train

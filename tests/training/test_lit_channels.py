@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_methods_contract
 import torch
-from test_data import colored_mnist
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
+from drawn_data import colored_mnist
 from irm_sweeps.methods.method import Point
 from irm_sweeps.testing.runs import assert_same_outcome
 from irm_sweeps.training.lit_channels import LitChannels
+from method_cases import Methods
 
 NOWHERE = Path("no_data_is_read")
 
@@ -155,7 +155,7 @@ def skipping(monkeypatch, training):
     return start
 
 
-ALL = {**test_methods_contract.TestMethods.cases, **test_methods_contract.TestMethods.noisy}
+ALL = {**Methods.cases, **Methods.noisy}
 
 
 @pytest.mark.parametrize("case", ALL)

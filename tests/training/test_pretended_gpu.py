@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_methods_contract
 import torch
 
 import contracts
@@ -21,9 +20,10 @@ from irm_sweeps.testing.runs import interrupted
 from irm_sweeps.training import loop, stacked_data
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
+from method_cases import Methods
 from pretended_gpu import DEVICE, PretendedGPU, WrongDevice
 
-METHODS = test_methods_contract.TestMethods()
+METHODS = Methods()
 CASES = [*METHODS.cases, *METHODS.noisy]
 NOWHERE = Path("nowhere")
 TINY = {

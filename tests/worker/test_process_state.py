@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from irm_sweeps.commands.init.template.data.two_bits import TwoBits
 from torch import Tensor, nn
 
 from commands import outcomes
@@ -25,6 +24,7 @@ from irm_sweeps.data.dataset import TrialData
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Method
 from irm_sweeps.process_state import Setting, fresh_state, settings
+from irm_sweeps.project.template.data.two_bits import TwoBits
 from irm_sweeps.store.manifest import write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial

@@ -1,0 +1,41 @@
+"""Every method in its default form, and forms that play another game, for the suites over all methods."""
+
+from __future__ import annotations
+
+from irm_sweeps.commands.methods import methods
+from irm_sweeps.testing.methods import MethodContract
+
+VARIANTS = {
+    "irmv1 on the hidden layer": ["method=irmv1", "method.on=hidden", "method.form=even_odd"],
+    "irmv1 as released for ResNets": ["method=irmv1", "method.head=risk", "method.rescale=one_plus_weight"],
+    "fishr with a moving average": ["method=fishr", "method.ema=0.95", "method.reduce=mean"],
+    "invrat_ec on the output": ["method=invrat_ec", "method.on=output", "method.inner_steps=2"],
+    "invrat_eb on the output": ["method=invrat_eb", "method.on=output", "method.inner_batch=same"],
+    "f-irm games": ["method=irm_games", "method.variant=f"],
+    "simultaneous games": ["method=irm_games", "method.order=simultaneous"],
+    "games as released": [
+        "method=irm_games",
+        "method.order=sequential",
+        "method.warm_up=1",
+        "method.forget_warm_up=true",
+    ],
+    "meta_irm with two inner steps": ["method=meta_irm", "method.inner_steps=2", "method.same_env=true"],
+}
+"""Forms of the methods that play another game than their default, for the same tests."""
+
+
+class Methods(MethodContract):
+    """The contract, over all of them; a test module derives a `Test...` of it."""
+
+    cases = {**{entry.name: [f"method={entry.name}"] for entry in methods()}, **VARIANTS}
+    noisy = {
+        "meta_irm with drop_grad": ["method=meta_irm", "method.drop_grad=gaussian", "method.first_order=true"],
+        "meta_irm with sampled environments": ["method=meta_irm", "method.others=1", "method.drop_grad=binary"],
+    }
+    no_erm_at_lam_0 = {
+        "groupdro": "it has no lam, and weights the environments",
+        "irm_games": "it has no lam, and several classifiers",
+        "meta_irm": "its risks are those of adapted parameters",
+    }
+    size_matters = dict.fromkeys(("coral", "ib_erm", "ib_irm"), "its (co)variance is the unbiased one")
+    equal_only = {"meta_irm with sampled environments": "it cannot choose among environments of unequal size"}
