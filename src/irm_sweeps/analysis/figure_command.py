@@ -221,7 +221,3 @@ def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:
 def _tell(problems: Sequence[str]) -> None:
     for problem in problems:
         print(printable(problem if problem.startswith("skipped ") else f"skipped {problem}"), file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

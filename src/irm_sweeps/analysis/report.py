@@ -273,7 +273,3 @@ def picture(builder: Builder) -> str | None:
         return None
     svg = draw(found, named(builder, figure), measure_of(builder.paper), "svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-
-
-if __name__ == "__main__":
-    main()

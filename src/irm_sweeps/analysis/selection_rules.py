@@ -13,7 +13,7 @@ STEPS = {
 """Rule -> where it scores each trial (computed when the trial ran)."""
 
 USABLE = " (of those with the most seeds that have a value)"
-"""Which of the settings are compared at all: see `measured.contenders`."""
+"""Which of the settings are compared at all: see `readings.contenders`."""
 
 SETTINGS = {
     "last": "the best mean of the cell's own metric, so it is tuned on the test environment",

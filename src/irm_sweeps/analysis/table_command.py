@@ -101,7 +101,3 @@ def _format_of(output: Path) -> str:
     if (ending := output.suffix.lower()) not in _SUFFIXES:
         raise UserError(f"--output {output}: give a file that ends in {', '.join(_SUFFIXES)}, or --format")
     return _SUFFIXES[ending]
-
-
-if __name__ == "__main__":
-    main()
