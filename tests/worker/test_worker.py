@@ -320,3 +320,29 @@ def test_a_checkpoint_is_read_once_per_attempt(
     assert sorted(reads) == sorted([*manifest.trials] * 2)
     logs = [(store.folder(trial_id) / "log.txt").read_text() for trial_id in manifest.trials]
     assert [log.count("resumed at step 3") for log in logs] == [2, 2, 2, 2]
+
+
+def test_a_stack_that_trains_holds_no_checkpoint_in_memory(
+    worker: Worker, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor those of the trials that are released because they stand at another step."""
+    ahead = Worker(worker.store, replace(manifest, stacks=[list(manifest.trials)[:2]]), worker.device, capture=False)
+    work_until(ahead, step=3)
+    tensors: list[weakref.ref[torch.Tensor]] = []
+    unpack, run = checkpoints.unpack, StackTraining.run
+
+    def remembering(trial_id: str, content: bytes) -> Any:
+        state = unpack(trial_id, content)
+        tensors.extend(weakref.ref(tensor) for tensor in state[0].values() if tensor.ndim)  # not Adam's step
+        return state
+
+    def watched(training: StackTraining, control: Any = None) -> Any:
+        in_memory.append(sum(tensor() is not None for tensor in tensors))
+        return run(training, control)
+
+    in_memory: list[int] = []
+    monkeypatch.setattr(checkpoints, "unpack", remembering)
+    monkeypatch.setattr(StackTraining, "run", watched)
+    assert worker.work().completed == 4
+    assert tensors
+    assert in_memory == [0, 0]

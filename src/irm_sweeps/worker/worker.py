@@ -186,15 +186,15 @@ class Worker:
 
     def _train(self, group: list[HeldTrial]) -> None:
         """Train the trials of a group as one stack; if that fails, as two halves, and so on."""
-        stacks = [group]
-        while stacks:
-            stack = [held_trial for held_trial in stacks.pop(0) if held_trial.claim.is_latest()]
-            waiting = [held_trial for later in stacks for held_trial in later]
-            if stack and not self._train_stack(stack, waiting):
+        pending = [group]
+        while pending:
+            held = [held_trial for held_trial in pending.pop(0) if held_trial.claim.is_latest()]
+            waiting = [held_trial for later_group in pending for held_trial in later_group]
+            if held and not self._train_stack(held, waiting):
                 # Not while the error is handled: its traceback holds on to all that the stack has in memory.
                 self._free_memory()
-                middle = len(stack) // 2
-                stacks[:0] = [stack[:middle], stack[middle:]]
+                middle = len(held) // 2
+                pending[:0] = [held[:middle], held[middle:]]
 
     def _train_stack(self, held: Sequence[HeldTrial], waiting: Sequence[HeldTrial]) -> bool:
         """Train trials as one stack; return False if it failed and its trials are yet to be trained in halves."""
