@@ -18,6 +18,7 @@ from irm_sweeps.store.liveness import HEARTBEAT_SECONDS, STALE_SECONDS
 from irm_sweeps.store.manifest import Manifest, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.run import collect
+from irm_sweeps.worker.stack_run import StackRun
 from irm_sweeps.worker.worker import Worker
 
 HOUR = 3600.0
@@ -105,21 +106,24 @@ def test_a_worker_waits_for_what_the_future_holds_and_then_takes_it(
     assert sum(waits) == pytest.approx(STALE_SECONDS, abs=2 * HEARTBEAT_SECONDS)
 
 
-def test_a_store_whose_clock_leaps_ahead_costs_a_takeover_and_no_result(store: Store, manifest: Manifest) -> None:
+def test_a_store_whose_clock_leaps_ahead_costs_a_takeover_and_no_result(
+    store: Store, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For one heartbeat the living look dead. Who is overtaken sees it, and the trial has one result."""
     (trial_id,) = manifest.trials
     worker = Worker(store, manifest, torch.device("cpu"), capture=False, heartbeat_seconds=0.02)
     overtaker = Worker(store, manifest, torch.device("cpu"), capture=False)
-    train, overtaken = worker._train_stack, []
+    train, overtaken = StackRun.train, []
 
-    def meanwhile(held, *arguments):
-        (claim,) = held
+    def meanwhile(run, *arguments):
+        monkeypatch.setattr(StackRun, "train", train)
+        (claim,) = (held_trial.claim for held_trial in run.held)
         claim.path.write_bytes(replace(claim, holder=replace(claim.holder, host="far", machine="far")).content())
         heartbeat(claim, -24 * HOUR)
         overtaken.append(overtaker.work().completed)
-        train(held, *arguments)
+        train(run, *arguments)
 
-    worker._train_stack = meanwhile
+    monkeypatch.setattr(StackRun, "train", meanwhile)
     assert worker.work().trials == 0
     assert overtaken == [1]
     assert store.has_result(trial_id)

@@ -15,7 +15,7 @@ from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.liveness import Process
 from irm_sweeps.store.manifest import read_manifest, sweep_names
 from irm_sweeps.store.store import Store
-from irm_sweeps.worker.registry import on_roster
+from irm_sweeps.worker.registry import registered
 
 SRUN = "srun: error: n1: task 0: Exited with exit code"
 OUT_OF_MEMORY = (
@@ -109,7 +109,7 @@ def test_one_task_of_a_job_may_have_ended_while_another_lives(jobs: Path, monkey
     in_job(monkeypatch)
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
     store = Store(jobs.parents[2])
-    with on_roster(store, read_manifest(store, jobs.parent.name), None):
+    with registered(store, read_manifest(store, jobs.parent.name), None):
         assert set(words(jobs)) == {"error: of task 0"}
     assert len(words(jobs)) == 2
 
@@ -123,13 +123,13 @@ def test_a_local_pool_within_a_job_has_logs_of_its_own_names(jobs: Path, monkeyp
     in_job(monkeypatch)
     (jobs / f"{os.getppid()}_0_log.err").write_text("error: this disk is slow\n")
     store = Store(jobs.parents[2])
-    with on_roster(store, read_manifest(store, jobs.parent.name), None):
+    with registered(store, read_manifest(store, jobs.parent.name), None):
         assert words(jobs) == {}
 
 
 @pytest.mark.parametrize("released", [False, True])
 def test_who_is_on_another_machine_lives_while_its_claim_does(jobs: Path, released: bool) -> None:
-    """Of a worker that was killed there, the roster keeps the name."""
+    """Of a worker that was killed there, the registry keeps the entry."""
     (jobs / "7_0_0_log.err").write_text("error: of node7\n")
     elsewhere = Process("node7", "another machine", 1, 1, "7_0", 0)
     entry = {"process": elsewhere.as_json(), "starter": 1, "gpu": None, "log": "7_0_0_log.err"}

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from irm_sweeps.training.loop import StackTraining
-from irm_sweeps.worker.keeper import Interrupted
+from irm_sweeps.worker.exceptions import Interrupted
 from irm_sweeps.worker.worker import Worker
 
 

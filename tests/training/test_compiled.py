@@ -22,7 +22,7 @@ from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.testing.runs import assert_same_outcome, assert_same_parameters
 from irm_sweeps.testing.unequal import cut
 from irm_sweeps.training import moves
-from irm_sweeps.worker.keeper import Interrupted
+from irm_sweeps.worker.exceptions import Interrupted
 from irm_sweeps.worker.worker import Worker
 
 COMPILED = [*SMALL, "method=irmv1", "compile=true", "hydra.launcher.threads_per_worker=1"]

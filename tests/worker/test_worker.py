@@ -15,14 +15,16 @@ import torch
 import synthetic_store
 from commands import SMALL
 from interruptions import work_until
-from irm_sweeps.store import claims
+from irm_sweeps.files.atomic import read_fresh
+from irm_sweeps.store import checkpoints, claims
 from irm_sweeps.store.manifest import Manifest, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.run import collect
 from irm_sweeps.training.checkpoint import pack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
-from irm_sweeps.worker.worker import DeviceLost, Worker
+from irm_sweeps.worker.exceptions import DeviceLost
+from irm_sweeps.worker.worker import Worker
 
 Make = Callable[..., Worker]
 
@@ -270,3 +272,77 @@ def test_a_checkpoint_of_another_version_is_not_gone_on_with(store: Store, manif
         (store.folder(trial_id) / "checkpoint.safetensors").write_bytes(pack(trial_id, {}, plain))
     assert worker.work().completed == 4
     assert "does not fit" in (store.folder(next(iter(manifest.trials))) / "log.txt").read_text()
+
+
+def damage_checkpoint(store: Store, trial_id: str) -> None:
+    store.folder(trial_id).mkdir(exist_ok=True)
+    (store.folder(trial_id) / "checkpoint.safetensors").write_bytes(b"garbage")
+
+
+@pytest.mark.parametrize("stack_size", [1, 2, 4])
+def test_a_damaged_checkpoint_is_reported_in_its_own_trial_s_log_only(
+    store: Store, manifest: Manifest, stack_size: int
+) -> None:
+    trial_ids = list(manifest.trials)
+    stacks = [trial_ids[i : i + stack_size] for i in range(0, 4, stack_size)]
+    damage_checkpoint(store, trial_ids[1])
+    worker = Worker(store, replace(manifest, stacks=stacks), torch.device("cpu"), capture=False)
+    assert worker.work().completed == 4
+    logs = [(store.folder(trial_id) / "log.txt").read_text() for trial_id in trial_ids]
+    assert [log.count("is damaged") for log in logs] == [0, 1, 0, 0]
+    assert [log.count("starts from its beginning") for log in logs] == [0, 1, 0, 0]
+    assert all(log.splitlines()[-1].endswith("completed") for log in logs)
+
+
+def test_a_checkpoint_is_read_once_per_attempt(
+    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once when the stack goes on, and once more by each of the halves that it falls into."""
+    work_until(worker, step=3)
+    worker.stop_requested.clear()
+    reads = []
+
+    def counting(path: Path, at_most: int) -> bytes:
+        reads.append(path.parent.name)
+        return read_fresh(path, at_most)
+
+    run = StackTraining.run
+
+    def limited(training: StackTraining, control: Any = None) -> Any:
+        if len(training.trials) > 2:
+            assert sorted(reads) == sorted(manifest.trials)
+            raise torch.OutOfMemoryError("out of memory")
+        return run(training, control)
+
+    monkeypatch.setattr(checkpoints, "read_fresh", counting)
+    monkeypatch.setattr(StackTraining, "run", limited)
+    assert worker.work().completed == 4
+    assert sorted(reads) == sorted([*manifest.trials] * 2)
+    logs = [(store.folder(trial_id) / "log.txt").read_text() for trial_id in manifest.trials]
+    assert [log.count("resumed at step 3") for log in logs] == [2, 2, 2, 2]
+
+
+def test_a_stack_that_trains_holds_no_checkpoint_in_memory(
+    worker: Worker, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor those of the trials that are released because they stand at another step."""
+    ahead = Worker(worker.store, replace(manifest, stacks=[list(manifest.trials)[:2]]), worker.device, capture=False)
+    work_until(ahead, step=3)
+    tensors: list[weakref.ref[torch.Tensor]] = []
+    unpack, run = checkpoints.unpack, StackTraining.run
+
+    def remembering(trial_id: str, content: bytes) -> Any:
+        state = unpack(trial_id, content)
+        tensors.extend(weakref.ref(tensor) for tensor in state[0].values() if tensor.ndim)  # not Adam's step
+        return state
+
+    def watched(training: StackTraining, control: Any = None) -> Any:
+        in_memory.append(sum(tensor() is not None for tensor in tensors))
+        return run(training, control)
+
+    in_memory: list[int] = []
+    monkeypatch.setattr(checkpoints, "unpack", remembering)
+    monkeypatch.setattr(StackTraining, "run", watched)
+    assert worker.work().completed == 4
+    assert tensors
+    assert in_memory == [0, 0]

@@ -33,7 +33,7 @@ class InProcess(Launcher):
 
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
         """Work on the manifest until nothing is left to claim."""
-        from irm_sweeps.worker.keeper import Interrupted
+        from irm_sweeps.worker.exceptions import Interrupted
         from irm_sweeps.worker.worker import Worker
 
         tame_allocator()

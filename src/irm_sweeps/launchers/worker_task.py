@@ -109,7 +109,7 @@ class WorkerTask:
         from irm_sweeps.errors import UserError
         from irm_sweeps.store.manifest import read_manifest
         from irm_sweeps.store.store import Store
-        from irm_sweeps.worker.keeper import Interrupted
+        from irm_sweeps.worker.exceptions import Interrupted
         from irm_sweeps.worker.registry import siblings
 
         faulthandler.enable()
@@ -151,8 +151,9 @@ class WorkerTask:
         from irm_sweeps.errors import UserError
         from irm_sweeps.sweep.progress import Progress
         from irm_sweeps.wording import count
-        from irm_sweeps.worker.registry import on_roster
-        from irm_sweeps.worker.worker import DeviceLost, Worker
+        from irm_sweeps.worker.exceptions import DeviceLost
+        from irm_sweeps.worker.registry import registered
+        from irm_sweeps.worker.worker import Worker
 
         try:
             wanted = str(manifest.settings["device"])
@@ -165,7 +166,7 @@ class WorkerTask:
             if self.told:
                 left = f"{progress.total} of {count(len(manifest.trials), 'trial')} have no result"
                 print(f"{manifest.name}: {left}; working here on {device}", flush=True)
-            with on_roster(store, manifest, gpu):
+            with registered(store, manifest, gpu):
                 worker.work()
             if self.told:
                 others = "; other workers have the rest" if progress.finished < progress.total else ""

@@ -1,8 +1,9 @@
-"""A trial's checkpoint in the store: where its training stands, and which code of the user's own brought it there."""
+"""A trial's checkpoint in the store: the state of its training, and the user's own code that it was trained with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,34 +20,50 @@ State = tuple[dict[str, "Tensor"], dict[str, Any]]
 """Tensors by name, and plain values."""
 
 
-class CannotGoOn(Exception):
-    """There is a checkpoint, and training cannot go on from it; the message says why."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """What reading a trial's checkpoint file gave.
+
+    Attributes
+    ----------
+    state
+        The state to go on from; None if there is no file, or training cannot go on from it.
+    problem
+        Why training cannot go on from the file; empty if it can, or if there is no file.
+    """
+
+    state: State | None = None
+    problem: str = ""
+
+    @property
+    def step(self) -> int:
+        """Updates done so far; 0 without a state."""
+        return int(self.state[1]["step"]) if self.state else 0
 
 
 def save_checkpoint(store: Store, trial: Trial, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
     """Write the state of a trial's training."""
-    own = {"own_code": trial.own_code} if trial.own_code else {}
-    write_atomically(_path(store, trial.id), pack(trial.id, tensors, {**plain, **own}))
+    own_code = {"own_code": trial.own_code} if trial.own_code else {}
+    write_atomically(_path(store, trial.id), pack(trial.id, tensors, {**plain, **own_code}))
 
 
-def read_checkpoint(store: Store, trial_id: str, trial: Callable[[], Trial]) -> State | None:
-    """Return the state of a trial's training, None if there is none; `trial` makes the trial, if it is asked for.
+def read_checkpoint(store: Store, trial: Trial) -> Checkpoint:
+    """Read the state of a trial's training.
 
-    Raises
-    ------
-    CannotGoOn
-        The file is damaged, or was written under other code than this process has imported.
+    The problem of a file that is damaged, or was written under other code of the user's own than this process has
+    imported, is returned and not raised: the trial then starts from its beginning.
     """
-    path = _path(store, trial_id)
+    path = _path(store, trial.id)
     try:
-        tensors, plain = unpack(trial_id, read_fresh(path, LARGEST))
+        tensors, plain = unpack(trial.id, read_fresh(path, LARGEST))
     except FileNotFoundError:
-        return None
+        return Checkpoint()
     except (BadCheckpoint, OSError) as error:
-        raise CannotGoOn(f"{path} is damaged ({error})") from None
-    if (recorded := plain.get("own_code")) and (changed := other_code(recorded, trial().own_code)):
-        raise CannotGoOn(f"{path} was written before {', '.join(changed)} changed")
-    return tensors, plain
+        return Checkpoint(problem=f"{path} is damaged ({error})")
+    recorded_code = plain.get("own_code")
+    if recorded_code and (changed := other_code(recorded_code, trial.own_code)):
+        return Checkpoint(problem=f"{path} was written before {', '.join(changed)} changed")
+    return Checkpoint((tensors, plain))
 
 
 def _path(store: Store, trial_id: str) -> Path:

@@ -1,4 +1,4 @@
-"""Each trial's own log file."""
+"""The log file of each trial."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from irm_sweeps.files.untrusted import append_regular, open_regular
 
 
 class TrialLog:
-    """Lines with the time, appended to the `log.txt` of every trial of a stack."""
+    """Appends lines with the time to the `log.txt` of every trial of a stack.
+
+    Parameters
+    ----------
+    folders
+        The folders of the trials, which are made if they are missing.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._paths = [folder / "log.txt" for folder in folders]
@@ -22,39 +28,39 @@ class TrialLog:
             make_folder(folder, parents=False)
 
     def write(self, text: str) -> None:
-        """Append a line; a log that cannot be written never stops a trial."""
+        """Append a line; if a log cannot be written, say so on stderr and go on."""
         stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
         for path in self._paths:
             try:
                 with open(append_regular(path), "a") as file:
                     file.write(f"{stamp} {text.rstrip()}\n")
             except OSError as error:
-                _complain(path, error)
+                _report(path, error)
 
     @contextmanager
     def capture(self) -> Iterator[None]:
-        """Send what this process prints, native code included, to the first trial's log meanwhile."""
+        """Send what this process prints, native code included, to the first trial's log while the block runs."""
         try:
             log = append_regular(self._paths[0])
         except OSError as error:
-            _complain(self._paths[0], error)
+            _report(self._paths[0], error)
             yield
             return
         _flush()
-        kept = [os.dup(1), os.dup(2)]
+        saved_descriptors = [os.dup(1), os.dup(2)]
         try:
             os.dup2(log, 1)
             os.dup2(log, 2)
             yield
         finally:
             _flush()
-            for target, saved in zip((1, 2), kept, strict=True):
+            for target, saved in zip((1, 2), saved_descriptors, strict=True):
                 os.dup2(saved, target)
                 os.close(saved)
             os.close(log)
 
 
-def _complain(path: Path, error: OSError) -> None:
+def _report(path: Path, error: OSError) -> None:
     with suppress(OSError):  # stderr may lie on the same disk
         print(f"cannot write {path}: {error.strerror}", file=sys.stderr)
 

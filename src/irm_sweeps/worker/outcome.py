@@ -1,4 +1,4 @@
-"""What `result.json` says, made from a trial and what came of it."""
+"""Build the content of `result.json`, from a trial and how its training ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 def finished(
     trial: Trial, outcome: Outcome, data_dir: Path, device: Any, stack: Sequence[str], compiled: bool
 ) -> dict[str, Any]:
-    """Return the result of a trial that trained to its end or diverged; `stack`: ids of those trained together."""
+    """Return the result of a trial that trained to its end or diverged.
+
+    Parameters
+    ----------
+    stack
+        Ids of the trials that trained together, this one included.
+    compiled
+        Whether each move ran as one compiled program.
+    """
     diverged = outcome.diverged_at is not None
     return {
         **_head(trial, "diverged" if diverged else "completed"),
@@ -46,7 +54,7 @@ def finished(
 
 
 def failed(trial: Trial, error: BaseException) -> dict[str, Any]:
-    """Return the result of a trial whose code raised, `SystemExit` included."""
+    """Return the result of a trial whose code raised an error or `SystemExit`."""
     details = "" if isinstance(error, UserError) else "".join(traceback.format_exception(error))
     return _failure(trial, "exception", raised(error), details)
 
@@ -69,11 +77,11 @@ def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, A
 
 
 def _code(trial: Trial) -> dict[str, Any]:
-    """Return what was run: this package, the libraries beneath it, and the user's own classes if there are some."""
+    """Return which code ran: this package, the libraries beneath it, and the user's own classes if there are some."""
     package = {"git": provenance.git_state(), "software": provenance.software()}
-    if not (own := trial.own_code):
+    if not (own_code := trial.own_code):
         return package
-    return {**package, "own_code": own, "own_git": provenance.own_git_state(own)}
+    return {**package, "own_code": own_code, "own_git": provenance.own_git_state(own_code)}
 
 
 def _head(trial: Trial, status: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which workers are at a sweep: `results/sweeps/<sweep>/workers/`, one small file per living worker."""
+"""The workers of a sweep: `results/sweeps/<sweep>/workers/` holds one small file per living worker."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ from irm_sweeps.store.store import Store
 
 @dataclass(frozen=True)
 class Entry:
-    """One worker: who it is, the pid of the process that started it, and which GPU it was given, if any.
+    """One registered worker.
 
     Attributes
     ----------
+    process
+        The worker's process.
+    starter
+        The pid of the process that started it.
+    gpu
+        The GPU that it was given; None: none.
     log
-        Where submitit has its stderr go, by name; empty where an earlier version wrote the entry.
+        The name of the file to which submitit sends the worker's stderr; empty in entries of earlier versions.
     """
 
     process: Process
@@ -32,17 +38,18 @@ class Entry:
 
 
 @contextmanager
-def on_roster(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[None]:
-    """Be on the sweep's roster meanwhile."""
+def registered(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[None]:
+    """Register this worker while the block runs."""
     folder = manifest.folder(store) / "workers"
     make_folder(folder)
     path = folder / f"{secrets.token_hex(6)}.json"
-    me = this_process()
-    job, rank = str(os.getppid()), "0"
-    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":  # not where a local pool works inside somebody's SLURM job
-        job, rank = me.job or job, os.environ.get("SLURM_PROCID", rank)
-    log = f"{job}_{rank}_log.err"
-    entry = {"process": me.as_json(), "starter": os.getppid(), "gpu": gpu, "log": log}
+    process = this_process()
+    entry = {
+        "process": process.as_json(),
+        "starter": os.getppid(),
+        "gpu": gpu,
+        "log": _log_name(process),
+    }
     write_atomically(path, to_json(entry))
     try:
         yield
@@ -50,8 +57,16 @@ def on_roster(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[Non
         discard(path)
 
 
+def _log_name(process: Process) -> str:
+    """Return the name that submitit gives the log of this process's stderr."""
+    job, rank = str(os.getppid()), "0"
+    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":  # not where a local pool works inside somebody's SLURM job
+        job, rank = process.job or job, os.environ.get("SLURM_PROCID", rank)
+    return f"{job}_{rank}_log.err"
+
+
 def workers_here(store: Store, manifest: Manifest) -> list[Entry]:
-    """Return the sweep's living workers on this machine; entries of dead ones are removed."""
+    """Return the sweep's living workers on this machine, and remove the entries of dead ones."""
     living = []
     for path, entry in _entries(store, manifest):
         if not is_here(entry.process):
@@ -63,8 +78,24 @@ def workers_here(store: Store, manifest: Manifest) -> list[Entry]:
     return living
 
 
+def siblings(store: Store, manifest: Manifest) -> list[Entry]:
+    """Return the other workers of this process's SLURM job that live on this machine and work on this sweep.
+
+    A job with several tasks runs one worker process per task; these are the other tasks' workers.
+    """
+    me = this_process()
+    return [entry for entry in workers_here(store, manifest) if entry.process.job == me.job and entry.process != me]
+
+
 def logs_of_living(store: Store, manifest: Manifest, at_work: Collection[Process]) -> set[str]:
-    """Return the logs of the sweep's workers that live: on this machine for certain, elsewhere those `at_work`."""
+    """Return the names of the logs of the sweep's living workers.
+
+    Parameters
+    ----------
+    at_work
+        Processes whose claims are in force: a worker on another machine counts as living if it is among them. Of a
+        worker on this machine, the system knows.
+    """
     return {
         entry.log
         for path, entry in _entries(store, manifest)
@@ -73,6 +104,7 @@ def logs_of_living(store: Store, manifest: Manifest, at_work: Collection[Process
 
 
 def _entries(store: Store, manifest: Manifest) -> Iterator[tuple[Path, Entry]]:
+    """Yield the path and the content of each readable entry."""
     for path in (manifest.folder(store) / "workers").glob("*.json"):
         try:
             values = read_json(path)
@@ -81,10 +113,3 @@ def _entries(store: Store, manifest: Manifest) -> Iterator[tuple[Path, Entry]]:
         except (FileNotFoundError, DamagedFile, KeyError, TypeError, ValueError):
             continue
         yield path, entry
-
-
-def siblings(store: Store, manifest: Manifest) -> list[Entry]:
-    """Return the living workers on this machine that share this process's SLURM job."""
-    me = this_process()
-    here = workers_here(store, manifest)
-    return [entry for entry in here if entry.process.job == me.job and entry.process != me]

@@ -1,0 +1,163 @@
+"""One stack of trials while it is trained: its claims, log, logger, heartbeat and checkpoints."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from irm_sweeps.process_state import fresh_state
+from irm_sweeps.store.checkpoints import save_checkpoint
+from irm_sweeps.store.claims import Claim
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.store import Store
+from irm_sweeps.store.trial_log import TrialLog
+from irm_sweeps.training.loop import Outcome, StackTraining
+from irm_sweeps.trial import Trial
+from irm_sweeps.worker.exceptions import Interrupted, Lost
+from irm_sweeps.worker.heartbeat import Heartbeat
+from irm_sweeps.worker.held_trial import HeldTrial
+from irm_sweeps.worker.log_forwarding import LogForwarder
+from irm_sweeps.worker.outcome import finished
+
+WriteResult = Callable[[Trial, dict[str, Any], Sequence[dict[str, Any]]], None]
+"""Stores a trial's result and history."""
+
+
+class StackRun:
+    """Trains one stack, and keeps the store informed meanwhile.
+
+    The training loop calls `after_step` between steps: there, checkpoints are saved when they are due, and a stop is
+    obeyed.
+
+    Parameters
+    ----------
+    held
+        The trials of the stack, which differ in numbers and seed only.
+    waiting
+        Claims on the trials that this worker trains next, which are renewed too.
+    stop_requested
+        Set by others to stop after the current step, with a checkpoint.
+    capture
+        Whether what is printed while training goes to the first trial's log.
+
+    Attributes
+    ----------
+    log
+        Writes into the logs of all trials of the stack.
+    """
+
+    def __init__(
+        self,
+        held: Sequence[HeldTrial],
+        waiting: Sequence[Claim],
+        *,
+        store: Store,
+        manifest: Manifest,
+        device: torch.device,
+        heartbeat_seconds: float,
+        checkpoint_seconds: float,
+        stop_requested: threading.Event,
+        capture: bool,
+    ) -> None:
+        self.held = held
+        self.log = TrialLog([store.folder(held_trial.trial_id) for held_trial in held])
+        self._trials = [held_trial.trial for held_trial in held]
+        self._store, self._device = store, device
+        self._data_dir = Path(manifest.settings["data_dir"])
+        self._compiled = bool(manifest.settings.get("compile"))
+        self._capture, self._stop_requested = capture, stop_requested
+        self._checkpoint_seconds, self._last_saved = checkpoint_seconds, time.monotonic()
+        self._logger = LogForwarder(
+            manifest.settings.get("logger"), manifest.name, self.log.write, folder_of=store.own_folder
+        )
+        claims = [held_trial.claim for held_trial in held]
+        self._heartbeat = Heartbeat(claims, waiting, seconds=heartbeat_seconds, write_log=self.log.write)
+
+    def train(self, write_result: WriteResult) -> None:
+        """Train the stack to its end and write the results of those trials that are still this worker's.
+
+        Raises
+        ------
+        Lost
+            Another worker has taken a trial over.
+        Interrupted
+            A stop was requested; every trial has a checkpoint.
+        """
+        holder = self.held[0].claim.holder
+        self.log.write(f"stack of {len(self.held)} on {self._device} in process {holder.pid} on {holder.host}")
+        with self._logger:
+            with self.log.capture() if self._capture else nullcontext(), self._heartbeat, fresh_state():
+                outcomes = self._start_training().run(self)
+            self._write_results(outcomes, write_result)
+
+    def after_step(self, training: StackTraining) -> None:
+        """Save checkpoints if they are due, and stop if that was requested.
+
+        Raises
+        ------
+        Lost
+            Another worker has taken a trial over.
+        Interrupted
+            A stop was requested; every trial has a checkpoint.
+        """
+        self._heartbeat.step, self._heartbeat.steps = training.step, training.steps
+        if self._heartbeat.lost:
+            raise Lost
+        due = time.monotonic() - self._last_saved >= self._checkpoint_seconds
+        if self._stop_requested.is_set() or due:
+            if not all(held_trial.claim.is_latest() for held_trial in self.held):
+                raise Lost
+            self._save_checkpoints(training)
+            self._last_saved = time.monotonic()
+        if self._stop_requested.is_set():
+            raise Interrupted
+
+    def _start_training(self) -> StackTraining:
+        """Return the stack's training, at the step of the trials' checkpoints if all stand at one step."""
+        checkpoints = {held_trial.trial_id: held_trial.take_checkpoint() for held_trial in self.held}
+        training = self._new_training()
+        states = []
+        for trial in training.trials:
+            checkpoint = checkpoints.pop(trial.id)
+            if checkpoint.problem:
+                own_log = TrialLog([self._store.folder(trial.id)])
+                own_log.write(f"{checkpoint.problem}: the trial starts from its beginning")
+            if checkpoint.state is not None:
+                states.append(checkpoint.state)
+        if len(states) < len(self.held) or len({plain["step"] for _, plain in states}) != 1:
+            return training
+        try:
+            training.restore(states)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whole, but another version's
+            self.log.write(f"the checkpoint does not fit ({error!r}): the trial starts from its beginning")
+        else:
+            self.log.write(f"resumed at step {training.step}")
+            return training
+        del training  # its memory is the next one's
+        return self._new_training()
+
+    def _new_training(self) -> StackTraining:
+        return StackTraining(self._trials, self._data_dir, self._device, compiled=self._compiled)
+
+    def _save_checkpoints(self, training: StackTraining) -> None:
+        """Write a checkpoint of every trial, and hand its history to the logger."""
+        for i, trial in enumerate(training.trials):
+            tensors, plain = training.state(i)
+            save_checkpoint(self._store, trial, tensors, plain)
+            self._logger.forward(trial, plain["history"])
+
+    def _write_results(self, outcomes: Sequence[Outcome], write_result: WriteResult) -> None:
+        stack_ids = [trial.id for trial in self._trials]
+        for held_trial, outcome in zip(self.held, outcomes, strict=True):
+            if held_trial.claim.is_latest():
+                result = finished(held_trial.trial, outcome, self._data_dir, self._device, stack_ids, self._compiled)
+                write_result(held_trial.trial, result, outcome.history)
+                self._logger.finish(held_trial.trial, outcome.history, result)
