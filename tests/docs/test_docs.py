@@ -13,8 +13,7 @@ import pytest
 import yaml
 
 from commands import launch
-from irm_sweeps import cli
-from irm_sweeps import commands as typed
+from irm_sweeps import cli, typed_commands
 from irm_sweeps.analysis import figure_command, options, report, table_command
 from irm_sweeps.commands import init
 from irm_sweeps.compose import addressed_to_trials, compose
@@ -120,15 +119,15 @@ def understand(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
         understand_script(rest[0].removeprefix("analysis/"), rest[1:], monkeypatch)
     elif program == "irm-sweeps" and rest[0] == "launch":
         understand_launch(rest[1:])
-    elif program == "irm-sweeps" and rest[0] in typed.SCRIPTS:
-        understand_script(Path(typed.SCRIPTS[rest[0]]).name, rest[1:], monkeypatch)
+    elif program == "irm-sweeps" and rest[0] in typed_commands.SCRIPTS:
+        understand_script(Path(typed_commands.SCRIPTS[rest[0]]).name, rest[1:], monkeypatch)
     elif program == "irm-sweeps":
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "exit", complain)
-            options = cli.parser().parse_args(rest)
-        if options.command == "init":  # what follows is typed in there
-            init.create(options.folder)
-            monkeypatch.chdir(options.folder)
+            values = cli.parser().parse_args(rest)
+        if values.command == "init":  # what follows is typed in there
+            init.create(values.folder)
+            monkeypatch.chdir(values.folder)
             monkeypatch.syspath_prepend(Path.cwd())
     elif program == "make":
         assert f"\n{rest[0]}:" in (ROOT / "Makefile").read_text()
@@ -174,9 +173,9 @@ def understand_script(name: str, words: list[str], monkeypatch: pytest.MonkeyPat
     read = options.Parser.read
 
     def stop(parser: options.Parser, argv: Sequence[str] | None) -> None:
-        options = read(parser, argv)
-        if getattr(options, "paper", None):
-            options.find_paper(options.paper, options.table, options.figure)
+        values = read(parser, argv)
+        if getattr(values, "paper", None):
+            options.find_paper(values.paper, values.table, values.figure)
         raise Understood
 
     if "--help" in words:

@@ -91,25 +91,28 @@ def distances(*changed: str) -> dict[str, int]:
 
 def test_a_change_touches_the_tests_that_import_it_first() -> None:
     found = distances("src/irm_sweeps/training/pwcca.py")
-    assert next(iter(found.items())) == ("test_similarity.py", 1)
+    assert next(iter(found.items())) == ("training/test_similarity.py", 1)
     assert list(found.values()) == sorted(found.values())
-    assert "test_downloads.py" not in found
+    assert "data/test_sources.py" not in found
 
 
 def test_a_test_that_was_changed_comes_before_all_others() -> None:
-    assert next(iter(distances("src/irm_sweeps/training/pwcca.py", "tests/sweep/test_stacks.py"))) == "test_stacks.py"
+    assert (
+        next(iter(distances("src/irm_sweeps/training/pwcca.py", "tests/sweep/test_stacks.py")))
+        == "sweep/test_stacks.py"
+    )
 
 
 @pytest.mark.parametrize(
     ("changed", "test"),
     [
-        ("conf/method/irmv1.yaml", "test_grid.py"),
-        ("src/irm_sweeps/methods/fishr.py", "test_methods_contract.py"),  # which only a YAML names
+        ("conf/method/irmv1.yaml", "sweep/test_grid.py"),
+        ("src/irm_sweeps/methods/fishr.py", "methods/test_methods_contract.py"),  # which only a YAML names
         ("src/irm_sweeps/analysis/statistics.py", "analysis/test_statistics.py"),
-        ("docs/architecture.md", "test_docs.py"),
-        (".ci/run", "test_gate.py"),
+        ("docs/architecture.md", "docs/test_docs.py"),
+        (".ci/run", "repository/test_gate.py"),
         ("tests/slurm/conftest.py", "slurm/test_slurm.py"),
-        ("src/irm_sweeps/commands/status.py", "test_local_pool.py"),  # which starts the command
+        ("src/irm_sweeps/commands/status.py", "launchers/test_local_pool.py"),  # which starts the command
     ],
 )
 def test_whatever_was_changed_has_its_tests(changed: str, test: str) -> None:

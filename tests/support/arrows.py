@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from irm_sweeps import __all__ as PUBLIC
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
@@ -65,11 +67,9 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def own_imports(path: Path) -> set[str]:
-    return {
-        name.removeprefix("irm_sweeps.")
-        for name in imports(path)
-        if name.startswith("irm_sweeps.") and name != "irm_sweeps.__version__"
-    }
+    """Every imported module of the package by its name within it; a public name is `__init__`'s."""
+    names = {name.removeprefix("irm_sweeps.") for name in imports(path) if name.startswith("irm_sweeps.")}
+    return {"__init__" if name in PUBLIC else name for name in names - {"__version__"}}
 
 
 def layer(module: str) -> int:

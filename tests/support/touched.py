@@ -60,6 +60,8 @@ def importers(root: Path = ROOT) -> Mapping[Path, set[Path]]:
                     found.setdefault(named[target], set()).add(catalogue)
     for name, path in named.items():
         for imported in [*imports(path), *UNSEEN.get(name, ())]:
+            if imported == "irm_sweeps" and root / "src" in path.parents:
+                continue  # `from irm_sweeps import neighbour`: a module of the package takes no public name from it
             if (target := named.get(imported)) is not None and target != path:
                 found.setdefault(target, set()).add(path)
     return found

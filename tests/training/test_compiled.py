@@ -20,7 +20,7 @@ from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import trials
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.testing.runs import assert_same_outcome, assert_same_parameters
-from irm_sweeps.testing.unequal import cut
+from irm_sweeps.testing.trials import with_cut_environment
 from irm_sweeps.training import moves
 from irm_sweeps.worker.exceptions import Interrupted
 from irm_sweeps.worker.worker import Worker
@@ -91,7 +91,7 @@ def test_programs_beyond_the_limit_are_made_again(programs: Any, make_trial: Mak
 def test_environments_of_unequal_size_are_one_program_too(
     method: str, programs: Any, make_trial: MakeTrial, training: Train
 ) -> None:
-    trial = cut(make_trial(f"method={method}", "training.steps=6", "training.batch_size=50"))
+    trial = with_cut_environment(make_trial(f"method={method}", "training.steps=6", "training.batch_size=50"))
     one, other = training(trial, compiled=True), training(trial)
     assert one.data.sizes == [60, 40]
     assert_same_outcome(*one.run(), *other.run())

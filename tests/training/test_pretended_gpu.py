@@ -15,7 +15,7 @@ import torch
 import contracts
 from irm_sweeps import device
 from irm_sweeps.testing.fixtures import MakeTrial, maker
-from irm_sweeps.testing.methods import THREE
+from irm_sweeps.testing.methods import THREE_ENVIRONMENTS
 from irm_sweeps.testing.runs import interrupted
 from irm_sweeps.training import loop, stacked_data
 from irm_sweeps.training.loop import StackTraining
@@ -139,7 +139,7 @@ def test_what_a_gpu_does_without_waiting_is_none() -> None:
 def trials(make: MakeTrial, case: str, way: str) -> Sequence[Trial]:
     if way.startswith("stack"):
         return METHODS.varied(make, case, *WAYS[way])
-    return [METHODS.trial(make, case, *THREE, *WAYS[way])]
+    return [METHODS.trial(make, case, *THREE_ENVIRONMENTS, *WAYS[way])]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -1,4 +1,4 @@
-"""Fixtures, and a pytest plugin of them: small trials of real digits, and their training on the CPU."""
+"""A pytest plug-in with fixtures that make small trials of real digits and train them on the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from irm_sweeps.sweep.grid import expand
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import GROUPS, Trial
 
-# Threads that share out a tiny tensor wait for each other: ten times slower on busy cores.
+# Threads that share a tiny tensor wait for each other: ten times slower on busy cores.
 torch.set_num_threads(1)
 
 TINY: dict[str, Any] = {
@@ -29,23 +29,31 @@ TINY: dict[str, Any] = {
     "training.log_every": 1,
     "lam": 10,
 }
-"""What makes a trial of the defaults a matter of milliseconds."""
+"""Values with which a trial of the default config takes milliseconds."""
 
 MakeTrial = Callable[..., Trial]
-"""From overrides, e.g. `method=irmv1` and `lam=3`, to a trial."""
+"""A function from overrides, e.g. `method=irmv1` and `lam=3`, to a trial."""
 Train = Callable[..., StackTraining]
-"""From trials to their training as one stack, not yet run; `compiled=True`: its moves as programs."""
+"""A function from trials to their training as one stack, not yet run; with `compiled=True` its moves are compiled."""
 
 
 @functools.cache
 def composed(choices: tuple[str, ...]) -> dict[str, Any]:
-    """Return the config of a choice of groups; composing one takes Hydra 0.1 s."""
+    """Return the config of these choices of groups; cached, since Hydra takes 0.1 s to compose one."""
     (config,) = expand(choices)
     return config
 
 
 def maker(groups: Sequence[str], tiny: Mapping[str, Any]) -> MakeTrial:
-    """Return a function from overrides to a trial; what they leave out is `groups` and `tiny`."""
+    """Return a function from overrides to a trial.
+
+    Parameters
+    ----------
+    groups
+        Choices of groups, e.g. `dataset=linear_unit_tests`, where the overrides make none.
+    tiny
+        Values by dotted key where the overrides give none.
+    """
 
     def make(*overrides: str) -> Trial:
         pairs = dict(override.split("=", 1) for override in [*groups, *overrides])
@@ -64,19 +72,19 @@ def maker(groups: Sequence[str], tiny: Mapping[str, Any]) -> MakeTrial:
 
 @pytest.fixture(scope="session")
 def make_trial() -> MakeTrial:
-    """From overrides like `method=irmv1`, `lam=3` to a trial; what they leave out is `TINY`."""
+    """Make a trial from overrides like `method=irmv1`, `lam=3`; the other values are those of `TINY`."""
     return maker([], TINY)
 
 
 @pytest.fixture(scope="session")
 def make_trial_of() -> Callable[[Sequence[str], Mapping[str, Any]], MakeTrial]:
-    """Like `make_trial`, of other choices of groups and other values than `TINY`."""
+    """Make a function like `make_trial` with other choices of groups and other values than `TINY`: see `maker`."""
     return maker
 
 
 @pytest.fixture(scope="session")
 def training() -> Train:
-    """From trials to their training on the CPU, not yet run."""
+    """Make the training of trials on the CPU, not yet run."""
 
     def start(*trials: Trial, compiled: bool = False) -> StackTraining:
         return StackTraining(trials, Path("no_data_is_read"), torch.device("cpu"), compiled=compiled)

@@ -1,4 +1,4 @@
-"""The contract of a method, as tests: subclass `MethodContract` and name the methods."""
+"""The contract of a method as a test class: subclass `MethodContract` and name the methods to test."""
 
 from __future__ import annotations
 
@@ -22,53 +22,56 @@ from irm_sweeps.testing.runs import (
     players_of,
     symmetric,
 )
-from irm_sweeps.testing.unequal import cut, repeated
+from irm_sweeps.testing.trials import with_cut_environment, with_doubled_environment
 from irm_sweeps.training import moves
 from irm_sweeps.training.stacked_data import StackedBatch
 from irm_sweeps.trial import Trial
 
-THREE = ["dataset.p_e=[0.2,0.1,0.4]", "dataset.label_noise=[0.25,0.25,0.2]"]
-"""Three environments."""
+THREE_ENVIRONMENTS = ["dataset.p_e=[0.2,0.1,0.4]", "dataset.label_noise=[0.25,0.25,0.2]"]
+"""Overrides for three training environments."""
 
 SMALL = {"anneal": 4, "ib_anneal": 6, "stop_warmup": 0, "emb_dim": 5, "hidden_dim": 7}
-"""Values for the fields that a method may have, so that all of it happens within a few steps."""
+"""Small values for fields that a method may have: its anneals and warm-ups then end within a few steps."""
 
-_UNEQUAL = "make it train on environments of unequal size, with `means`, `split` or `each` of `at.batch`"
+_TRAIN_ON_UNEQUAL = "make it train on environments of unequal size, with `means`, `split` or `each` of `at.batch`"
 
-HOW = {
+OPTIMIZERS = {
     "adam": ["optimizer=adam"],
     "adam minibatch": ["optimizer=adam", "training.batch_size=16"],
     "sgd minibatch": ["optimizer=sgd", "training.batch_size=16"],
 }
+"""Overrides of the optimizer and the batch size, by a name for the report."""
 
 
 @contextmanager
-def _or_say(field: str, case: str, fix: str) -> Iterator[None]:
-    """Add to a failure how the method could pass, and the attribute of the suite that says that it need not."""
+def _noting_the_fix(attribute: str, case: str, fix: str) -> Iterator[None]:
+    """Add a note to a failure: how to mend the method, or which attribute of the test class excuses the case."""
     try:
         yield
     except Exception as error:
-        said = f"{field} = {{{case!r}: '...'}}"
-        error.add_note(f"{case}: {fix}; or, if it cannot, say why in the test class:\n    {said}")
+        excuse = f"{attribute} = {{{case!r}: '...'}}"
+        error.add_note(f"{case}: {fix}; or, if it cannot, say why in the test class:\n    {excuse}")
         raise
 
 
 class MethodContract:
-    """What every method keeps to: gradients, players, environments, lam, stacks, divergence, exact resume.
+    """The tests that every method has to pass: gradients, players, environments, lam, stacks, divergence, resuming.
 
     Attributes
     ----------
     cases
-        By a name for the report, overrides that choose a method, or a form of one that plays another game.
+        The methods to test: overrides, e.g. `["method=mine"]`, by a name for the report. More overrides choose a form
+        of a method that plays another game.
     noisy
-        The same, of forms whose objective draws noise of its own, or has another gradient than its value's.
+        Further cases, whose objective draws noise or has a gradient that is not its value's. Tests of the objective's
+        exact values leave them out.
     no_erm_at_lam_0
-        Cases that are not ERM without penalty weight, with the reason.
+        Cases that differ from ERM at `lam=0`, with the reason.
     size_matters
-        Cases to which an environment says something else if each of its images is there twice, with the reason.
+        Cases that train differently when every image of an environment is there twice, with the reason.
     equal_only
-        Cases that need equally many images of all environments, with the reason; best they refuse others with a
-        `UserError`.
+        Cases that need equally many images of all environments, with the reason. Such a method should raise a
+        `UserError` for other data.
     """
 
     cases: ClassVar[Mapping[str, Sequence[str]]] = {}
@@ -78,32 +81,44 @@ class MethodContract:
     equal_only: ClassVar[Mapping[str, str]] = {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run a test over all cases (`case`), those without noise (`exact`), or those of a method alone (`method`)."""
+        """Run a test over cases, by the name of its argument.
+
+        `case`: all; `exact`: those without noise; `method`: those that are one override, a method's default form;
+        `case` with `optimizer`: default forms with some optimizers, the other cases with another one.
+        """
         every = [*self.cases, *self.noisy]
-        alone = [name for name, overrides in self.cases.items() if len(overrides) == 1]
-        wanted = {"case": every, "exact": list(self.cases), "method": alone}
-        if "how" in metafunc.fixturenames:
-            pairs = [(case, how) for case in every for how in HOW if (case in alone) != (how == "adam minibatch")]
-            metafunc.parametrize(("case", "how"), pairs)
+        default_forms = [name for name, overrides in self.cases.items() if len(overrides) == 1]
+        if "optimizer" in metafunc.fixturenames:
+            pairs = [
+                (case, optimizer)
+                for case in every
+                for optimizer in OPTIMIZERS
+                if (case in default_forms) != (optimizer == "adam minibatch")
+            ]
+            metafunc.parametrize(("case", "optimizer"), pairs)
             return
-        for name, values in wanted.items():
+        for name, values in {"case": every, "exact": list(self.cases), "method": default_forms}.items():
             if name in metafunc.fixturenames:
                 metafunc.parametrize(name, values)
 
     def trial(self, make_trial: MakeTrial, case: str, *more: str, **fields: Any) -> Trial:
-        """Return a trial of a case with `SMALL` values; keywords are fields of the method, if it has them."""
+        """Return a trial of a case with further overrides.
+
+        `SMALL` and the keywords are values for fields of the method. A field that the method lacks, or that the case
+        itself sets, is left out.
+        """
         overrides = [*self.cases.get(case, ()), *self.noisy.get(case, ())]
-        own = type(make_trial(*overrides).method).model_fields
-        values = {key: value for key, value in {**SMALL, **fields}.items() if key in own}
-        named = [override.partition("=")[0] for override in overrides]
-        return make_trial(
-            *overrides,
-            *(f"method.{key}={value}" for key, value in values.items() if f"method.{key}" not in named),
-            *more,
-        )
+        known = type(make_trial(*overrides).method).model_fields
+        already_set = [override.partition("=")[0] for override in overrides]
+        values = [
+            f"method.{field}={value}"
+            for field, value in {**SMALL, **fields}.items()
+            if field in known and f"method.{field}" not in already_set
+        ]
+        return make_trial(*overrides, *values, *more)
 
     def varied(self, make_trial: MakeTrial, case: str, *more: str) -> list[Trial]:
-        """Return trials that differ in everything that may differ within a stack; two share a learning rate."""
+        """Return three trials that differ in everything that may differ within a stack; two share a learning rate."""
         differences = [
             ("seed=1", "lam=3", "optimizer.lr=0.01", "training.l2=0.001", "dataset.p_e=[0.2,0.1]"),
             ("seed=2", "lam=0", "optimizer.lr=0.002", "training.l2=0", "dataset.p_e=[0.3,0.05]"),
@@ -120,10 +135,10 @@ class MethodContract:
     def test_each_player_s_gradient_is_that_of_its_objective(
         self, exact: str, make_trial: MakeTrial, training: Train
     ) -> None:
-        """Against central differences in float64, along a random direction in each of the player's tensors."""
-        # Biases that start at zero could leave units exactly at the kink of their ReLU.
-        away = ("dataset.n_train=20", "training.l2=0.01", "backbone.init=torch")
-        run = training(self.trial(make_trial, exact, *THREE, *away))
+        """Compare it with central differences in float64, along a random direction in each of the player's tensors."""
+        # `init=torch`: biases that start at zero could leave units exactly at the kink of their ReLU.
+        smooth = ("dataset.n_train=20", "training.l2=0.01", "backbone.init=torch")
+        run = training(self.trial(make_trial, exact, *THREE_ENVIRONMENTS, *smooth))
         generator = torch.Generator().manual_seed(0)
         for warm_up in (2, 5):
             advance(run, warm_up - 1)
@@ -144,18 +159,18 @@ class MethodContract:
                         for step in (1e-6, -2e-6, 1e-6):
                             leaf.data += step * direction
                             values.append(turn().objectives[player].item())
-                        found = (gradient * direction).sum().item()
-                        assert found == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-7)
+                        along_direction = (gradient * direction).sum().item()
+                        assert along_direction == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-7)
 
     def test_players_move_their_own_parameters_only(
         self, case: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Each tensor has one owner, and none is idle for ever; what a method only keeps, `state.NAME`, needs none."""
-        run = training(self.trial(make_trial, case, *THREE))
+        """Each tensor has one player, who moves it sooner or later; a method's state (`state.NAME`) needs none."""
+        run = training(self.trial(make_trial, case, *THREE_ENVIRONMENTS))
         owned = players_of(run)
-        moving = [name for own in owned.values() for name in own]
+        moving = [name for names in owned.values() for name in names]
         names = [name for name in run.parameters.tensors() if name in moving or not name.startswith(STATE)]
-        assert sorted(moving) == sorted(names), "each has one owner"
+        assert sorted(moving) == sorted(names), "each tensor has one player"
         move, moved = run.parameters.move, set()
 
         def watched(objectives: Mapping[str, Tensor]) -> None:
@@ -168,11 +183,11 @@ class MethodContract:
 
         monkeypatch.setattr(run.parameters, "move", watched)
         advance(run, 14)
-        assert moved == set(names), "and none is idle for ever"
+        assert moved == set(names), "each tensor is moved"
 
     def test_environments_are_treated_alike(self, exact: str, make_trial: MakeTrial, training: Train) -> None:
-        """Where what belongs to environments is equal, their order cannot matter."""
-        run = training(self.trial(make_trial, exact, *THREE))
+        """Reordering the environments changes no objective where their own parameters are equal."""
+        run = training(self.trial(make_trial, exact, *THREE_ENVIRONMENTS))
         run.parameters.assign(symmetric(run.parameters.tensors()))
         batch = run.data.batch(0, 0, 1)
         order = [2, 0, 1]
@@ -183,18 +198,18 @@ class MethodContract:
 
         swapped = StackedBatch(reordered(batch.inputs), reordered(batch.labels))
         for step in (0, 50):
-            found: tuple[dict[str, float], dict[str, float]] = {}, {}
+            objectives: tuple[dict[str, float], dict[str, float]] = {}, {}
             for run.step in range(step, step + 8):
                 for move in run.trials[0].method.moves(run.step, 3):
-                    for seen, own in zip(found, (batch, swapped), strict=True):
-                        turn = run.game.turn(move.players, run.parameters.tensors(), run.scene(own, {}))
-                        seen.update({p: v.item() for p, v in turn.objectives.items()})
-            one, other = (sorted(seen.values()) for seen in found)
+                    for values, seen in zip(objectives, (batch, swapped), strict=True):
+                        turn = run.game.turn(move.players, run.parameters.tensors(), run.scene(seen, {}))
+                        values.update({player: value.item() for player, value in turn.objectives.items()})
+            one, other = (sorted(values.values()) for values in objectives)
             assert len(one) == len(other) > 0
             np.testing.assert_allclose(one, other, rtol=1e-10)
 
     def test_without_weight_it_is_erm(self, method: str, make_trial: MakeTrial, training: Train) -> None:
-        """At lam = 0 it trains to the parameters of ERM."""
+        """At `lam=0` it trains to the parameters of ERM."""
         if method in self.no_erm_at_lam_0:
             pytest.skip(self.no_erm_at_lam_0[method])
         fields = {"risk": "mean", "weight_before_anneal": 0, "ib_lam": 0, "reset_optimizer": "false"}
@@ -206,7 +221,7 @@ class MethodContract:
         assert_same_parameters(one, 0, erm)
 
     def test_a_large_lam_shrinks_the_penalty(self, exact: str, make_trial: MakeTrial, training: Train) -> None:
-        """To half of what it is without weight, where it is positive at all."""
+        """The penalty falls below half of what it is at `lam=0`; one that is negative there, below that value."""
         penalties = []
         for lam in (0, 100):
             more = ("dataset.n_train=300", "training.steps=80", f"lam={lam}", "optimizer.lr=0.005")
@@ -215,33 +230,33 @@ class MethodContract:
             if not logged:
                 pytest.skip("it logs no penalty")
             penalties.append(np.mean([row["penalty"] for row in logged[-20:]]))
-        assert penalties[1] < min(0.5 * penalties[0], penalties[0]), "half, where it is positive at all"
+        assert penalties[1] < min(0.5 * penalties[0], penalties[0])
 
     def test_an_environment_weighs_the_same_however_large(
         self, exact: str, make_trial: MakeTrial, training: Train
     ) -> None:
-        """Where the risks' mean is pooled, to train on every image of one environment twice changes nothing."""
+        """With `risk=mean`, training with every image of one environment there twice gives the same parameters."""
         if reason := {**self.size_matters, **self.equal_only}.get(exact):
             pytest.skip(reason)
-        trial = self.trial(make_trial, exact, *THREE, "training.l2=0.001", risk="mean")
-        equal, unequal = training(trial), training(repeated(trial))
+        trial = self.trial(make_trial, exact, *THREE_ENVIRONMENTS, "training.l2=0.001", risk="mean")
+        equal, unequal = training(trial), training(with_doubled_environment(trial))
         assert unequal.data.sizes == [60, 120, 60]
         equal.run()
-        with _or_say("equal_only", case=exact, fix=_UNEQUAL):
+        with _noting_the_fix("equal_only", case=exact, fix=_TRAIN_ON_UNEQUAL):
             unequal.run()
-        with _or_say("size_matters", case=exact, fix="make each environment count by a mean over its images"):
+        with _noting_the_fix("size_matters", case=exact, fix="make each environment count by a mean over its images"):
             assert_same_parameters(equal, 0, unequal)
 
     @pytest.mark.parametrize("batch", ["null", "50"])
     def test_unequal_environments_train(self, case: str, batch: str, make_trial: MakeTrial, training: Train) -> None:
-        """Alone, stacked and resumed alike, whole or in batches that are larger than one of them."""
+        """Alone, stacked and resumed, at full batch and in minibatches larger than the smallest environment."""
         if case in self.equal_only:
             pytest.skip(self.equal_only[case])
-        more = [*THREE, "training.steps=8", f"training.batch_size={batch}", "dataset.n_val=10"]
-        trials = [cut(self.trial(make_trial, case, f"seed={seed}", *more)) for seed in (1, 2)]
+        more = [*THREE_ENVIRONMENTS, "training.steps=8", f"training.batch_size={batch}", "dataset.n_val=10"]
+        trials = [with_cut_environment(self.trial(make_trial, case, f"seed={seed}", *more)) for seed in (1, 2)]
         solo, again = (training(trials[0]) for _ in range(2))
         assert solo.data.sizes == [60, 60, 40]
-        with _or_say("equal_only", case=case, fix=_UNEQUAL):
+        with _noting_the_fix("equal_only", case=case, fix=_TRAIN_ON_UNEQUAL):
             (one,) = solo.run()
         (other,) = interrupted(again, training(trials[0]), at=4).run()
         assert one.diverged_at is None
@@ -252,10 +267,10 @@ class MethodContract:
             assert_same_parameters(stack, stack.trials.index(trials[0]), solo)
 
     def test_a_stacked_trial_equals_its_solo_run(
-        self, case: str, how: str, make_trial: MakeTrial, training: Train
+        self, case: str, optimizer: str, make_trial: MakeTrial, training: Train
     ) -> None:
-        """In parameters, metrics and history."""
-        trials = self.varied(make_trial, case, *HOW[how], "training.steps=50")
+        """Its parameters, metrics and history are the same to 1e-9."""
+        trials = self.varied(make_trial, case, *OPTIMIZERS[optimizer], "training.steps=50")
         if not trials[0].method.stacks:
             pytest.skip("it does not stack")
         assert len({trial.id for trial in trials}) == 3
@@ -269,8 +284,8 @@ class MethodContract:
     def test_a_compiled_trial_equals_its_plain_run(
         self, case: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """In parameters, metrics and history; traced and differentiated by torch's compiler, not yet machine code."""
-        monkeypatch.setattr(moves, "BACKEND", "aot_eager")
+        """Its parameters, metrics and history are the same to 1e-9 when torch's compiler traces it."""
+        monkeypatch.setattr(moves, "BACKEND", "aot_eager")  # makes no machine code, which would take seconds a case
         trial = self.trial(make_trial, case, "training.steps=12", "training.l2=0.01")
         if not trial.method.compiles:
             pytest.skip("it says that it cannot be compiled")
@@ -281,18 +296,18 @@ class MethodContract:
     def test_a_diverging_trial_leaves_its_neighbours_alone(
         self, case: str, make_trial: MakeTrial, training: Train
     ) -> None:
-        """One that shares their learning rate (and so their tensors), and one with a rate of its own."""
+        """Of four trials two diverge: one that shares the others' learning rate, and one with another rate."""
         base = ["optimizer=sgd", "training.steps=15", "optimizer.lr=0.01"]
-        own = [["seed=1"], ["seed=2", "training.l2=1e200"], ["seed=3", "optimizer.lr=1e200"], ["seed=4"]]
-        trials = [self.trial(make_trial, case, *base, *more) for more in own]
+        differences = [["seed=1"], ["seed=2", "training.l2=1e200"], ["seed=3", "optimizer.lr=1e200"], ["seed=4"]]
+        trials = [self.trial(make_trial, case, *base, *overrides) for overrides in differences]
         outcomes = training(*trials).run()
-        for lost in (1, 2):
-            (solo,) = training(trials[lost]).run()
-            assert outcomes[lost].diverged_at == solo.diverged_at
-            assert outcomes[lost].steps == solo.diverged_at
+        for diverging in (1, 2):
+            (solo,) = training(trials[diverging]).run()
+            assert outcomes[diverging].diverged_at == solo.diverged_at
+            assert outcomes[diverging].steps == solo.diverged_at
             assert solo.diverged_at is not None
             assert 0 <= solo.diverged_at <= 6
-            assert outcomes[lost].metrics == {}
+            assert outcomes[diverging].metrics == {}
         for healthy in (0, 3):
             assert outcomes[healthy].diverged_at is None
             assert_same_outcome(outcomes[healthy], *training(trials[healthy]).run())
@@ -301,7 +316,7 @@ class MethodContract:
     def test_resuming_changes_nothing(
         self, case: str, size: str, batch: str, make_trial: MakeTrial, training: Train
     ) -> None:
-        """To the bit: 40 steps at once, and 20 + a checkpoint + 20 in a fresh training."""
+        """40 steps at once give the same bits as 20, a checkpoint, and 20 in a new training."""
         more = (
             f"training.batch_size={batch}",
             "training.steps=40",

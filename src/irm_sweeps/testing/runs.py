@@ -1,4 +1,4 @@
-"""Trainings taken apart: single moves, interruptions, and what two of them have in common."""
+"""Train step by step, interrupt a training, and compare two of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from irm_sweeps.training.loop import Outcome, StackTraining
 
 
 def advance(run: StackTraining, steps: int) -> None:
-    """Make so many steps."""
+    """Train for this many steps."""
     for _ in range(steps):
         run._advance()
 
 
 def play(run: StackTraining) -> Iterator[tuple[Move, Callable[[], Turn]]]:
-    """Yield each move of the present step and a function that gives its turn; then make the move."""
+    """Play one step: yield each move with a function that computes its turn, then make the move."""
     method = run.trials[0].method
     moves = method.moves(run.step, run.data.environments)
     if run.step in method.resets_at():
@@ -45,12 +45,15 @@ def tensors(run: StackTraining) -> dict[str, Tensor]:
 
 
 def players_of(run: StackTraining) -> dict[str, list[str]]:
-    """Return the names of the tensors of each player."""
+    """Return the names of each player's tensors."""
     return run.trials[0].method.players(list(run.parameters.tensors()))
 
 
 def symmetric(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return values under which what belongs to one of three environments equals what belongs to another."""
+    """Return values for the parameters that belong to three environments, equal for all three.
+
+    Those are the tensors of IRM Games' players, and tensors of a method's own with an axis of environments.
+    """
     values = {}
     for name, tensor in tensors.items():
         if name.startswith("player."):
@@ -61,34 +64,41 @@ def symmetric(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class StopAt:
-    """Take a checkpoint of every trial after a step, then end the training."""
+    """Control of a training: pack a checkpoint of every trial after one step, then end the training.
+
+    Attributes
+    ----------
+    checkpoints
+        The packed checkpoints, one for each trial of the stack.
+    """
 
     class Stopped(Exception):
-        """It has ended."""
+        """The training has been ended."""
 
     def __init__(self, step: int) -> None:
         self.step = step
-        self.contents: list[bytes] = []
+        self.checkpoints: list[bytes] = []
 
     def after_step(self, run: StackTraining) -> None:
-        """Take them if this is the step."""
+        """Pack the checkpoints and end the training if this is the step."""
         if run.step == self.step:
-            self.contents = [pack(trial.id, *run.state(i)) for i, trial in enumerate(run.trials)]
+            self.checkpoints = [pack(trial.id, *run.state(i)) for i, trial in enumerate(run.trials)]
             raise self.Stopped
 
 
 def interrupted(first: StackTraining, second: StackTraining, at: int) -> StackTraining:
-    """Return the second training, which has taken up what the first one left after `at` steps."""
+    """Interrupt the first training after `at` steps; return the second one, resumed from its checkpoints."""
     stopper = StopAt(at)
     with pytest.raises(StopAt.Stopped):
         first.run(stopper)
-    second.restore([unpack(own.id, content) for own, content in zip(second.trials, stopper.contents, strict=True)])
+    pairs = zip(second.trials, stopper.checkpoints, strict=True)
+    second.restore([unpack(trial.id, checkpoint) for trial, checkpoint in pairs])
     assert second.step == at
     return second
 
 
 def numbers(value: Any) -> list[float]:
-    """Flatten a result into its numbers; None becomes NaN, which equals itself in numpy's comparisons."""
+    """Return the numbers of nested mappings and lists, flat; None becomes NaN, which numpy takes as equal."""
     if isinstance(value, Mapping):
         return [x for key in sorted(value) for x in numbers(value[key])]
     if isinstance(value, list | tuple):
@@ -97,14 +107,14 @@ def numbers(value: Any) -> list[float]:
 
 
 def assert_same_outcome(a: Outcome, b: Outcome) -> None:
-    """Compare steps, metrics and histories, numbers to 1e-9."""
+    """Assert that steps, metrics and histories are equal, numbers to 1e-9."""
     assert (a.steps, a.diverged_at) == (b.steps, b.diverged_at)
     for one, other in ((a.metrics, b.metrics), (a.history, b.history)):
         np.testing.assert_allclose(numbers(one), numbers(other), rtol=1e-9, atol=1e-9)
 
 
 def assert_same_parameters(stack: StackTraining, row: int, solo: StackTraining) -> None:
-    """Compare a trial of a stack with its solo training, to 1e-9."""
+    """Assert that trial `row` of a stack has the parameters of its solo training, to 1e-9."""
     tensors = stack.parameters.tensors()
     for name, expected in solo.parameters.tensors().items():
         torch.testing.assert_close(tensors[name][row : row + 1], expected, rtol=1e-9, atol=1e-9)

@@ -1,4 +1,4 @@
-"""A data set of one's own: the two-bit environments of Kamath et al. (2021), arXiv 2101.01134."""
+"""A dataset of your own: the two-bit environments of Kamath et al. (2021), arXiv 2101.01134."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData
-from irm_sweeps.draws import Draws
+from irm_sweeps import Array, Dataset, Draws, Environment, EvaluationSet, TrialData
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class TwoBits(Dataset):
-    """Two signs: one disagrees with the label equally often everywhere, the other as often as the environment says."""
+    """Two signs: the first disagrees with the label equally often in all environments, the second does not."""
 
     label_noise: Probability
     """How often the first sign disagrees with the label."""
     p_e: Annotated[tuple[Probability, ...], Field(min_length=2)]
-    """How often the second one does, in each training environment."""
+    """How often the second sign disagrees with the label, in each training environment."""
     test_p_e: Annotated[tuple[Probability, ...], Field(min_length=1)]
     """The same in the test environments; the last is the shifted one."""
     n: Annotated[int, Field(ge=1)]
-    """Observations of each environment."""
+    """Inputs of each environment."""
 
     @property
     def outputs(self) -> int:
@@ -49,7 +48,7 @@ class TwoBits(Dataset):
         return {"train": [str(p) for p in self.p_e], "test": [str(p) for p in self.test_p_e]}
 
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
-        """Return the digest of the recipe's name: there is no file. Change the name with the recipe."""
+        """Return the digest of a name for this recipe, as there is no file. Change the name with the recipe."""
         del data_dir
         return {"synthetic": hashlib.sha256(b"two_bits 1").hexdigest()}
 

@@ -1,4 +1,4 @@
-"""A method of one's own: ERM with a penalty. Rename it, and change what it penalises."""
+"""A method of your own: ERM with a penalty. Rename it, and change what it penalises."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from irm_sweeps.methods.method import Point
-from irm_sweeps.methods.penalized import Penalized
+from irm_sweeps import Penalized, Point
 
 
 class RiskGap(Penalized):

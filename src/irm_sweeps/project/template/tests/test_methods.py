@@ -1,9 +1,13 @@
-"""The contract that every method of the package keeps to, over one's own."""
+"""The contract that every method of the package keeps to, over methods of your own."""
 
-from irm_sweeps.testing.methods import MethodContract
+from typing import ClassVar
+
+from irm_sweeps.testing import MethodContract
 
 
 class TestMine(MethodContract):
-    """A line a method; `python -m pytest -k risk_gap` runs one."""
+    """A line for each method; `python -m pytest -k risk_gap` runs one of them."""
 
-    cases = {"risk_gap": ["method=risk_gap"]}
+    cases: ClassVar = {
+        "risk_gap": ["method=risk_gap"],
+    }
