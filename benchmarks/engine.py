@@ -85,10 +85,8 @@ def planning(options: Any) -> Table:
 
 
 def results(options: Any) -> Table:
-    sys.path.append(str(ROOT / "analysis"))
-    import tables as paper_tables
-
     from irm_sweeps import load_results
+    from irm_sweeps.analysis import table_command
     from irm_sweeps.commands.status import sweep_status
     from irm_sweeps.launchers.inprocess import InProcess
     from irm_sweeps.store.store import Store
@@ -107,7 +105,7 @@ def results(options: Any) -> Table:
         command = ["--paper", "demo", "--results", str(root), seeds]
         sides = {
             "status": lambda: sweep_status(store, manifest).text(),
-            "table": lambda: paper_tables.main(command),
+            "table": lambda: table_command.main(command),
             "frame": lambda: load_results(root),
             table.rival: lambda: [json.loads(path.read_bytes()) for path in root.glob("*/result.json")],
         }

@@ -177,7 +177,7 @@ def passing_over(trials: int, folder: Path) -> dict[str, Counter[str]]:
 
 
 class InMemory:
-    """What `sweep.turns` asks of a store, without files; it counts what they would have cost."""
+    """What `worker.stack_order` asks of a store, without files; it counts what they would have cost."""
 
     root = Path()
 
