@@ -51,7 +51,8 @@ class SlurmLauncher(_Adapter):
     """`hydra/launcher=slurm`."""
 
     def __init__(self, **fields: Any) -> None:
-        from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
+        from irm_sweeps.launchers.slurm import Slurm
+        from irm_sweeps.launchers.slurm_options import SlurmOptions
 
         self._options = SlurmOptions.from_config(fields)
         super().__init__(Slurm(self._options))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from irm_sweeps import slurm
 from irm_sweeps.files.atomic import DamagedFile, discard, make_folder, read_json, to_json, write_atomically
 from irm_sweeps.store.liveness import Process, is_here, this_process
 from irm_sweeps.store.manifest import Manifest
@@ -39,8 +40,8 @@ def on_roster(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[Non
     path = folder / f"{secrets.token_hex(6)}.json"
     me = this_process()
     job, rank = str(os.getppid()), "0"
-    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":  # not where a local pool works inside somebody's SLURM job
-        job, rank = me.job or job, os.environ.get("SLURM_PROCID", rank)
+    if slurm.is_submitted_task():
+        job, rank = me.job or job, slurm.rank()
     log = f"{job}_{rank}_log.err"
     entry = {"process": me.as_json(), "starter": os.getppid(), "gpu": gpu, "log": log}
     write_atomically(path, to_json(entry))
