@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 
 import pytest
 
+from arrows import SOURCES, name_of
 from commands import FakeCommand
 from irm_sweeps import slurm
+
+WORDS = re.compile(r"SLURM_\w+|SUBMITIT_EXECUTOR|squeue|scontrol|scancel|sacct|sinfo")
+
+
+def test_no_other_module_asks_slurm() -> None:
+    asking = {
+        name_of(path)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and WORDS.fullmatch(node.value)
+    }
+    assert asking == {"slurm"}
 
 
 @pytest.mark.parametrize(
