@@ -122,7 +122,7 @@ def _model(target: str) -> tuple[Any, str]:
     module, _, name = target.rpartition(".")
     found = getattr(importlib.import_module(module), name)
     if name == "SlurmLauncher":
-        from irm_sweeps.launchers.slurm import SlurmOptions
+        from irm_sweeps.launchers.slurm_options import SlurmOptions
 
         return SlurmOptions, "irm_sweeps.launchers.slurm.Slurm"
     return (found if hasattr(found, "model_fields") else None), target

@@ -19,8 +19,9 @@ from irm_sweeps.analysis import figure_command, report, table_command
 from irm_sweeps.analysis.options import filling
 from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError
-from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
+from irm_sweeps.launchers.slurm import Slurm
 from irm_sweeps.launchers.slurm_jobs import JobRecord
+from irm_sweeps.launchers.slurm_options import SlurmOptions
 from irm_sweeps.store.manifest import read_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import expand

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from commands import ROGUE, TRAINED, Desk, eventually, irm_sweeps, is_running, launch, outcomes
-from irm_sweeps.launchers.local import Local, Slot
+from irm_sweeps.launchers.local import Local
+from irm_sweeps.launchers.worker_pool import Slot
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.plan import make_plan
 from irm_sweeps.sweep.run import collect
@@ -185,7 +186,7 @@ def test_workers_that_cannot_start_are_not_started_for_ever(desk: Desk) -> None:
     command = desk.start("-m", f"results={desk.results}", *ROGUE, "hydra.launcher.slots=2", command=["-c", front_door])
     answer = desk.answer(command)
     assert answer.code == 2, answer
-    assert answer.err.endswith("workers die before they come to work; last words: no torch on this machine\n")
+    assert answer.err.endswith("workers end before they start to work; last message: no torch on this machine\n")
     assert desk.in_store() == {}
 
 

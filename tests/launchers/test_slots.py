@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.launchers.local import Local, Slot
+from irm_sweeps.launchers.local import Local
+from irm_sweeps.launchers.worker_pool import Slot
 
 
 @pytest.fixture(autouse=True)

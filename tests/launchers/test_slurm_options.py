@@ -1,10 +1,8 @@
-"""The SLURM launcher without a cluster: its options, its record of jobs, and who counts as dead."""
+"""The SLURM launcher without a cluster: its options and its record of jobs."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,11 @@ from omegaconf import OmegaConf
 from commands import FakeCommand
 from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError
-from irm_sweeps.launchers import entry
-from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
-from irm_sweeps.launchers.slurm_jobs import JobRecord, SlurmError, in_words, max_array_size
-from irm_sweeps.launchers.worker_task import WorkerTask
-from irm_sweeps.store import liveness
-from irm_sweeps.store.liveness import HEARTBEAT_SECONDS, STALE_SECONDS, Process, this_process
-from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.launchers.slurm import Slurm
+from irm_sweeps.launchers.slurm_jobs import JobRecord, in_words
+from irm_sweeps.launchers.slurm_options import SlurmOptions
+from irm_sweeps.slurm import SlurmError
+from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 
 
@@ -196,177 +192,3 @@ def test_a_damaged_record_is_no_record(record: JobRecord) -> None:
     assert record.ids() == []
     record.path.write_text("{")
     assert record.ids() == []
-
-
-@pytest.mark.parametrize(
-    ("answer", "size"), [("MaxArraySize            = 50\n", 50), ("nothing of the kind", 1001), (None, 1001)]
-)
-def test_the_sites_array_size(fake: FakeCommand, answer: str | None, size: int) -> None:
-    if answer is not None:
-        fake("scontrol", answer)
-    assert max_array_size() == size
-
-
-# -- what a worker is given --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("visible", "local_rank", "own"), [("2", "0", "2"), ("0,3", "0", "0"), ("0,3", "1", "3"), ("0,3", "2", "0")]
-)
-def test_each_task_of_a_job_has_its_own_gpu(
-    monkeypatch: pytest.MonkeyPatch, visible: str, local_rank: str, own: str
-) -> None:
-    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    monkeypatch.setenv("SLURM_JOB_GPUS", visible)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setenv("SLURM_LOCALID", local_rank)
-    assert entry._own_gpu_of_slurm() == own
-
-
-def test_without_gpus_or_slurm_nothing_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert entry._own_gpu_of_slurm() is None
-    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    monkeypatch.setenv("SLURM_JOB_GPUS", "0")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert entry._own_gpu_of_slurm() is None
-
-
-@pytest.mark.parametrize("inherited", ["0", "-1", "NoDevFiles"])
-def test_a_job_without_gpus_has_none_of_the_submitting_shell(monkeypatch: pytest.MonkeyPatch, inherited: str) -> None:
-    """sbatch exports the shell's environment: `0` of a login node is no GPU of this job."""
-    for name in entry._GPUS_OF_SLURM:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", inherited)
-    assert entry._own_gpu_of_slurm() is None
-
-
-FIRST_TASK = """
-import sys
-from irm_sweeps.launchers import entry
-from irm_sweeps.worker import registry
-living = [["the second"], ["the second"], []]
-registry.siblings = lambda store, manifest: living.pop(0)
-entry.WorkerTask._work_on = lambda *arguments: int(sys.argv[3])
-try:
-    entry.WorkerTask(sys.argv[1], sys.argv[2])()
-except SystemExit as end:
-    assert end.code == int(sys.argv[3])
-assert living == []
-"""
-
-
-@pytest.mark.parametrize("code", [0, 1, 2])
-def test_the_task_that_requeues_its_job_waits_for_the_others_however_it_ends(
-    store: Store, manifest: Manifest, code: int
-) -> None:
-    """All is done, its GPU is lost, its device does not start."""
-    environment = {**os.environ, "SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_JOB_ID": "9"}
-    store.prepare()
-    written = write_manifest(store, "sweep", {}, [], manifest.settings)
-    arguments = [str(store.root), written.name, str(code)]
-    subprocess.run([sys.executable, "-c", FIRST_TASK, *arguments], env=environment, check=True, timeout=60)
-
-
-@pytest.mark.parametrize(
-    ("environment", "threads"),
-    [
-        ({}, None),
-        ({"SLURM_CPUS_PER_TASK": "4", "SLURM_CPUS_ON_NODE": "8"}, 4),
-        ({"SLURM_CPUS_ON_NODE": "8", "SLURM_NTASKS_PER_NODE": "2"}, 4),
-        ({"SLURM_CPUS_ON_NODE": "1", "SLURM_NTASKS": "2"}, 1),
-    ],
-)
-def test_threads_are_those_that_slurm_gave(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], threads: int | None
-) -> None:
-    for name in [name for name in os.environ if name.startswith("SLURM_")]:
-        monkeypatch.delenv(name)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert entry._threads_of_slurm() == threads
-
-
-def test_a_worker_imports_from_where_its_launcher_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert str(tmp_path) in WorkerTask("results", "sweep").folders
-
-
-@pytest.mark.parametrize(
-    ("answer", "preempted"),
-    [
-        ("JobState=RUNNING Reason=None PreemptTime=2030-01-01T00:00:00", True),
-        ("JobState=RUNNING Reason=None PreemptTime=None", False),
-        ("JobState=COMPLETING PreemptTime=2030-01-01T00:00:00", False),
-    ],
-)
-def test_sigterm_may_be_a_preemption(
-    monkeypatch: pytest.MonkeyPatch, fake: FakeCommand, answer: str, preempted: bool
-) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
-    assert not entry._slurm_preempts_us()
-    fake("scontrol", answer)
-    assert entry._slurm_preempts_us() == preempted
-
-
-# -- a worker elsewhere ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def elsewhere() -> Process:
-    return Process("node7", "another machine", 1234, 1, "12_3", 0)
-
-
-def heartbeat(tmp_path: Path, age: float) -> Path:
-    path = tmp_path / "claim.1.json"
-    path.touch()
-    touched = path.stat().st_mtime - age
-    os.utime(path, (touched, touched))
-    return path
-
-
-MISSED = 4 * HEARTBEAT_SECONDS
-
-
-@pytest.mark.parametrize(
-    ("age", "answer", "error", "alive"),
-    [
-        (1, "", "slurm_load_jobs error: Invalid job id specified", True),  # it beats: SLURM is wrong
-        (MISSED, "RUNNING", "", True),
-        (MISSED, "PENDING", "", True),
-        (MISSED, "CANCELLED", "", False),
-        (MISSED, "NODE_FAIL", "", False),
-        (MISSED, "", "slurm_load_jobs error: Invalid job id specified", False),
-        (MISSED, "", "slurm_load_jobs error: Unable to contact slurm controller", True),
-        (STALE_SECONDS + 1, "RUNNING", "", False),
-    ],
-)
-def test_slurm_and_the_heartbeat_tell_who_lives(
-    tmp_path: Path, fake: FakeCommand, elsewhere: Process, age: float, answer: str, error: str, alive: bool
-) -> None:
-    fake("squeue", answer, error, code=1 if error else 0)
-    assert elsewhere.is_alive(heartbeat(tmp_path, age)) == alive
-
-
-def test_an_earlier_run_of_ones_own_job_is_dead_once_silent(
-    tmp_path: Path, fake: FakeCommand, elsewhere: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake("squeue", "RUNNING")
-    for name, value in {"JOB_ID": "15", "ARRAY_JOB_ID": "12", "ARRAY_TASK_ID": "3", "RESTART_COUNT": "1"}.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    assert (this_process().job, this_process().restarts) == ("12_3", 1)
-    assert elsewhere.is_alive(heartbeat(tmp_path, 1))
-    assert elsewhere.may_be_dead(heartbeat(tmp_path, 1))
-    assert not elsewhere.is_alive(heartbeat(tmp_path, MISSED))
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
-    assert elsewhere.is_alive(heartbeat(tmp_path, MISSED))
-    assert not elsewhere.may_be_dead(heartbeat(tmp_path, 1))
-
-
-def test_slurm_is_not_asked_about_a_beating_heart(tmp_path: Path, fake: FakeCommand, elsewhere: Process) -> None:
-    calls = fake("squeue", "RUNNING")
-    assert elsewhere.is_alive(heartbeat(tmp_path, 1))
-    assert not calls.exists()
-    assert not liveness.slurm_says_dead("12_3")
-    assert calls.exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands import ROGUE, SMALL, Desk, eventually, irm_sweeps, launch
-from irm_sweeps.launchers.worker_logs import last_words
+from irm_sweeps.launchers.worker_logs import complaints_of_ended_workers
 from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.liveness import Process
 from irm_sweeps.store.manifest import read_manifest, sweep_names
@@ -43,7 +43,7 @@ def jobs(tmp_path: Path) -> Path:
 
 def words(jobs: Path) -> dict[str, list[str]]:
     store = Store(jobs.parents[2])
-    return last_words(store, read_manifest(store, jobs.parent.name))
+    return complaints_of_ended_workers(store, read_manifest(store, jobs.parent.name))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from bench import GATED, ROOT, SLURM, SMALL, Bench, accounted, await_states, eve
 from omegaconf import OmegaConf
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
+from irm_sweeps.launchers.slurm import Slurm
 from irm_sweeps.launchers.slurm_jobs import JobRecord
+from irm_sweeps.launchers.slurm_options import SlurmOptions
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.progress import Progress
@@ -312,7 +313,7 @@ def test_why_all_workers_ended_is_told(bench: Bench) -> None:
     )
     assert followed.returncode == 2
     assert "all jobs have ended and trials are left" in followed.stderr
-    assert "last words: no such module" in followed.stderr
+    assert "last message: no such module" in followed.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Hydra's launcher contract on one side, irm_sweeps' launchers on the other."""
+"""Hydra's launcher plug-ins: each passes the trials to one of `irm_sweeps.launchers`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from omegaconf import DictConfig
 
 
 class _Adapter(HydraLauncher):
-    """Let any Hydra sweeper run trials through one of irm_sweeps' launchers."""
+    """Lets any Hydra sweeper run trials through one of `irm_sweeps.launchers`."""
 
     def __init__(self, launcher: Any) -> None:
         self.launcher = launcher
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Nothing to keep: trials are composed from their overrides."""
+        """Keep nothing: trials are composed from their overrides."""
         del hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -51,7 +51,8 @@ class SlurmLauncher(_Adapter):
     """`hydra/launcher=slurm`."""
 
     def __init__(self, **fields: Any) -> None:
-        from irm_sweeps.launchers.slurm import Slurm, SlurmOptions
+        from irm_sweeps.launchers.slurm import Slurm
+        from irm_sweeps.launchers.slurm_options import SlurmOptions
 
         self._options = SlurmOptions.from_config(fields)
         super().__init__(Slurm(self._options))

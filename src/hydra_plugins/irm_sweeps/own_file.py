@@ -1,4 +1,4 @@
-"""Hydra's contract of a place to find configs on one side, a user's own YAML by its path on the other."""
+"""Hydra's config-source plug-in that reads a user's YAML by its path, as in `method=./my.yaml`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class OwnFileSource(ConfigSource):
         return False
 
     def is_config(self, config_path: str) -> bool:
-        """Return whether the choice is written as the path of a YAML; whether it is there is found out later."""
+        """Return whether the choice is written as the path of a YAML, which need not exist."""
         from irm_sweeps.compose import own_file
 
         return own_file(config_path) is not None
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """Return nothing: all files of a machine are not to be listed."""
+        """Return nothing: the files of a machine are not listed as choices."""
         del config_path, results_filter
         return []
 
@@ -54,8 +54,8 @@ class OwnFileSource(ConfigSource):
 
 
 class OwnFileSearchPath(SearchPathPlugin):
-    """Puts that place first, so that `./erm.yaml` is never the package's `erm`."""
+    """Puts `OwnFileSource` first in the search path, so that `./erm.yaml` is never the package's `erm`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add the place."""
+        """Add the source."""
         search_path.prepend(provider="irm_sweeps", path=f"{SCHEME}://")

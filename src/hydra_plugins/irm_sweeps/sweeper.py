@@ -1,4 +1,4 @@
-"""Hydra's sweeper contract on one side, a sweep of trials on the other."""
+"""Hydra's sweeper plug-in: passes a command's overrides to `irm_sweeps.sweep.run`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 
 
 class IrmSweeper(Sweeper):
-    """Expand the overrides (or the paper file they name) into trials and hand them to the launcher."""
+    """Expands the overrides (or the paper file they name) into trials and passes them to the launcher."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra passes until the sweep starts."""
+        """Instantiate the launcher that the config names."""
         from hydra.core.plugins import Plugins
 
         self._launcher = Plugins.instance().instantiate_launcher(

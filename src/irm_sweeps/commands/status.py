@@ -11,8 +11,9 @@ from typing import Any
 
 from irm_sweeps.errors import StoreError, one_line
 from irm_sweeps.files.atomic import DamagedFile, UnreadableFile
-from irm_sweeps.launchers.slurm_jobs import JobRecord, SlurmError, in_words, living
-from irm_sweeps.launchers.worker_logs import last_words
+from irm_sweeps.launchers.slurm_jobs import JobRecord, in_words, living
+from irm_sweeps.launchers.worker_logs import complaints_of_ended_workers
+from irm_sweeps.slurm import SlurmError
 from irm_sweeps.store import claims
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.schema import STATUSES, seconds_each
@@ -195,7 +196,7 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
         else:
             status.orphaned += 1
     if status.done < status.total:
-        status.ended = last_words(store, manifest, at_work)
+        status.ended = complaints_of_ended_workers(store, manifest, at_work)
     _estimate(status, seconds)
     return status
 

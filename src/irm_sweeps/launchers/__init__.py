@@ -1,1 +1,1 @@
-"""Launchers: who starts the workers of a sweep, and where."""
+"""Launchers: start the workers of a sweep in this process, on this machine or on a SLURM cluster."""

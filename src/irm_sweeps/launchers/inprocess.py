@@ -50,7 +50,7 @@ class InProcess(Launcher):
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM ask for an orderly stop meanwhile; a second SIGINT interrupts at once."""
+    """Set `stop` on SIGINT or SIGTERM while the block runs; a second SIGINT interrupts at once."""
 
     def request(signum: int, frame: Any) -> None:
         del frame
@@ -61,7 +61,7 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {s: signal.signal(s, request) for s in (signal.SIGINT, signal.SIGTERM)}
+    previous = {signum: signal.signal(signum, request) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from irm_sweeps.errors import UserError
+from irm_sweeps import slurm
 from irm_sweeps.files.atomic import DamagedFile, discard, make_folder, read_json, to_json, write_atomically, write_once
+from irm_sweeps.slurm import JobState
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 
 JOB_NAME = "irm_sweeps"
 
 _JOB_ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,9})?")
-
-
-class SlurmError(UserError):
-    """SLURM's commands are missing here, or its controller does not answer."""
 
 
 class JobRecord:
@@ -52,7 +48,7 @@ class JobRecord:
         return jobs if all(_JOB_ID.fullmatch(job) for job in jobs) else None
 
     def about_to_submit(self) -> None:
-        """Leave the token."""
+        """Write the token."""
         make_folder(self._folder)
         write_once(self._token, b"")
 
@@ -70,7 +66,7 @@ class JobRecord:
         return self._read() is None or any(self._folder.glob("submitting.*"))
 
     def find_lost(self) -> list[str]:
-        """Record, and return, the queued jobs that the record should have and has not, by their batch script.
+        """Record, and return, the queued jobs that are missing from the record; their batch script tells the sweep.
 
         Raises
         ------
@@ -80,18 +76,17 @@ class JobRecord:
         if not self.cut_short():
             return []
         tokens = list(self._folder.glob("submitting.*"))
-        answer = ask(["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%i|%o"])
-        scripts = str(self._folder / "jobs") + "/"
-        rows = [line.partition("|") for line in answer.splitlines()]
-        known = set(self.ids())
-        lost = [job for job, _, script in rows if script.startswith(scripts) and job not in known]
+        scripts = slurm.batch_scripts(JOB_NAME)
+        folder_of_scripts = str(self._folder / "jobs") + "/"
+        recorded = set(self.ids())
+        lost = [job for job, path in scripts.items() if path.startswith(folder_of_scripts) and job not in recorded]
         self.submitted(lost)
         for token in tokens:
             discard(token)
         return lost
 
-    def living(self) -> dict[str, tuple[str, str]]:
-        """Return state and reason of its jobs, as `living`."""
+    def living(self) -> dict[str, JobState]:
+        """Return the states of those of its jobs that are queued or running, by id; raises as `living`."""
         return living(self.ids())
 
     def cancel(self) -> list[str]:
@@ -103,14 +98,14 @@ class JobRecord:
             SLURM does not answer, or refuses.
         """
         self.find_lost()
-        living = list(self.living())
-        if living:
-            ask(["scancel", *living])
-        return living
+        ids = list(self.living())
+        if ids:
+            slurm.cancel(ids)
+        return ids
 
 
-def living(ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return state and reason of those of these jobs that SLURM still has queued or running, by id.
+def living(ids: Sequence[str]) -> dict[str, JobState]:
+    """Return the states of those of these jobs that are queued or running, by id, in the order of `ids`.
 
     Raises
     ------
@@ -120,56 +115,11 @@ def living(ids: Sequence[str]) -> dict[str, tuple[str, str]]:
     if not ids:
         return {}
     arrays = sorted({job.partition("_")[0] for job in ids}, key=int)
-    command = ["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%i|%T|%r", "--jobs", ",".join(arrays)]
-    try:
-        answer = ask(command)
-    except SlurmError as error:
-        if "Invalid job id" in str(error):  # all of them ended long ago
-            return {}
-        raise
-    found = {}
-    for line in answer.splitlines():
-        job, state, reason = line.split("|", 2)
-        found[job] = (state, reason)
-    return {job: found[job] for job in ids if job in found}
+    queued = slurm.queued_jobs(JOB_NAME, arrays)
+    return {job: queued[job] for job in ids if job in queued}
 
 
 def in_words(jobs: Mapping[str, tuple[str, str]]) -> str:
     """Return e.g. `2 RUNNING, 6 PENDING (Resources)`."""
-    said = Counter(state + (f" ({reason})" if state == "PENDING" else "") for state, reason in jobs.values())
-    return ", ".join(f"{n} {state}" for state, n in sorted(said.items(), reverse=True)) or "no jobs"
-
-
-def max_array_size() -> int:
-    """Return the site's MaxArraySize; 1001, SLURM's default, where it cannot be asked."""
-    try:
-        found = re.search(r"MaxArraySize\s*=\s*(\d+)", ask(["scontrol", "show", "config"]))
-    except SlurmError:
-        found = None
-    return int(found[1]) if found else 1001
-
-
-def ask(command: Sequence[str]) -> str:
-    """Return what one of SLURM's commands prints.
-
-    Raises
-    ------
-    SlurmError
-        It is missing here, fails, or takes more than a minute; the message is SLURM's own.
-    """
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except FileNotFoundError:
-        raise SlurmError(f"no {command[0]} on this machine") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SlurmError(f"{command[0]}: {error}") from None
-    if answer.returncode != 0:
-        raise SlurmError(f"{command[0]}: {in_one_line(answer.stderr)}")
-    return answer.stdout
-
-
-def in_one_line(error: Exception | str) -> str:
-    """Return SLURM's complaint on one line."""
-    lines = [re.sub(r"^sbatch: (error: )?", "", line.strip()) for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith("Try ")]
-    return "; ".join(said[-3:]) or repr(error)
+    counts = Counter(state + (f" ({reason})" if state == "PENDING" else "") for state, reason in jobs.values())
+    return ", ".join(f"{n} {state}" for state, n in sorted(counts.items(), reverse=True)) or "no jobs"

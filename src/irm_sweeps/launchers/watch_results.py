@@ -1,4 +1,4 @@
-"""Following a sweep from its files alone."""
+"""Watch the results of a launch appear in the store."""
 
 from __future__ import annotations
 
@@ -11,41 +11,46 @@ from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.progress import Progress
 
 
-class Follower:
-    """Notices results as they appear, whoever writes them."""
+class ResultWatcher:
+    """Reports each new result to `progress`, whichever worker wrote it. It reads the store only."""
 
     def __init__(self, store: Store, manifest: Manifest, progress: Progress) -> None:
         self._store, self._manifest, self._progress = store, manifest, progress
-        self._stacks = [set(stack) for stack in manifest.stacks]
+        self._open_stacks = [set(stack) for stack in manifest.stacks]
 
     @property
     def complete(self) -> bool:
         """Whether every trial of the launch has a result."""
-        return not self._stacks
+        return not self._open_stacks
 
     def poll(self) -> None:
-        """Look for new results."""
-        for stack in self._stacks:
+        """Report the results that have appeared since the last call."""
+        for stack in self._open_stacks:
             for trial_id in list(stack):
-                if not self._store.has_result(trial_id):
-                    continue
-                try:
-                    result = self._store.result(trial_id)
-                except DamagedFile as damage:
+                if self._report(trial_id):
                     stack.discard(trial_id)
-                    self._progress.damaged(damage)
-                    continue
-                if result is not None:
-                    stack.discard(trial_id)
-                    self._progress.add(result)
-        self._stacks = [stack for stack in self._stacks if stack]
+        self._open_stacks = [stack for stack in self._open_stacks if stack]
+
+    def _report(self, trial_id: str) -> bool:
+        """Report the trial's result, if there is one; return whether there is."""
+        if not self._store.has_result(trial_id):
+            return False
+        try:
+            result = self._store.result(trial_id)
+        except DamagedFile as damage:
+            self._progress.damaged(damage)
+            return True
+        if result is None:
+            return False
+        self._progress.add(result)
+        return True
 
     def unclaimed(self, at_most: int) -> int:
         """Return how many stacks have a trial that no living worker holds; stop counting at `at_most`."""
-        free = (stack for stack in self._stacks if not all(map(self._is_held, stack)))
-        return sum(1 for _ in islice(free, at_most))
+        unclaimed = (stack for stack in self._open_stacks if not all(map(self._is_claimed, stack)))
+        return sum(1 for _ in islice(unclaimed, at_most))
 
-    def _is_held(self, trial_id: str) -> bool:
+    def _is_claimed(self, trial_id: str) -> bool:
         claim = claims.current(self._store, trial_id)
         return claim is not None and claim.is_in_force()
 

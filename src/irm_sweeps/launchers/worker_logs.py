@@ -1,4 +1,4 @@
-"""What a launch's workers said before they ended without being done: from their logs, the same on every node."""
+"""Read in the workers' logs why workers ended before their sweep was done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection
+from pathlib import Path
 
 from irm_sweeps.errors import one_line
 from irm_sweeps.store.liveness import Process
@@ -16,53 +17,60 @@ from irm_sweeps.worker.registry import logs_of_living
 
 _LOG = re.compile(r"[\w.-]+_log\.err", re.ASCII)
 _REASON = re.compile(r"(\w+\.)*\w*(Error|Exception)(:|$)|(slurmstepd: )?error: ")
-"""What an exception, this package or the guard of SLURM's memory limit begins with: a hint may follow it."""
+"""What an exception, an error of this package or of SLURM's memory limit begins with; a hint may follow it."""
 _COMPLAINT = re.compile(
     r"\berror\b|\w+error\b|\b(segmentation )?fault\b|aborted|core dumped|killed|terminated|cancelled"
     r"|not found|no such|denied|illegal instruction",
     re.IGNORECASE,
 )
 _WARNING = re.compile(r"^.*Warning: .*(\n[ \t]+.*)?|^[ \t]*warnings\.warn\(.*", re.MULTILINE)
-"""Python shows below a warning the line of code that gave it."""
-_OF_SRUN = re.compile(r"srun: ")
-_ORDERLY = re.compile(r"srun: error: .*: Exited with exit code (1|143)$")
-"""Trials failed, which the trials tell better, or the worker was asked to stop."""
+"""Python prints below a warning the line of code that issued it."""
+_FROM_SRUN = re.compile(r"srun: ")
+_ORDERLY_EXIT = re.compile(r"srun: error: .*: Exited with exit code (1|143)$")
+"""1: a trial failed, and its result says why. 143: the worker was asked to stop."""
 
 
-def last_words(store: Store, manifest: Manifest, at_work: Collection[Process] = ()) -> dict[str, list[str]]:
-    """Return the last complaint -> the logs that end with it, relative to the store, of workers since the last launch.
+def complaints_of_ended_workers(
+    store: Store, manifest: Manifest, at_work: Collection[Process] = ()
+) -> dict[str, list[str]]:
+    """Return the last complaint of each worker that ended since the last launch -> its logs, relative to the store.
 
-    A worker that ended as it should left none. The worker's own words are preferred to those of SLURM about it.
+    A worker that ended as it should left no complaint. A worker's own complaint is preferred to srun's about it. Only
+    files are read, so the answer is the same on every node.
 
     Parameters
     ----------
     at_work
-        Who holds a claim in force: a worker on another machine that does has not ended, whatever it said.
+        Who holds a claim in force: a worker on another machine that does has not ended, whatever its log says.
     """
-    folder = manifest.folder(store)
-    found: dict[str, list[str]] = defaultdict(list)
+    folder = manifest.folder(store) / "jobs"
     living = logs_of_living(store, manifest, at_work)
+    complaints: dict[str, list[str]] = defaultdict(list)
     try:
-        launched = os.lstat(folder / "manifest.json").st_mtime
-        with os.scandir(folder / "jobs") as entries:
-            logs = sorted(
-                entry.name
-                for entry in entries
-                if _LOG.fullmatch(entry.name)
-                and entry.name not in living
-                and entry.stat(follow_symlinks=False).st_mtime >= launched
-            )
+        logs = [name for name in _logs_since_launch(folder) if name not in living]
     except OSError:
         return {}
     for name in logs:
-        if words := _complaint(tail(folder / "jobs" / name)):
-            found[words].append(str((folder / "jobs" / name).relative_to(store.root)))
-    return dict(found)
+        if complaint := _last_complaint(tail(folder / name)):
+            complaints[complaint].append(str((folder / name).relative_to(store.root)))
+    return dict(complaints)
 
 
-def _complaint(text: str) -> str:
-    lines = [line.strip() for line in _WARNING.sub("", text).splitlines()]
-    said = [line for line in lines if _COMPLAINT.search(line) and not _ORDERLY.fullmatch(line)]
-    own = [line for line in said if not _OF_SRUN.match(line)]
-    reasons = [line for line in own if _REASON.match(line)]
-    return one_line((reasons or own or said or [""])[-1])
+def _logs_since_launch(folder: Path) -> list[str]:
+    """Return the names of the workers' logs that were written after the manifest, sorted."""
+    launched = os.lstat(folder.parent / "manifest.json").st_mtime
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if _LOG.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime >= launched
+        )
+
+
+def _last_complaint(log: str) -> str:
+    """Return the line that says best why a worker ended, or an empty string."""
+    lines = [line.strip() for line in _WARNING.sub("", log).splitlines()]
+    complaints = [line for line in lines if _COMPLAINT.search(line) and not _ORDERLY_EXIT.fullmatch(line)]
+    of_worker = [line for line in complaints if not _FROM_SRUN.match(line)]
+    reasons = [line for line in of_worker if _REASON.match(line)]
+    return one_line((reasons or of_worker or complaints or [""])[-1])

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from irm_sweeps import slurm
+from irm_sweeps.errors import UserError
+
 if TYPE_CHECKING:
-    import threading
+    import torch
 
     from irm_sweeps.store.manifest import Manifest
     from irm_sweeps.store.store import Store
+    from irm_sweeps.sweep.progress import Progress
 
 SIBLINGS_SECONDS = 60.0
-"""How long the worker that requeues a job waits for the job's others to save."""
-
-_GPUS_OF_SLURM = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
-"""One of these is set in a job, or a step of one, that SLURM gave GPUs."""
+"""How long the worker that requeues a job waits for the other workers of the job to save."""
 DEVICE_ERROR = "error: device="
-"""How the last line of a worker begins that cannot use its device: others may be able to use theirs."""
+"""How the last line of a worker begins that cannot use its device; other workers may be able to use theirs."""
+FAILED, CANNOT_WORK, STOPPED = 1, 2, 143
+"""Exit codes: a trial failed or the device was lost; the store, sweep or device cannot be used; an orderly stop."""
 
 
 def import_folders() -> list[str]:
-    """Return where this process imports from: a user's own method file may lie beside the front door."""
+    """Return the folders this process imports from: a user's own method file may lie beside the front door."""
     return [os.path.abspath(folder) for folder in sys.path]
+
+
+# torch, and the modules that import it, are imported inside functions: CUDA_VISIBLE_DEVICES and the numbers of threads
+# must be set, and signals be caught, before.
 
 
 @dataclass
 class WorkerTask:
-    """One long-lived worker, picklable; nothing heavy is imported before its devices and threads are set.
+    """One long-lived worker. It is pickled into a job that may wait for days, so its fields keep their names.
 
     Parameters
     ----------
@@ -45,7 +55,7 @@ class WorkerTask:
     folders
         Where to import a user's own files from, besides the worker's own `sys.path`.
     trusted
-        Whether the sweep is this user's: what its manifest names is imported. Else one that needs anything but this
+        Whether the sweep is this user's: what its manifest names is imported. If not, one that needs anything but this
         package is refused.
     told
         Whether to print each result and a summary: for a person who watches.
@@ -66,160 +76,188 @@ class WorkerTask:
         stop.
         """
         sys.path += [folder for folder in self.folders if folder not in sys.path]
-        gpu = self.visible_gpu if self.visible_gpu is not None else _own_gpu_of_slurm()
-        if gpu is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        threads = self.threads or _threads_of_slurm()
-        if threads is not None:
-            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-                os.environ[name] = str(threads)
-        code = self._work(gpu, threads)
-        if code:
+        gpu = self.visible_gpu if self.visible_gpu is not None else slurm.gpu_of_task()
+        threads = self.threads or slurm.threads_of_task()
+        _set_environment(gpu, threads)
+        stop = StopSignals()  # before the slow imports: no signal may arrive unhandled
+        faulthandler.enable()
+        _set_up_torch(threads)
+        if code := self._exit_code(gpu, stop):
             sys.exit(code)
 
     def checkpoint(self) -> Any:
-        """Answer submitit, which asks after USR2 and before it requeues the job: the same task goes on.
+        """Return the same task to submitit, which asks after USR2 and before it requeues the job.
 
-        The trials' own checkpoints have been written by then (see `_work`).
+        The trials' own checkpoints have been written by then (see `_stopped`).
         """
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
-    def _work(self, gpu: str | None, threads: int | None) -> int:
-        import faulthandler
-        import threading
+    def _exit_code(self, gpu: str | None, stop: StopSignals) -> int:
+        """Work, and return the exit code."""
+        from irm_sweeps.worker.exceptions import Interrupted
 
-        requeue = signal.getsignal(signal.SIGUSR2)
-        received: list[int] = []
-        stop_requested = threading.Event()
+        try:
+            store, manifest = self._open_sweep()
+            try:
+                code = self._work(store, manifest, gpu, stop.requested)
+                _wait_for_siblings(store, manifest, stop.requested)
+            except Interrupted:
+                return self._stopped(store, manifest, stop)
+            return code
+        except UserError as error:
+            return _refused(error)
 
-        def stop(signum: int, frame: Any) -> None:
-            del frame
-            received.append(signum)
-            stop_requested.set()
-
-        # Before the slow imports: a signal must never fall into a gap.
-        for signum in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, stop)
-
-        import torch
-
-        from irm_sweeps.device import tame_allocator
-        from irm_sweeps.errors import UserError
+    def _open_sweep(self) -> tuple[Store, Manifest]:
+        """Read the sweep's manifest, and make the user's own classes that it names importable."""
         from irm_sweeps.store.manifest import read_manifest
         from irm_sweeps.store.store import Store
-        from irm_sweeps.worker.exceptions import Interrupted
-        from irm_sweeps.worker.registry import siblings
 
-        faulthandler.enable()
-        tame_allocator()
-        if threads is not None:
-            torch.set_num_threads(threads)
         store = Store(Path(self.results))
-        try:
-            manifest = read_manifest(store, self.sweep)
-            if self.trusted:
-                manifest.make_importable()
-            else:
-                manifest.check_own(store)
-            code = self._work_on(store, manifest, gpu, stop_requested)
-            # Only the job's first task requeues it (submitit's rule), so it stays until the others are done.
-            while _is_first_task() and siblings(store, manifest):
-                if stop_requested.wait(1.0):
-                    raise Interrupted
-        except Interrupted:
-            if self.told:
-                print("stopped: what was being trained is saved, and any worker goes on with it", file=sys.stderr)
-            if callable(requeue) and (signal.SIGUSR2 in received or _slurm_preempts_us()):
-                # Trials are saved and released; submitit now stores this task and requeues the job.
-                deadline = time.monotonic() + SIBLINGS_SECONDS
-                while _is_first_task() and siblings(store, manifest) and time.monotonic() < deadline:
-                    time.sleep(0.1)
-                requeue(signal.SIGUSR2, None)
-            return 143
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        return code
+        manifest = read_manifest(store, self.sweep)
+        if self.trusted:
+            manifest.make_importable()
+        else:
+            manifest.check_own(store)
+        return store, manifest
 
-    def _work_on(self, store: Store, manifest: Manifest, gpu: str | None, stop_requested: threading.Event) -> int:
+    def _work(self, store: Store, manifest: Manifest, gpu: str | None, stop_requested: threading.Event) -> int:
         """Work until nothing is left to claim, or nothing more can be done here; return the exit code."""
-        import torch
-
-        from irm_sweeps.device import choose_device, open_device
-        from irm_sweeps.errors import UserError
         from irm_sweeps.sweep.progress import Progress
-        from irm_sweeps.wording import count
         from irm_sweeps.worker.exceptions import DeviceLost
         from irm_sweeps.worker.registry import registered
         from irm_sweeps.worker.worker import Worker
 
         try:
-            wanted = str(manifest.settings["device"])
-            # A worker that was given one GPU sees no other, whatever its number is outside. `auto` is that GPU then:
-            # were it broken, the CPU in its place would take days without a word.
-            device = torch.device("cuda") if gpu and wanted != "cpu" else choose_device(wanted)
-            open_device(device)
-            progress = Progress(sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0)
+            device = _open_device(str(manifest.settings["device"]), gpu)
+            missing = sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0
+            progress = Progress(missing)
             worker = Worker(store, manifest, device, stop_requested=stop_requested, report=progress.add)
-            if self.told:
-                left = f"{progress.total} of {count(len(manifest.trials), 'trial')} have no result"
-                print(f"{manifest.name}: {left}; working here on {device}", flush=True)
+            self._announce(manifest, missing, device)
             with registered(store, manifest, gpu):
                 worker.work()
-            if self.told:
-                others = "; other workers have the rest" if progress.finished < progress.total else ""
-                print(progress.summary() + others)
+            self._summarise(progress)
         except DeviceLost as error:
             print(f"this worker ends, another may go on: {error}", file=sys.stderr)
-            return 1
+            return FAILED
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        return 1 if worker.tally.failed else 0
+            return _refused(error)
+        return FAILED if worker.tally.failed else 0
+
+    def _announce(self, manifest: Manifest, missing: int, device: torch.device) -> None:
+        from irm_sweeps.wording import count
+
+        if self.told:
+            trials = count(len(manifest.trials), "trial")
+            print(f"{manifest.name}: {missing} of {trials} have no result; working here on {device}", flush=True)
+
+    def _summarise(self, progress: Progress) -> None:
+        if self.told:
+            others = "; other workers have the rest" if progress.finished < progress.total else ""
+            print(progress.summary() + others)
+
+    def _stopped(self, store: Store, manifest: Manifest, stop: StopSignals) -> int:
+        """Have the job requeued where it is to go on: its trials are saved and released. Return the exit code."""
+        if self.told:
+            print("stopped: what was being trained is saved, and any worker goes on with it", file=sys.stderr)
+        if stop.job_is_to_be_requeued():
+            _let_siblings_save(store, manifest)
+            stop.requeue_job()
+        return STOPPED
 
 
-def _is_first_task() -> bool:
-    """Return whether this is the first of several worker processes of one SLURM job."""
-    return int(os.environ.get("SLURM_NTASKS", "1")) > 1 and os.environ.get("SLURM_PROCID") == "0"
+class StopSignals:
+    """USR2, SIGTERM and SIGINT, which ask this process to save and stop.
 
-
-def _own_gpu_of_slurm() -> str | None:
-    """Return this task's GPU: SLURM shows every task of a job all of the job's GPUs on its node.
-
-    None where SLURM gave the job none: CUDA_VISIBLE_DEVICES is then what the submitting shell had, or a placeholder.
+    Attributes
+    ----------
+    requested
+        Set once one of them has arrived.
     """
-    if os.environ.get("SUBMITIT_EXECUTOR") != "slurm" or not any(os.environ.get(name) for name in _GPUS_OF_SLURM):
-        return None
-    gpus = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return gpus[int(os.environ.get("SLURM_LOCALID", "0")) % len(gpus)] if gpus else None
+
+    def __init__(self) -> None:
+        self.requested = threading.Event()
+        self._received: list[int] = []
+        self._submitit = signal.getsignal(signal.SIGUSR2)
+        for signum in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._receive)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        del frame
+        self._received.append(signum)
+        self.requested.set()
+
+    def job_is_to_be_requeued(self) -> bool:
+        """Return whether this is a job of submitit's, and SLURM takes its resources back or its time is up."""
+        return callable(self._submitit) and (signal.SIGUSR2 in self._received or slurm.is_being_preempted())
+
+    def requeue_job(self) -> None:
+        """Let submitit store this task and requeue the job."""
+        if callable(self._submitit):
+            self._submitit(signal.SIGUSR2, None)
 
 
-def _threads_of_slurm() -> int | None:
-    """Return this task's share of the CPUs that SLURM gave its job on this node."""
-    if own := os.environ.get("SLURM_CPUS_PER_TASK"):
-        return int(own)
-    node = os.environ.get("SLURM_CPUS_ON_NODE")
-    tasks = int(os.environ.get("SLURM_NTASKS_PER_NODE") or os.environ.get("SLURM_NTASKS") or "1")
-    return None if node is None else max(1, int(node) // tasks)
+def _set_environment(gpu: str | None, threads: int | None) -> None:
+    """Restrict this process to its GPU and threads; has no effect on what is imported already."""
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    if threads is not None:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(threads)
 
 
-def _slurm_preempts_us() -> bool:
-    """Return whether SLURM is taking the resources back: it then requeues only a job that lives to the end.
+def _set_up_torch(threads: int | None) -> None:
+    import torch
 
-    The first word of a preemption is SIGTERM on most sites, as it is of `scancel` and `scontrol requeue`.
+    from irm_sweeps.device import tame_allocator
+
+    tame_allocator()
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _open_device(setting: str, gpu: str | None) -> torch.device:
+    """Return the device to train on, which is known to work.
+
+    A worker that was given one GPU sees no other, so `auto` means that GPU: were it broken, the CPU in its place would
+    take days unnoticed.
     """
-    import subprocess
+    import torch
 
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None:
-        return False
-    try:
-        answer = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    words = answer.stdout.split()
-    return "JobState=RUNNING" in words and any(
-        word.startswith("PreemptTime=") and word != "PreemptTime=None" for word in words
-    )
+    from irm_sweeps.device import choose_device, open_device
+
+    device = torch.device("cuda") if gpu and setting != "cpu" else choose_device(setting)
+    open_device(device)
+    return device
+
+
+def _wait_for_siblings(store: Store, manifest: Manifest, stop_requested: threading.Event) -> None:
+    """Keep the first task of a job alive until the others are done: only the first requeues it (submitit's rule).
+
+    Raises
+    ------
+    Interrupted
+        A stop was requested meanwhile.
+    """
+    from irm_sweeps.worker.exceptions import Interrupted
+    from irm_sweeps.worker.registry import siblings
+
+    while slurm.is_first_of_several_tasks() and siblings(store, manifest):
+        if stop_requested.wait(1.0):
+            raise Interrupted
+
+
+def _let_siblings_save(store: Store, manifest: Manifest) -> None:
+    """Wait, in the first task of a job, until the others have saved; at most a minute."""
+    from irm_sweeps.worker.registry import siblings
+
+    deadline = time.monotonic() + SIBLINGS_SECONDS
+    while slurm.is_first_of_several_tasks() and siblings(store, manifest) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _refused(error: UserError) -> int:
+    """Print why this worker cannot work here; return the exit code."""
+    print(f"error: {error}", file=sys.stderr)
+    return CANNOT_WORK

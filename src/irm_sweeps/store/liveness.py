@@ -1,10 +1,9 @@
-"""Who a process is, and whether it still lives: on this host, through SLURM, or by its heartbeat."""
+"""Identify a process, and tell whether it is alive: by its pid on this machine, elsewhere by SLURM and heartbeat."""
 
 from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -12,18 +11,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps import slurm
+
 STALE_SECONDS = 120.0
-"""A process on another host whose last heartbeat is older than this is taken for dead."""
+"""A process on another host whose last heartbeat is older than this counts as dead."""
 HEARTBEAT_SECONDS = 10.0
 """How often a living worker renews its claims."""
 SILENT_SECONDS = 3 * HEARTBEAT_SECONDS
-"""SLURM's word that a job has ended counts after this silence: a node cut off may still be at work."""
-_SLURM_ALIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STOPPED", "REQUEUED")
+"""SLURM's answer that a job has ended counts after this silence: a node cut off may still be at work."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process as others may have to find it.
+    """What identifies a process on any machine.
 
     Attributes
     ----------
@@ -61,39 +61,39 @@ class Process:
         )
 
     def is_alive(self, heartbeat: Path) -> bool:
-        """Return whether it lives: on this machine for certain, elsewhere as SLURM and the heartbeat say.
+        """Return whether the process is alive: known on this machine, elsewhere judged by SLURM and the heartbeat.
 
         Parameters
         ----------
         heartbeat
-            The file that names it, and that it renews.
+            The file that names the process, and whose modification time it renews.
 
         Raises
         ------
         FileNotFoundError
-            That file is gone, and nothing else tells.
+            The process is on another machine, and that file is gone.
         """
         if is_here(self):
-            return _started(self.pid) == self.started or _is_hidden(self.pid)
+            return _start_time(self.pid) == self.started or _is_hidden(self.pid)
         silent = max(age_of(heartbeat), _unchanged_for(heartbeat))
         if silent < SILENT_SECONDS:
             return True
-        return silent < STALE_SECONDS and not self._ended_for_slurm()
+        return silent < STALE_SECONDS and not self._job_has_ended()
 
     def may_be_dead(self, heartbeat: Path) -> bool:
         """Return whether a process on another machine has missed a heartbeat or is a job's earlier run.
 
-        A heartbeat from the future, left before the clock was set back, says nothing either way: it may be dead.
+        A heartbeat in the future was written before the clock was set back: the process may be dead.
         """
         if is_here(self):
             return False
-        return not 0 <= age_of(heartbeat) <= 2 * HEARTBEAT_SECONDS or self._is_forerunner()
+        return not 0 <= age_of(heartbeat) <= 2 * HEARTBEAT_SECONDS or self._is_earlier_run_of_this_job()
 
-    def _ended_for_slurm(self) -> bool:
-        return self.job is not None and (self._is_forerunner() or slurm_says_dead(self.job))
+    def _job_has_ended(self) -> bool:
+        return self.job is not None and (self._is_earlier_run_of_this_job() or slurm.has_ended(self.job))
 
-    def _is_forerunner(self) -> bool:
-        """Return whether it ran in this very job before SLURM requeued it."""
+    def _is_earlier_run_of_this_job(self) -> bool:
+        """Return whether the process ran in this process's job before SLURM requeued it."""
         me = this_process()
         return self.job is not None and self.job == me.job and self.restarts < me.restarts
 
@@ -105,17 +105,13 @@ def is_here(process: Process) -> bool:
 
 def this_process() -> Process:
     """Return this process."""
-    environment = os.environ
-    job = environment.get("SLURM_JOB_ID")
-    if array := environment.get("SLURM_ARRAY_JOB_ID"):
-        job = f"{array}_{environment.get('SLURM_ARRAY_TASK_ID')}"
     return Process(
         host=socket.gethostname(),
         machine=_machine(),
         pid=os.getpid(),
-        started=_started(os.getpid()) or 0,
-        job=job,
-        restarts=int(environment.get("SLURM_RESTART_COUNT", "0")),
+        started=_start_time(os.getpid()) or 0,
+        job=slurm.job_id(),
+        restarts=slurm.restart_count(),
     )
 
 
@@ -128,8 +124,8 @@ def _machine() -> str:
         return f"{socket.gethostname()}/no-proc"
 
 
-def _started(pid: int) -> int | None:
-    """Return the start time of a living process; None if it is gone or a zombie."""
+def _start_time(pid: int) -> int | None:
+    """Return the start time, in clock ticks since boot, of a living process; None if it is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -151,49 +147,32 @@ def _is_hidden(pid: int) -> bool:
     return False
 
 
-def slurm_says_dead(job: str) -> bool:
-    """Return True only if SLURM knows the job and it has ended, or no longer knows it."""
-    try:
-        answer = subprocess.run(
-            ["squeue", "--noheader", "--states=all", "--format=%T", "--jobs", job],
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    if answer.returncode != 0:
-        return "Invalid job id" in answer.stderr
-    states = answer.stdout.split()
-    return not any(state in _SLURM_ALIVE for state in states)
-
-
-_seen: dict[Path, tuple[int, float]] = {}
+_last_seen: dict[Path, tuple[int, float]] = {}
+"""By file: its last known modification time in ns, and when this process first saw it, by the monotonic clock."""
 
 
 def _unchanged_for(path: Path) -> float:
-    """Return for how many seconds of this process's own time it has seen `path` as it is, 0 at first sight.
+    """Return for how many seconds this process has seen `path` unchanged, 0 when it sees it first.
 
-    No clock that anybody can set has a part in it.
+    Only the monotonic clock is used: setting a clock does not change the answer.
     """
-    touched, now = path.stat().st_mtime_ns, time.monotonic()
-    before = _seen.get(path)
-    if before is None or before[0] != touched:
-        _seen[path] = (touched, now)
+    modified, now = path.stat().st_mtime_ns, time.monotonic()
+    known, since = _last_seen.get(path, (None, now))
+    if known != modified:
+        _last_seen[path] = (modified, now)
         return 0.0
-    return now - before[1]
+    return now - since
 
 
 def age_of(path: Path) -> float:
-    """Return seconds since `path` was last touched, by the clock of the file system that holds it.
+    """Return seconds since `path` was last modified, by the clock of the file system that holds it.
 
     Hosts' clocks may jump or disagree; comparing two files' times on one server does not depend on them. Negative if
-    that server's clock was set back since.
-    Where this user may not write, this host's clock has to do.
+    that server's clock was set back since. Where this user may not write, this host's clock is used.
     """
-    touched = path.stat().st_mtime
+    modified = path.stat().st_mtime
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now.") as now:
-            return os.stat(now.name).st_mtime - touched
+            return os.stat(now.name).st_mtime - modified
     except OSError:
-        return time.time() - touched
+        return time.time() - modified

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from irm_sweeps import slurm
 from irm_sweeps.files.atomic import DamagedFile, discard, make_folder, read_json, to_json, write_atomically
 from irm_sweeps.store.liveness import Process, is_here, this_process
 from irm_sweeps.store.manifest import Manifest
@@ -60,8 +61,8 @@ def registered(store: Store, manifest: Manifest, gpu: str | None) -> Iterator[No
 def _log_name(process: Process) -> str:
     """Return the name that submitit gives the log of this process's stderr."""
     job, rank = str(os.getppid()), "0"
-    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":  # not where a local pool works inside somebody's SLURM job
-        job, rank = process.job or job, os.environ.get("SLURM_PROCID", rank)
+    if slurm.is_submitted_task():
+        job, rank = process.job or job, slurm.rank()
     return f"{job}_{rank}_log.err"
 
 
