@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.analysis.figures.paper_series import Curve
+from irm_sweeps.analysis.figures.picture import Curve
 from irm_sweeps.analysis.statistics import Summary
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ def error_bars(axes: Axes, methods: Sequence[Curve], places: Places) -> None:
         step = min(step, 0.01 * (max(places.values()) - min(places.values())) or 0.01)
     for i, curve in enumerate(methods):
         shift = (i - (len(methods) - 1) / 2) * step
-        if own := points(curve.measured, places):
+        if measured := points(curve.measured, places):
             axes.errorbar(
-                [x + shift for x, _ in own],
-                [s.mean for _, s in own],
-                [s.sd or 0.0 for _, s in own],
+                [x + shift for x, _ in measured],
+                [s.mean for _, s in measured],
+                [s.sd or 0.0 for _, s in measured],
                 linestyle=DASHES[i % len(DASHES)],
                 linewidth=1.2,
                 label=curve.label,
@@ -73,9 +73,9 @@ def bands(axes: Axes, methods: Sequence[Curve], places: Places) -> None:
     """Draw a line in a band of one sd for each curve; few enough points have markers."""
     gap = _gap(places)
     for i, curve in enumerate(methods):
-        if own := points(curve.measured, places):
-            x, mean = [x for x, _ in own], [s.mean for _, s in own]
-            sd = [s.sd or 0.0 for _, s in own]
+        if measured := points(curve.measured, places):
+            x, mean = [x for x, _ in measured], [s.mean for _, s in measured]
+            sd = [s.sd or 0.0 for _, s in measured]
             style: dict[str, Any] = {
                 "color": COLOURS[i % len(COLOURS)],
                 "linewidth": 1.2,
@@ -97,12 +97,12 @@ def bars(axes: Axes, methods: Sequence[Curve], places: Places) -> None:
     width = 0.8 / len(methods)
     for i, curve in enumerate(methods):
         shift = (i - (len(methods) - 1) / 2) * width
-        if own := points(curve.measured, places):
+        if measured := points(curve.measured, places):
             axes.bar(
-                [x + shift for x, _ in own],
-                [s.mean for _, s in own],
+                [x + shift for x, _ in measured],
+                [s.mean for _, s in measured],
                 0.9 * width,
-                yerr=[s.sd or 0.0 for _, s in own],
+                yerr=[s.sd or 0.0 for _, s in measured],
                 label=curve.label,
                 color=COLOURS[i % len(COLOURS)],
                 hatch=HATCHES[i % len(HATCHES)],
@@ -115,28 +115,28 @@ def bars(axes: Axes, methods: Sequence[Curve], places: Places) -> None:
 
 def reference(axes: Axes, curve: Curve, places: Places) -> None:
     """Draw a row that nobody measures, such as chance level: a thin line with its name at the right."""
-    own = points(curve.published, places)
-    if not own:
+    published = points(curve.published, places)
+    if not published:
         return
-    levels = {summary.mean for _, summary in own}
-    if len(levels) == 1:
-        axes.axhline(own[0][1].mean, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    means = [summary.mean for _, summary in published]
+    if len(set(means)) == 1:
+        axes.axhline(means[0], color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     else:
-        axes.plot([x for x, _ in own], [s.mean for _, s in own], color=GREY, linewidth=0.9, zorder=1)
+        axes.plot([x for x, _ in published], means, color=GREY, linewidth=0.9, zorder=1)
     where = axes.get_yaxis_transform()
-    axes.text(1.01, own[-1][1].mean, curve.label, transform=where, color=GREY, va="center", fontsize=8)
+    axes.text(1.01, means[-1], curve.label, transform=where, color=GREY, va="center", fontsize=8)
 
 
 def _published(axes: Axes, curve: Curve, places: Places, shift: float, i: int) -> None:
     """Draw open markers."""
-    theirs = points(curve.published, places)
-    if not theirs:
+    published = points(curve.published, places)
+    if not published:
         return
     small = {"markersize": 3.6, "elinewidth": 0.6, "capsize": 0, "zorder": 3}
     axes.errorbar(
-        [x + shift for x, _ in theirs],
-        [s.mean for _, s in theirs],
-        [s.sd or 0.0 for _, s in theirs],
+        [x + shift for x, _ in published],
+        [s.mean for _, s in published],
+        [s.sd or 0.0 for _, s in published],
         linestyle="none",
         markerfacecolor="white",
         markeredgewidth=0.9,
@@ -167,4 +167,4 @@ KINDS: dict[str, Callable[[Axes, Sequence[Curve], Places], None]] = {
     "history": bands,
     "bars": bars,
 }
-"""How the rows of each kind of figure are drawn; `curves` says what is measured of them."""
+"""How each kind of figure is drawn; `paper_figure` says what is measured for it."""
