@@ -31,7 +31,9 @@ def falling(trial, environment):
 
 
 def curves_of(builder, figure=None):
-    return paper_picture(builder, figure or builder.paper.figure).curves
+    if figure is not None:
+        builder.paper = builder.paper.model_copy(update={"figure": figure})
+    return paper_picture(builder).curves
 
 
 @pytest.fixture
@@ -86,8 +88,8 @@ def test_default_is_a_png_in_the_store(in_folder, capsys):
 def test_svg_has_labels_units_and_open_markers_and_is_reproducible(bae, tmp_path):
     for row in ("erm", "irmv1"):
         synthetic.fill(tmp_path, bae, row, falling, ["seed=0,1"])
-    figure = bae.figure.model_copy(update={"label": "A title"})
-    picture = paper_picture(Builder(bae, [tmp_path], "last", ["seed=0,1"]), figure)
+    paper = bae.model_copy(update={"figure": bae.figure.model_copy(update={"label": "A title"})})
+    picture = paper_picture(Builder(paper, [tmp_path], "last", ["seed=0,1"]))
     svg = draw(picture, "svg")
     text = svg.decode()
     axes = ["test accuracy (%)", "of the test environment"]
@@ -134,7 +136,7 @@ FEW = ["seed=0,1,2"]
 
 
 def drawn(paper, store, user=FEW):
-    picture = paper_picture(Builder(paper, [store], None, user), paper.figure)
+    picture = paper_picture(Builder(paper, [store], None, user))
     return {curve.label: curve for curve in picture.curves}, draw(picture, "svg").decode()
 
 
@@ -270,13 +272,10 @@ def test_which_figure_is_said(in_folder, capsys, argv, words):
 
 def test_an_axis_of_environments_is_called_what_its_numbers_are(tmp_path):
     demo = load_paper("demo")
-    assert (
-        paper_picture(Builder(demo, [tmp_path], None, []), demo.figure).figure.x_label
-        == "$p_e$ of the test environment"
-    )
+    assert paper_picture(Builder(demo, [tmp_path], None, [])).figure.x_label == "$p_e$ of the test environment"
     rows = {name: row.model_copy(update={"sweep": ("method=erm",)}) for name, row in demo.rows.items()}
     other = demo.model_copy(update={"sweep": ("dataset=linear_unit_tests",), "rows": rows})
-    assert paper_picture(Builder(other, [tmp_path], None, []), demo.figure).figure.x_label is None
+    assert paper_picture(Builder(other, [tmp_path], None, [])).figure.x_label is None
 
 
 def test_points_stand_at_their_numbers():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from irm_sweeps.analysis.options import Parser, filling, find_paper, write
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.typed_commands import launching
+from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.figures.picture import Picture
@@ -85,35 +86,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors():
         options = parser().read(argv)
         _check(options)
-        paper = None
-        if options.paper is not None:
-            paper = find_paper(options.paper, options.table, options.figure, options.only)
-            if not options.curves and paper.figure is None:
-                raise UserError(
-                    f"conf/paper/{paper.name}.yaml has no section `figure`: add one, with a label, or give --curves"
-                )
+        paper = _paper(options)
         output = options.output or options.stores[0] / f"{_name(options, paper)}.png"
         file_format = output.suffix.removeprefix(".").lower()
         if file_format not in _FORMATS:
             raise UserError(f"--output {output}: give a file that ends in .png, .pdf or .svg")
 
         from irm_sweeps.analysis.figures import drawing, heatmap
-        from irm_sweeps.analysis.figures.general import table_picture
         from irm_sweeps.analysis.readings import Results
-        from irm_sweeps.analysis.table_builder import Builder
 
         results = Results(options.stores)
-        builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
-        skipped: list[str] = []
-        if builder and not options.curves:
-            picture = _of_paper(builder)
-        elif builder and options.curves == "heatmap" and not options.metric:
-            picture = table_picture(builder)
-        else:
-            picture, skipped = _of_series(options, builder, results)
-        rerun = filling(options.stores[0], options.overrides)
-        command = paper.command(None, rerun) if paper else launching(*rerun)
-        _report_missing(picture, [*results.problems, *skipped], command)
+        picture, skipped = _picture(options, paper, results)
+        _report_missing(picture, [*results.problems, *skipped], _command(options, paper))
         draw = heatmap.draw if options.curves == "heatmap" else drawing.draw
         write(output, draw(picture, file_format))
 
@@ -132,41 +116,54 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("--metric goes with --curves, and not with --quantity")
 
 
+def _paper(options: argparse.Namespace) -> Paper | None:
+    if options.paper is None:
+        return None
+    paper = find_paper(options.paper, options.table, options.figure, options.only)
+    if not options.curves and paper.figure is None:
+        raise UserError(
+            f"conf/paper/{paper.name}.yaml has no section `figure`: add one, with a label, or give --curves"
+        )
+    return paper
+
+
 def _name(options: argparse.Namespace, paper: Paper | None) -> str:
     """Return the name of the file that is written where none is given."""
     quantity = re.sub(r"[^A-Za-z0-9_.-]", "_", options.quantity or "")
     return "_".join(word for word in (paper.name if paper else None, options.curves, quantity) if word)
 
 
-def _of_paper(builder: Builder) -> Picture:
-    from irm_sweeps.analysis.figures.paper_figure import paper_picture
-    from irm_sweeps.analysis.table_builder import check_choices
-
-    assert builder.paper.figure is not None
-    check_choices(builder.user)
-    return paper_picture(builder, builder.paper.figure)
+def _command(options: argparse.Namespace, paper: Paper | None) -> str:
+    """Return the command that runs everything."""
+    overrides = filling(options.stores[0], options.overrides)
+    return paper.command(None, overrides) if paper else launching(*overrides)
 
 
-def _of_series(options: argparse.Namespace, builder: Builder | None, results: Results) -> tuple[Picture, list[str]]:
-    """Return a general picture of series, and a remark on everything that none of them can have."""
+def _picture(options: argparse.Namespace, paper: Paper | None, results: Results) -> tuple[Picture, list[str]]:
+    """Return what is measured, and a remark on every trial or row that is in no series."""
     from irm_sweeps.analysis.figures import general, metrics
     from irm_sweeps.analysis.figures.measuring import Measuring
+    from irm_sweeps.analysis.figures.paper_figure import paper_picture
+    from irm_sweeps.analysis.table_builder import Builder
 
+    builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
+    if builder and not options.curves:
+        return paper_picture(builder), []
+    if builder and options.curves == "heatmap" and not options.metric:
+        return general.table_picture(builder), []
     series, skipped = _series(options, builder, results)
     panels = [metrics.named(metric) for metric in options.metric] if options.metric else metrics.DEFAULT
     measuring = Measuring(series, results, options.stores, panels)
-    title = builder.paper.title if builder else " ".join(options.overrides)
+    title = paper.title if paper else " ".join(options.overrides)
     try:
         if options.curves == "lam":
-            picture = general.lam_picture(measuring, title)
-        elif options.curves == "training":
-            picture = general.training_picture(measuring, title, options.quantity, log_y=options.log_y)
-        else:
-            picture = general.heatmap_picture(measuring, title)
+            return general.lam_picture(measuring, title), skipped
+        if options.curves == "training":
+            return general.training_picture(measuring, title, options.quantity, log_y=options.log_y), skipped
+        return general.heatmap_picture(measuring, title), skipped
     except UserError:
         _print_skipped([*results.problems, *skipped])  # perhaps the reason
         raise
-    return picture, skipped
 
 
 def _series(options: argparse.Namespace, builder: Builder | None, results: Results) -> tuple[list[Series], list[str]]:
@@ -179,23 +176,17 @@ def _series(options: argparse.Namespace, builder: Builder | None, results: Resul
     if options.overrides:
         return of_overrides(options.overrides, options.stores, rule), []
     series, skipped = of_store(results, rule, trusted=options.trust)
-    if not series:
-        raise _nothing_stored(options.stores, skipped)
-    return series, skipped
-
-
-def _nothing_stored(stores: Sequence[Path], skipped: Sequence[str]) -> UserError:
-    from irm_sweeps.wording import count
-
-    if skipped:
-        return UserError(
+    if skipped and not series:
+        raise UserError(
             f"none of {count(len(skipped), 'result')} can be drawn; {skipped[0]}; "
             "add --trust if their classes are yours or of somebody you trust"
         )
-    return UserError(
-        f"no results in {', '.join(map(str, stores))}: give --results DIR, or run a sweep first, "
-        f"e.g. {launching('method=irmv1,vrex', 'lam=1,100,10000')}"
-    )
+    if not series:
+        raise UserError(
+            f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "
+            f"e.g. {launching('method=irmv1,vrex', 'lam=1,100,10000')}"
+        )
+    return series, skipped
 
 
 def _report_missing(picture: Picture, skipped: Sequence[str], command: str) -> None:

@@ -266,7 +266,7 @@ def picture(builder: Builder) -> str | None:
 
     if builder.paper.figure is None:
         return None
-    figure = paper_picture(builder, builder.paper.figure)
+    figure = paper_picture(builder)
     if not any(curve.measured for curve in figure.curves):
         return None
     svg = draw(figure, "svg")

@@ -17,6 +17,10 @@ _COLOURS = "cividis"
 """Its lightness grows evenly, and the colour-blind see it as others do."""
 
 
+_EMPTY: dict[str, Any] = {"facecolor": "#F2F2F2", "edgecolor": "#AAAAAA", "hatch": "///", "linewidth": 0}
+"""Of a cell without a mean."""
+
+
 def draw(picture: Picture, file_format: str) -> bytes:
     """Return the bytes of a `png`, `pdf` or `svg` file.
 
@@ -63,13 +67,7 @@ def _cells(axes: Axes, rows: Sequence[Curve], places: Sequence[str], limits: tup
         for x, place in enumerate(places):
             summary = curve.measured.get(place)
             if summary is None:
-                hatched: dict[str, Any] = {
-                    "facecolor": "#F2F2F2",
-                    "edgecolor": "#AAAAAA",
-                    "hatch": "///",
-                    "linewidth": 0,
-                }
-                axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **hatched))
+                axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **_EMPTY))
                 continue
             digits = 1 if limits[1] > 2 else 3
             text = f"{summary.mean:.{digits}f}"

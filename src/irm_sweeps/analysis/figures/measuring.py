@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from irm_sweeps.trial import Trial
 
 
+@dataclass
 class Measuring:
     """Measures series: of several settings, one is chosen; mean and sd are over its trials.
 
@@ -37,23 +39,17 @@ class Measuring:
         Some trials have accuracies, and others only risks.
     """
 
-    def __init__(
-        self,
-        series: Sequence[Series],
-        results: Results,
-        stores: Sequence[Path],
-        panels: Sequence[PanelMetric],
-        *,
-        mixtures: bool = False,
-    ) -> None:
-        self.series, self.results, self.stores, self.panels = series, results, stores, panels
-        self._mixtures = mixtures
-        trials = [(trial, self._scores(trial, one.rule)) for one in series for trial in one.trials]
-        scored = [(trial, scores) for trial, scores in trials if scores]
-        self.titles = [panel.title(scored) for panel in panels]
-        self.measure = one_measure(
-            m for trial, scores in scored for panel in panels for m in panel.metrics(trial, scores)
-        )
+    series: Sequence[Series]
+    results: Results
+    stores: Sequence[Path]
+    panels: Sequence[PanelMetric]
+    mixtures: bool = False
+
+    def __post_init__(self) -> None:
+        trials = [(trial, one.rule) for one in self.series for trial in one.trials]
+        scored = [(trial, scores) for trial, rule in trials if (scores := self._scores(trial, rule))]
+        self.titles = [panel.title(scored) for panel in self.panels]
+        self.measure = one_measure(metric for one in scored for panel in self.panels for metric in panel.metrics(*one))
         self._several_settings = False
 
     def over_environments(self, split: str, measure: str) -> list[Curve]:
@@ -63,10 +59,8 @@ class Measuring:
             setting, remarks = self._setting_of(series)
             trials = [reading.trial for reading in setting.readings] if setting else []
             environments = dict.fromkeys(e for t in trials for e in self._scores(t, series.rule).get(split, {}))
-            measured = {}
-            for environment in environments:
-                if summary := self._summary(named(f"{split}/{environment}/{measure}"), trials, series.rule):
-                    measured[environment] = summary
+            metrics = {environment: named(f"{split}/{environment}/{measure}") for environment in environments}
+            measured = {e: s for e, metric in metrics.items() if (s := self._summary(metric, trials, series.rule))}
             curves.append(Curve(series.label, measured, remarks=remarks))
         return curves
 
@@ -86,7 +80,7 @@ class Measuring:
         curves = []
         for series in self.series:
             measured: dict[str, dict[str, Summary]] = {title: {} for title in self.titles}
-            remarks = remarks_of(series.label, self._lacking(series, *self._settings(series.trials, series.rule)))
+            remarks = remarks_of(series.label, _lacking(series, *self._settings(series.trials, series.rule)))
             for lam in sorted({trial.lam for trial in series.trials}, key=lambda lam: lam or 0.0):
                 trials = [trial for trial in series.trials if trial.lam == lam]
                 setting, notes = self._choose(*self._settings(trials, series.rule), series.rule)
@@ -145,16 +139,15 @@ class Measuring:
         return [curve for name in measured for curve in _in_panels(name, measured[name], remarks[name])]
 
     def caption(self, steps: str) -> str:
-        """Return each selection rule in words: `steps` with what it says of `{step}`, and of several settings."""
+        """Say by which rule a step of each trial (`{step}` in `steps`) and one of several settings are chosen."""
         sentences = []
         for rule in dict.fromkeys(series.rule for series in self.series):
             labels = [series.label for series in self.series if series.rule == rule]
             name = rule if len(labels) == len(self.series) else f"{rule} ({', '.join(labels)})"
-            best = f"the best mean of {self.titles[-1]!r}: tuned on it"
-            if rule == "val":
-                best = selection_rules.SETTINGS[rule]
-            setting = f"; of several settings{selection_rules.USABLE}, the one with {best}"
-            setting = setting if self._several_settings else ""
+            tuned = f"the best mean of {self.titles[-1]!r}: tuned on it"
+            best = selection_rules.SETTINGS[rule] if rule == "val" else tuned
+            several = f"; of several settings{selection_rules.USABLE}, the one with {best}"
+            setting = several if self._several_settings else ""
             sentences.append(f"Selection rule {name}: {steps.format(step=selection_rules.STEPS[rule])}{setting}.")
         return " ".join(sentences)
 
@@ -162,8 +155,8 @@ class Measuring:
         """Return the setting that speaks for a whole series, and all remarks."""
         candidates, metric = self._settings(series.trials, series.rule)
         setting, notes = self._choose(candidates, metric, series.rule)
-        notes += self._lacking(series, candidates, metric)
-        if setting and self._mixtures:
+        notes += _lacking(series, candidates, metric)
+        if setting and self.mixtures:
             notes += mixture_notes(setting, self.results, series.command)
         return setting, remarks_of(series.label, notes)
 
@@ -181,13 +174,11 @@ class Measuring:
         self._several_settings = True
         return setting, [setting_note(setting, candidates, rule)]
 
-    def _lacking(self, series: Series, candidates: Sequence[Setting], metric: str) -> list[Note]:
-        """Account for the trials that are missing, diverged or failed, with the command that runs them."""
-        return status_notes(candidates, series.rule, metric, series.command(), series.command("rerun=failed"))
-
     def _scores(self, trial: Trial, rule: str) -> Scores:
-        metrics = (self.results.of(trial.id) or {}).get("metrics", {})
-        scores: Scores = metrics.get(rule, {}).get("scores", {})
+        result = self.results.of(trial.id)
+        if result is None or result["status"] != "completed":
+            return {}
+        scores: Scores = result["metrics"].get(rule, {}).get("scores", {})
         return scores
 
     def _summary(self, metric: PanelMetric, trials: Sequence[Trial], rule: str) -> Summary | None:
@@ -197,11 +188,8 @@ class Measuring:
 
     def _by_panel(self, setting: Setting | None, rule: str) -> dict[str, Summary]:
         """Return each panel's mean over a setting's trials, by title; one without a value is left out."""
-        trials = _measured(setting)
-        summaries = {
-            title: self._summary(panel, trials, rule) for title, panel in zip(self.titles, self.panels, strict=True)
-        }
-        return {title: summary for title, summary in summaries.items() if summary}
+        panels, trials = zip(self.titles, self.panels, strict=True), _measured(setting)
+        return {title: summary for title, panel in panels if (summary := self._summary(panel, trials, rule))}
 
     def _logged(self, series: Series, trials: Sequence[Trial], quantity: str) -> tuple[dict[str, Summary], list[str]]:
         """Return a logged quantity by step, and a remark on each trial that has none."""
@@ -227,7 +215,7 @@ class Measuring:
 
 
 def of_cells(label: str, cells: Sequence[Cell], places: Sequence[str | None]) -> Curve:
-    """Return a curve of a table's row; a column whose place is None is not drawn, but what it lacks is said."""
+    """Return a curve of a table's row; a column whose place is None is not drawn, but has its remarks."""
     drawn = [(place, cell.measured) for place, cell in zip(places, cells, strict=True) if place is not None]
     measured = {place: summary for place, summary in drawn if summary}
     remarks = [remark for cell in cells for remark in remarks_of(f"{label}, {cell.column}", cell.notes)]
@@ -237,6 +225,11 @@ def of_cells(label: str, cells: Sequence[Cell], places: Sequence[str | None]) ->
 def remarks_of(label: str, notes: Iterable[Note]) -> list[str]:
     """Return notes as lines: whose they are, the sentence, and the command that goes with it."""
     return [f"{label}: {note.text}" + (f": {note.command}" if note.command else "") for note in notes]
+
+
+def _lacking(series: Series, candidates: Sequence[Setting], metric: str) -> list[Note]:
+    """Account for the trials that are missing, diverged or failed, with the command that runs them."""
+    return status_notes(candidates, series.rule, metric, series.command(), series.command("rerun=failed"))
 
 
 def _measured(setting: Setting | None) -> list[Trial]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -12,22 +12,26 @@ from irm_sweeps.analysis.figures.measuring import Measuring, of_cells
 from irm_sweeps.analysis.figures.metrics import named
 from irm_sweeps.analysis.figures.picture import Curve, Picture
 from irm_sweeps.analysis.figures.series import of_row
-from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.analysis.table_builder import Builder, check_choices
 from irm_sweeps.errors import UnknownChoice, UserError
 from irm_sweeps.sweep.metric import parts
 
 if TYPE_CHECKING:
-    from irm_sweeps.sweep.paper import Figure, Row
+    from irm_sweeps.sweep.paper import Column, Figure, Row
+    from irm_sweeps.trial import Trial
 
 
-def paper_picture(builder: Builder, figure: Figure) -> Picture:
-    """Return a curve for every row, even if there is nothing of it to draw.
+def paper_picture(builder: Builder) -> Picture:
+    """Return the figure that a paper's file has, with a curve for every row, even if there is nothing of it to draw.
 
     Raises
     ------
     UserError
-        The figure asks for something that the trials do not have.
+        The figure asks for something that the trials do not have, or an override is wrong.
     """
+    figure = builder.paper.figure
+    assert figure is not None
+    check_choices(builder.user)
     places = _places(builder, figure)
     curves = []
     for name, row in builder.paper.shown.items():
@@ -57,14 +61,11 @@ def _measured(builder: Builder, name: str, row: Row, figure: Figure, places: Seq
 
 
 def _with_axis_name(builder: Builder, figure: Figure) -> Figure:
-    """Return the figure with a name for the axis of environments: `p_e` where that is what the datasets' names are."""
+    """Name the axis of environments `p_e` where that is what the datasets' environments are named by."""
     if figure.kind != "environments" or figure.x_label is not None:
         return figure
-    datasets = []
-    for row in builder.paper.shown.values():
-        for column in builder.paper.columns if row.sweep is not None else []:
-            with contextlib.suppress(UnknownChoice):
-                datasets.append(next(iter(builder.trials(row, column).values())).dataset)
+    by_column = [_runnable(builder, column) for column in builder.paper.columns]
+    datasets = [trials[0].dataset for rows in by_column for _, trials in rows]
     if datasets and all("test_p_e" in type(dataset).model_fields for dataset in datasets):
         return figure.model_copy(update={"x_label": "$p_e$ of the test environment"})
     return figure
@@ -88,13 +89,9 @@ def _number(builder: Builder, index: int, key: str) -> str | None:
     """Return the value that a config key has in all trials of a column."""
     column = builder.paper.columns[index]
     values: set[Any] = set()
-    for row in builder.paper.shown.values():
-        if row.sweep is None:
-            continue
+    for row, trials in _runnable(builder, column):
         try:
-            values |= {reduce(getattr, key.split("."), trial) for trial in builder.trials(row, column).values()}
-        except UnknownChoice:
-            continue
+            values |= {reduce(getattr, key.split("."), trial) for trial in trials}
         except AttributeError:
             raise UserError(
                 f"figure.x={key} of {builder.paper.name}: the trials of {row.label} have no such key"
@@ -105,3 +102,11 @@ def _number(builder: Builder, index: int, key: str) -> str | None:
             f"{', '.join(sorted(map(str, values)))}: it needs one number"
         )
     return f"{values.pop():g}" if values else None
+
+
+def _runnable(builder: Builder, column: Column) -> Iterator[tuple[Row, list[Trial]]]:
+    """Yield the rows that this version can measure, and their trials in a column."""
+    for row in builder.paper.shown.values():
+        if row.sweep is not None:
+            with contextlib.suppress(UnknownChoice):
+                yield row, list(builder.trials(row, column).values())

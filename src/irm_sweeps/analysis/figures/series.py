@@ -55,7 +55,7 @@ def of_row(builder: Builder, name: str) -> Series:
     Raises
     ------
     UnknownChoice
-        This version has not what the row names.
+        This version lacks something that the row names.
     """
     row = builder.paper.rows[name]
     trials = {
@@ -66,12 +66,10 @@ def of_row(builder: Builder, name: str) -> Series:
 
 def of_paper(builder: Builder) -> tuple[list[Series], list[str]]:
     """Return a series for each row that has trials and each task of its columns, and a remark on each other row."""
-    rows, remarks = builder.runnable()
+    names, remarks = builder.runnable()
     series: list[Series] = []
-    for name, trials in rows.items():
-        row = builder.paper.rows[name]
-        named = [(row.label, trial) for trial in trials.values()]
-        series += _by_task(named, builder.rule_for(row), partial(builder.command, name))
+    for row in (of_row(builder, name) for name in names):
+        series += _by_task([(row.name, trial) for trial in row.trials], row.rule, row.command)
     return series, remarks
 
 
