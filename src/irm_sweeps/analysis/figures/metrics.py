@@ -89,12 +89,6 @@ def _measure(trial: Trial) -> str:
     return "risk" if trial.dataset.loss == "squared" else "accuracy"
 
 
-def _shifted(trial: Trial, scores: Scores) -> list[str]:
-    """Return the dataset's shifted test environment."""
-    del scores
-    return [f"test/{trial.dataset.shifted}/{_measure(trial)}"]
-
-
 def _in_distribution(trial: Trial, scores: Scores) -> list[str]:
     """Return the test environments that are named as training ones, else what is held out of these, else these.
 
@@ -107,5 +101,8 @@ def _in_distribution(trial: Trial, scores: Scores) -> list[str]:
     return [f"{'val' if 'val' in scores else 'train'}/mean/{measure}"]
 
 
-DEFAULT: Sequence[PanelMetric] = (PanelMetric("in distribution", _in_distribution), PanelMetric("shifted", _shifted))
+DEFAULT: Sequence[PanelMetric] = (
+    PanelMetric("in distribution", _in_distribution),
+    PanelMetric("shifted", lambda trial, _: [f"test/{trial.dataset.shifted}/{_measure(trial)}"]),
+)
 """The two panels of a picture that names no metrics."""
