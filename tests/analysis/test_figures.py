@@ -11,7 +11,8 @@ import synthetic_store as synthetic
 from irm_sweeps.analysis import figure_command
 from irm_sweeps.analysis.figures import plots
 from irm_sweeps.analysis.figures.drawing import draw
-from irm_sweeps.analysis.figures.paper_series import Curve, curves, named
+from irm_sweeps.analysis.figures.paper_figure import paper_picture
+from irm_sweeps.analysis.figures.picture import Curve
 from irm_sweeps.analysis.statistics import Summary
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.errors import UserError
@@ -29,6 +30,12 @@ def falling(trial, environment):
     return 1 - float(environment) + 0.01 * trial.seed
 
 
+def curves_of(builder, figure=None):
+    if figure is not None:
+        builder.paper = builder.paper.model_copy(update={"figure": figure})
+    return paper_picture(builder).curves
+
+
 @pytest.fixture
 def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -37,7 +44,7 @@ def in_folder(tmp_path, monkeypatch):
 
 def test_a_curve_is_mean_and_sd_over_all_test_environments(bae, tmp_path):
     synthetic.fill(tmp_path, bae, "erm", falling, ["seed=range(0,3)"])
-    found = {c.label: c for c in curves(Builder(bae, [tmp_path], "last", ["seed=range(0,3)"]), bae.figure)}
+    found = {c.label: c for c in curves_of(Builder(bae, [tmp_path], "last", ["seed=range(0,3)"]))}
     erm = found["ERM"]
     assert list(erm.measured) == synthetic.ENVIRONMENTS
     assert erm.measured["0.4"].mean == pytest.approx(61)
@@ -54,7 +61,7 @@ def test_a_curve_is_mean_and_sd_over_all_test_environments(bae, tmp_path):
 def test_of_several_settings_one_is_drawn_and_named(bae, tmp_path):
     user = ["seed=0,1", "lam=1,10"]
     synthetic.fill(tmp_path, bae, "vrex", lambda t, e: 0.5 + t.lam / 100, user)
-    found = {c.label: c for c in curves(Builder(bae, [tmp_path], "last", user), bae.figure)}["V-REx"]
+    found = {c.label: c for c in curves_of(Builder(bae, [tmp_path], "last", user))}["V-REx"]
     assert found.measured["0.5"].mean == pytest.approx(60)
     assert "setting: lam=10 of 1, 10" in found.remarks[0]
 
@@ -81,11 +88,10 @@ def test_default_is_a_png_in_the_store(in_folder, capsys):
 def test_svg_has_labels_units_and_open_markers_and_is_reproducible(bae, tmp_path):
     for row in ("erm", "irmv1"):
         synthetic.fill(tmp_path, bae, row, falling, ["seed=0,1"])
-    builder = Builder(bae, [tmp_path], "last", ["seed=0,1"])
-    found = curves(builder, bae.figure)
-    wanted = named(builder, bae.figure).model_copy(update={"label": "A title"})
-    picture = draw(found, wanted, "accuracy", "svg")
-    text = picture.decode()
+    paper = bae.model_copy(update={"figure": bae.figure.model_copy(update={"label": "A title"})})
+    picture = paper_picture(Builder(paper, [tmp_path], "last", ["seed=0,1"]))
+    svg = draw(picture, "svg")
+    text = svg.decode()
     axes = ["test accuracy (%)", "of the test environment"]
     for words in (*axes, "ERM", "IRMv1", "published", "Random", "Optimal"):
         assert words in text
@@ -93,7 +99,7 @@ def test_svg_has_labels_units_and_open_markers_and_is_reproducible(bae, tmp_path
     assert "A title" in text
     assert "#0072b2" in text
     assert "#d55e00" in text
-    assert picture == draw(found, wanted, "accuracy", "svg")
+    assert svg == draw(picture, "svg")
 
 
 @pytest.mark.parametrize(
@@ -130,11 +136,8 @@ FEW = ["seed=0,1,2"]
 
 
 def drawn(paper, store, user=FEW):
-    builder = Builder(paper, [store], None, user)
-    found, wanted = curves(builder, paper.figure), named(builder, paper.figure)
-    return {curve.label: curve for curve in found}, draw(
-        found, wanted, figure_command.measure_of(paper), "svg"
-    ).decode()
+    picture = paper_picture(Builder(paper, [store], None, user))
+    return {curve.label: curve for curve in picture.curves}, draw(picture, "svg").decode()
 
 
 def write(store, trial, extra, history=()):
@@ -179,9 +182,9 @@ def test_history_is_mean_and_sd_at_each_step(tmp_path):
     assert "step" in svg
     assert "penalty: squared gradient norm" in svg
     risks = paper.figure.model_copy(update={"quantity": "risks"})
-    found = curves(Builder(paper, [tmp_path], None, FEW), risks)
+    found = curves_of(Builder(paper, [tmp_path], None, FEW), risks)
     assert found[0].measured["0"].mean == pytest.approx(0.2), "the mean of several environments"
-    other = curves(Builder(paper, [tmp_path], None, FEW), paper.figure.model_copy(update={"quantity": "loss"}))
+    other = curves_of(Builder(paper, [tmp_path], None, FEW), paper.figure.model_copy(update={"quantity": "loss"}))
     assert not other[0].measured
     assert "has no loss in its history (has penalty, risks)" in other[0].remarks[0]
 
@@ -230,7 +233,7 @@ def test_panels_have_their_own_rows(tmp_path):
 def test_a_place_must_be_one_number(tmp_path, change, words):
     paper = load_paper("bae2021_figure4")
     with pytest.raises(UserError, match=re.escape(words)):
-        curves(Builder(paper, [tmp_path], None, FEW), paper.figure.model_copy(update=change))
+        curves_of(Builder(paper, [tmp_path], None, FEW), paper.figure.model_copy(update=change))
 
 
 @pytest.mark.parametrize("name", [path.stem for path in (ROOT / "conf" / "paper").glob("*.yaml")])
@@ -269,20 +272,20 @@ def test_which_figure_is_said(in_folder, capsys, argv, words):
 
 def test_an_axis_of_environments_is_called_what_its_numbers_are(tmp_path):
     demo = load_paper("demo")
-    assert named(Builder(demo, [tmp_path], None, []), demo.figure).x_label == "$p_e$ of the test environment"
+    assert paper_picture(Builder(demo, [tmp_path], None, [])).figure.x_label == "$p_e$ of the test environment"
     rows = {name: row.model_copy(update={"sweep": ("method=erm",)}) for name, row in demo.rows.items()}
     other = demo.model_copy(update={"sweep": ("dataset=linear_unit_tests",), "rows": rows})
-    assert named(Builder(other, [tmp_path], None, []), demo.figure).x_label is None
+    assert paper_picture(Builder(other, [tmp_path], None, [])).figure.x_label is None
 
 
 def test_points_stand_at_their_numbers():
     """With two environments, too: within a hundredth of the axis for each neighbour."""
     from matplotlib.figure import Figure
 
-    own = {"0.1": Summary(80, 1, 3), "0.9": Summary(20, 1, 3)}
-    curves_of = [Curve(label, False, own, {}) for label in ("a", "b", "c")]
+    measured = {"0.1": Summary(80, 1, 3), "0.9": Summary(20, 1, 3)}
+    curves = [Curve(label, measured) for label in ("a", "b", "c")]
     axes = Figure().subplots()
-    plots.error_bars(axes, curves_of, plots.places_of(curves_of, numbered=True))
+    plots.error_bars(axes, curves, plots.places_of(curves, numbered=True))
     at = [container.lines[0].get_xdata() for container in axes.containers]
     assert [x - 0.1 for x, _ in at] == pytest.approx([-0.008, 0, 0.008])
     assert [x - 0.9 for _, x in at] == pytest.approx([-0.008, 0, 0.008])

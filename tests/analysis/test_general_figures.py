@@ -10,8 +10,9 @@ import pytest
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis import figure_command, inventory
-from irm_sweeps.analysis.figures import lines, metrics
-from irm_sweeps.analysis.figures.general import General, of_table
+from irm_sweeps.analysis.figures import metrics, series
+from irm_sweeps.analysis.figures.general import heatmap_picture, lam_picture, table_picture, training_picture
+from irm_sweeps.analysis.figures.measuring import Measuring
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.errors import UserError
@@ -44,14 +45,22 @@ def fill(store, user, skip=lambda trial: False):
     return found
 
 
-def measure(store, user, rule="last", metrics=()):
+def measuring(store, user, rule="last", panels=metrics.DEFAULT):
     results = Results([store])
-    own, _ = lines.of_overrides(user, [store], rule) if user else lines.of_store(results, rule)
-    return General(own, results, [store], metrics.named(metrics) if metrics else metrics.DEFAULT)
+    found = series.of_overrides(user, [store], rule) if user else series.of_store(results, rule)[0]
+    return Measuring(found, results, [store], panels)
 
 
-def by_panel(found):
-    return {(curve.label, curve.panel): curve for curve in found.curves}
+def over_lam(store, user, panels=metrics.DEFAULT):
+    return lam_picture(measuring(store, user, panels=panels), "")
+
+
+def over_training(store, user, quantity=None):
+    return training_picture(measuring(store, user), "", quantity)
+
+
+def by_panel(picture):
+    return {(curve.label, curve.panel): curve for curve in picture.curves}
 
 
 def means(curve):
@@ -67,7 +76,7 @@ def run(capsys, *argv):
 
 def test_over_lam_each_method_is_a_line_with_mean_and_sd_in_both_panels(tmp_path):
     fill(tmp_path, SWEEP)
-    found = by_panel(measure(tmp_path, SWEEP).over_lam())
+    found = by_panel(over_lam(tmp_path, SWEEP))
     assert list(found) == [(label, panel) for label in ("ERM (no lam)", "IRMv1", "VREx") for panel in (IN, SHIFTED)]
     assert means(found["IRMv1", SHIFTED]) == pytest.approx({"0": 31, "10": 31.1, "1000": 41})
     assert found["IRMv1", SHIFTED].measured["10"].sd == pytest.approx(2 / 2**0.5)
@@ -78,7 +87,7 @@ def test_over_lam_each_method_is_a_line_with_mean_and_sd_in_both_panels(tmp_path
 
 def test_a_store_without_overrides_shows_the_same(tmp_path):
     fill(tmp_path, SWEEP)
-    asked, whole = (by_panel(measure(tmp_path, user).over_lam()) for user in (SWEEP, []))
+    asked, whole = (by_panel(over_lam(tmp_path, user)) for user in (SWEEP, []))
     assert {key: means(curve) for key, curve in whole.items()} == {key: means(curve) for key, curve in asked.items()}
 
 
@@ -86,7 +95,7 @@ def test_what_is_missing_diverged_or_failed_is_said_with_a_command(tmp_path):
     fill(tmp_path, SWEEP, skip=lambda trial: trial.lam == 1000 or (trial.lam == 10 and trial.seed == 1))
     lost = [t for t in trials(SWEEP).values() if t.lam == 10 and t.seed == 1]
     synthetic.write(tmp_path, synthetic.diverged(lost[0], 7), synthetic.failed(lost[1], "boom"))
-    found = by_panel(measure(tmp_path, SWEEP).over_lam())
+    found = by_panel(over_lam(tmp_path, SWEEP))
     irmv1, vrex = found["IRMv1", IN], found["VREx", IN]
     assert list(irmv1.measured) == ["0", "10"]
     assert irmv1.measured["10"].n == 1
@@ -101,7 +110,7 @@ def test_of_several_settings_at_one_lam_the_best_is_drawn_and_named(tmp_path):
     user = ["method=irmv1", "lam=1,10", "optimizer.lr=0.1,0.2", "seed=0"]
     own = trials(user).values()
     synthetic.write(tmp_path, *(synthetic.completed(t, lambda t, e: t.optimizer.lr + t.lam / 100) for t in own))
-    found = measure(tmp_path, user).over_lam()
+    found = over_lam(tmp_path, user)
     curve = found.curves[1]
     assert means(curve) == pytest.approx({"1": 21, "10": 30})
     assert "IRMv1 at lam=10: setting: optimizer.lr=0.2 of 0.1, 0.2" in found.curves[0].remarks[1]
@@ -111,7 +120,8 @@ def test_of_several_settings_at_one_lam_the_best_is_drawn_and_named(tmp_path):
 
 def test_named_metrics_are_the_panels(tmp_path):
     fill(tmp_path, SWEEP)
-    found = by_panel(measure(tmp_path, SWEEP, metrics=["test/0.2/accuracy", "train/mean/accuracy"]).over_lam())
+    panels = [metrics.named(metric) for metric in ("test/0.2/accuracy", "train/mean/accuracy")]
+    found = by_panel(over_lam(tmp_path, SWEEP, panels))
     assert means(found["VREx", "test environment 0.2"])["10"] == pytest.approx(81)
     assert means(found["VREx", "mean of train environments"])["10"] == pytest.approx(85)
 
@@ -140,7 +150,7 @@ def trained(store, user):
 
 def test_over_training_evaluations_of_the_chosen_setting(tmp_path):
     trained(tmp_path, SWEEP)
-    found = measure(tmp_path, SWEEP).over_training(None)
+    found = over_training(tmp_path, SWEEP)
     curves = by_panel(found)
     assert means(curves["IRMv1", SHIFTED]) == pytest.approx({"0": 21, "10": 31, "20": 41}), "lam=1000"
     assert means(curves["ERM", IN]) == pytest.approx({"0": 66, "10": 76, "20": 86})
@@ -151,10 +161,10 @@ def test_over_training_evaluations_of_the_chosen_setting(tmp_path):
 
 def test_over_training_a_logged_quantity(tmp_path):
     trained(tmp_path, SWEEP)
-    (erm, *_) = measure(tmp_path, SWEEP).over_training("penalty").curves
+    (erm, *_) = over_training(tmp_path, SWEEP, "penalty").curves
     assert erm.panel is None
     assert means(erm) == pytest.approx({"0": 1.5, "10": 0.15, "20": 0.015})
-    (erm, *_) = measure(tmp_path, SWEEP).over_training("loss").curves
+    (erm, *_) = over_training(tmp_path, SWEEP, "loss").curves
     assert not erm.measured
     assert "has no loss in its history (has penalty, risks)" in erm.remarks[0]
 
@@ -165,9 +175,9 @@ TASKS = [*SWEEP, "backbone.width=64,128", "dataset.noise_gap=0,0.05"]
 def test_heat_map_has_a_column_for_each_task(tmp_path):
     fill(tmp_path, TASKS, skip=lambda t: t.method.uses_lam and t.backbone.width == 128 and t.dataset.noise_gap == 0)
     for user in (TASKS, []):
-        found = measure(tmp_path, user).over_tasks()
+        found = heatmap_picture(measuring(tmp_path, user), "")
         columns = [f"dataset.noise_gap={gap}, backbone.width={width}" for gap in ("0", "0.05") for width in (64, 128)]
-        assert sorted(found.places) == sorted(columns)
+        assert sorted(found.columns) == sorted(columns)
         rows = by_panel(found)
         assert means(rows["VREx", SHIFTED]) == pytest.approx(dict.fromkeys(set(columns) - {columns[1]}, 41.0))
         assert means(rows["ERM", IN]) == pytest.approx(dict.fromkeys(columns, 86.0))
@@ -175,7 +185,7 @@ def test_heat_map_has_a_column_for_each_task(tmp_path):
 
 def test_tasks_of_several_classes_are_told_apart_by_class():
     user = ["backbone=mlp,resnet18", "method=erm", "dataset.grayscale=true,false"]
-    found = [line.label for line in lines.of_overrides(user, [Path("results")], "last")[0]]
+    found = [one.label for one in series.of_overrides(user, [Path("results")], "last")]
     assert found == [
         f"ERM, {backbone}, dataset.grayscale={grayscale}"
         for backbone in ("MLP", "ResNet18")
@@ -186,8 +196,8 @@ def test_tasks_of_several_classes_are_told_apart_by_class():
 def test_heat_map_of_a_paper_is_its_table(tmp_path):
     demo = load_paper("demo")
     synthetic.fill(tmp_path, demo, "erm", accuracy)
-    found = of_table(Builder(demo, [tmp_path], None, []))
-    assert found.places == ["p_e = 0.1", "p_e = 0.2", "p_e = 0.9"]
+    found = table_picture(Builder(demo, [tmp_path], None, []))
+    assert found.columns == ["p_e = 0.1", "p_e = 0.2", "p_e = 0.9"]
     erm, irmv1, *_ = found.curves
     assert means(erm) == pytest.approx({"p_e = 0.1": 92, "p_e = 0.2": 82, "p_e = 0.9": 22})
     assert not irmv1.measured
@@ -199,8 +209,8 @@ def test_lines_of_a_paper_are_its_rows(tmp_path):
     for row in demo.rows:
         synthetic.fill(tmp_path, demo, row, accuracy, user)
     builder = Builder(demo, [tmp_path], None, user)
-    own, _ = lines.of_paper(builder)
-    found = by_panel(General(own, builder.results, [tmp_path], metrics.DEFAULT).over_lam())
+    rows, _ = series.of_paper(builder)
+    found = by_panel(lam_picture(Measuring(rows, builder.results, [tmp_path], metrics.DEFAULT), ""))
     assert means(found["V-REx", SHIFTED]) == pytest.approx({"1": 32.01, "100": 33})
     assert {label for label, _ in found} == {"ERM (no lam)", "IRMv1", "V-REx", "ERM (grayscale) (no lam)"}
 
@@ -270,7 +280,7 @@ def test_one_evaluation_makes_no_curve(tmp_path):
         [{"step": 5, "scores": synthetic.completed(trial, accuracy)["metrics"]["last"]["scores"]}],
     )
     with pytest.raises(UserError, match=re.escape("training.evaluate_every=K")):
-        measure(tmp_path, SWEEP).over_training(None)
+        over_training(tmp_path, SWEEP)
 
 
 def test_what_a_store_names_is_imported_only_when_trusted(tmp_path, monkeypatch, capsys):

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 from irm_sweeps.analysis.options import Parser, filling, find_paper, write
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.typed_commands import launching
+from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
-    from irm_sweeps.analysis.figures.paper_series import Curve
+    from irm_sweeps.analysis.figures.picture import Picture
+    from irm_sweeps.analysis.figures.series import Series
+    from irm_sweeps.analysis.readings import Results
+    from irm_sweeps.analysis.table_builder import Builder
     from irm_sweeps.sweep.paper import Paper
 
 _DESCRIPTION = """\
@@ -44,16 +48,8 @@ examples:
 
 exit codes: 0 drawn; 2 something to correct, said in one line."""
 
-_KINDS = ("png", "pdf", "svg")
+_FORMATS = ("png", "pdf", "svg")
 _CURVES = ("lam", "training", "heatmap")
-
-
-def measure_of(paper: Paper) -> str:
-    """Return what a paper's figure shows: its own measure over environments, else that of the columns."""
-    from irm_sweeps.sweep.metric import parts
-
-    assert paper.figure is not None
-    return paper.figure.metric if paper.figure.kind == "environments" else parts(paper.columns[0].metric)[2]
 
 
 def parser() -> Parser:
@@ -90,23 +86,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors():
         options = parser().read(argv)
         _check(options)
-        name = options.curves or ""
-        paper = None
-        if options.paper is not None:
-            paper = find_paper(options.paper, options.table, options.figure, options.only)
-            name = "_".join([paper.name, *([name] if name else [])])
-        if options.quantity:
-            name = f"{name}_{re.sub(r'[^A-Za-z0-9_.-]', '_', options.quantity)}"
-        if paper is not None and not options.curves and paper.figure is None:
-            raise UserError(
-                f"conf/paper/{paper.name}.yaml has no section `figure`: add one, with a label, or give --curves"
-            )
-        output = options.output or options.stores[0] / f"{name}.png"
-        kind = output.suffix.removeprefix(".").lower()
-        if kind not in _KINDS:
+        paper = _paper(options)
+        output = options.output or options.stores[0] / f"{_name(options, paper)}.png"
+        file_format = output.suffix.removeprefix(".").lower()
+        if file_format not in _FORMATS:
             raise UserError(f"--output {output}: give a file that ends in .png, .pdf or .svg")
-        picture = _general(options, paper, kind) if options.curves else _of_paper(options, paper, kind)
-        write(output, picture)
+
+        from irm_sweeps.analysis.figures import drawing, heatmap
+        from irm_sweeps.analysis.readings import Results
+
+        results = Results(options.stores)
+        picture, skipped = _picture(options, paper, results)
+        _report_missing(picture, [*results.problems, *skipped], _command(options, paper))
+        draw = heatmap.draw if options.curves == "heatmap" else drawing.draw
+        write(output, draw(picture, file_format))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -123,101 +116,97 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("--metric goes with --curves, and not with --quantity")
 
 
-def _of_paper(options: argparse.Namespace, paper: Paper | None, kind: str) -> bytes:
-    from irm_sweeps.analysis.figures.drawing import draw
-    from irm_sweeps.analysis.figures.paper_series import curves, named
-    from irm_sweeps.analysis.table_builder import Builder, check_choices
-
-    assert paper is not None
-    assert paper.figure is not None
-    builder = Builder(paper, options.stores, options.select, options.overrides)
-    check_choices(options.overrides)
-    found = curves(builder, paper.figure)
-    _say(found, builder.results.problems, _launch(options, paper))
-    return draw(found, named(builder, paper.figure), measure_of(paper), kind)
+def _paper(options: argparse.Namespace) -> Paper | None:
+    if options.paper is None:
+        return None
+    paper = find_paper(options.paper, options.table, options.figure, options.only)
+    if not options.curves and paper.figure is None:
+        raise UserError(
+            f"conf/paper/{paper.name}.yaml has no section `figure`: add one, with a label, or give --curves"
+        )
+    return paper
 
 
-def _general(options: argparse.Namespace, paper: Paper | None, kind: str) -> bytes:
-    from irm_sweeps.analysis.figures import heatmap, lines, metrics
-    from irm_sweeps.analysis.figures.drawing import UNITS, draw
-    from irm_sweeps.analysis.figures.general import General, of_table
-    from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.table_builder import Builder
-    from irm_sweeps.sweep.paper import Figure
-    from irm_sweeps.wording import count
-
-    results = Results(options.stores)
-    rule = options.select or "last"
-    builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
-    remarks: list[str] = []
-    title = paper.title if paper else " ".join(options.overrides)
-    if builder and options.curves == "heatmap" and not options.metric:
-        found = of_table(builder)
-    else:
-        if builder:
-            own, remarks = lines.of_paper(builder)
-        elif options.overrides:
-            own, remarks = lines.of_overrides(options.overrides, options.stores, rule)
-        else:
-            own, remarks = lines.of_store(results, rule, trusted=options.trust)
-            if remarks and not own:
-                raise UserError(
-                    f"none of {count(len(remarks), 'result')} can be drawn; {remarks[0]}; "
-                    "add --trust if their classes are yours or of somebody you trust"
-                )
-            if not own:
-                raise UserError(
-                    f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "
-                    f"e.g. {launching('method=irmv1,vrex', 'lam=1,100,10000')}"
-                )
-        asked = metrics.named(options.metric) if options.metric else metrics.DEFAULT
-        general = General(own, results, options.stores, asked)
-        try:
-            if options.curves == "lam":
-                found = general.over_lam()
-            elif options.curves == "training":
-                found = general.over_training(options.quantity)
-            else:
-                found = general.over_tasks()
-        except UserError:
-            _tell([*results.problems, *remarks])  # perhaps the reason
-            raise
-    _say(found.curves, [*results.problems, *remarks], _launch(options, paper))
-    if options.curves == "heatmap":
-        return heatmap.draw(found.curves, found.places, found.measure, title, kind, found.caption)
-    unit = options.quantity or UNITS[found.measure]
-    if options.curves == "lam":
-        wanted = Figure(label=title, kind="number", x="lam", x_label="penalty weight lam", y_label=unit, log_x=True)
-    else:
-        quantity = options.quantity or found.measure
-        wanted = Figure(label=title, kind="history", quantity=quantity, y_label=unit, log_y=options.log_y)
-    return draw(found.curves, wanted, found.measure, kind, found.caption)
+def _name(options: argparse.Namespace, paper: Paper | None) -> str:
+    """Return the name of the file that is written where none is given."""
+    quantity = re.sub(r"[^A-Za-z0-9_.-]", "_", options.quantity or "")
+    return "_".join(word for word in (paper.name if paper else None, options.curves, quantity) if word)
 
 
-def _launch(options: argparse.Namespace, paper: Paper | None) -> str:
+def _command(options: argparse.Namespace, paper: Paper | None) -> str:
     """Return the command that runs everything."""
-    user = filling(options.stores[0], options.overrides)
-    return paper.command(None, user) if paper else launching(*user)
+    overrides = filling(options.stores[0], options.overrides)
+    return paper.command(None, overrides) if paper else launching(*overrides)
 
 
-def _say(found: Sequence[Curve], problems: Sequence[str], command: str) -> None:
-    """Print what is not drawn to stderr.
+def _picture(options: argparse.Namespace, paper: Paper | None, results: Results) -> tuple[Picture, list[str]]:
+    """Return what is measured, and a remark on every trial or row that is in no series."""
+    from irm_sweeps.analysis.figures import general, metrics
+    from irm_sweeps.analysis.figures.measuring import Measuring
+    from irm_sweeps.analysis.figures.paper_figure import paper_picture
+    from irm_sweeps.analysis.table_builder import Builder
+
+    builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
+    if builder and not options.curves:
+        return paper_picture(builder), []
+    if builder and options.curves == "heatmap" and not options.metric:
+        return general.table_picture(builder), []
+    series, skipped = _series(options, builder, results)
+    panels = [metrics.named(metric) for metric in options.metric] if options.metric else metrics.DEFAULT
+    measuring = Measuring(series, results, options.stores, panels)
+    title = paper.title if paper else " ".join(options.overrides)
+    try:
+        if options.curves == "lam":
+            return general.lam_picture(measuring, title), skipped
+        if options.curves == "training":
+            return general.training_picture(measuring, title, options.quantity, log_y=options.log_y), skipped
+        return general.heatmap_picture(measuring, title), skipped
+    except UserError:
+        _print_skipped([*results.problems, *skipped])  # perhaps the reason
+        raise
+
+
+def _series(options: argparse.Namespace, builder: Builder | None, results: Results) -> tuple[list[Series], list[str]]:
+    """Return the series of a paper, else of the sweep that the overrides make, else of the store."""
+    from irm_sweeps.analysis.figures.series import of_overrides, of_paper, of_store
+
+    rule = options.select or "last"
+    if builder:
+        return of_paper(builder)
+    if options.overrides:
+        return of_overrides(options.overrides, options.stores, rule), []
+    series, skipped = of_store(results, rule, trusted=options.trust)
+    if skipped and not series:
+        raise UserError(
+            f"none of {count(len(skipped), 'result')} can be drawn; {skipped[0]}; "
+            "add --trust if their classes are yours or of somebody you trust"
+        )
+    if not series:
+        raise UserError(
+            f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "
+            f"e.g. {launching('method=irmv1,vrex', 'lam=1,100,10000')}"
+        )
+    return series, skipped
+
+
+def _report_missing(picture: Picture, skipped: Sequence[str], command: str) -> None:
+    """Print what is not drawn to stderr; `command` runs everything.
 
     Raises
     ------
     UserError
-        Nothing is.
+        Nothing is drawn.
     """
-    _tell(problems)
-    if not any(curve.measured for curve in found):
-        if remarks := [remark for curve in found for remark in curve.remarks if ": no result yet: " not in remark]:
-            raise UserError(f"nothing to draw: {remarks[0]}")
+    _print_skipped(skipped)
+    remarks = [remark for curve in picture.curves for remark in curve.remarks]
+    if not any(curve.measured for curve in picture.curves):
+        if reasons := [remark for remark in remarks if ": no result yet: " not in remark]:
+            raise UserError(f"nothing to draw: {reasons[0]}")
         raise UserError(f"nothing measured yet, so nothing to draw: run {command}")
-    for curve in found:
-        for remark in curve.remarks:
-            print(printable(remark), file=sys.stderr)
+    for remark in remarks:
+        print(printable(remark), file=sys.stderr)
 
 
-def _tell(problems: Sequence[str]) -> None:
-    for problem in problems:
-        print(printable(problem if problem.startswith("skipped ") else f"skipped {problem}"), file=sys.stderr)
+def _print_skipped(skipped: Sequence[str]) -> None:
+    for reason in skipped:
+        print(printable(reason if reason.startswith("skipped ") else f"skipped {reason}"), file=sys.stderr)

@@ -16,15 +16,15 @@ def history(
     Steps at which it was not finite are left out. The first store that has the trial's history answers; if that is
     damaged, there is nothing, and `problems` gets a line.
     """
-    found: dict[int, float] = {}
+    by_step: dict[int, float] = {}
     others: dict[str, None] = {}
     for row in _rows(stores, trial_id, problems):
         others.update(dict.fromkeys(key for key in row if key not in ("step", "scores")))
         values = row.get(quantity)
         values = values if isinstance(values, list) else [values]
         if values and all(type(value) in (int, float) for value in values):
-            found[int(row["step"])] = fmean(values)
-    return found, list(others)
+            by_step[int(row["step"])] = fmean(values)
+    return by_step, list(others)
 
 
 def evaluations(stores: Sequence[Path], trial_id: str, problems: list[str]) -> dict[int, Mapping[str, Any]]:

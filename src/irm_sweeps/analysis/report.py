@@ -261,15 +261,13 @@ def section(builder: Builder) -> Section:
 
 def picture(builder: Builder) -> str | None:
     """Return the paper's figure as a data URI, if it has one and there is something to draw."""
-    from irm_sweeps.analysis.figure_command import measure_of
     from irm_sweeps.analysis.figures.drawing import draw
-    from irm_sweeps.analysis.figures.paper_series import curves, named
+    from irm_sweeps.analysis.figures.paper_figure import paper_picture
 
-    figure = builder.paper.figure
-    if figure is None:
+    if builder.paper.figure is None:
         return None
-    found = list(curves(builder, figure))
-    if not any(curve.measured for curve in found):
+    figure = paper_picture(builder)
+    if not any(curve.measured for curve in figure.curves):
         return None
-    svg = draw(found, named(builder, figure), measure_of(builder.paper), "svg")
+    svg = draw(figure, "svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

@@ -6,7 +6,7 @@ import pytest
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis.cell_text import difference_text
-from irm_sweeps.analysis.figures.general import of_table
+from irm_sweeps.analysis.figures.general import table_picture
 from irm_sweeps.analysis.statistics import Verdict
 from irm_sweeps.analysis.table import Cell
 from irm_sweeps.analysis.table_builder import Builder
@@ -78,7 +78,7 @@ def test_how_a_setting_is_chosen_is_said_by_the_row_s_own_rule(demo, tmp_path, s
     for line, (whose, best) in zip(lines, said, strict=True):
         assert line.startswith(CHOSEN + whose)
         assert best in line
-    caption = of_table(Builder(paper, [tmp_path], None, ["lam=1,10"])).caption
+    caption = table_picture(Builder(paper, [tmp_path], None, ["lam=1,10"])).caption
     assert all(line in caption for line in lines)
 
 

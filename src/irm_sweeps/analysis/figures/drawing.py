@@ -1,4 +1,4 @@
-"""A figure around its curves: panels, axes with units, legend, and the file."""
+"""A drawn figure: panels, axes with units, legend, and the file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.figures import plots
-from irm_sweeps.analysis.figures.paper_series import Curve
+from irm_sweeps.analysis.figures.metrics import UNITS
+from irm_sweeps.analysis.figures.picture import Curve, Picture
 from irm_sweeps.errors import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from irm_sweeps.sweep.paper import Figure as Wanted
+    from irm_sweeps.sweep.paper import Figure as Layout
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -37,45 +38,42 @@ STYLE: dict[Any, Any] = {
 _MOST_TICKS = 9
 """Most places of a logarithmic axis that are all named."""
 
-UNITS = {"accuracy": "accuracy (%)", "risk": "risk (nats)", "pwcca": "PWCCA similarity"}
 
-
-def draw(curves: Sequence[Curve], wanted: Wanted, measure: str, kind: str, caption: str = "") -> bytes:
-    """Return the bytes of a `png`, `pdf` or `svg` file; the same curves make the same bytes.
-
-    `measure` is what the curves are of, where the figure does not name its vertical axis; `caption` stands below.
-    """
+def draw(picture: Picture, file_format: str) -> bytes:
+    """Return the bytes of a `png`, `pdf` or `svg` file; the same picture makes the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    curves = [as_it_stands(curve) for curve in curves]
+    layout = picture.figure
+    curves = [with_literal_words(curve) for curve in picture.curves]
     panels = list(dict.fromkeys(curve.panel for curve in curves if curve.panel is not None))
     with mpl.rc_context(STYLE):
         size = (7.0, 4.2) if len(panels) < 2 else (3.2 * len(panels) + 0.6, 3.9)
         figure = Figure(figsize=size, layout="constrained")
         row: list[Axes] = list(figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0])
-        places = plots.places_of(curves, numbered=wanted.kind != "bars")
+        places = plots.places_of(curves, numbered=layout.kind != "bars")
         for axes, panel in zip(row, panels or [""], strict=True):
-            own = [curve for curve in curves if curve.panel in (None, panel)]
-            plots.KINDS[wanted.kind](axes, [curve for curve in own if not curve.reference], places)
-            for curve in own:
+            shown = [curve for curve in curves if curve.panel in (None, panel)]
+            plots.KINDS[layout.kind](axes, [curve for curve in shown if not curve.reference], places)
+            for curve in shown:
                 if curve.reference:
                     plots.reference(axes, curve, places)
-            _label(axes, places, wanted)
+            _label_horizontal(axes, places, layout)
             axes.set_title(panel)
-        row[0].set_ylabel(wanted.y_label or _vertical(wanted, measure))
-        if wanted.log_x:
-            _logarithmic_places(row, places)
-        if wanted.log_y:
-            _logarithmic(row, curves)
-        add_caption(figure, caption)
+        row[0].set_ylabel(layout.y_label or _vertical_label(layout, picture.measure))
+        if layout.log_x:
+            _make_horizontal_logarithmic(row, places)
+        if layout.log_y:
+            _make_vertical_logarithmic(row, curves)
+        add_caption(figure, picture.caption)
         _add_legend(figure, row, [curve for curve in curves if not curve.reference])
-        return saved(figure, wanted.label, kind)
+        return file_of(figure, layout.label, file_format)
 
 
-def as_it_stands(curve: Curve) -> Curve:
+def with_literal_words(curve: Curve) -> Curve:
     """Return a curve whose words, which may be of stored trials, are drawn as they stand: a dollar is no formula."""
-    measured, published = ({literal(name): s for name, s in own.items()} for own in (curve.measured, curve.published))
+    measured = {literal(place): summary for place, summary in curve.measured.items()}
+    published = {literal(place): summary for place, summary in curve.published.items()}
     panel = None if curve.panel is None else literal(curve.panel)
     return replace(curve, label=literal(curve.label), measured=measured, published=published, panel=panel)
 
@@ -85,13 +83,13 @@ def literal(text: str) -> str:
     return printable(text).replace("$", r"\$")
 
 
-def saved(figure: Any, title: str, kind: str) -> bytes:
+def file_of(figure: Any, title: str, file_format: str) -> bytes:
     """Return the bytes of a figure's file, without the time at which it was made."""
     buffer = io.BytesIO()
     metadata: dict[str, Any] = {"Title": title}
-    if kind in ("pdf", "svg"):
-        metadata["CreationDate" if kind == "pdf" else "Date"] = None
-    figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
+    if file_format in ("pdf", "svg"):
+        metadata["CreationDate" if file_format == "pdf" else "Date"] = None
+    figure.savefig(buffer, format=file_format, dpi=200, metadata=metadata)
     return buffer.getvalue()
 
 
@@ -104,22 +102,22 @@ def add_caption(figure: Any, caption: str) -> None:
         )
 
 
-def _vertical(wanted: Wanted, measure: str) -> str:
-    if wanted.kind == "history":
-        return str(wanted.quantity)
+def _vertical_label(layout: Layout, measure: str) -> str:
+    if layout.kind == "history":
+        return str(layout.quantity)
     unit = UNITS.get(measure, measure)
-    return unit if measure == "pwcca" else f"{wanted.split} {unit}"
+    return unit if measure == "pwcca" else f"{layout.split} {unit}"
 
 
-def _label(axes: Axes, places: plots.Places, wanted: Wanted) -> None:
-    said = {"environments": "test environment", "number": wanted.x or "", "history": "step", "bars": ""}
-    axes.set_xlabel(wanted.x_label or said[wanted.kind])
-    if wanted.kind != "history":
+def _label_horizontal(axes: Axes, places: plots.Places, layout: Layout) -> None:
+    labels = {"environments": "test environment", "number": layout.x or "", "history": "step", "bars": ""}
+    axes.set_xlabel(layout.x_label or labels[layout.kind])
+    if layout.kind != "history":
         axes.set_xticks(list(places.values()), list(places))
     axes.margins(x=0.04)
 
 
-def _logarithmic_places(row: Sequence[Axes], places: plots.Places) -> None:
+def _make_horizontal_logarithmic(row: Sequence[Axes], places: plots.Places) -> None:
     """Make the axis of places logarithmic; a place at zero stands left of the others, where the axis is linear."""
     positive = [x for x in places.values() if x > 0]
     for axes in row:
@@ -128,7 +126,7 @@ def _logarithmic_places(row: Sequence[Axes], places: plots.Places) -> None:
         else:
             axes.set_xscale("log")
         if len(places) <= _MOST_TICKS:
-            axes.set_xticks(list(places.values()), [_power(name) for name in places])
+            axes.set_xticks(list(places.values()), [_as_power(name) for name in places])
         axes.minorticks_off()
         scale = axes.xaxis.get_transform()
         first, last = scale.transform([min(places.values()), max(places.values())])
@@ -136,13 +134,13 @@ def _logarithmic_places(row: Sequence[Axes], places: plots.Places) -> None:
         axes.set_xlim(*scale.inverted().transform([first - margin, last + margin]))
 
 
-def _power(name: str) -> str:
+def _as_power(name: str) -> str:
     """Return a large power of ten as such, since its zeros would run into its neighbour's."""
     exponent = len(name) - 1
     return f"$10^{{{exponent}}}$" if exponent > 3 and name == f"1{'0' * exponent}" else name
 
 
-def _logarithmic(row: Sequence[Axes], curves: Sequence[Curve]) -> None:
+def _make_vertical_logarithmic(row: Sequence[Axes], curves: Sequence[Curve]) -> None:
     """Make the axis logarithmic over the means; a band that would reach zero goes down to its end."""
     means = [summary.mean for curve in curves for summary in (*curve.measured.values(), *curve.published.values())]
     positive = [mean for mean in means if mean > 0]

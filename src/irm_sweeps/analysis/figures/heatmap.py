@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.analysis.figures.drawing import STYLE, UNITS, add_caption, as_it_stands, literal, saved
-from irm_sweeps.analysis.figures.paper_series import Curve
+from irm_sweeps.analysis.figures.drawing import STYLE, add_caption, file_of, literal, with_literal_words
+from irm_sweeps.analysis.figures.metrics import UNITS
+from irm_sweeps.analysis.figures.picture import Curve, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,16 +17,20 @@ _COLOURS = "cividis"
 """Its lightness grows evenly, and the colour-blind see it as others do."""
 
 
-def draw(curves: Sequence[Curve], places: Sequence[str], measure: str, title: str, kind: str, caption: str) -> bytes:
+_EMPTY: dict[str, Any] = {"facecolor": "#F2F2F2", "edgecolor": "#AAAAAA", "hatch": "///", "linewidth": 0}
+"""Of a cell without a mean."""
+
+
+def draw(picture: Picture, file_format: str) -> bytes:
     """Return the bytes of a `png`, `pdf` or `svg` file.
 
-    `places` are the columns from left to right. A cell says mean and sd; where the numbers of seeds differ, also n.
-    A cell without a mean is hatched.
+    A cell says mean and sd; where the numbers of seeds differ, also n. A cell without a mean is hatched.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    curves, places = [as_it_stands(curve) for curve in curves], [literal(place) for place in places]
+    curves = [with_literal_words(curve) for curve in picture.curves]
+    places = [literal(column) for column in picture.columns]
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     rows = max(sum(curve.panel == panel for curve in curves) for panel in panels)
     summaries = [summary for curve in curves for summary in curve.measured.values()]
@@ -38,10 +43,10 @@ def draw(curves: Sequence[Curve], places: Sequence[str], measure: str, title: st
         for axes, panel in zip(row, panels, strict=True):
             image = _cells(axes, [c for c in curves if c.panel == panel], places, limits, len(counts) > 1)
             axes.set_title(panel or "")
-        figure.colorbar(image, ax=row, label=UNITS[measure], pad=0.02)
+        figure.colorbar(image, ax=row, label=UNITS[picture.measure], pad=0.02)
         n = f"n = {counts[0]} seeds" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} seeds, as printed"
-        add_caption(figure, f"Mean ± sd over {n}; hatched: nothing measured. {caption}")
-        return saved(figure, title, kind)
+        add_caption(figure, f"Mean ± sd over {n}; hatched: nothing measured. {picture.caption}")
+        return file_of(figure, picture.figure.label, file_format)
 
 
 def _cells(axes: Axes, rows: Sequence[Curve], places: Sequence[str], limits: tuple[float, float], with_n: bool) -> Any:
@@ -62,13 +67,7 @@ def _cells(axes: Axes, rows: Sequence[Curve], places: Sequence[str], limits: tup
         for x, place in enumerate(places):
             summary = curve.measured.get(place)
             if summary is None:
-                hatched: dict[str, Any] = {
-                    "facecolor": "#F2F2F2",
-                    "edgecolor": "#AAAAAA",
-                    "hatch": "///",
-                    "linewidth": 0,
-                }
-                axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **hatched))
+                axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **_EMPTY))
                 continue
             digits = 1 if limits[1] > 2 else 3
             text = f"{summary.mean:.{digits}f}"

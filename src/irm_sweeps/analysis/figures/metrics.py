@@ -1,12 +1,13 @@
-"""What a general picture looks at: a dataset's shifted test environment, one like training, or metrics by name."""
+"""Which metrics a panel shows: a dataset's shifted test environment, those like training, or metrics by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.metric import parts
 
 if TYPE_CHECKING:
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 Scores = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 """Split -> environment -> measure."""
 
+UNITS = {"accuracy": "accuracy (%)", "risk": "risk (nats)", "pwcca": "PWCCA similarity"}
+
 
 @dataclass(frozen=True)
-class Probe:
-    """One panel: which metrics of a trial's scores are averaged.
+class PanelMetric:
+    """The number that a panel shows of each trial: the mean of one metric or several.
 
     Attributes
     ----------
@@ -33,37 +36,57 @@ class Probe:
 
     def value(self, trial: Trial, scores: Scores) -> float | None:
         """Return the mean of the metrics, accuracies in per cent; None if one is not there or not finite."""
-        values = []
+        values, measure = [], ""
         for metric in self.metrics(trial, scores):
             split, environment, measure = parts(metric)
             known: Mapping[str, Any] = scores.get(split, {})
-            found = list(known.values()) if environment == "mean" else [known.get(environment, {})]
-            values += [score.get(measure) for score in found] or [None]
+            environments = list(known.values()) if environment == "mean" else [known.get(environment, {})]
+            values += [score.get(measure) for score in environments] or [None]
         finite = [value for value in values if value is not None]
-        scale = 100.0 if parts(self.metrics(trial, scores)[0])[2] == "accuracy" else 1.0
+        scale = 100.0 if measure == "accuracy" else 1.0
         return scale * fmean(finite) if len(finite) == len(values) > 0 else None
 
-    def title(self, seen: Sequence[tuple[Trial, Scores]]) -> str:
+    def title(self, scored: Iterable[tuple[Trial, Scores]]) -> str:
         """Return the name with the environments, where they are the same in all trials."""
-        found = {tuple(self.metrics(trial, scores)) for trial, scores in seen}
-        if len(found) != 1:
+        metrics = {tuple(self.metrics(trial, scores)) for trial, scores in scored}
+        if len(metrics) != 1:
             return self.name
-        split_environment = [parts(metric)[:2] for metric in found.pop()]
+        split_environment = [parts(metric)[:2] for metric in metrics.pop()]
         split = split_environment[0][0]
         names = ", ".join(environment for _, environment in split_environment)
         plural = "s" if len(split_environment) > 1 else ""
-        said = f"mean of {split} environments" if names == "mean" else f"{split} environment{plural} {names}"
-        return f"{self.name}: {said}" if self.name else said
+        words = f"mean of {split} environments" if names == "mean" else f"{split} environment{plural} {names}"
+        return f"{self.name}: {words}" if self.name else words
 
 
-def measure_of(trial: Trial) -> str:
-    """Return `accuracy`, or `risk` for a regression."""
+def named(metric: str) -> PanelMetric:
+    """Return one metric as a panel.
+
+    Raises
+    ------
+    UserError
+        It is no metric.
+    """
+    parts(metric)
+    return PanelMetric("", lambda *_: [metric])
+
+
+def one_measure(metrics: Iterable[str]) -> str:
+    """Return the measure of all metrics; without any, `accuracy`.
+
+    Raises
+    ------
+    UserError
+        They have several.
+    """
+    measures = sorted({parts(metric)[2] for metric in metrics})
+    if len(measures) > 1:
+        raise UserError(f"{' and '.join(measures)} do not go on one scale: name what to draw with --metric")
+    return measures[0] if measures else "accuracy"
+
+
+def _measure(trial: Trial) -> str:
     return "risk" if trial.dataset.loss == "squared" else "accuracy"
-
-
-def shifted_metric(trial: Trial) -> str:
-    """Return the metric of the dataset's shifted test environment."""
-    return f"test/{trial.dataset.shifted}/{measure_of(trial)}"
 
 
 def _in_distribution(trial: Trial, scores: Scores) -> list[str]:
@@ -71,28 +94,15 @@ def _in_distribution(trial: Trial, scores: Scores) -> list[str]:
 
     Where the shifted environment has a training environment's name, names mean nothing.
     """
-    training, measure = scores.get("train", {}), measure_of(trial)
+    training, measure = scores.get("train", {}), _measure(trial)
     alike = [name for name in scores.get("test", {}) if name in training]
     if alike and trial.dataset.shifted not in alike:
         return [f"test/{name}/{measure}" for name in alike]
     return [f"{'val' if 'val' in scores else 'train'}/mean/{measure}"]
 
 
-DEFAULT = (
-    Probe("in distribution", _in_distribution),
-    Probe("shifted", lambda trial, _: [shifted_metric(trial)]),
+DEFAULT: Sequence[PanelMetric] = (
+    PanelMetric("in distribution", _in_distribution),
+    PanelMetric("shifted", lambda trial, _: [f"test/{trial.dataset.shifted}/{_measure(trial)}"]),
 )
-"""The two panels of a picture that names no metrics; the second decides between settings."""
-
-
-def named(metrics: Sequence[str]) -> tuple[Probe, ...]:
-    """Return a probe for each metric; the last decides between settings.
-
-    Raises
-    ------
-    UserError
-        One is no metric.
-    """
-    for metric in metrics:
-        parts(metric)
-    return tuple(Probe("", lambda _, __, metric=metric: [metric]) for metric in metrics)  # type: ignore[misc]
+"""The two panels of a picture that names no metrics."""

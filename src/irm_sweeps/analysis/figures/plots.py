@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.analysis.figures.paper_series import Curve
+from irm_sweeps.analysis.figures.picture import Curve
 from irm_sweeps.analysis.statistics import Summary
 
 if TYPE_CHECKING:
@@ -40,69 +40,58 @@ def is_number(name: str) -> bool:
     return True
 
 
-def points(summaries: Mapping[str, Summary], places: Places) -> list[tuple[float, Summary]]:
-    """Return the summaries by where they stand, from left to right."""
-    return sorted(((places[name], s) for name, s in summaries.items() if name in places), key=lambda point: point[0])
+def points(summaries: Mapping[str, Summary], places: Places) -> tuple[list[float], list[float], list[float]]:
+    """Return where summaries stand, from left to right, their means, and their sds, 0 where there is none."""
+    placed = [(places[name], summary) for name, summary in summaries.items() if name in places]
+    placed.sort(key=lambda point: point[0])
+    return [x for x, _ in placed], [summary.mean for _, summary in placed], [summary.sd or 0.0 for _, summary in placed]
 
 
-def error_bars(axes: Axes, methods: Sequence[Curve], places: Places) -> None:
+def error_bars(axes: Axes, curves: Sequence[Curve], places: Places) -> None:
     """Draw a line with error bars for each curve, side by side, and half a step to the right what is published.
 
     Where places are numbers the curves stand a hundredth of the axis apart, so that a point is read at its number.
     """
-    step = 0.1 if not any(curve.published for curve in methods) else min(0.15, 0.84 / len(methods))
+    step = 0.1 if not any(curve.published for curve in curves) else min(0.15, 0.84 / len(curves))
     step *= _gap(places)
     if places and all(is_number(name) for name in places):
         step = min(step, 0.01 * (max(places.values()) - min(places.values())) or 0.01)
-    for i, curve in enumerate(methods):
-        shift = (i - (len(methods) - 1) / 2) * step
-        if own := points(curve.measured, places):
-            axes.errorbar(
-                [x + shift for x, _ in own],
-                [s.mean for _, s in own],
-                [s.sd or 0.0 for _, s in own],
-                linestyle=DASHES[i % len(DASHES)],
-                linewidth=1.2,
-                label=curve.label,
-                **_marker(i),
-            )
+    for i, curve in enumerate(curves):
+        shift = (i - (len(curves) - 1) / 2) * step
+        x, mean, sd = points(curve.measured, places)
+        if x:
+            line = {"linestyle": DASHES[i % len(DASHES)], "linewidth": 1.2, "label": curve.label}
+            axes.errorbar([at + shift for at in x], mean, sd, **line, **_marker(i))
         _published(axes, curve, places, shift + step / 2, i)
 
 
-def bands(axes: Axes, methods: Sequence[Curve], places: Places) -> None:
+def bands(axes: Axes, curves: Sequence[Curve], places: Places) -> None:
     """Draw a line in a band of one sd for each curve; few enough points have markers."""
     gap = _gap(places)
-    for i, curve in enumerate(methods):
-        if own := points(curve.measured, places):
-            x, mean = [x for x, _ in own], [s.mean for _, s in own]
-            sd = [s.sd or 0.0 for _, s in own]
-            style: dict[str, Any] = {
-                "color": COLOURS[i % len(COLOURS)],
-                "linewidth": 1.2,
-                "linestyle": DASHES[i % len(DASHES)],
-            }
-            marker: dict[str, Any] = {
-                "marker": MARKERS[i % len(MARKERS)],
-                "markersize": 4,
-                "markevery": max(1, len(x) // 8),
-            }
-            axes.plot(x, mean, label=curve.label, **style, **marker)
+    for i, curve in enumerate(curves):
+        x, mean, sd = points(curve.measured, places)
+        if x:
+            colour = COLOURS[i % len(COLOURS)]
+            line: dict[str, Any] = {"color": colour, "linewidth": 1.2, "linestyle": DASHES[i % len(DASHES)]}
+            marker: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)], "markersize": 4}
+            axes.plot(x, mean, label=curve.label, **line, **marker, markevery=max(1, len(x) // 8))
             low, high = ([m + sign * s for m, s in zip(mean, sd, strict=True)] for sign in (-1, 1))
-            axes.fill_between(x, low, high, color=style["color"], alpha=0.18, linewidth=0)
+            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
         _published(axes, curve, places, (i + 1) * 0.04 * gap, i)
 
 
-def bars(axes: Axes, methods: Sequence[Curve], places: Places) -> None:
+def bars(axes: Axes, curves: Sequence[Curve], places: Places) -> None:
     """Draw a bar for each curve in the group of each place, and what is published in front of it."""
-    width = 0.8 / len(methods)
-    for i, curve in enumerate(methods):
-        shift = (i - (len(methods) - 1) / 2) * width
-        if own := points(curve.measured, places):
+    width = 0.8 / len(curves)
+    for i, curve in enumerate(curves):
+        shift = (i - (len(curves) - 1) / 2) * width
+        x, mean, sd = points(curve.measured, places)
+        if x:
             axes.bar(
-                [x + shift for x, _ in own],
-                [s.mean for _, s in own],
+                [at + shift for at in x],
+                mean,
                 0.9 * width,
-                yerr=[s.sd or 0.0 for _, s in own],
+                yerr=sd,
                 label=curve.label,
                 color=COLOURS[i % len(COLOURS)],
                 hatch=HATCHES[i % len(HATCHES)],
@@ -115,28 +104,27 @@ def bars(axes: Axes, methods: Sequence[Curve], places: Places) -> None:
 
 def reference(axes: Axes, curve: Curve, places: Places) -> None:
     """Draw a row that nobody measures, such as chance level: a thin line with its name at the right."""
-    own = points(curve.published, places)
-    if not own:
+    x, mean, _ = points(curve.published, places)
+    if not x:
         return
-    levels = {summary.mean for _, summary in own}
-    if len(levels) == 1:
-        axes.axhline(own[0][1].mean, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    if len(set(mean)) == 1:
+        axes.axhline(mean[0], color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     else:
-        axes.plot([x for x, _ in own], [s.mean for _, s in own], color=GREY, linewidth=0.9, zorder=1)
+        axes.plot(x, mean, color=GREY, linewidth=0.9, zorder=1)
     where = axes.get_yaxis_transform()
-    axes.text(1.01, own[-1][1].mean, curve.label, transform=where, color=GREY, va="center", fontsize=8)
+    axes.text(1.01, mean[-1], curve.label, transform=where, color=GREY, va="center", fontsize=8)
 
 
 def _published(axes: Axes, curve: Curve, places: Places, shift: float, i: int) -> None:
     """Draw open markers."""
-    theirs = points(curve.published, places)
-    if not theirs:
+    x, mean, sd = points(curve.published, places)
+    if not x:
         return
     small = {"markersize": 3.6, "elinewidth": 0.6, "capsize": 0, "zorder": 3}
     axes.errorbar(
-        [x + shift for x, _ in theirs],
-        [s.mean for _, s in theirs],
-        [s.sd or 0.0 for _, s in theirs],
+        [at + shift for at in x],
+        mean,
+        sd,
         linestyle="none",
         markerfacecolor="white",
         markeredgewidth=0.9,
@@ -167,4 +155,4 @@ KINDS: dict[str, Callable[[Axes, Sequence[Curve], Places], None]] = {
     "history": bands,
     "bars": bars,
 }
-"""How the rows of each kind of figure are drawn; `curves` says what is measured of them."""
+"""How each kind of figure is drawn; `paper_figure` says what is measured for it."""

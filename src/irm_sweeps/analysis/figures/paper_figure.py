@@ -1,0 +1,112 @@
+"""A paper's own figure: a curve for each row of the paper file, measured and published, as its `figure` says."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from irm_sweeps.analysis.figures.measuring import Measuring, of_cells
+from irm_sweeps.analysis.figures.metrics import named
+from irm_sweeps.analysis.figures.picture import Curve, Picture
+from irm_sweeps.analysis.figures.series import of_row
+from irm_sweeps.analysis.table_builder import Builder, check_choices
+from irm_sweeps.errors import UnknownChoice, UserError
+from irm_sweeps.sweep.metric import parts
+
+if TYPE_CHECKING:
+    from irm_sweeps.sweep.paper import Column, Figure, Row
+    from irm_sweeps.trial import Trial
+
+
+def paper_picture(builder: Builder) -> Picture:
+    """Return the figure that a paper's file has, with a curve for every row, even if there is nothing of it to draw.
+
+    Raises
+    ------
+    UserError
+        The figure asks for something that the trials do not have, or an override is wrong.
+    """
+    figure = builder.paper.figure
+    assert figure is not None
+    check_choices(builder.user)
+    places = _places(builder, figure)
+    curves = []
+    for name, row in builder.paper.shown.items():
+        cells = {place: builder.published(row, i) for i, place in enumerate(places) if place is not None}
+        published = {place: cell for place, cell in cells.items() if cell}
+        curve = Curve(row.label, reference=True) if row.sweep is None else _measured(builder, name, row, figure, places)
+        curves.append(replace(curve, published=published, panel=row.panel))
+    columns = builder.paper.columns
+    measure = figure.metric if figure.kind == "environments" else parts(columns[0].metric)[2]
+    return Picture(_with_axis_name(builder, figure), curves, measure)
+
+
+def _measured(builder: Builder, name: str, row: Row, figure: Figure, places: Sequence[str | None]) -> Curve:
+    if figure.kind in ("number", "bars"):
+        return of_cells(row.label, [builder.cell(name, row, i) for i in range(len(places))], places)
+    try:
+        series = of_row(builder, name)
+    except UnknownChoice as error:
+        return Curve(row.label, remarks=[f"{row.label}: this version has no {str(error).partition(':')[0]}"])
+    decides = [named(builder.paper.columns[-1].metric)]
+    measuring = Measuring([series], builder.results, builder.stores, decides, mixtures=True)
+    if figure.kind == "environments":
+        (curve,) = measuring.over_environments(figure.split, figure.metric)
+    else:
+        (curve,) = measuring.over_steps(figure.quantity)
+    return curve
+
+
+def _with_axis_name(builder: Builder, figure: Figure) -> Figure:
+    """Name the axis of environments `p_e` where that is what the datasets' environments are named by."""
+    if figure.kind != "environments" or figure.x_label is not None:
+        return figure
+    by_column = [_runnable(builder, column) for column in builder.paper.columns]
+    datasets = [trials[0].dataset for rows in by_column for _, trials in rows]
+    if datasets and all("test_p_e" in type(dataset).model_fields for dataset in datasets):
+        return figure.model_copy(update={"x_label": "$p_e$ of the test environment"})
+    return figure
+
+
+def _places(builder: Builder, figure: Figure) -> list[str | None]:
+    """Return where each column stands; None for one that has no place of its own."""
+    columns = builder.paper.columns
+    if figure.kind == "bars":
+        return [column.label for column in columns]
+    if figure.kind == "number":
+        return [_number(builder, i, str(figure.x)) for i in range(len(columns))]
+    split_environment_measure = [parts(column.metric) for column in columns]
+    return [
+        environment if figure.kind == "environments" and (split, measure) == (figure.split, figure.metric) else None
+        for split, environment, measure in split_environment_measure
+    ]
+
+
+def _number(builder: Builder, index: int, key: str) -> str | None:
+    """Return the value that a config key has in all trials of a column."""
+    column = builder.paper.columns[index]
+    values: set[Any] = set()
+    for row, trials in _runnable(builder, column):
+        try:
+            values |= {reduce(getattr, key.split("."), trial) for trial in trials}
+        except AttributeError:
+            raise UserError(
+                f"figure.x={key} of {builder.paper.name}: the trials of {row.label} have no such key"
+            ) from None
+    if len(values) > 1 or any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        raise UserError(
+            f"figure.x={key} of {builder.paper.name}: column {column.label} has the values "
+            f"{', '.join(sorted(map(str, values)))}: it needs one number"
+        )
+    return f"{values.pop():g}" if values else None
+
+
+def _runnable(builder: Builder, column: Column) -> Iterator[tuple[Row, list[Trial]]]:
+    """Yield the rows that this version can measure, and their trials in a column."""
+    for row in builder.paper.shown.values():
+        if row.sweep is not None:
+            with contextlib.suppress(UnknownChoice):
+                yield row, list(builder.trials(row, column).values())

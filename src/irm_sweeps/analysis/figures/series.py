@@ -1,0 +1,162 @@
+"""Which trials make a series: from a paper file, from overrides, or from a whole store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from irm_sweeps.analysis.notes import spelled
+from irm_sweeps.analysis.options import filling
+from irm_sweeps.analysis.readings import Results
+from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.typed_commands import launching
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from irm_sweeps.trial import Trial
+
+Command = Callable[..., str]
+"""From further overrides to the command that runs the trials; empty where it is not known."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Trials that are drawn as one line, one kind of bar or one row of a heat map.
+
+    Attributes
+    ----------
+    name
+        A paper file's label of the row, or the method.
+    rule
+        Selection rule.
+    task
+        Dataset and backbone, in the words that set them apart from those of other series; empty where there is one.
+    """
+
+    name: str
+    trials: Sequence[Trial]
+    rule: str
+    command: Command
+    task: str = ""
+
+    @property
+    def label(self) -> str:
+        """As in the legend."""
+        return f"{self.name}, {self.task}" if self.task else self.name
+
+
+def of_row(builder: Builder, name: str) -> Series:
+    """Return all trials of a paper's row.
+
+    Raises
+    ------
+    UnknownChoice
+        This version lacks something that the row names.
+    """
+    row = builder.paper.rows[name]
+    trials = {
+        trial_id: trial for column in builder.paper.columns for trial_id, trial in builder.trials(row, column).items()
+    }
+    return Series(row.label, list(trials.values()), builder.rule_for(row), partial(builder.command, name))
+
+
+def of_paper(builder: Builder) -> tuple[list[Series], list[str]]:
+    """Return a series for each row that has trials and each task of its columns, and a remark on each other row."""
+    names, remarks = builder.runnable()
+    series: list[Series] = []
+    for row in (of_row(builder, name) for name in names):
+        series += _by_task([(row.name, trial) for trial in row.trials], row.rule, row.command)
+    return series, remarks
+
+
+def of_overrides(user: Sequence[str], stores: Sequence[Path], rule: str) -> list[Series]:
+    """Return a series for each method and task of the sweep that these overrides make.
+
+    Raises
+    ------
+    UserError
+        As `launch.py -m` with the same overrides would.
+    """
+    from irm_sweeps.sweep.grid import trials
+
+    overrides = [word for word in user if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    command = launching(*filling(stores[0], overrides))
+    named = [(_method(trial), trial) for trial in trials(overrides).values()]
+    return _by_task(named, rule, lambda *more: " ".join([command, *more]))
+
+
+def of_store(results: Results, rule: str, *, trusted: bool = False) -> tuple[list[Series], list[str]]:
+    """Return a series for each method and task that the stores hold, and a remark on each trial that is skipped.
+
+    `trusted`: see `Trial.from_config`.
+    """
+    from irm_sweeps.errors import UserError
+    from irm_sweeps.trial import Trial
+
+    trials, remarks = [], []
+    for result in results.everything():
+        try:
+            trial = Trial.from_config(result["config"], trusted=trusted)
+        except UserError as error:
+            remarks.append(f"skipped trial {result['trial_id']}: this version cannot read its config: {error}")
+            continue
+        if trial.id == result["trial_id"]:
+            trials.append(trial)
+        else:
+            remarks.append(f"skipped trial {result['trial_id']}: this version reads its config as trial {trial.id}")
+    named = [(_method(trial), trial) for trial in sorted(trials, key=_as_in_a_grid)]
+    return _by_task(named, rule, lambda *_: ""), remarks
+
+
+def _as_in_a_grid(trial: Trial) -> tuple[Any, ...]:
+    """Order a store's trials as a grid would: methods without a penalty weight first, numbers by size."""
+    task = [(v, "") if isinstance(v, int | float) else (0, json.dumps(v)) for v in _task(trial).values()]
+    return trial.method.uses_lam, _method(trial), task, trial.lam or 0.0, trial.seed
+
+
+def _method(trial: Trial) -> str:
+    return type(trial.method).__name__
+
+
+def _by_task(named: Sequence[tuple[str, Trial]], rule: str, command: Command) -> list[Series]:
+    """Group named trials by name and task; a task is described by what is not the same in all of them."""
+    groups: dict[tuple[str, str], list[Trial]] = {}
+    tasks: dict[str, Mapping[str, Any]] = {}
+    for name, trial in named:
+        task = _task(trial)
+        text = json.dumps(task, sort_keys=True)
+        tasks.setdefault(text, task)
+        groups.setdefault((name, text), []).append(trial)
+    words = dict(zip(tasks, _differences(list(tasks.values())), strict=True))
+    return [Series(name, trials, rule, command, words[text]) for (name, text), trials in groups.items()]
+
+
+def _task(trial: Trial) -> dict[str, Any]:
+    """Return class and fields of dataset and backbone; an unset field has the value that it stands for."""
+    task: dict[str, Any] = {}
+    for group in ("dataset", "backbone"):
+        part = getattr(trial, group)
+        task[group] = type(part).__name__
+        fields = part.model_dump(mode="json", exclude={"target", *part.place_fields()})
+        task.update({f"{group}.{key}": value for key, value in fields.items()})
+    return task
+
+
+def _differences(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return for each task the classes and fields that set it apart from others, fields only within a class."""
+    words = []
+    for task in tasks:
+        fields: dict[str, Any] = {}
+        classes = []
+        for group in ("dataset", "backbone"):
+            if any(other[group] != task[group] for other in tasks):
+                classes.append(task[group])
+            alike = [other for other in tasks if other[group] == task[group]]
+            keys = [key for key in task if key.startswith(f"{group}.")]
+            fields.update({key: task[key] for key in keys if any(other.get(key) != task[key] for other in alike)})
+        words.append(", ".join([*classes, *([spelled(fields)] if fields else [])]))
+    return words
