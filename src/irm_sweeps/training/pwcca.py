@@ -49,7 +49,7 @@ class Side:
 
 
 def canonical_correlations(x: Side, y: Side) -> tuple[Tensor, Tensor]:
-    """Return the correlations `[min(rank)]`, descending, and as columns the directions of x's variates when whitened."""
+    """Return the correlations `[min(rank)]`, descending, and the directions of x's variates in its whitened basis."""
     cross = (x.values @ x.whitening).mT @ (y.values @ y.whitening) / len(x.values)
     directions, correlations, _ = torch.linalg.svd(cross, full_matrices=False)
     return correlations.clamp(max=1.0), directions

@@ -40,7 +40,7 @@ LARGE = 2**18
 
 @dataclass(frozen=True)
 class StackedBatch:
-    """A batch of S trials, ordered by environment: inputs `[S, n, *features]`, labels `[S, n]`, counts as in `Batch`."""
+    """A batch of S trials, ordered by environment: inputs `[S, n, *features]`, labels `[S, n]`, `Batch.counts`."""
 
     inputs: Tensor
     labels: Tensor
