@@ -1,4 +1,4 @@
-"""What a dataset of one's own draws is checked once a trial, and a mistake is one clear line."""
+"""The checks of drawn data: each mistake in a user's dataset gives one clear line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SLURM launcher without a cluster: its options, its record of jobs, and who counts as dead."""
+"""The SLURM launcher without a cluster: options, the record of jobs, and the detection of dead workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A turn that is none, in a method of one's own: one clear line at the first step, alone, stacked and compiled."""
+"""An invalid `turn` in a user's method: one clear line at the first step, solo, stacked and compiled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights from files and from torch's cache, heads, and what is refused."""
+"""ResNet weights from files and from torch's cache, the heads, and invalid inputs."""
 
 from __future__ import annotations
 
