@@ -69,14 +69,14 @@ def _problems(dataset: Dataset, data: TrialData, dtype: torch.dtype | None) -> I
     yield from _names("train", data.names)
     yield from _training(dataset, data, dtype)
     if "train" in data.held_out:
-        yield "held_out has a split `train`: that is the name of what is trained on; choose another"
+        yield "held_out has a split `train`, the name of the training data: choose another name"
     for split, held_out in data.held_out.items():
         yield from _held_out(dataset, split, held_out, dtype)
     if "test" not in data.held_out:
-        yield f"held_out has no split `test`, only {list(data.held_out)}: it is what results are about"
+        yield f"held_out has no split `test`, only {list(data.held_out)}: results are about the split `test`"
     if dataset.shifted not in data.held_out["test"].environments:
         known = list(data.held_out["test"].environments)
-        yield f"`shifted` is {dataset.shifted!r}, which is no environment of the split test: choose one of {known}"
+        yield f"`shifted` is {dataset.shifted!r}, which is not an environment of the split test: choose one of {known}"
     if "val" in data.held_out and list(data.held_out["val"].environments) != list(data.names):
         val_names = list(data.held_out["val"].environments)
         yield f"val has the environments {val_names}: they must be the training ones in their order, {list(data.names)}"
@@ -85,7 +85,7 @@ def _problems(dataset: Dataset, data: TrialData, dtype: torch.dtype | None) -> I
 def _names(split: str, names: Sequence[str]) -> Iterator[str]:
     for i, name in enumerate(names):
         if not isinstance(name, str) or not name:
-            yield f"{split}: an environment is named {name!r}: names are words, e.g. {str(name) or '0'!r}"
+            yield f"{split}: an environment is named {name!r}: names are strings, e.g. {str(name) or '0'!r}"
         if name in names[:i]:
             yield f"{split}: two environments are named {name!r}: give each a name of its own, e.g. '{i}:{name}'"
     if not len(names):

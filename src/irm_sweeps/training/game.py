@@ -89,7 +89,7 @@ def check_players(method: Method, players: Collection[str], environments: int) -
     for player in (player for move in method.moves(0, environments) for player in move.players):
         if player not in players:
             raise UserError(
-                f"{type(method).__name__}.moves: {player!r} is no player{did_you_mean(player, players)}: "
+                f"{type(method).__name__}.moves: {player!r} is not a player{did_you_mean(player, players)}: "
                 f"`players` names {list(players)}"
             )
 
