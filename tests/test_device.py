@@ -1,4 +1,4 @@
-"""Devices: which one a name means, how it is opened, and how products are taken on it."""
+"""Devices: the meaning of their names, opening them, and the precision of products on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trial is a value: its id depends on what can change its result, and on nothing else."""
+"""A trial's id depends on everything that can change its result, and on nothing else."""
 
 from __future__ import annotations
 

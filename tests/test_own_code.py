@@ -1,4 +1,4 @@
-"""A method of one's own that is edited: its old results keep their ids, and every command says that they are old."""
+"""A user's method that is edited: old results keep their ids, and every command marks them as old."""
 
 from __future__ import annotations
 

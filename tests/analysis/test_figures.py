@@ -1,4 +1,4 @@
-"""The figures: what is drawn, where it is saved, and what is said when there is nothing to draw."""
+"""The figures: what is drawn, where it is saved, and the message if there is nothing to draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The general pictures: over the penalty weight, over training and as a heat map, of papers, sweeps and stores."""
+"""Figures over the penalty weight, over training and as heat maps, of papers, sweeps and stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paired comparison of two cells, against scipy, closed forms and made-up worlds in which the truth is known."""
+"""The paired comparison of two cells, against scipy, closed forms and simulations with a known truth."""
 
 from __future__ import annotations
 

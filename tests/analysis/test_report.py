@@ -1,4 +1,4 @@
-"""The report: one page with everything, that trusts nothing it shows, needs nothing else and reads on a phone."""
+"""The report: a complete, self-contained page that treats stored text as untrusted and is readable on a phone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statistics, against the formulas written out with nothing but the standard library."""
+"""The statistics, against the formulas written with the standard library only."""
 
 from __future__ import annotations
 

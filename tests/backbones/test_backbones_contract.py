@@ -1,4 +1,4 @@
-"""What every backbone keeps to. A new YAML in conf/backbone/ is tested here without being named."""
+"""The contract suite over all backbones; a new YAML in conf/backbone/ is included automatically."""
 
 from __future__ import annotations
 

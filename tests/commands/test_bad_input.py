@@ -1,4 +1,4 @@
-"""A user's mistake: one clear line on stderr, exit code 2, no stack trace, nothing lost."""
+"""User mistakes: one clear line on stderr, exit code 2, no stack trace, and no lost data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Tab key offers: asked as a shell does."""
+"""Shell completion: the candidates of the Tab key, requested as a shell does."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What a newcomer sees on the screen: commands that work as printed, a status that stays in its place; and a store
-that is only to be read can be."""
+"""Printed commands work when pasted, a watched status is redrawn in place, a read-only store can be read."""
 
 from __future__ import annotations
 

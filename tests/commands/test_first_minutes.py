@@ -1,4 +1,4 @@
-"""What a newcomer types in the first minutes: slips of the hand, nothing run yet, another folder."""
+"""Commands in the first minutes of use: typing mistakes, an empty store, another folder."""
 
 from __future__ import annotations
 

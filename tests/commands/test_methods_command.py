@@ -1,4 +1,4 @@
-"""`irm-sweeps methods`: what it says of a method is what the method does when it trains."""
+"""`irm-sweeps methods`: its description of a method agrees with the method's behaviour in training."""
 
 from __future__ import annotations
 

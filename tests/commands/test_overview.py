@@ -1,4 +1,4 @@
-"""Every sweep of a store, a line each: what is said of each is what `irm-sweeps status SWEEP` says."""
+"""The overview of all sweeps of a store agrees with `irm-sweeps status SWEEP` for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`irm-sweeps reproduce`: the same bits again, or what differs and by how much."""
+"""`irm-sweeps reproduce`: identical results, or a report of the differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's modules may have any name: no command puts names of its own beside them."""
+"""A user's modules may have any name: commands do not put modules of their own beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nobody can tell is called unknown, and no advice follows from it: SLURM is silent, a file is another user's."""
+"""Unknown states, with SLURM silent or another user's files, are called unknown and lead to no advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batched crops, flips and resizing against torchvision's, image by image."""
+"""Batched crops, flips and resizing, against torchvision's on single images."""
 
 from __future__ import annotations
 

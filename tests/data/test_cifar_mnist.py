@@ -1,4 +1,4 @@
-"""CIFAR-MNIST: exact counts, where each half of an image comes from, and what is refused."""
+"""CIFAR-MNIST: exact counts, the sources of both halves of an image, and invalid configs."""
 
 from __future__ import annotations
 

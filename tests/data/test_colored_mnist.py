@@ -1,4 +1,4 @@
-"""Colored MNIST: what is drawn is what its config says, and always the same bytes."""
+"""Colored MNIST: draws agree with the config, and are reproducible to the byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every dataset keeps to. A new YAML in conf/dataset/ is tested here without being named."""
+"""The contract suite over all datasets; a new YAML in conf/dataset/ is included automatically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dataset of one's own draws is checked once a trial, and a mistake is one clear line."""
+"""The checks of drawn data: each mistake in a user's dataset gives one clear line."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ COMPLAINTS = {
     "squared classes": "`outputs` is 3: a regression (`loss` is squared) has 1",
     "hinge": "`loss` is 'hinge': choose cross_entropy or squared",
     "twice": "train: two environments are named '0.9': give each a name of its own, e.g. '1:0.9'",
-    "numbers": "train: an environment is named 0.2: names are words, e.g. '0.2'",
+    "numbers": "train: an environment is named 0.2: names are strings, e.g. '0.2'",
     "three names": "train: 3 names ['a', 'b', 'c'] for 2 environments of inputs",
     "long": f"train environment '0.2': inputs are of {np.dtype('g')}, which torch does not know: give float64",
     "long test": f"split test: inputs are of {np.dtype('g')}, which torch does not know",
@@ -172,7 +172,7 @@ COMPLAINTS = {
     "mask": "test environment '0.9': `index` is of bool: positions",
     "index": "test environment '0.9': 5 positions in `index`, and 6 labels: one label each",
     "empty": "test environment '0.9': `index` is an array [0] of int64: a numpy array [n] with n > 0 is needed",
-    "shifted": "`shifted` is '0.5', which is no environment of the split test: choose one of ['0.1', '0.9']",
+    "shifted": "`shifted` is '0.5', which is not an environment of the split test: choose one of ['0.1', '0.9']",
     "no test": "held_out has no split `test`, only ['ood']",
     "train": "held_out has a split `train`",
     "val": "val has the environments ['0.1', '0.2']: they must be the training ones in their order, ['0.2', '0.1']",

@@ -1,4 +1,4 @@
-"""The linear unit tests against their definitions: moments, the invariant predictor's error, shuffling, rotation."""
+"""The linear unit tests, against their definitions: moments, the invariant predictor's error, shuffling, rotation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colored MNIST's patch (bae2021 Section 4.4) and its gap of label noise (Section 4.3)."""
+"""Colored MNIST's patch (bae2021 Section 4.4) and noise gap (Section 4.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where MNIST comes from: any layout gives the same digits, and a damaged file is refused with the fix."""
+"""Sources of MNIST: every layout gives the same digits, and a damaged file gives an error with its fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PunctuatedSST-2: what is drawn is what its config says, from the published files' form."""
+"""PunctuatedSST-2: draws agree with the config, from files in the published formats."""
 
 from __future__ import annotations
 

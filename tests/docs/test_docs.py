@@ -1,4 +1,4 @@
-"""The documentation holds: the site builds without a warning, and what a reader is told to type is understood."""
+"""The documentation: the site builds without warnings, and the commands in it parse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The how-tos do what they say: their files are written out, their commands run, their classes pass the contracts."""
+"""The how-tos: their files are written, their commands run, and their classes pass the contract suites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tutorial does what it says: its files are written out and its commands are run."""
+"""The tutorial: its files are written and its commands run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two hosts on one machine: namespaces of their own for names, processes and network, and a clock of their own."""
+"""Two simulated hosts on one machine, with separate host names, processes, networks and clocks."""
 
 from __future__ import annotations
 

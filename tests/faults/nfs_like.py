@@ -1,8 +1,8 @@
-"""A process's view of a store as an NFS client has it: what it has once looked up it believes for a while.
+"""Simulate an NFS client's cached view of a store in one process.
 
-Names, also that there is none, and times are kept for `TTL` seconds, unless this process itself changes something in
-that folder. What is opened is fresh, or stale for good (ESTALE) if it was replaced meanwhile. Links, renames and
-exclusive creation are decided by the server. Locks are refused.
+Names, including missing ones, and times are cached for `TTL` seconds, unless this process changes the folder. An opened
+file is fresh, or permanently stale (ESTALE) if it has been replaced. Links, renames and exclusive creation are atomic
+on the server. Locks are refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A process that dies at its n-th file operation, alone or with the power.
+"""Simulate a process that dies at its n-th file operation, by itself or by a power cut.
 
-`dying_at` runs something in a fork of this process, `forked`. What a disk has promised to keep is kept: bytes that were
-fsynced, and names in a folder that was fsynced. The rest is lost in the way that `Cut` says, and SIGKILL follows.
+`dying_at` runs a function in a fork of this process, `forked`. Bytes that were fsynced, and names in a folder that was
+fsynced, are kept. The rest is lost as `Cut` says, and the fork is killed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clocks that jump: the store's own, and a host's. Who lives keeps his trial; who is dead loses it in the end."""
+"""Jumping clocks of the store or of a host: a live worker keeps its trial, a dead one loses it."""
 
 from __future__ import annotations
 

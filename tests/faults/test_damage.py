@@ -1,4 +1,4 @@
-"""Every file of a store, damaged as a dying disk leaves it: the sweep recovers, or one line says what to do."""
+"""Damage to every file of a store: the sweep recovers, or one line says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that is full or may not be written: one clear line, nothing lost, and then only what is missing runs."""
+"""A full or read-only disk: one clear line, no lost data, and afterwards only missing trials run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two hosts on one store, where no pid can be looked up on the other: heartbeats decide, and nothing is done twice."""
+"""Two hosts on one store, which cannot look up each other's pids: heartbeats decide, and no trial runs twice."""
 
 from __future__ import annotations
 

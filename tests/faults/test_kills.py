@@ -1,4 +1,4 @@
-"""Launcher, worker or all of them killed at random moments: the soak of `tests/faults/soak.py`, for a minute."""
+"""Launcher, worker or both killed at random moments: one minute of the soak test `tests/faults/soak.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store as on NFS: no locks, and looks that are seconds old. Each trial is trained once all the same."""
+"""A store on a simulated NFS, without locks and with stale caches: each trial is still trained once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every file operation of a sweep, cut short there: re-issued, it ends as if nothing had happened."""
+"""A sweep cut at each of its file operations: when it is issued again, its results are unaffected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thousand claims raced by sixteen processes: no double, no loss."""
+"""Sixteen processes race for a thousand claims: each claim is taken exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all attacks share: none may hang, and a store of two real trials to do harm to."""
+"""Shared fixtures of the attacks: a time limit, and a store of two real trials."""
 
 from __future__ import annotations
 

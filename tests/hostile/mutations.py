@@ -1,4 +1,4 @@
-"""Values of a JSON text, and other texts made of it by replacing one: what changes bytes blindly breaks the syntax."""
+"""Mutate JSON texts by replacing single values, which keeps the syntax valid, unlike random changes of bytes."""
 
 from __future__ import annotations
 

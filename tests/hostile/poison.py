@@ -1,4 +1,4 @@
-"""Files that a stranger may have written in place of ours."""
+"""Malicious files in place of the product's."""
 
 from __future__ import annotations
 

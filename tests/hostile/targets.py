@@ -1,4 +1,4 @@
-"""What the fuzzers aim at: each target takes anything, and raises only if the product is at fault."""
+"""The fuzzers' targets: each accepts any input, and raises only for a bug in the product."""
 
 from __future__ import annotations
 

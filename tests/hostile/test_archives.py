@@ -1,4 +1,4 @@
-"""Data files of strangers: nothing in them is executed, and no header makes room for what is not there."""
+"""Malicious data files: no code is executed, and no header makes a reader allocate memory for absent data."""
 
 from __future__ import annotations
 

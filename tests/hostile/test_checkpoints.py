@@ -1,4 +1,4 @@
-"""A poisoned checkpoint is as good as none: the trial starts from its beginning and ends as it would have."""
+"""A malicious checkpoint is ignored: the trial restarts and gives its usual result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CIFAR-10's own files are pickles in a tar: only their arrays are built, and only their names are unpacked."""
+"""CIFAR-10's files, pickles in a tar: only arrays are built and only known names extracted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads from a server that lies: the published bytes arrive whole, or no file does."""
+"""Downloads from a lying server: either the published bytes are stored, or no file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers and the composing of configs on inputs that nobody has thought of: an answer or one line, nothing else."""
+"""Readers and config composition on random inputs: a value or a one-line error, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stranger's result says, on the pages made from it: words, never code, formulas or cells that compute."""
+"""Malicious text in results appears on pages as text, never as code, formulas or computed cells."""
 
 from __future__ import annotations
 

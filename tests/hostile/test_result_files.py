@@ -1,4 +1,4 @@
-"""A poisoned `result.json`: every reader skips it with one line that names it, and no number of it is shown."""
+"""A malicious `result.json`: every reader skips it, names it in one line, and shows none of its numbers."""
 
 from __future__ import annotations
 

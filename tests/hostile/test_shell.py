@@ -1,4 +1,4 @@
-"""Characters that a shell takes for its own: what is printed to be pasted, or submitted, means what was typed."""
+"""Shell metacharacters: printed or submitted commands mean what the user typed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`_target_`: what a config may name: the user's own a subclass of the group's base, a stored one this package's."""
+"""`_target_` may name a subclass of the group's base in a user's config, a class of this package in a stored one."""
 
 from __future__ import annotations
 

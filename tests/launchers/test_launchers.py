@@ -1,4 +1,4 @@
-"""What every launcher does: a new one gets these tests by naming itself in `LAUNCHERS`."""
+"""The conformance suite of all launchers; a new one is added to `LAUNCHERS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hydra/launcher=local` with real processes and real signals: exactly once, and nothing lost."""
+"""`hydra/launcher=local` with real processes and signals: each trial runs exactly once, and nothing is lost."""
 
 from __future__ import annotations
 

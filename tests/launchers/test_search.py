@@ -1,4 +1,4 @@
-"""Hydra's own searching sweeper over our launchers, and the number that it maximises."""
+"""Hydra's search sweepers with our launchers, and the objective that they maximise."""
 
 from __future__ import annotations
 

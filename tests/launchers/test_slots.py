@@ -1,4 +1,4 @@
-"""Which slots the local pool has: on the GPUs that may be used and no others, else on the cores."""
+"""The local pool's slots: on the allowed GPUs only, else on the CPU cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that ended early has left a reason in its log, and `irm-sweeps status` and `failures` tell it."""
+"""A worker that ended early: `irm-sweeps status` and `failures` show the reason from its log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of every logger in conf/logger, and what a worker does about one that breaks it."""
+"""The contract suite over all loggers, and a worker's reaction to a logger that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLflow: the earlier run of a trial, names that MLflow refuses, and how runs end."""
+"""MLflow: earlier runs of a trial, invalid names, and the final state of runs."""
 
 from __future__ import annotations
 

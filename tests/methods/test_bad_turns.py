@@ -1,4 +1,4 @@
-"""A turn that is none, in a method of one's own: one clear line at the first step, alone, stacked and compiled."""
+"""An invalid `turn` in a user's method: one clear line at the first step, solo, stacked and compiled."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_trial_fails_with_that_line(tmp_path: Path) -> None:
 def test_who_moves_must_be_a_player(make_trial: MakeTrial, training: Train) -> None:
     trial = make_trial().model_copy(update={"method": Wrong.model_validate({"risk": "mean", "deed": "moves"})})
     with pytest.raises(
-        UserError, match=r"Wrong.moves: 'modle' is no player \(did you mean `model`\?\): `players` names"
+        UserError, match=r"Wrong.moves: 'modle' is not a player \(did you mean `model`\?\): `players` names"
     ):
         training(trial)
 

@@ -1,4 +1,4 @@
-"""The games and penalties of the other methods against their equations, written out in plain torch and numpy."""
+"""Games and penalties against their equations, written in plain torch and numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every method keeps to. A new YAML in conf/method/ is tested here without being named."""
+"""The contract suite over all methods; a new YAML in conf/method/ is included automatically."""
 
 from __future__ import annotations
 

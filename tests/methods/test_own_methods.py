@@ -1,4 +1,4 @@
-"""The suite of methods over a stranger's, which takes environments of equal size only: what it is told to do."""
+"""The contract suite on a user's method that needs environments of equal size: the advice that it gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each penalty against the paper's equation, written out with autograd or numpy: values and gradients."""
+"""Each penalty against the paper's equation, written with autograd or numpy: values and gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The squared loss: every method trains with it, and what chooses by accuracy chooses by the lowest risk."""
+"""The squared loss: every method trains with it, and selection by accuracy becomes selection by risk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""meta-IRM's stopping rules on hand-made evaluations."""
+"""meta-IRM's stopping rules on made-up evaluations."""
 
 from __future__ import annotations
 

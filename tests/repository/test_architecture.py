@@ -1,4 +1,4 @@
-"""`docs/architecture.svg` shows the imports that there are, and `docs/architecture.md` the rules that hold."""
+"""`docs/architecture.svg` shows the actual imports, and `docs/architecture.md` the enforced rules."""
 
 from __future__ import annotations
 

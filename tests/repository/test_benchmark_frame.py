@@ -1,4 +1,4 @@
-"""The frame of the benchmarks: ratios mean the same whatever the unit, and a regression is pointed at."""
+"""The benchmarks' frame: ratios do not depend on the unit, and a regression is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What guards main says which part it is at, tries a set-up again, and names what failed."""
+"""The gate of main prints its current part, retries a failed set-up, and names what failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the house, as tests: read from the sources, nothing is run."""
+"""The rules of the code base, checked by reading its sources; nothing is run."""
 
 from __future__ import annotations
 

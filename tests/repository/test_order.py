@@ -1,4 +1,4 @@
-"""The whole suite's options stand in one place, and its long files begin first."""
+"""The options of the whole suite are in one file, and its long files start first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheel: what it carries, and that it works in an empty folder, for a project of one's own too."""
+"""The wheel: its content, and that it works in an empty folder and for a user's project."""
 
 from __future__ import annotations
 

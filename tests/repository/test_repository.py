@@ -1,4 +1,4 @@
-"""What a stranger finds beside the code: licence, citation, changes, forms; all of it agrees with the package."""
+"""Licence, citation, changelog and forms exist and agree with the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker does not pay for before its first step."""
+"""The start-up cost of a worker: modules that are not imported before its first step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: of all who want a trial one gets it, the dead lose it, the living keep it."""
+"""Claims: exactly one of several claimants gets a trial, a dead one loses it, a live one keeps it."""
 
 from __future__ import annotations
 

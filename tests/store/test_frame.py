@@ -1,4 +1,4 @@
-"""`irm_sweeps.load_results`: every number of a store, in a frame with types."""
+"""`irm_sweeps.load_results`: all numbers of a store in a typed data frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: files that are whole or absent, results that are trusted only if they are what they say."""
+"""The store: files are complete or absent, and only valid results are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was stored in November 2026 is read as it was then: results, a manifest, a checkpoint, a submitted worker."""
+"""Files stored in November 2026 can still be read: results, a manifest, a checkpoint, a submitted worker."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ CLASSES = (1, 2, 9)
 
 @cache
 def pictures(train: int = 400, test: int = 200) -> dict[str, np.ndarray]:
-    """CIFAR-10's layout; each class is a hue with noise, so that networks can learn it."""
+    """Return arrays in CIFAR-10's layout; each class is a hue with noise, so that networks can learn it."""
     generator = np.random.default_rng(0)
     found = {}
     for split, n in (("train", train), ("test", test)):
@@ -25,7 +25,7 @@ def pictures(train: int = 400, test: int = 200) -> dict[str, np.ndarray]:
 
 @cache
 def digits() -> dict[str, np.ndarray]:
-    """MNIST's layout and size: a 1 is a bar, a 0 a box, the others empty; the first row numbers the image."""
+    """Return arrays in MNIST's layout and size: a 1 is a bar, a 0 a box; the first row encodes the image's number."""
     generator = np.random.default_rng(1)
     found = {}
     for split, n in (("train", 60_000), ("test", 10_000)):

@@ -1,4 +1,4 @@
-"""Who may import whom, and who does: the arrows of the house. `docs/architecture.md` draws them."""
+"""The layers of the package: which modules may import which, and which do. `docs/architecture.md` draws the picture."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ LAYERS = [
     {"commands"},
     {"cli", "launch", "sweep.run", "__init__", "__main__", "testing", "project"},
 ]
-"""A module imports from its own layer and those above it in this list. The last are what users reach: `launch` and
-`sweep.run` behind `launch.py`, `cli`, `__init__` for notebooks, and `testing` for their tests."""
+"""A module imports from its own layer and earlier ones in this list. The last layer is what users call: `launch` and
+`sweep.run` by `launch.py`, `cli`, `__init__` in notebooks, and `testing` in their tests."""
 
 BELOW_TRAINING = {"training.optimizers"}
-"""A contract with nothing beneath it but `config`; `trial` is made of it and of the other groups."""
+"""Contracts that depend on `config` only, so that `trial` may import them."""
 
 ABOVE = ("store", "sweep", "worker", "launchers")
 
@@ -44,11 +44,11 @@ STRANGERS = {
     "store": ("sweep", "worker", "launchers"),
     "worker": ("launchers",),
 }
-"""By package, what it knows nothing of, although some of it lies beneath."""
+"""Package -> what it must not import, even from an earlier layer."""
 
 
 def name_of(path: Path) -> str:
-    """`sweep.grid` for src/irm_sweeps/sweep/grid.py; of other files, the path."""
+    """Return `sweep.grid` for src/irm_sweeps/sweep/grid.py; for other files, the path."""
     package = ROOT / "src" / "irm_sweeps"
     if package not in path.parents:
         return str(path.relative_to(ROOT))
@@ -56,7 +56,7 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every imported module, wherever the import stands; `from a import b` is both a and a.b."""
+    """Yield every imported module, also of imports inside functions; `from a import b` yields a and a.b."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -73,7 +73,7 @@ def own_imports(path: Path) -> set[str]:
 
 
 def layer(module: str) -> int:
-    """The most particular entry of `LAYERS` that names the module; a name within a module counts as it."""
+    """Return the number of the layer with the longest prefix of the module's name."""
     parts = module.split(".")
     for end in range(len(parts), 0, -1):
         for i, names in enumerate(LAYERS):

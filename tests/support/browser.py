@@ -1,4 +1,4 @@
-"""A headless Chromium on a pipe: what a page looks like, and what it complains about. Needs no library."""
+"""Control a headless Chromium through a pipe, to render a page and collect its errors. Needs no library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 class Page:
-    """One tab, spoken to in Chromium's DevTools protocol."""
+    """One tab, controlled by Chromium's DevTools protocol."""
 
     def __init__(self, write: int, read: int) -> None:
         self._write, self._read, self._n, self._left = write, read, 0, b""
@@ -69,8 +69,8 @@ class Page:
         return answer["result"].get("value")
 
     def complaints(self) -> list[dict[str, Any]]:
-        """Exceptions, console errors and warnings, and whatever was asked of a network."""
-        found = []
+        """Return the events of exceptions, console errors and warnings, and network requests."""
+        complaints = []
         for event in self.events:
             params = event.get("params", {})
             url = params.get("request", {}).get("url", "file:")
@@ -80,8 +80,8 @@ class Page:
                 or (event["method"] == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"))
                 or (event["method"] == "Network.requestWillBeSent" and not url.startswith(("file:", "data:")))
             ):
-                found.append(event)
-        return found
+                complaints.append(event)
+        return complaints
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         answer = self.call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")
@@ -93,7 +93,7 @@ class Page:
 
 @contextmanager
 def chromium(folder: Path) -> Iterator[Page]:
-    """Start a Chromium of its own, with its profile in `folder`; ended with what it started."""
+    """Start a Chromium with its profile in `folder`, and end it with its child processes."""
     assert CHROMIUM
     ours, theirs = os.pipe(), os.pipe()
 

@@ -1,4 +1,4 @@
-"""The project's commands as a user types them: in this process where that will do, else in processes of their own."""
+"""Run the project's commands as a user types them, in this process or in child processes."""
 
 from __future__ import annotations
 
@@ -30,29 +30,31 @@ SMALL = [
     "training.steps=20",
     "device=cpu",
 ]
-"""A trial of milliseconds."""
+"""Overrides of a trial that takes milliseconds."""
 
 ROGUE = [*SMALL, "method=erm", "method._target_=rogue.Rogue", "+method.deed=none"]
-"""The same with a method of a user's own file, `tests/support/rogue.py`: slow until a gate opens, or doing a deed."""
+"""The same with the method of `tests/support/rogue.py`: slow until a gate file exists, or failing on purpose."""
 
 TRAINED = "stack of "
-"""Begins the line that a trial's log gets whenever somebody starts to train it."""
+"""Start of the line that a trial's log gets whenever a worker starts to train it."""
 
 FakeCommand = Callable[..., Path]
-"""What the fixture `fake` makes."""
+"""Type of the fixture `fake`."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Answer:
+    """The exit code and the output of a command."""
+
     code: int
     out: str
     err: str
 
     @property
     def complaint(self) -> str:
-        """The one line on stderr of a command that ended with a user's mistake."""
+        """The single line on stderr of a command that ended with a user's mistake."""
         assert self.code == 2, self
         (line,) = self.err.splitlines()
         assert line.startswith("error: "), self
@@ -60,16 +62,16 @@ class Answer:
 
 
 def eventually(condition: Callable[[], T], what: str, seconds: float = 180) -> T:
-    """Wait until the condition is true, and return what it gave."""
+    """Wait until the condition returns a true value, and return this value."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.05)
-    return found
+    return value
 
 
 def launch(*arguments: str) -> Answer:
-    """`python launch.py ...`, in this process; a sweep starts no other."""
+    """Run `python launch.py ...` in this process; a sweep starts no child process."""
     from hydra.core.global_hydra import GlobalHydra
 
     if "-m" in arguments and not any(a.startswith("hydra/launcher=") for a in arguments):
@@ -80,7 +82,7 @@ def launch(*arguments: str) -> Answer:
 
 
 def irm_sweeps(*arguments: str) -> Answer:
-    """`irm-sweeps ...`, in this process."""
+    """Run `irm-sweeps ...` in this process."""
     from irm_sweeps import cli
 
     return _in_this_process(["irm-sweeps", *arguments], lambda: cli.main(list(arguments)))
@@ -88,12 +90,12 @@ def irm_sweeps(*arguments: str) -> Answer:
 
 _OBEY = "-dac_override,-dac_read_search"
 _PLAIN_USER = ["setpriv", f"--bounding-set={_OBEY}", f"--inh-caps={_OBEY}"] if os.geteuid() == 0 else []
-"""Makes a root obey the permissions of files."""
+"""Command prefix that makes root obey file permissions."""
 CAN_BE_PLAIN = not _PLAIN_USER or shutil.which("setpriv") is not None
 
 
 def as_plain_user(*arguments: str) -> Answer:
-    """`irm-sweeps ...`, in a process of its own that the permissions of files stop."""
+    """Run `irm-sweeps ...` in a child process that obeys file permissions, even if root runs the tests."""
     command = [*_PLAIN_USER, sys.executable, "-m", "irm_sweeps", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     return Answer(done.returncode, done.stdout, done.stderr)
@@ -101,7 +103,7 @@ def as_plain_user(*arguments: str) -> Answer:
 
 @contextmanager
 def own_process(argv: list[str]) -> Iterator[None]:
-    """Let a command change what is its process's: arguments, environment, and where Hydra logs to."""
+    """Restore the process state that a command changes: arguments, environment, and Hydra's log handlers."""
     handlers, level = logging.root.handlers[:], logging.root.level
     with patch.object(sys, "argv", argv), patch.dict(os.environ):
         yield
@@ -121,13 +123,13 @@ def _in_this_process(argv: list[str], run: Callable[[], object]) -> Answer:
 
 
 def _as_a_terminal_does() -> None:
-    """Undo what a background shell does to its children: it lets them ignore Ctrl-C."""
+    """Restore the default handling of Ctrl-C, which a background shell makes its children ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
 class Desk:
-    """A folder with a store, and commands at work on it in processes of their own."""
+    """A folder with a store, and commands that work on it in child processes."""
 
     folder: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -141,7 +143,7 @@ class Desk:
         return self.folder / "gate"
 
     def start(self, *arguments: str, command: Sequence[str] = ("launch.py",)) -> subprocess.Popen[str]:
-        """Start a command; what it writes goes to files, so that no pipe keeps it waiting."""
+        """Start a command with its output in files, so that a full pipe cannot block it."""
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -168,29 +170,29 @@ class Desk:
         return self.start("-m", f"results={self.results}", f"hydra.launcher.slots={slots}", *overrides)
 
     def answer(self, process: subprocess.Popen[str], seconds: float = 300) -> Answer:
-        """Wait for a command to end."""
+        """Wait for a command to end, and return its answer."""
         code = process.wait(seconds)
         n = self.started.index(process)
         return Answer(code, (self.folder / f"{n}.out").read_text(), (self.folder / f"{n}.err").read_text())
 
     def in_store(self) -> dict[str, dict[str, Any]]:
-        """Every result, by trial id."""
+        """Return every result by trial id."""
         return {path.parent.name: json.loads(path.read_text()) for path in self.results.glob("*/result.json")}
 
     def workers(self) -> list[int]:
-        """The pids of the workers at work."""
-        found = []
+        """Return the pids of the running workers."""
+        pids = []
         for path in self.results.glob("sweeps/*/workers/*.json"):
             try:
                 pid = json.loads(path.read_text())["process"]["pid"]
             except FileNotFoundError:
                 continue
             if is_running(pid):
-                found.append(pid)
-        return found
+                pids.append(pid)
+        return pids
 
     def holders(self) -> dict[str, int]:
-        """The pid of the worker that holds each claimed trial."""
+        """Return trial id -> pid of the running worker that holds its claim."""
         held = {}
         for path in sorted(self.results.glob("*/claim.*.json"), key=lambda path: int(path.name.split(".")[1])):
             try:
@@ -206,11 +208,11 @@ class Desk:
         return path.read_text() if path.exists() else ""
 
     def times_trained(self) -> dict[str, int]:
-        """How often somebody started to train each trial."""
+        """Return, by trial id, how often a worker started to train the trial."""
         return {path.parent.name: path.read_text().count(TRAINED) for path in self.results.glob("*/log.txt")}
 
     def end(self) -> None:
-        """End whatever was started here and still runs, workers included: they are in the commands' process groups."""
+        """Kill the commands that still run, and their workers, which are in the same process groups."""
         for process in self.started:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -220,7 +222,7 @@ class Desk:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -228,7 +230,7 @@ def is_running(pid: int) -> bool:
 
 
 def outcome(result: dict[str, Any]) -> dict[str, Any]:
-    """What must not depend on who trained a trial, where and how often it was interrupted."""
+    """Return the part of a result that must not depend on the worker, the place and the interruptions."""
     return {
         "status": result["status"],
         "steps": result["steps"],
@@ -242,11 +244,11 @@ def outcomes(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def numbers(result: dict[str, Any]) -> dict[str, float]:
-    """Every number of a result, flat: to compare where a kill split a stack, and so reordered its sums."""
-    found = {"steps": result["steps"]}
+    """Return every number of a result in a flat dict, for comparison with a tolerance where a kill split a stack."""
+    flat = {"steps": result["steps"]}
     for rule, chosen in result["metrics"].items():
-        found[f"{rule} step"] = chosen["step"]
+        flat[f"{rule} step"] = chosen["step"]
         for split, environments in chosen["scores"].items():
             for name, scores in environments.items():
-                found |= {f"{rule} {split} {name} {measure}": value for measure, value in scores.items()}
-    return found
+                flat |= {f"{rule} {split} {name} {measure}": value for measure, value in scores.items()}
+    return flat

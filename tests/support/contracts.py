@@ -1,4 +1,4 @@
-"""What the contract suites of datasets and backbones share: the choices there are, and small trials of them."""
+"""Shared code of the contract suites of datasets and backbones: all choices, and small trials of them."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ SMALL = {
     "width": 6,
     "weights": "none",
 }
-"""Values for the fields that a choice may have, so that a trial takes milliseconds and needs no download."""
+"""Values of fields with which a trial takes milliseconds and needs no download."""
 
 
 def names(group: str) -> list[str]:
-    """Every choice of a group: the package's, and those in IRM_SWEEPS_CONF."""
+    """Return every choice of a group: the package's, and those in IRM_SWEEPS_CONF."""
     if own_conf_dir() is not None and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # as launch.py does: where a user's own classes lie
+        sys.path.append(os.getcwd())  # the folder of a user's classes, as in launch.py
     return [path.stem for path in yamls(group)]
 
 
 def component(group: str, name: str, **changes: Any) -> Any:
-    """The choice in its small form; `changes` are taken where it has such a field."""
+    """Return the choice with small values; `changes` apply to the fields that it has."""
     (path,) = (path for path in yamls(group) if path.stem == name)
     values = yaml.safe_load(path.read_text())
     fields = import_class(values["_target_"], GROUPS[group], group).model_fields
@@ -51,7 +51,7 @@ def component(group: str, name: str, **changes: Any) -> Any:
 
 
 def data_dir(name: str, folder: Path) -> Path:
-    """Where a dataset finds small files: made in `folder` for the package's own, a user's where he keeps them."""
+    """Return a dataset's data folder: `folder` with small files for the package's, else the user's folder."""
     if not (conf_dir() / "dataset" / f"{name}.yaml").exists():
         return Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "data")).absolute()
     if name == "cifar_mnist" and not (folder / "cifar10.npz").exists():
@@ -62,7 +62,7 @@ def data_dir(name: str, folder: Path) -> Path:
 
 
 def trial(dataset: Any, backbone: Any, seed: int, precision: str = "float64") -> Trial:
-    """Two steps of ERM, each evaluated."""
+    """Return a trial of two steps of ERM, each followed by an evaluation."""
     optimizer = yaml.safe_load((conf_dir() / "optimizer" / "adam.yaml").read_text())
     training = {"steps": 2, "batch_size": 4, "l2": 0.001, "evaluate_every": 1, "log_every": 1}
     return Trial.model_validate(
@@ -79,12 +79,12 @@ def trial(dataset: Any, backbone: Any, seed: int, precision: str = "float64") ->
 
 
 def start(trials: Sequence[Trial], folder: Path) -> StackTraining:
-    """The training of a stack on the CPU, not yet run."""
+    """Return the training of a stack on the CPU, before its first step."""
     return StackTraining(trials, folder, torch.device("cpu"))
 
 
 def sha256(data: TrialData) -> str:
-    """Of all that a draw gives."""
+    """Return the sha256 of everything that a draw returns."""
     digest = hashlib.sha256(repr(list(data.names)).encode())
     arrays = {"inputs": data.inputs, "labels": data.labels}
     for split, evaluation_set in data.held_out.items():
@@ -98,5 +98,5 @@ def sha256(data: TrialData) -> str:
 
 
 def parameters(run: StackTraining) -> dict[str, torch.Tensor]:
-    """Copies of the first trial's parameters, by name."""
+    """Return copies of the first trial's parameters by name."""
     return {name: t[0].detach().clone() for name, t in run.parameters.tensors().items()}

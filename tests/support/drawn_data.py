@@ -1,4 +1,4 @@
-"""Drawn data: a small Colored MNIST, the digest of a draw, and whether a count is as likely as it should be."""
+"""A small Colored MNIST, the digest of a draw, and a binomial test of counts."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def sha256(data: TrialData) -> str:
 
 
 def binomial(count: int, n: int, p: float) -> bool:
-    """Whether the count is within 4.5 standard deviations: one false alarm in 150,000."""
+    """Return whether a binomial count is within 4.5 standard deviations of its mean: one false alarm in 150,000."""
     return abs(count - n * p) <= 4.5 * math.sqrt(n * p * (1 - p)) + 1e-9

@@ -1,4 +1,4 @@
-"""A worker that is asked to stop while it trains."""
+"""Interrupt a worker while it trains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from irm_sweeps.worker.worker import Worker
 
 
 def work_until(worker: Worker, step: int) -> None:
-    """Let it work, and ask it to stop as soon as a stack has made so many steps."""
+    """Run the worker, and request it to stop as soon as a stack has done `step` steps."""
     advance = StackTraining._advance
 
     def asking(training: StackTraining) -> None:

@@ -1,4 +1,4 @@
-"""Every method in its default form, and forms that play another game, for the suites over all methods."""
+"""The cases of the suites over all methods: each method with its defaults, and variants that play another game."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ VARIANTS = {
     ],
     "meta_irm with two inner steps": ["method=meta_irm", "method.inner_steps=2", "method.same_env=true"],
 }
-"""Forms of the methods that play another game than their default, for the same tests."""
+"""Overrides of variants whose game differs from the method's default."""
 
 
 class Methods(MethodContract):
-    """The contract, over all of them; a test module derives a `Test...` of it."""
+    """The contract suite over all methods; a test module derives a class `Test...` from it."""
 
     cases = {**{entry.name: [f"method={entry.name}"] for entry in methods()}, **VARIANTS}
     noisy = {

@@ -1,8 +1,8 @@
-"""Which test files begin first, where several processes share them (`pytest @.ci/pytest.args`).
+"""Order the test files so that the longest start first, for runs in several processes (`pytest @.ci/pytest.args`).
 
-A process gets whole files, so that in the end all wait for a long one that began late. Left alone, pytest-xdist begins
-with the files of the most tests, and last with the one test that takes minutes: hence `--no-loadscope-reorder`, and
-this hook.
+Each process runs whole files, so a long file that starts late delays the end of the run. By default, pytest-xdist
+starts with the files with the most tests, and so starts a file with one test of several minutes last. The option
+`--no-loadscope-reorder` and this hook prevent that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONG = (
     "faults/test_disk.py",
     "faults/test_race.py",
 )
-"""Files that take between two minutes and half a minute for few tests (2 cores, busy, 2026-11-22), longest first."""
+"""Files with few tests that take from 30 s to two minutes (2 busy cores, 2026-11-22), longest first."""
 
 TESTS = Path(__file__).parents[1]
 

@@ -1,4 +1,4 @@
-"""The documentation as data: its pages, their blocks of code, and the commands that they tell a reader to type."""
+"""Parse the documentation: its pages, their blocks of code, and the commands in these."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENVIRONMENT = re.compile(r"[A-Z_]+=\S+$")
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code: its language, its text, and the file that the page says it is."""
+    """A block of code: its language, its text, and the file name that the page gives it."""
 
     language: str
     file: str | None
@@ -29,6 +29,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Page:
+    """A page of the documentation."""
+
     path: Path
 
     def __str__(self) -> str:
@@ -40,12 +42,12 @@ class Page:
 
     @cached_property
     def blocks(self) -> list[Block]:
-        found = [Block(language, file or None, text) for language, file, text in FENCED.findall(self.text)]
-        return found + [Block("console", None, text) for text in INDENTED.findall(FENCED.sub("", self.text))]
+        fenced = [Block(language, file or None, text) for language, file, text in FENCED.findall(self.text)]
+        return fenced + [Block("console", None, text) for text in INDENTED.findall(FENCED.sub("", self.text))]
 
     @property
     def commands(self) -> Iterator[list[str]]:
-        """The words of every command, without prompts, comments, variables before it and `&&`."""
+        """Yield the words of every command, without comments and leading variables; `&&` separates commands."""
         for block in self.blocks:
             if block.language == "console":
                 for line in block.text.replace("\\\n", " ").splitlines():
@@ -57,7 +59,7 @@ class Page:
                             yield words
 
     def write(self, folder: Path) -> None:
-        """Write the page's files, as a reader would."""
+        """Write the files of the page into `folder`, as a reader would."""
         for block in self.blocks:
             if block.file:
                 path = folder / block.file

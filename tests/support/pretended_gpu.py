@@ -1,12 +1,12 @@
-"""A GPU that is not there: tensors on the device `cuda`, whose numbers the CPU holds, and what a GPU would not forgive.
+"""A simulated GPU: tensors that claim to be on `cuda` while the CPU holds their values, and checks of a GPU's rules.
 
-torch's own FakeTensorMode stops at the first backward pass where CUDA has no driver: autograd's engine wants streams.
-So a tensor is marked by its storage. Whoever asks it for its device hears `cuda:0`, and every operation beneath
-autograd and vmap is checked: tensors of host and device may not meet in it, and what would make the host wait for
-the device is noted. The numbers are real, so that trainings run to their end.
+torch's FakeTensorMode fails in the first backward pass without a CUDA driver, because autograd's engine needs streams.
+So this module marks the storage of a tensor instead. `tensor.device` of a marked tensor is `cuda:0`. Every operation
+below autograd and vmap is checked: it must not mix tensors of host and device, and operations that would make the
+host wait for the device are recorded. The values are real, so trainings run to their end.
 
-Not seen: the lists by which autocast on CUDA chooses number formats (those of the CPU are taken), memory, time,
-streams, and what CUDA's own kernels do.
+Not simulated: the lists by which autocast on CUDA chooses number formats (the CPU's are used), memory, time, streams,
+and the behaviour of CUDA's kernels.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ READS = (
     *("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2", "unique_dim"),
     *("repeat_interleave", "bincount", "_linalg_check_errors"),
 )
-"""Operations whose result, or whose result's shape, the host has to know."""
+"""Operations whose result, or the result's shape, must be read by the host."""
 SENDS = ("where", "clamp", "clamp_min", "clamp_max")
-"""Operations that send a number (0-d) of the host to the device, and wait until it is there."""
+"""Operations that copy a 0-d tensor of the host to the device, and wait for the copy."""
 NOT_NUMBERS = ("cat", "stack", "mm", "addmm", "bmm", "index_select", "gather", "scatter", "index_copy", "index_copy_")
-"""Operations in which not even a number (0-d) of the host may meet tensors of the device."""
+"""Operations that do not accept even a 0-d tensor of the host together with tensors of the device."""
 
 BY_LISTS = (Tensor.__getitem__, Tensor.__setitem__)
-"""Calls that make tensors of the host out of lists; what others make on their way is where their arguments are."""
+"""Calls that create host tensors from lists; other calls create tensors where their arguments are."""
 
 
 class WrongDevice(Exception):
-    """Host and device met in one operation, which CUDA refuses."""
+    """An operation mixes tensors of host and device, which CUDA refuses."""
 
 
 class _Marks:
-    """Which storages are on the device, and which of the host's are pinned."""
+    """Records which storages are on the device, and which of the host's are pinned."""
 
     def __init__(self) -> None:
         self._places: dict[int, str] = {}
@@ -70,7 +70,7 @@ class _Marks:
 
 
 class _Operations(TorchDispatchMode):
-    """Checks the operations beneath autograd and vmap, and marks what they make."""
+    """Checks the operations below autograd and vmap, and marks their results."""
 
     def __init__(self, gpu: PretendedGPU) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class _Operations(TorchDispatchMode):
 
 
 class _Calls(TorchFunctionMode):
-    """Answers what is asked of devices, and moves tensors between them."""
+    """Answers queries of a tensor's device, and simulates copies between devices."""
 
     def __init__(self, gpu: PretendedGPU) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class _Calls(TorchFunctionMode):
                 gpu.waits.append(f"{name} copied from pageable memory")
             return gpu.marks.put(made, "device")
         if any(issubclass(kind, LitChannels) for kind in types) and not self._within:
-            # What this class does in place of an operation asks for devices too.
+            # The overrides of this class query devices too.
             self._within = True
             try:
                 with self:
@@ -157,9 +157,9 @@ class PretendedGPU:
     Attributes
     ----------
     waits
-        What has made the host wait for the device since this was last cleared.
+        Operations that would have made the host wait for the device, since the list was last cleared.
     operations
-        The names of the operations (of ATen) on tensors of the device.
+        Names of the ATen operations on tensors of the device.
     """
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class PretendedGPU:
         self.waits: list[str] = []
         self.operations: set[str] = set()
         self.made_inside = False
-        """Whether a call is under way that makes new tensors on the device."""
+        """Whether the current call creates its tensors on the device."""
         self._stack = ExitStack()
 
     def __enter__(self) -> PretendedGPU:
@@ -186,7 +186,7 @@ class PretendedGPU:
         self._stack.close()
 
     def moved(self, tensor: Tensor, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Tensor:
-        """Act as `to`, `cpu`, `cuda` or `pin_memory`."""
+        """Simulate `to`, `cpu`, `cuda` or `pin_memory`."""
         there = self.marks.on_device(tensor)
         if func is Tensor.pin_memory:
             if there:

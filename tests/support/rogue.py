@@ -1,4 +1,4 @@
-"""A method of a user's own file, which takes its time or does harm; `method._target_=rogue.Rogue`."""
+"""A method in a user's file that is slow or fails on purpose; `method._target_=rogue.Rogue`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEP_SECONDS = 0.1
 
 
 class Rogue(ERM):
-    """ERM that does its deed at the third step. While the file that GATE names is missing, a step is slow."""
+    """ERM that fails as `deed` says at step 3. A step is slow until the file named by the variable GATE exists."""
 
     deed: Literal["none", "raise", "kill", "lose"]
 

@@ -1,4 +1,4 @@
-"""SST-2 and GloVe files of the published form, small and made up: each sentence can be told from its mean vector."""
+"""Small synthetic SST-2 and GloVe files in the published formats; each sentence is identifiable by its mean vector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from irm_sweeps.draws import Draws
 
 DIM = 8
 OPINIONS = ("dull", "fine")
-"""The word that causes the label, by label."""
+"""The word that determines the label, by label."""
 NOUNS = tuple(f"film{i}" for i in range(40))
 VOCABULARY = (*OPINIONS, *NOUNS, "very", ".", "!", ",")
 
@@ -21,7 +21,7 @@ def vectors(dim: int = DIM) -> dict[str, np.ndarray]:
 
 
 def sentences(n: int, split: str) -> list[tuple[str, int]]:
-    """Sentences of 3 to 7 known words, some with an unknown one, some closed by a mark of their own, and labels."""
+    """Return (sentence, label) pairs: 3 to 7 known words, some with an unknown word, some with a closing mark."""
     u = Draws(1).uniform(f"small_sst2/{split}", n, 5)
     made = []
     for label, noun, length, unknown, mark in u:
@@ -33,7 +33,7 @@ def sentences(n: int, split: str) -> list[tuple[str, int]]:
 
 
 def write(folder: Path, train: int = 400, dev: int = 120, dim: int = DIM, **more: list[tuple[str, int]]) -> Path:
-    """Write all files; `train` and `dev` among `more` are sentences that are added to these splits."""
+    """Write all files; `more_train` and `more_dev` are sentences added to these splits."""
     (folder / "SST-2").mkdir(parents=True, exist_ok=True)
     for split, n in (("train", train), ("dev", dev)):
         rows = [*sentences(n, split), *more.get(f"more_{split}", [])]

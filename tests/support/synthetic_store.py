@@ -1,4 +1,4 @@
-"""Results of a paper's trials, made up: what `launch.py` would have written, without training anything."""
+"""Write made-up results for a paper's trials, as `launch.py` would, without training."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from irm_sweeps.trial import Trial
 ENVIRONMENTS = [f"0.{i}" for i in range(1, 10)]
 
 Accuracy = Callable[[Trial, str], float | None]
-"""From trial and test environment to the accuracy that is made up."""
+"""A function from a trial and a test environment to a made-up accuracy."""
 
 
 @contextmanager
 def composed_once() -> Iterator[None]:
-    """Hydra takes 0.1 s for every row of every table; in here it composes each only once."""
+    """Cache Hydra's compositions inside the block; each takes 0.1 s."""
     cached = functools.cache(compose.compose)
 
     def composed(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def trials_of(paper: Paper, row: str, user: Sequence[str] = ()) -> list[Trial]:
 
 
 def completed(trial: Trial, accuracy: Accuracy, validation: float | None = None) -> dict[str, Any]:
-    """A result whose rules all take the last step; `val` is one of them only with a validation accuracy."""
+    """Return a result whose selection rules all choose the last step; `val` needs a validation accuracy."""
     scores: dict[str, Any] = {
         "train": {"0.2": {"risk": 0.4, "accuracy": 0.85}, "0.1": {"risk": 0.4, "accuracy": 0.85}},
         "test": {e: {"risk": 0.5, "accuracy": accuracy(trial, e)} for e in ENVIRONMENTS},
@@ -73,7 +73,7 @@ def write(root: Path, *results: dict[str, Any]) -> None:
 
 
 def fill(root: Path, paper: Paper, row: str, accuracy: Accuracy, user: Sequence[str] = ()) -> list[Trial]:
-    """Write a completed result for every trial of a row."""
-    found = trials_of(paper, row, user)
-    write(root, *(completed(trial, accuracy) for trial in found))
-    return found
+    """Write a completed result for every trial of a row, and return the trials."""
+    trials = trials_of(paper, row, user)
+    write(root, *(completed(trial, accuracy) for trial in trials))
+    return trials

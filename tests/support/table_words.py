@@ -1,4 +1,4 @@
-"""What the tests of tables have in common: arguments, made-up accuracies, and a CSV read back."""
+"""Shared code of the tests of tables: arguments, made-up accuracies, and reading a CSV."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def records(text: str) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def by_seed(trial, environment):
-    """Different in every seed and environment."""
+    """Return an accuracy that differs between seeds and between environments."""
     return 0.7 + 0.01 * float(environment) + 0.003 * (trial.seed * 7 % 10)

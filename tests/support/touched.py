@@ -1,10 +1,11 @@
-"""Which test files a change touches, nearest first (`make check`): by the imports, wherever in a file they stand.
+"""Find the test files that a change affects through imports, and run them, nearest first (`make check`).
 
-    python tests/support/touched.py [BASE]    names them, with the imports between each and the change
+    python tests/support/touched.py [BASE]    prints them, each with its distance from the change in imports
     pytest -p touched --touched [--base BASE] [--until TIME]
 
-A test that begins programs reaches everything, from afar; so the nearest come first, and after TIME (seconds since
-1970) no other begins. How many are passed over is said. Only `make test` is the whole suite.
+Imports count wherever they are in a file. A test that starts programs depends on everything, but at a distance, so the
+nearest tests run first. No test starts after TIME (seconds since 1970); the summary says how many files were not run.
+Only `make test` runs the whole suite.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from arrows import ROOT, imports
 from order import LONG
 
 FOLDERS = ("src", "tests/support", "tests/slurm", "docs/generate", "tests")
-"""Where modules begin to be named."""
+"""Folders from which modules are imported by name."""
 UNSEEN = {
     "commands": ("irm_sweeps.__main__", "irm_sweeps.cli", "irm_sweeps.launch"),
     "irm_sweeps.launch": tuple(f"hydra_plugins.irm_sweeps.{name}" for name in ("launcher", "own_file", "sweeper")),
 }
-"""What a module reaches without an import, by the module's name: programs that it starts, plug-ins that Hydra loads."""
+"""Module -> modules that it uses without an import: programs that it starts, plug-ins that Hydra loads."""
 UNTIL = pytest.StashKey[float]()
 NEAR = pytest.StashKey[dict[Path, int]]()
 PASSED_OVER = "not begun"
@@ -38,7 +39,7 @@ PASSED_OVER = "not begun"
 
 @cache
 def modules(root: Path = ROOT) -> dict[str, Path]:
-    """Every module of the checkout by the name that it is imported by."""
+    """Return every module of the checkout by its import name."""
     named = {}
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*.py")):
@@ -50,25 +51,25 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
 
 @cache
 def importers(root: Path = ROOT) -> Mapping[Path, set[Path]]:
-    """Who imports each file."""
+    """Return, for each file, the files that import it."""
     named = modules(root)
-    found: dict[Path, set[Path]] = {}
-    if catalogue := named.get("irm_sweeps.commands.methods"):  # which imports what the YAMLs name
+    importers_of: dict[Path, set[Path]] = {}
+    if catalogue := named.get("irm_sweeps.commands.methods"):  # it imports the classes that the YAMLs name
         for yaml in (root / "conf").rglob("*.yaml"):
             for target in re.findall(r"_target_: ([\w.]+)\.\w+", yaml.read_text()):
                 if target in named:
-                    found.setdefault(named[target], set()).add(catalogue)
+                    importers_of.setdefault(named[target], set()).add(catalogue)
     for name, path in named.items():
         for imported in [*imports(path), *UNSEEN.get(name, ())]:
             if imported == "irm_sweeps" and root / "src" in path.parents:
                 continue  # `from irm_sweeps import neighbour`: a module of the package takes no public name from it
             if (target := named.get(imported)) is not None and target != path:
-                found.setdefault(target, set()).add(path)
-    return found
+                importers_of.setdefault(target, set()).add(path)
+    return importers_of
 
 
 def touched(changed: Iterable[Path], root: Path = ROOT) -> dict[Path, int]:
-    """The test files that a change reaches, nearest first, each with the number of imports in between."""
+    """Return the test files that a change affects, nearest first, each with its distance in imports."""
     start = list(changed)
     distances: dict[Path, int] = {}
     queue = deque((place, distance) for path in start for place, distance in _where(path, start, root))
@@ -83,21 +84,21 @@ def touched(changed: Iterable[Path], root: Path = ROOT) -> dict[Path, int]:
 
 
 def _where(path: Path, changed: Collection[Path], root: Path) -> Iterable[tuple[Path, int]]:
-    """Where the search begins for one changed file, and at which distance."""
+    """Yield the files from which the search starts for one changed file, with their distances."""
     if path.suffix == ".py":
         yield path, 0
         if path.name == "conftest.py":
             yield from ((test, 1) for test in path.parent.rglob("test_*.py"))
-        if path.name == "__init__.py":  # which every import from its folder runs first
-            own = (source for source in modules(root).values() if path.parent in source.parents)
-            yield from ((importer, 1) for source in own for importer in importers(root).get(source, ()))
+        if path.name == "__init__.py":  # every import from its folder runs it
+            inside = (source for source in modules(root).values() if path.parent in source.parents)
+            yield from ((importer, 1) for source in inside for importer in importers(root).get(source, ()))
         return
     if root / "conf" in path.parents:
         yield root / "src" / "irm_sweeps" / "compose.py", 0
     if path.suffix == ".md":
         yield root / "tests" / "support" / "pages.py", 0
     names = (f'"{path.name}"', path.relative_to(root).as_posix())
-    for source in modules(root).values():  # a file that is no module reaches the tests that name it
+    for source in modules(root).values():  # a file that is not a module affects the tests that name it
         if root / "tests" in source.parents and source not in changed:
             text = source.read_text()
             if any(name in text for name in names):
@@ -105,7 +106,7 @@ def _where(path: Path, changed: Collection[Path], root: Path) -> Iterable[tuple[
 
 
 class NoChange(Exception):
-    """git cannot say what has changed; the message says why."""
+    """git cannot determine what has changed; the message says why."""
 
 
 def _git(root: Path, *words: str) -> str:
@@ -116,7 +117,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def base_of(asked: str | None, root: Path = ROOT) -> str:
-    """The commit that a change is counted from: by default where this branch left the remote's main, else HEAD."""
+    """Return the base commit of the change: by default the merge base with origin/main, else HEAD."""
     if asked is not None:
         try:
             return _git(root, "rev-parse", "--verify", "--quiet", f"{asked}^{{commit}}").strip()
@@ -129,7 +130,7 @@ def base_of(asked: str | None, root: Path = ROOT) -> str:
 
 
 def changes(base: str, root: Path = ROOT) -> list[Path]:
-    """The files that differ from a commit, those that git does not know yet included."""
+    """Return the files that differ from a commit, untracked files included."""
     names = _git(root, "diff", "--name-only", "-z", base)
     names += _git(root, "ls-files", "--others", "--exclude-standard", "-z")
     return [root / name for name in sorted(filter(None, names.split("\0")))]
@@ -144,7 +145,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Find the change, and say what it is, in the process that starts the others."""
+    """Find the affected tests; the main process prints how many there are."""
     config.stash[UNTIL] = config.getoption("until")
     if not config.getoption("touched"):
         return
@@ -163,9 +164,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what is touched, nearest first, and of files as near the one of most tests, which are quick.
+    """Keep the affected tests, nearest first; at equal distance, files with most (and so quick) tests first.
 
-    Of the long files only those that were changed themselves.
+    A long file is kept only if it was changed itself.
     """
     if NEAR not in config.stash:
         return
@@ -184,7 +185,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Count what is passed over, without a letter for each."""
+    """Count the tests that were not started, without printing a letter for each."""
     return (PASSED_OVER, "", "") if PASSED_OVER in str(report.longrepr) and report.skipped else None
 
 

@@ -1,4 +1,4 @@
-"""A test leaves the process as it found it: what one changes and forgets, another meets, in whatever order they run."""
+"""Check that each test restores the state of the process, so that tests do not depend on their order."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 import torch
 
 NOTES = ("PYTEST_", "KMP_", "MLFLOW_", "WANDB_", "TORCHINDUCTOR_", "_TORCHINDUCTOR_")
-"""How environment variables begin in which pytest and the libraries keep something for themselves."""
+"""Prefixes of environment variables that pytest and the libraries set for themselves."""
 HANDLED = sorted(set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
 
 
 def state() -> dict[str, Any]:
-    """Return by name what all tests of a process share and any of them could change."""
+    """Return, by name, the state of the process that tests share and could change."""
     return {
         "sys.exit": sys.exit,
         "sys.excepthook": sys.excepthook,
@@ -44,7 +44,7 @@ def state() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def untouched() -> Iterator[None]:
-    """Fail a test that leaves `state` changed, naming what. A search path it has of its own: commands add to it."""
+    """Fail a test that leaves `state` changed. Each test gets a copy of `sys.path`, because commands extend it."""
     before = state()
     with patch.object(sys, "path", [*sys.path]):
         yield

@@ -1,4 +1,4 @@
-"""What `plan=true` asks for a trial that the store knows the like of."""
+"""The cost that `plan=true` estimates from similar trials in the store."""
 
 from __future__ import annotations
 

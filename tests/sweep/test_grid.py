@@ -1,4 +1,4 @@
-"""A sweep's grid: Hydra's own grammar, each combination composed once."""
+"""A sweep's grid: Hydra's grammar, with each combination composed once."""
 
 from __future__ import annotations
 

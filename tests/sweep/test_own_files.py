@@ -1,4 +1,4 @@
-"""A user's own YAML by its path, and the Python file it names, wherever the work is done."""
+"""A user's YAML given by its path, and the Python file that it names, on any machine that runs the trial."""
 
 from __future__ import annotations
 

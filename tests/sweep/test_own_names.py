@@ -1,4 +1,4 @@
-"""A YAML of one's own with the name of one of the package's is refused: Hydra would silently take the package's."""
+"""A user's YAML with the name of one of the package's is refused, since Hydra would silently use the package's."""
 
 from __future__ import annotations
 

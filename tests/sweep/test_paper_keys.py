@@ -1,4 +1,4 @@
-"""The page of a paper file's keys: what it calls required is asked for by name; what has a default may be left out."""
+"""The page of a paper file's keys: a missing required key is named in an error, keys with defaults may be omitted."""
 
 from __future__ import annotations
 

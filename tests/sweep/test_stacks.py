@@ -1,4 +1,4 @@
-"""How large automatic stacks are, and why."""
+"""The sizes of automatic stacks, and the reasons for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep is a set: issuing it runs what is missing, and nothing that is there is lost."""
+"""A sweep is a set: issuing it again runs the missing trials only, and loses no result."""
 
 from __future__ import annotations
 

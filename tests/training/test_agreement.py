@@ -1,4 +1,4 @@
-"""What one method says for a stack, each trial of it would have to say: else they train apart, and right."""
+"""Methods of a stack that disagree are refused, and train correctly as solo trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`compile=true`: moves as compiled programs. The contract suite traces every method; here they become machine code."""
+"""`compile=true`: moves compiled to machine code. The contract suite only traces every method."""
 
 from __future__ import annotations
 

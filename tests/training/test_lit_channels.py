@@ -1,4 +1,4 @@
-"""Products that skip dark channels are those of the dense images: values, gradients, second derivatives, trainings."""
+"""Products that skip dark channels equal those of dense images: values, first and second derivatives, trainings."""
 
 from __future__ import annotations
 

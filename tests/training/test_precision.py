@@ -1,4 +1,4 @@
-"""`training.precision=bf16`: the products of layers are bfloat16's, and nothing else is."""
+"""`training.precision=bf16`: the products of layers are in bfloat16, and nothing else is."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Steps on a GPU that is not there: nothing of the host meets the device, and the host never waits for it.
+"""Steps on a simulated GPU: host and device tensors are never mixed, and the host never waits for the device.
 
-What no such test can see is said in `pretended_gpu`.
+For the limits of the simulation see `pretended_gpu`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The selection rules, on made-up evaluations."""
+"""The selection rules on made-up evaluations."""
 
 from __future__ import annotations
 

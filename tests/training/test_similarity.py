@@ -1,4 +1,4 @@
-"""PWCCA against closed cases and scikit-learn, and the measures of a trial that are made of it."""
+"""PWCCA against closed cases and scikit-learn, and the similarity scores of a trial."""
 
 from __future__ import annotations
 

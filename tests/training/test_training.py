@@ -1,4 +1,4 @@
-"""The training loop against plain PyTorch and numpy, and what it promises about evaluations and steps."""
+"""The training loop against plain PyTorch and numpy, and its evaluation and step counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user's code sets for its whole process ends with the call that sets it: no other trial's numbers change."""
+"""Process state set by a user's code is reset after the call, so other trials are unaffected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which stack a worker tries next, and how many looks at the store that takes."""
+"""The order in which a worker tries stacks, and the number of store accesses that it needs."""
 
 from __future__ import annotations
 

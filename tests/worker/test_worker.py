@@ -1,4 +1,4 @@
-"""A worker at its stacks: who trains with whom, and what it does when something goes wrong."""
+"""A worker's stacks: which trials train together, and how it handles errors."""
 
 from __future__ import annotations
 

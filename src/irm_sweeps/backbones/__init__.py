@@ -1,1 +1,1 @@
-"""Backbones: a representation h_u and a classifier head g_v."""
+"""Backbones: networks of a representation h_u and a classifier head g_v."""

@@ -1,4 +1,4 @@
-"""The contract of a backbone, and the two halves of one as pure functions of its parameters."""
+"""The contract of a backbone, and `Model`, its representation and head as pure functions of their parameters."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from torch.func import functional_call
 from irm_sweeps.config import Component
 
 Parameters = Mapping[str, Tensor]
-"""Named tensors: `representation.*` is u, `head.*` is v; a method may add players' own under other names. What a
-half keeps besides parameters (running averages of batch norm) is there as `buffer.HALF.NAME`."""
+"""Tensors by name: `representation.*` is u, `head.*` is v. A method may add parameters of its players under other
+names. Buffers (running averages of batch norm) are named `buffer.HALF.NAME`, with HALF `representation` or `head`."""
 
 BUFFER = "buffer."
-"""Prefix of the tensors that no player moves and that forward passes in training update in place."""
+"""Prefix of the tensors that no player trains; forward passes in training update them in place."""
 
 
 class Backbone(Component):
-    """A network in two halves. Subclass it, and name the subclass in a YAML's `_target_`."""
+    """Base class of backbones. Subclass it, and name the subclass in a YAML's `_target_`."""
 
     stacks: ClassVar[bool] = True
-    """False where a forward pass does more than map its batch to features (batch statistics)."""
+    """Whether trials can train as one stack: False if an image's features depend on its batch (batch statistics)."""
 
     @property
     def inner_averages(self) -> bool:
-        """Whether passes that serve only an adversary or an inner step update running averages too."""
+        """Whether forward passes for an adversary or an inner step update the running averages too."""
         return False
 
     @abstractmethod
     def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
-        """Return (representation, head), initialised from the generator alone.
+        """Return (representation, head), initialised with random numbers from `generator` only.
 
         Parameters
         ----------
@@ -45,7 +45,7 @@ class Backbone(Component):
         """
 
     def check(self, features: tuple[int, ...], outputs: int) -> None:
-        """See, before a sweep starts, whether what `build` reads is there and fits; it reads nothing by default.
+        """Check, before a sweep starts, that the files `build` reads exist and fit; checks nothing by default.
 
         Raises
         ------
@@ -56,20 +56,18 @@ class Backbone(Component):
 
 
 class Model:
-    """h_u and g_v as functions of a parameter mapping.
+    """The representation h_u and the head g_v as functions of a mapping of parameters.
 
-    They are free of state, but for one exception: in training, a half with batch norm updates the running averages
-    in the mapping it is given.
+    They hold no state, with one exception: in training, batch norm updates the running averages in the given mapping.
 
     Parameters
     ----------
     representation, head
-        Modules whose own tensors serve as names, shapes and initial values only.
+        Modules whose own tensors are used for names, shapes and initial values only.
     inner_averages
         See `Backbone.inner_averages`.
     mixed_on
-        Type of the device, `cpu` or `cuda`, on which layers take their products in bfloat16 while training; None:
-        nowhere.
+        Device type, `cpu` or `cuda`, on which layers multiply in bfloat16 in training; None: full precision.
     """
 
     def __init__(
@@ -93,7 +91,7 @@ class Model:
         }
 
     def buffers(self) -> dict[str, Tensor]:
-        """Return the initial running averages and the like, `buffer.HALF.NAME`."""
+        """Return the initial buffers, such as running averages, as `buffer.HALF.NAME`."""
         return {
             f"{BUFFER}{half}.{name}": tensor.detach().clone()
             for half, module in self._halves.items()
@@ -101,7 +99,7 @@ class Model:
         }
 
     def train(self, mode: bool) -> None:
-        """Choose between batch statistics (training) and running averages (evaluation)."""
+        """Make batch norm use batch statistics (True, training) or running averages (False, evaluation)."""
         for module in self._halves.values():
             module.train(mode)
 
@@ -111,65 +109,66 @@ class Model:
         return isinstance(self._halves["head"], nn.Linear)
 
     def _apply(self, half: str, parameters: Parameters, x: Tensor, averages: bool) -> Tensor:
-        own: dict[str, Tensor] = {}
+        """Return a half's output; if not `averages`, its buffers are not updated."""
+        tensors: dict[str, Tensor] = {}
         for name, value in parameters.items():
             if name.startswith(f"{half}."):
-                own[name.removeprefix(f"{half}.")] = value
+                tensors[name.removeprefix(f"{half}.")] = value
             elif name.startswith(f"{BUFFER}{half}."):
-                own[name.removeprefix(f"{BUFFER}{half}.")] = value if averages else value.clone()
+                tensors[name.removeprefix(f"{BUFFER}{half}.")] = value if averages else value.clone()
         with self.layers_precision():
-            output: Tensor = functional_call(self._halves[half], own, (x,))
+            output: Tensor = functional_call(self._halves[half], tensors, (x,))
         return output
 
     def layers_precision(self) -> AbstractContextManager[object]:
-        """Return the context in which layers, a method's own too, take their products."""
+        """Return the context of mixed precision, in which all layers, also those of a method, must run."""
         if self._mixed_on is None or not self._halves["head"].training:
             return nullcontext()
-        # The cache of cast weights would carry tensors made under no_grad into a differentiated pass.
+        # Without the cache of cast weights, which would reuse tensors made under no_grad in a differentiated pass.
         return torch.autocast(self._mixed_on, torch.bfloat16, cache_enabled=False)
 
     def represent(self, parameters: Parameters, x: Tensor, *, averages: bool = True) -> Tensor:
-        """Return h_u(x), `[n, width]`; without `averages` the pass leaves running averages as they are.
+        """Return h_u(x), `[n, width]`; if not `averages`, the pass does not update running averages.
 
-        In mixed precision it is bfloat16: what is more than another layer's input wants `in_full`.
+        In mixed precision the result is bfloat16; apply `in_full` before any use other than as a layer's input.
         """
         return self._apply("representation", parameters, x, averages)
 
     def layers(self, parameters: Parameters, x: Tensor) -> dict[str, Tensor]:
-        """Return `[n, width]` outputs of the hidden layers, `layer1`, `layer2`, ..., and the logits, `classifier`.
+        """Return the outputs `[n, width]` of the hidden layers `layer1`, `layer2`, ..., and the logits as `classifier`.
 
-        In a sequence of modules a hidden layer ends with its ReLU; any other representation is one layer.
+        In an `nn.Sequential` each ReLU ends a hidden layer; any other representation is one layer.
         """
-        found: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
         representation = self._halves["representation"]
         if isinstance(representation, nn.Sequential):
             for name, module in representation.named_children():
                 prefix = f"representation.{name}."
-                own = {key.removeprefix(prefix): p for key, p in parameters.items() if key.startswith(prefix)}
-                x = functional_call(module, own, (x,))
+                tensors = {key.removeprefix(prefix): p for key, p in parameters.items() if key.startswith(prefix)}
+                x = functional_call(module, tensors, (x,))
                 if isinstance(module, nn.ReLU):
-                    found[f"layer{len(found) + 1}"] = x.flatten(1)
+                    outputs[f"layer{len(outputs) + 1}"] = x.flatten(1)
         else:
             x = self.represent(parameters, x)
-            found["layer1"] = x.flatten(1)
-        return {**found, "classifier": self._apply("head", parameters, x, averages=True)}
+            outputs["layer1"] = x.flatten(1)
+        return {**outputs, "classifier": self._apply("head", parameters, x, averages=True)}
 
     def classify(self, parameters: Parameters, h: Tensor) -> Tensor:
-        """Return the logits g_v(h): `[n]` for a head of width 1, else `[n, classes]`; float32 at least."""
+        """Return the logits g_v(h) in at least float32: `[n]` for a head of width 1, else `[n, classes]`."""
         return in_full(squeezed(self._apply("head", parameters, h, averages=True)))
 
 
 def in_full(values: Tensor) -> Tensor:
-    """Return float32 for bfloat16, else the values."""
+    """Return bfloat16 values as float32, other values unchanged."""
     return values.float() if values.dtype is torch.bfloat16 else values
 
 
 def head_sizes(parameters: Parameters) -> tuple[int, int]:
-    """Return (outputs, width of the representation) of a head, be it of one layer or of several."""
+    """Return (outputs, width of the representation) of a head with one or more layers."""
     weights = [p for name, p in parameters.items() if name.startswith("head.") and name.endswith("weight")]
     return weights[-1].shape[0], weights[0].shape[1]
 
 
 def squeezed(logits: Tensor) -> Tensor:
-    """Return `[n]` for logits `[n, 1]`, else the logits."""
+    """Return logits `[n, 1]` as `[n]`, other logits unchanged."""
     return logits.squeeze(-1) if logits.shape[-1] == 1 else logits

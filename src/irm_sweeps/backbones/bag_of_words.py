@@ -1,4 +1,4 @@
-"""The multilayer perceptron for sentences that are the mean of their words' vectors."""
+"""A multilayer perceptron for sentences given as the mean of their word vectors."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from irm_sweeps.backbones.mlp import MLP
 
 
 class BagOfWords(Backbone):
-    """The classifier of Choe et al. (2020) on frozen, mean-pooled word vectors: an MLP as wide as they are.
+    """The classifier of Choe et al. (2020) on frozen, mean-pooled word vectors: an MLP of their dimension.
 
-    The pooling is the dataset's, once for all steps. Their `n_layers=3` are two hidden layers and the head. Their
-    head has two logits; for a binary label it has one here, which is the difference of the two.
+    The dataset pools the vectors, once for all steps. `n_layers=3` in Choe et al. means two hidden layers and the head.
+    Their head has two logits; here it has one for a binary label, which is the difference of the two.
     """
 
     depth: Annotated[int, Field(ge=0)]
-    """Hidden layers."""
+    """Number of hidden layers."""
     width: Annotated[int, Field(ge=1)] | None
-    """Units of each hidden layer; null: the dimension of the word vectors."""
+    """Number of units of each hidden layer; null: the dimension of the word vectors."""
     init: Literal["xavier", "torch"]
-    """`torch`: PyTorch's own for Linear (Choe et al.). `xavier`: Glorot-uniform weights, zero biases."""
+    """`torch`: PyTorch's initialisation of Linear (Choe et al.). `xavier`: Glorot-uniform weights, zero biases."""
 
     def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
         """Return `depth` x (Linear, ReLU) and the linear head."""

@@ -14,24 +14,24 @@ from irm_sweeps.backbones.backbone import Backbone
 
 
 class _Unfilled(nn.Linear):
-    """A linear layer whose weights are yet to be drawn. (`nn.utils.skip_init` takes 0.6 s the first time.)"""
+    """A linear layer with uninitialised weights. (`nn.utils.skip_init` takes 0.6 s at its first call.)"""
 
     def reset_parameters(self) -> None:
-        """Leave them."""
+        """Do not initialise the parameters."""
 
 
 class MLP(Backbone):
-    """Fully connected ReLU network on inputs laid out flat; its last linear layer is the head.
+    """A fully connected ReLU network on flattened inputs; its last linear layer is the head.
 
-    The reference for Colored MNIST (Arjovsky et al. 2019) has two hidden layers of equal width.
+    The reference network for Colored MNIST (Arjovsky et al. 2019) has two hidden layers of equal width.
     """
 
     depth: Annotated[int, Field(ge=0)]
-    """Hidden layers; 0 makes the representation the input itself and the predictor linear."""
+    """Number of hidden layers; 0 makes the representation the input itself and the predictor linear."""
     width: Annotated[int, Field(ge=1)]
-    """Units of each hidden layer."""
+    """Number of units of each hidden layer."""
     init: Literal["xavier", "torch"]
-    """`xavier`: Glorot-uniform weights, zero biases (the reference). `torch`: PyTorch's own for Linear."""
+    """`xavier`: Glorot-uniform weights, zero biases (the reference). `torch`: PyTorch's initialisation of Linear."""
 
     def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
         """Return `depth` x (Linear, ReLU) and the linear head."""

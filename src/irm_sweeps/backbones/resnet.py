@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50, torchvision's, without their classifier."""
+"""torchvision's ResNet-18 and ResNet-50 as backbones, with weights from ImageNet, a file or a seed."""
 
 from __future__ import annotations
 
@@ -32,57 +32,57 @@ IMAGENET = {
         "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
     ),
 }
-"""torchvision's IMAGENET1K_V1, which it keeps in the folder `checkpoints` of torch's hub."""
+"""torchvision's weights IMAGENET1K_V1, stored in the folder `checkpoints` of torch's hub."""
 SMALLEST = 32
-"""Fewest rows and columns of an input: five halvings leave one pixel."""
+"""Minimum height and width of an input in pixels: five halvings leave one pixel."""
 
 
 class ResNet(Backbone):
     """A residual network (He et al. 2016) up to its average pooling, and a head of one or two layers.
 
-    The first layer is ImageNet's (7 x 7, stride 2, then pooling) at every resolution. Batch norm makes a pass
-    depend on its batch, so these trials train alone, several processes to a GPU.
+    The first layer is that for ImageNet (7 x 7, stride 2, then pooling) at every resolution. With batch norm an
+    image's features depend on its batch, so these trials do not stack; several processes share a GPU instead.
     """
 
     stacks: ClassVar[bool] = False
     architecture: ClassVar[str]
 
     weights: str
-    """`none`: initialised from the seed (He et al.'s rule). `imagenet`: torchvision's, downloaded or from its cache.
-    Else the path of a `.pth` or `.safetensors` file with the network's tensors under torchvision's names; of a
-    path, only the bytes behind it are part of the trial's identity."""
+    """Initial weights. `none`: drawn from the seed (He et al.'s rule). `imagenet`: torchvision's, downloaded or from
+    its cache. Else the path of a `.pth` or `.safetensors` file with tensors under torchvision's names; the trial's
+    identity depends on the file's content, not on its path."""
     weights_sha256: str | None = None
-    """Of that file, filled in when the config is read; null without one. Give it to be sure of the file."""
+    """sha256 of the weights file, filled in when the config is read; null without a file. If given, it is verified."""
     weights_path: Annotated[str | None, Place()] = None
-    """Where that file lies on this machine; filled in, and not part of the trial's identity."""
+    """Path of the weights file on this machine; filled in, and not part of the trial's identity."""
     head_hidden: Annotated[int, Field(ge=1)] | None
-    """Hidden units of a two-layer head (lin2021's released InvRat-EB); null: one linear layer."""
+    """Number of hidden units of a two-layer head (lin2021's released InvRat-EB); null: one linear layer."""
     inner_statistics: bool
-    """Whether passes that serve only an adversary update the running averages of batch norm (lin2021's released
-    code: yes). They normalise by their own batch in any case; meta-IRM's inner steps never update."""
+    """Whether forward passes for an adversary update the running averages of batch norm (true in lin2021's released
+    code). They normalise by their own batch in any case; meta-IRM's inner steps never update."""
     channels_last: bool
-    """Whether images are laid out pixel by pixel, which GPUs' convolutions prefer; may change the last bits."""
+    """Whether to use the memory layout channels_last, faster on GPUs; may change the last bits of results."""
     compiled: bool
-    """Whether torch.compile fuses the representation; may change the last bits."""
+    """Whether torch.compile compiles the representation; may change the last bits of results."""
 
     @model_validator(mode="before")
     @classmethod
     def _resolve_weights(cls, values: Any) -> Any:
-        """Replace a path by the hash of what lies there, so that ids do not depend on where."""
+        """Replace the path of a file by the hash of its content, so that trial ids do not depend on paths."""
         if not isinstance(values, Mapping) or values.get("weights") in ("none", "imagenet", None):
             return values
         weights = str(values["weights"])
         path = values.get("weights_path") or ("" if weights.startswith("sha256:") else weights)
-        found = _sha256(Path(str(path)).expanduser().absolute())
-        told = values.get("weights_sha256") or weights.removeprefix("sha256:")
-        if told not in (found, weights):
-            raise ValueError(f"{path} has sha256 {found}, not {told}: it is another file")
+        actual = _sha256(Path(str(path)).expanduser().absolute())
+        expected = values.get("weights_sha256") or weights.removeprefix("sha256:")
+        if expected not in (actual, weights):
+            raise ValueError(f"{path} has sha256 {actual}, not {expected}: it is another file")
         absolute = str(Path(str(path)).expanduser().absolute())
-        return {**values, "weights": f"sha256:{found}", "weights_sha256": found, "weights_path": absolute}
+        return {**values, "weights": f"sha256:{actual}", "weights_sha256": actual, "weights_path": absolute}
 
     @property
     def inner_averages(self) -> bool:
-        """As `inner_statistics` says."""
+        """The value of `inner_statistics`."""
         return self.inner_statistics
 
     def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
@@ -111,7 +111,7 @@ class ResNet(Backbone):
         return _Representation(network, channels_last=self.channels_last, compiled=self.compiled), head
 
     def check(self, features: tuple[int, ...], outputs: int) -> None:
-        """Read (or download) the weights and put them into the network."""
+        """Read or download the weights and load them into the network."""
         if self.weights != "none":
             self.build(features, outputs, torch.Generator())
 
@@ -144,7 +144,7 @@ class ResNet50(ResNet):
 
 
 class _Representation(nn.Module):
-    """The network, in the memory layout and form that the config asks for."""
+    """The network without its classifier, with the memory layout and compilation chosen in the config."""
 
     def __init__(self, network: nn.Module, *, channels_last: bool, compiled: bool) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class _Representation(nn.Module):
         Raises
         ------
         UserError
-            A training batch of one image whose last feature map is one pixel has no batch statistics.
+            The training batch is one image with a last feature map of one pixel, which has no batch statistics.
         """
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
@@ -176,7 +176,7 @@ def _sha256(path: Path) -> str:
     Raises
     ------
     ValueError
-        There is no such file, or it is none that is read here.
+        The file cannot be read, or its suffix is not supported.
     """
     if path.suffix not in (".pth", ".pt", ".safetensors"):
         raise ValueError(f"{path}: give none, imagenet, or the path of a .pth or .safetensors file")
@@ -189,46 +189,48 @@ def _sha256(path: Path) -> str:
 
 @lru_cache(maxsize=2)
 def _imagenet(architecture: str) -> Mapping[str, Tensor]:
+    """Return torchvision's ImageNet weights from torch's hub folder; download them if they are missing."""
     weights = IMAGENET[architecture]
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
         return _read(weights.fetch(folder))
     except UserError as error:
         raise UserError(
-            f"backbone.weights=imagenet: {weights.name} cannot be had ({error}): fetch it on a machine with a network "
-            f"and put it at {folder / weights.name}, or give its path: backbone.weights=PATH, or backbone.weights=none"
+            f"backbone.weights=imagenet: {weights.name} is not available ({error}): fetch it on a machine with a "
+            f"network and put it at {folder / weights.name}, or give its path: backbone.weights=PATH, or "
+            "backbone.weights=none"
         ) from None
 
 
 @lru_cache(maxsize=2)
 def _read(path: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of a file; nothing in it is executed."""
+    """Return the tensors of a weights file; no code in it is executed."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle, struct, safetensors: each raises its own
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle, struct and safetensors raise their own exceptions
         raise UserError(f"backbone.weights={path} cannot be read as tensors: {error!r:.200}") from None
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise UserError(f"backbone.weights={path} holds no mapping from names to tensors")
-    return found
+    return tensors
 
 
 def _load(network: nn.Module, tensors: dict[str, Tensor], architecture: str, source: str) -> None:
-    """Put the tensors into the network; its classifier (`fc.*`) may be there and is not used."""
-    own = {name: value for name, value in tensors.items() if not name.startswith("fc.")}
-    wanted = network.state_dict()
-    # Files from before 2018 have no counts of batches, which nothing here reads.
-    missing = [name for name in wanted if name not in own and not name.endswith("num_batches_tracked")]
-    extra = [name for name in own if name not in wanted]
+    """Load the tensors into the network; those of its classifier (`fc.*`) are ignored."""
+    given = {name: value for name, value in tensors.items() if not name.startswith("fc.")}
+    expected = network.state_dict()
+    # Files from before 2018 lack num_batches_tracked, which is not used here.
+    missing = [name for name in expected if name not in given and not name.endswith("num_batches_tracked")]
+    extra = [name for name in given if name not in expected]
     shapes = [
-        f"{name} is {list(own[name].shape)} and should be {list(wanted[name].shape)}"
-        for name in own
-        if name in wanted and own[name].shape != wanted[name].shape
+        f"{name} is {list(given[name].shape)} and should be {list(expected[name].shape)}"
+        for name in given
+        if name in expected and given[name].shape != expected[name].shape
     ]
     problems = shapes[:1] + [f"no {name}" for name in missing[:1]] + [f"an unknown {name}" for name in extra[:1]]
     if problems:
         raise UserError(f"backbone.weights={source} is not of a {architecture}: {'; '.join(problems)}")
-    network.load_state_dict({**wanted, **own})
+    network.load_state_dict({**expected, **given})

@@ -1,1 +1,1 @@
-"""What a trial trains on: sources (files of real data) and the environments drawn from them."""
+"""Datasets: sources (files of real data) and the training and test environments drawn from them."""

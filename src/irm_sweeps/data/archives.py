@@ -1,4 +1,4 @@
-"""Reading `.npz` archives of images in Keras' layout, without trusting them."""
+"""Read `.npz` archives of images in Keras' layout safely, even if they are damaged or malicious."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ T = TypeVar("T")
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 LARGEST = 1024 * MIB
-"""Most bytes of an array; CIFAR-10's training images have 147 MiB."""
+"""Maximum size of an array in bytes; CIFAR-10's training images have 147 MiB."""
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_npz(path: Path, keys: Sequence[str] = KEYS) -> dict[str, Array]:
-    """Return some of the arrays `KEYS` of an archive; pickled objects inside it are never loaded.
+    """Return the arrays `keys`, some or all of `KEYS`, of an archive; pickled objects inside it are never loaded.
 
     Raises
     ------
     UserError
-        The file is damaged or lacks an array; the message says what to put there.
+        The file is damaged or lacks one of `KEYS`; the message says which file is needed.
     """
     try:
         with open_regular(path, follow=True) as file, zipfile.ZipFile(file) as archive:
             missing = [key for key in KEYS if f"{key}.npy" not in archive.namelist()]
             if missing:
                 raise UserError(f"{path} lacks the arrays {missing}: it needs {list(KEYS)}, as Keras' {path.name} has")
-            found = {}
+            arrays = {}
             for key in keys:
                 with archive.open(f"{key}.npy") as member:
-                    found[key] = _array(member)
-            return found
+                    arrays[key] = _read_array(member)
+            return arrays
     except (
         OSError,
         ValueError,
@@ -57,12 +57,18 @@ def read_npz(path: Path, keys: Sequence[str] = KEYS) -> dict[str, Array]:
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
     ) as error:
-        told = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
-        raise UserError(f"{path} is damaged ({told}): delete it, or put an intact {path.name} there") from None
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+        raise UserError(f"{path} is damaged ({reason}): delete it, or put an intact {path.name} there") from None
 
 
-def _array(member: IO[bytes]) -> Array:
-    """Read an array of numbers whose size is known to be bearable before there is room made for it."""
+def _read_array(member: IO[bytes]) -> Array:
+    """Return an array of numbers; its size is checked before memory is allocated.
+
+    Raises
+    ------
+    ValueError
+        The array is not of numbers, is larger than `LARGEST`, or does not have the size that its header gives.
+    """
     version = np.lib.format.read_magic(member)
     if version not in _HEADERS:
         raise ValueError(f"an array of format {version}")
@@ -78,13 +84,13 @@ def _array(member: IO[bytes]) -> Array:
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C").copy()
 
 
-def found_or_fetched(load: Callable[[], T], what: str, data_dir: Path, layouts: str) -> T:
-    """Return `load()`, the reading or download of a data set in the files of its authors.
+def load_or_explain(load: Callable[[], T], what: str, data_dir: Path, layouts: str) -> T:
+    """Return `load()`, which reads or downloads the files that the data set's authors publish.
 
     Raises
     ------
     UserError
-        It failed; the message names `layouts`.
+        `load` failed; the message says where to put which files (`layouts`).
     """
     try:
         return load()
@@ -97,8 +103,8 @@ def found_or_fetched(load: Callable[[], T], what: str, data_dir: Path, layouts: 
 
 def digest(*arrays: Array) -> str:
     """Return the sha256 of the arrays' types, shapes and bytes."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for array in arrays:
-        found.update(f"{array.dtype}{array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+        sha256.update(f"{array.dtype}{array.shape}".encode())
+        sha256.update(np.ascontiguousarray(array).tobytes())
+    return sha256.hexdigest()

@@ -1,8 +1,8 @@
-"""Crops, flips and resizing of a whole minibatch at once, on the device where the images are.
+"""Crop, flip, resize and normalise a whole minibatch at once, on the device of the images.
 
-What torchvision does image by image (`RandomResizedCrop`, `RandomHorizontalFlip`, `Resize`, `Normalize`) as a
-few tensor operations. The random numbers are given, not drawn: the same numbers give the same crops anywhere.
-Unlike a pipeline over PIL images nothing is rounded to 256 grey levels on the way.
+These functions replace torchvision's per-image transforms (`RandomResizedCrop`, `RandomHorizontalFlip`, `Resize`,
+`Normalize`) by a few tensor operations. The caller passes the random numbers, so the same numbers give the same crops
+on every device. Unlike in a pipeline of PIL images, intermediate values are not rounded to 256 grey levels.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Per channel, of images in [0, 1]: what torchvision's weights were trained with."""
+"""Mean and standard deviation per channel of images in [0, 1], with which torchvision's weights were trained."""
 
 TORCHVISION_RATIO = (3 / 4, 4 / 3)
-"""`RandomResizedCrop`'s own bounds of width over height."""
+"""torchvision's default bounds of width over height in `RandomResizedCrop`."""
 
 TRIES = 10
-"""How often torchvision draws a crop before it takes the largest one in the centre."""
+"""Number of crops that torchvision tries before it falls back to the largest one in the centre."""
 
 DRAWS = 2 * TRIES + 2
-"""Uniform numbers that `random_boxes` needs per image."""
+"""Number of uniform draws that `random_boxes` needs per image."""
 
 
 @dataclass(frozen=True)
@@ -41,42 +41,47 @@ class Boxes:
 def random_boxes(
     uniforms: Tensor, size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float]
 ) -> Boxes:
-    """Return the crops that torchvision's `RandomResizedCrop` would draw.
+    """Return random crops with the distribution of torchvision's `RandomResizedCrop`.
 
-    Area (a fraction of the image's in `scale`) and log of width over height (within `ratio`) are uniform; the
-    first of `TRIES` draws that fits the image counts, and its place is uniform. If none fits: `centre_box`.
+    The area (as a fraction of the image's, within `scale`) and the log of width over height (within `ratio`) are
+    uniform. The first of `TRIES` draws that fits into the image is taken, at a uniform position; if none fits,
+    `centre_box`.
 
     Parameters
     ----------
     uniforms
         `[n, DRAWS]` in [0, 1).
     size
-        Height and width of the images.
+        Height and width of the images, in pixels.
     """
     height, width = size
-    areas, logs, place = uniforms[:, :TRIES], uniforms[:, TRIES : 2 * TRIES], uniforms[:, 2 * TRIES :]
-    area = height * width * (scale[0] + (scale[1] - scale[0]) * areas)
+    area_draws, ratio_draws, position_draws = (
+        uniforms[:, :TRIES],
+        uniforms[:, TRIES : 2 * TRIES],
+        uniforms[:, 2 * TRIES :],
+    )
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * area_draws)
     low, high = math.log(ratio[0]), math.log(ratio[1])
-    aspect = (low + (high - low) * logs).exp()
+    aspect = (low + (high - low) * ratio_draws).exp()
     w, h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
     first = fits.to(torch.int8).argmax(1, keepdim=True)
-    some = fits.any(1)
+    any_fits = fits.any(1)
     fallback = centre_box(size, ratio)
-    w = torch.where(some, w.gather(1, first).squeeze(1), fallback[3])
-    h = torch.where(some, h.gather(1, first).squeeze(1), fallback[2])
-    top = torch.where(some, (place[:, 0] * (height - h + 1)).floor(), fallback[0])
-    left = torch.where(some, (place[:, 1] * (width - w + 1)).floor(), fallback[1])
+    w = torch.where(any_fits, w.gather(1, first).squeeze(1), fallback[3])
+    h = torch.where(any_fits, h.gather(1, first).squeeze(1), fallback[2])
+    top = torch.where(any_fits, (position_draws[:, 0] * (height - h + 1)).floor(), fallback[0])
+    left = torch.where(any_fits, (position_draws[:, 1] * (width - w + 1)).floor(), fallback[1])
     return Boxes(top, left, h, w)
 
 
 def centre_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int, int, int]:
     """Return top, left, height and width of the largest centred crop whose width over height is within `ratio`."""
     height, width = size
-    own = width / height
-    if own < ratio[0]:
+    image_ratio = width / height
+    if image_ratio < ratio[0]:
         h, w = round(width / ratio[0]), width
-    elif own > ratio[1]:
+    elif image_ratio > ratio[1]:
         h, w = height, round(height * ratio[1])
     else:
         h, w = height, width
@@ -84,10 +89,10 @@ def centre_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, 
 
 
 def crop_and_resize(images: Tensor, boxes: Boxes, size: tuple[int, int], flip: Tensor | None = None) -> Tensor:
-    """Return each image's crop, mirrored where `flip`, resized bilinearly to `size` (height, width).
+    """Return each image's crop, mirrored where `flip` is True, resized bilinearly to `size` (height, width).
 
-    Equal to torchvision's `resized_crop` with bilinear interpolation wherever the crop is not larger than
-    `size` (there antialiasing does nothing): pixels outside a crop do not bleed into it.
+    Equal to torchvision's `resized_crop` with bilinear interpolation if the crop is not larger than `size`, where
+    antialiasing has no effect. Pixels outside a crop do not affect it.
 
     Parameters
     ----------
@@ -109,7 +114,7 @@ def crop_and_resize(images: Tensor, boxes: Boxes, size: tuple[int, int], flip: T
 
 
 def _sources(start: Tensor, length: Tensor, n: int) -> Tensor:
-    """Return the source coordinate of each of n target pixels, `[images, n]`, kept inside the crop."""
+    """Return the source coordinates of n target pixels, `[images, n]`, clamped to the crop."""
     start, length = start.to(torch.float64)[:, None], length.to(torch.float64)[:, None]
     target = torch.arange(n, device=start.device, dtype=torch.float64) + 0.5
     inside = (target * length / n - 0.5).clamp(min=0.0)
@@ -117,7 +122,7 @@ def _sources(start: Tensor, length: Tensor, n: int) -> Tensor:
 
 
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return whole images resized bilinearly, antialiased where they shrink, as torchvision's `Resize` does."""
+    """Resize images bilinearly, with antialiasing where they shrink, as torchvision's `Resize` does."""
     if tuple(images.shape[-2:]) == size:
         return images
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
@@ -130,5 +135,5 @@ def normalize(images: Tensor) -> Tensor:
 
 
 def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
-    """Return `[channels, 1, 1]`, filled on the device: to copy a list there the host would wait for it."""
+    """Return `[channels, 1, 1]`; filled on the device, because copying a list there would make the host wait."""
     return torch.stack([images.new_full((1, 1), value) for value in values])

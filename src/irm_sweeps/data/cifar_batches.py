@@ -1,4 +1,8 @@
-"""CIFAR-10 in the files that its authors publish, which are pickles: only what builds their arrays is let through."""
+"""Read CIFAR-10 from its authors' files, safely.
+
+The files are pickles in a tar archive. The unpickler here builds arrays of bytes, lists and dicts, and nothing else; no
+code in a file is executed.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from irm_sweeps.files.untrusted import MIB, read_regular
 FOLDER = "cifar-10-batches-py"
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 NAMES = [*BATCHES["train"], *BATCHES["test"], "batches.meta"]
-"""What torchvision expects in the folder."""
+"""The files that torchvision expects in the folder."""
 ARCHIVE = Published(
     "cifar-10-python.tar.gz",
     ["https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"],
@@ -29,37 +33,37 @@ ARCHIVE = Published(
     "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
 )
 LARGEST = 64 * MIB
-"""Most bytes of a batch: twice those of CIFAR-10's."""
+"""Maximum size of a batch file in bytes: twice that of CIFAR-10's."""
 
 
 def load_batches(data_dir: Path) -> dict[str, npt.NDArray[Any]]:
-    """Return `x_train`, `x_test` `[n, 32, 32, 3]` uint8 and `y_train`, `y_test` `[n]`, downloaded where absent.
+    """Return `x_train`, `x_test` `[n, 32, 32, 3]` uint8 and `y_train`, `y_test` `[n]`; download missing files.
 
     Raises
     ------
     UserError
         The archive cannot be downloaded.
     OSError, ValueError
-        A file cannot be read, or is no batch of CIFAR-10.
+        A file cannot be read, or is not a batch of CIFAR-10.
     """
     folder = data_dir / FOLDER
     if not all((folder / name).exists() for names in BATCHES.values() for name in names):
         unpack(ARCHIVE.fetch(data_dir), data_dir)
-    found: dict[str, npt.NDArray[Any]] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     for split, names in BATCHES.items():
         batches = [read_batch(folder / name) for name in names]
-        found[f"x_{split}"] = np.concatenate([images for images, _ in batches])
-        found[f"y_{split}"] = np.concatenate([labels for _, labels in batches])
-    return found
+        arrays[f"x_{split}"] = np.concatenate([images for images, _ in batches])
+        arrays[f"y_{split}"] = np.concatenate([labels for _, labels in batches])
+    return arrays
 
 
 def unpack(archive: Path, data_dir: Path) -> None:
-    """Take the files of CIFAR-10 out of its archive, by name; whatever else is in it stays there.
+    """Extract the files named in `NAMES` from CIFAR-10's archive, and no others.
 
     Raises
     ------
     OSError, ValueError
-        It is damaged or lacks one of them.
+        The archive is damaged or lacks a file.
     """
     folder = data_dir / FOLDER
     missing = {f"{FOLDER}/{name}": folder / name for name in NAMES}
@@ -82,19 +86,19 @@ def unpack(archive: Path, data_dir: Path) -> None:
 
 
 def read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Return images `[n, 32, 32, 3]` and labels `[n]` of a batch; nothing in it is called.
+    """Return the images `[n, 32, 32, 3]` and labels `[n]` of a batch file; no code in it is executed.
 
     Raises
     ------
     OSError, ValueError
-        It cannot be read, or is no batch of CIFAR-10.
+        The file cannot be read, or is not a batch of CIFAR-10.
     """
     content = read_regular(path, LARGEST, follow=True)
     try:
         batch = _Reader(io.BytesIO(content), encoding="bytes").load()
         plain = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
         images, labels = plain["data"].array(), plain["labels"]
-    except Exception as error:  # unpickling raises whatever its bytes ask for
+    except Exception as error:  # a malicious pickle can raise any exception
         raise ValueError(f"{path}: no batch of CIFAR-10 ({' '.join(f'{error!r}'.split()):.200})") from None
     if not isinstance(labels, list) or {type(label) for label in labels} != {int} or images.shape[0] != len(labels):
         raise ValueError(f"{path}: its labels are no list of {images.shape[0]} numbers")
@@ -105,7 +109,7 @@ def read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]
 
 
 class _Array:
-    """Stands for an array while its pickle is read."""
+    """Stand-in for a numpy array while its pickle is read."""
 
     def __init__(self, *_: Any) -> None:
         self._state: Any = None
@@ -114,7 +118,13 @@ class _Array:
         self._state = state
 
     def array(self) -> npt.NDArray[np.uint8]:
-        """Return it, if it is rows of bytes."""
+        """Return the array.
+
+        Raises
+        ------
+        ValueError
+            It is not `[n, 3072]` unsigned bytes.
+        """
         _, shape, dtype, _, content = self._state
         if not isinstance(dtype, _Type) or dtype.name not in ("u1", b"u1") or not isinstance(content, bytes):
             raise ValueError("its data are no bytes")
@@ -124,7 +134,7 @@ class _Array:
 
 
 class _Type:
-    """Stands for the array's type."""
+    """Stand-in for a numpy dtype."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         self.name = name
@@ -134,7 +144,7 @@ class _Type:
 
 
 def _encoded(text: str, encoding: str) -> bytes:
-    """Return bytes that Python 3 has pickled in an old protocol."""
+    """Stand-in for `_codecs.encode`, with which Python 3 pickles bytes in old protocols."""
     del encoding
     return text.encode("latin1")
 
@@ -149,10 +159,16 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that knows five names, and for each a stand-in of its own."""
+    """An unpickler that resolves the names in `_KNOWN` to stand-ins, and refuses all others."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        """Return the stand-in."""
+        """Return the stand-in for a name.
+
+        Raises
+        ------
+        ValueError
+            The name is not in `_KNOWN`.
+        """
         if (module_name, global_name) not in _KNOWN:
             raise ValueError(f"it asks for {module_name}.{global_name}")
         return _KNOWN[module_name, global_name]

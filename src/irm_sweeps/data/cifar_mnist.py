@@ -1,4 +1,4 @@
-"""CIFAR-MNIST: a digit above a photograph; the photograph causes the label, the digit follows it more closely."""
+"""CIFAR-MNIST: images of a digit (spurious feature) above a photograph (invariant feature)."""
 
 from __future__ import annotations
 
@@ -22,74 +22,75 @@ if TYPE_CHECKING:
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 HEIGHT, WIDTH = 64, 32
-"""Of an image: a digit padded to 32 x 32 above a photograph of 32 x 32."""
+"""Size of an image in pixels: a digit padded to 32 x 32 above a photograph of 32 x 32."""
 
 CORRELATIONS = {"2": (0.999, 0.8), "4": (0.999, 0.95, 0.9, 0.8)}
-"""lin2021 section 4.1: how often the digit agrees with the label, per training environment, by their number."""
+"""Number of training environments -> fraction of digits that equal the label, for each (lin2021 section 4.1)."""
 
 
 class CIFARMNIST(Dataset):
     """CIFAR-MNIST (lin2021 section 4.1; Shah et al. 2020): two CIFAR-10 classes and the digits 0 and 1.
 
-    An image's label is its photograph's class, flipped with probability `label_noise`; its digit is the label's
-    own in exactly the given fraction of each class of each environment, rounded down to whole images: so a small set
-    is less correlated than it is named. 400 held-out images have .99 (2 environments) or .98 (4) for .999 and
-    .94 for .95, where 9,600 training images have .9988, .9983 and .95. Classes are balanced by noisy label in every
-    environment. Each photograph and each digit is used at most once.
+    An image's label is its photograph's class, flipped with probability `label_noise`. Its digit equals the label in
+    exactly the given fraction of the images of each class and environment, rounded down to whole images, so the
+    correlation in a small set is lower than its nominal value: 400 held-out images have .99 (2 environments) or .98
+    (4) for .999, and .94 for .95, where 9,600 training images have .9988, .9983 and .95. Every environment has
+    equally many images of both noisy labels. Each photograph and each digit is used at most once.
 
-    Where lin2021's text and released code differ, the YAML has the text and `protocol=released` the code.
+    Where lin2021's text and released code differ, the YAML follows the text, and `protocol=released` the code.
     """
 
     envs: Literal[2, 4]
-    """Training environments."""
+    """Number of training environments."""
     correlations: Annotated[tuple[Fraction, ...], PerTrial()]
-    """P(digit is the label's own) per training environment, rounded down to whole images of each class; left out or
-    null: lin2021's for `envs`."""
+    """Fraction of digits that equal the label, per training environment, rounded down to whole images of each class.
+    Null or left out: lin2021's values for `envs`."""
     test_correlation: Fraction
-    """The same in the test environment."""
+    """Fraction of digits that equal the label in the test environment."""
     label_noise: Annotated[float, PerTrial(), Field(ge=0, le=1)]
-    """Probability that a label is not its photograph's class; before environments are made, test included."""
+    """Probability that a label is flipped, before the images are divided into environments; applies to the test too."""
     n_train: Annotated[int, Field(ge=1)]
-    """Training images of all environments together."""
+    """Number of training images of all environments together."""
     n_val: Annotated[int, Field(ge=0)]
-    """Held-out images of the training environments, together. lin2021 has none; pool and label noise leave
-    about 10,100 images to share with `n_train`."""
+    """Number of held-out images of all training environments together. lin2021 has none. After label noise about
+    10,100 images are available for `n_train` and `n_val` together."""
     n_test: Annotated[int, Field(ge=2)]
-    """Test images."""
+    """Number of test images."""
     cifar_classes: tuple[Annotated[int, Field(ge=0, le=9)], Annotated[int, Field(ge=0, le=9)]]
     """The classes with labels 0 and 1: automobile 1, bird 2 in the text; 1 and truck 9 in the released code."""
     order: Literal["official", "shuffled"]
-    """`official`: training environments first, from the official training images on, so that the test environment
-    has the official test images (released); `shuffled`: the pool in an order of the trial's seed."""
+    """Order in which images are used. `official`: the official training images first, for the training environments,
+    so that the test environment has the official test images (released code). `shuffled`: an order drawn from the
+    trial's seed."""
     oracle: bool
-    """Whether the digits of training images are replaced by blank blocks: ERM(Oracle)."""
+    """Whether blank blocks replace the digits of training images: ERM(Oracle)."""
     blank: Literal["black", "white"]
-    """The oracle's blocks: `white` in the released code; the text says blank."""
+    """Colour of the oracle's blocks: `white` in the released code; the text says only blank."""
     blank_at_test: bool
-    """Whether the oracle's test images are blank too. In the released code they are: it replaces MNIST's training
-    digits only, but these are enough for all of its environments, the test's included."""
+    """Whether the oracle's test images have blank blocks too. They do in the released code, which replaces MNIST's
+    training digits only, but takes the digits of all environments, test included, from these."""
     resolution: Literal["native"] | Annotated[int, Field(ge=32)]
-    """What the network sees: `native`, 64 x 32, or N, N x N pixels (224 in lin2021)."""
+    """Size of the network's input in pixels: `native` is 64 x 32; a number N is N x N (224 in lin2021)."""
     crop: Literal["none", "random", "centre"]
-    """`random`: RandomResizedCrop in training, the whole image in tests. `centre`: 43 x 32 of the 64 x 32 pixels,
-    always, which is all that the released transform ever finds room for. `none`: the whole image."""
+    """`random`: RandomResizedCrop in training, the whole image in tests. `centre`: the central 43 x 32 of the 64 x 32
+    pixels, in training and tests, the only crop that the released transform can give. `none`: the whole image."""
     crop_scale: tuple[Fraction, Fraction]
-    """Area of a random crop over the image's."""
+    """Range of a random crop's area, as a fraction of the image's."""
     crop_ratio: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
-    """Width over height of a random crop, in pixels."""
+    """Range of a random crop's width over height."""
     flip: Literal["never", "train", "always"]
-    """When images are mirrored with probability 1/2: `always` includes tests (released)."""
+    """When images are mirrored with probability 1/2: `train` in training only, `always` in tests too (released)."""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_correlations(cls, values: Any) -> Any:
         if isinstance(values, Mapping) and values.get("correlations") is None:
-            # Of another number of environments `envs` is what is wrong: nothing is said of the correlations then.
+            # For an invalid `envs` the only error should be the one about `envs`.
             return {**values, "correlations": CORRELATIONS.get(str(values.get("envs")), ())}
         return values
 
     @model_validator(mode="after")
-    def _consistent(self) -> CIFARMNIST:
+    def _check_consistency(self) -> CIFARMNIST:
         if len(self.correlations) != self.envs:
             raise ValueError(f"correlations has {len(self.correlations)} values for envs={self.envs}")
         for name in ("n_train", "n_val"):
@@ -110,7 +111,7 @@ class CIFARMNIST(Dataset):
 
     @property
     def features(self) -> tuple[int, ...]:
-        """What the network sees: channels, height, width."""
+        """Shape of the network's input: channels, height, width."""
         return (3, *self._size)
 
     @property
@@ -119,7 +120,7 @@ class CIFARMNIST(Dataset):
 
     @property
     def shifted(self) -> str:
-        """The one test environment."""
+        """The only test environment."""
         return f"{self.test_correlation:g}"
 
     @property
@@ -136,16 +137,16 @@ class CIFARMNIST(Dataset):
         }
 
     def check(self, data_dir: Path) -> None:
-        """Read the sources and see whether they hold enough images before label noise."""
+        """Read the sources and check that they have enough images, label noise not counted."""
         data_dir = data_dir.expanduser().resolve()
         pictures = load_pictures(data_dir, self.cifar_classes)
         load_official(data_dir)
-        wanted = self.n_train + self.n_val + self.n_test
-        held = len(pictures.train_classes) + len(pictures.test_classes)
-        if wanted > held:
+        needed = self.n_train + self.n_val + self.n_test
+        available = len(pictures.train_classes) + len(pictures.test_classes)
+        if needed > available:
             raise UserError(
-                f"dataset.n_train={self.n_train} + n_val={self.n_val} + n_test={self.n_test} = {wanted} images, but "
-                f"classes {list(self.cifar_classes)} of CIFAR-10 have {held}"
+                f"dataset.n_train={self.n_train} + n_val={self.n_val} + n_test={self.n_test} = {needed} images, but "
+                f"classes {list(self.cifar_classes)} of CIFAR-10 have {available}"
             )
 
     def draw(self, seed: int, data_dir: Path) -> TrialData:
@@ -160,7 +161,7 @@ class CIFARMNIST(Dataset):
         piles = _Piles(*self._pools(data_dir, draws))
         names = self.announced["train"]
 
-        # Training environments in order, then validation, then test: the released code's order of use.
+        # The released code uses images in this order: training environments, then validation, then test.
         train, val = (
             [
                 self._environment(piles, n, e, draws.permutation(f"{split}/{e}", n // self.envs))
@@ -170,9 +171,9 @@ class CIFARMNIST(Dataset):
             for split, n in (("train", self.n_train), ("val", self.n_val))
         )
         x, y, digit = piles.take(self.n_test, self.test_correlation)
-        shown = not (self.oracle and self.blank_at_test)
+        has_digits = not (self.oracle and self.blank_at_test)
         test = EvaluationSet(
-            self._paint(x, digit if shown else None), {self.shifted: Environment(np.arange(len(y)), y)}
+            self._paint(x, digit if has_digits else None), {self.shifted: Environment(np.arange(len(y)), y)}
         )
         held_out = {"test": test}
         if val:
@@ -186,6 +187,7 @@ class CIFARMNIST(Dataset):
         )
 
     def _environment(self, piles: _Piles, n: int, e: int, order: Array) -> tuple[Array, Array]:
+        """Return images and labels of training environment `e`, its share of `n`, in the given order."""
         x, y, digit = piles.take(n // self.envs, self.correlations[e])
         return self._paint(x, None if self.oracle else digit)[order], y[order]
 
@@ -199,13 +201,13 @@ class CIFARMNIST(Dataset):
             (pictures.test_images, pictures.test_classes),
         ):
             for label, number in enumerate(self.cifar_classes):
-                own = images[classes == number]
-                parts.append(own)
-                labels.append(np.full(len(own), label))
+                of_class = images[classes == number]
+                parts.append(of_class)
+                labels.append(np.full(len(of_class), label))
         photographs, clean = np.concatenate(parts), np.concatenate(labels)
         noisy = clean ^ (draws.uniform("labels", len(clean)) < self.label_noise)
         official = np.concatenate([np.zeros(len(p)) + (i >= 2) for i, p in enumerate(parts)])
-        # Within each official split the classes are shuffled together: a noisy label's pile holds both.
+        # Within each official split both classes are shuffled together, since both are in each noisy label's pile.
         rank = draws.uniform("order", len(clean)) + (official if self.order == "official" else 0)
         order = np.argsort(rank, kind="stable")
         train_images, train_digits, test_images, test_digits = load_official(data_dir)
@@ -227,14 +229,14 @@ class CIFARMNIST(Dataset):
 
     @property
     def draws_per_image(self) -> int:
-        """Numbers for a crop and a flip."""
+        """Number of uniform draws for a crop and a flip."""
         from irm_sweeps.data.augmentation import DRAWS
 
         return 0 if self.crop != "random" and self.flip == "never" else DRAWS + 1
 
     @property
     def draws_at_test(self) -> bool:
-        """Whether tests are mirrored too."""
+        """Whether images are mirrored in tests too."""
         return self.flip == "always"
 
     def prepare(self, images: Tensor, uniforms: Tensor | None, *, training: bool) -> Tensor:
@@ -257,14 +259,14 @@ class CIFARMNIST(Dataset):
 
 
 class _Piles:
-    """Photographs by noisy label and digits by digit, each used once, from the top."""
+    """Piles of photographs by noisy label and of digits by digit, from which each image is taken once, in order."""
 
     def __init__(self, photographs: list[Array], digits: list[Array]) -> None:
         self._photographs, self._digits = photographs, digits
         self._used = {"photographs": [0, 0], "digits": [0, 0]}
 
     def take(self, n: int, correlation: float) -> tuple[Array, Array, Array]:
-        """Return n photographs, labels and digits: half of each label, `int(half * correlation)` digits agreeing."""
+        """Return n photographs, labels and digits: half of each label, `int(half * correlation)` digits equal to it."""
         photographs: list[Array] = []
         labels: list[Array] = []
         digits: list[Array] = []
@@ -276,6 +278,7 @@ class _Piles:
         return np.concatenate(photographs), np.concatenate(labels), np.concatenate(digits)
 
     def _next(self, kind: str, which: int, count: int) -> Array:
+        """Take the next `count` images of a pile; raise a UserError if there are too few."""
         pile = (self._photographs if kind == "photographs" else self._digits)[which]
         start = self._used[kind][which]
         if start + count > len(pile):

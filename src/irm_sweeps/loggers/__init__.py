@@ -1,1 +1,1 @@
-"""Where training curves can be watched besides `history.jsonl`; one small file each."""
+"""Loggers: back ends, besides `history.jsonl`, to which training curves are written."""

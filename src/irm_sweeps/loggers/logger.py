@@ -1,8 +1,8 @@
-"""The contract of a logger: it is told what a trial's history says, and can neither change nor end the trial.
+"""The contract of a logger, which receives the rows of a trial's history and cannot affect the trial.
 
-A worker hands over the rows of a trial's history whenever it saves a checkpoint, and the rest when the trial is done.
-A trial that was interrupted goes on in another process with its whole history, so whoever opens its run starts the
-run over and gets every row again: a run never holds a row twice, however often its trial was interrupted.
+A worker writes new rows to the logger whenever it saves a checkpoint, and the remaining rows when the trial is done. If
+a trial was interrupted, the process that resumes it opens the run again, which clears it, and writes the whole history
+again. So a run never contains a row twice, however often its trial was interrupted.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from irm_sweeps.errors import UserError
 
 @dataclass(frozen=True)
 class Run:
-    """The trial that a logger is told about.
+    """The trial whose history is logged.
 
     Attributes
     ----------
     name
-        Readable, and fit for a file: `IRMv1_lam=100_seed=3_0094c562`.
+        Readable name that is valid as a file name: `IRMv1_lam=100_seed=3_0094c562`.
     config
         The trial's config.
     folder
-        The trial's folder in the store, which is there: a logger may keep a small file in it, to find the run again.
+        The trial's folder in the store, which exists. A logger may keep a small file in it to find the run again.
     """
 
     trial_id: str
@@ -40,38 +40,38 @@ class Run:
 
 
 class Stream(ABC):
-    """One trial's run in a logger, open."""
+    """An open run of one trial in a logger."""
 
     @abstractmethod
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Take what is known after `step` updates; steps never decrease, and one may come twice with other names."""
+        """Write values after `step` updates; steps never decrease, and a step may occur twice with different names."""
 
     @abstractmethod
     def close(self, status: str, final: Mapping[str, float]) -> None:
-        """End the run; called after a `write` that raised too.
+        """End the run; also called after a `write` has raised.
 
         Parameters
         ----------
         status
-            `completed`, `diverged`, `failed`, or `interrupted`: another process will go on.
+            `completed`, `diverged`, `failed`, or `interrupted` (another process will resume the trial).
         final
             The trial's metrics under every selection rule, e.g. `last/test/0.9/accuracy`.
         """
 
 
 class Logger(Component):
-    """Where training curves go. Subclass it, and name the subclass in a YAML's `_target_`."""
+    """Base class of loggers. Subclass it, and name the subclass in a YAML's `_target_`."""
 
     package: ClassVar[str | None] = None
-    """What has to be installed, by the name that it is imported as and that the extra has."""
+    """Name of the package that the logger imports, and of the extra that installs it; None: no package."""
 
     def check(self) -> None:
-        """Find out, before anything trains, whether this logger can work here.
+        """Check, before anything trains, that the logger's package is installed.
 
         Raises
         ------
         UserError
-            Its package is not installed.
+            The package is not installed.
         """
         if self.package is None:
             return
@@ -84,7 +84,7 @@ class Logger(Component):
             ) from None
 
     def within(self, results: Path) -> Self:
-        """Return this logger with its folders made absolute; without a `directory`, in the store's own."""
+        """Return this logger with an absolute `directory`; by default, a folder in the store `results`."""
         if "directory" not in type(self).model_fields:
             return self
         given = getattr(self, "directory")  # noqa: B009
@@ -92,23 +92,23 @@ class Logger(Component):
         return self.model_copy(update={"directory": str(folder)})
 
     def outside(self, results: Path) -> str | None:
-        """Return where it writes besides the store, in words; None: nowhere."""
+        """Return in words where the logger writes outside the store; None: nowhere."""
         given = getattr(self, "directory", None)
         inside = given is None or Path(given).resolve().is_relative_to(results.resolve())
         return None if inside else str(given)
 
     @abstractmethod
     def open(self, run: Run) -> Stream:
-        """Start a trial's run over: what an earlier process logged of it is replaced."""
+        """Open a trial's run, and delete what an earlier process has logged of the trial."""
 
 
 def build_logger(values: Mapping[str, Any], *, trusted: bool = True) -> Logger:
-    """Validate a logger's config; `trusted`: see `irm_sweeps.config.import_class`.
+    """Return the logger for a config; `trusted`: see `irm_sweeps.config.import_class`.
 
     Raises
     ------
     UserError
-        It names no logger, or a key or value is wrong.
+        The config does not name a logger, or a key or value is invalid.
     """
     return build_component(values, Logger, "logger", trusted=trusted)  # type: ignore[type-abstract]
 
@@ -116,10 +116,10 @@ def build_logger(values: Mapping[str, Any], *, trusted: bool = True) -> Logger:
 def scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     """Yield the finite numbers of a history row or of scores, by name: `risks/0`, `test/0.9/accuracy`."""
     for name, value in row.items():
-        own = prefix if name == "scores" else f"{prefix}{name}"
+        path = prefix if name == "scores" else f"{prefix}{name}"
         if isinstance(value, Mapping):
-            yield from scalars(value, f"{own}/" if own and name != "scores" else own)
+            yield from scalars(value, f"{path}/" if path and name != "scores" else path)
         elif isinstance(value, list):
-            yield from scalars({str(i): v for i, v in enumerate(value)}, f"{own}/")
+            yield from scalars({str(i): v for i, v in enumerate(value)}, f"{path}/")
         elif isinstance(value, int | float) and name != "step":
-            yield own, float(value)
+            yield path, float(value)

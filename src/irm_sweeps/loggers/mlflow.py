@@ -1,6 +1,7 @@
-"""MLflow: one run per trial, one experiment per sweep; by default in files.
+"""Log to MLflow: one run per trial, one experiment per sweep, by default in files.
 
-`MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri results/mlflow` shows them: MLflow 3 has to be told to.
+`MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri results/mlflow` shows the runs; MLflow 3 reads a file store
+only with this variable.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from typing import Any, ClassVar
 from irm_sweeps.loggers.logger import Logger, Run, Stream
 
 _BATCH = 500
-"""Metrics and parameters in one call: MLflow takes at most 1,000 of the one and 100 of the other."""
+"""Number of metrics per call; MLflow accepts at most 1,000, and 100 parameters."""
 _STATUS = {"completed": "FINISHED", "diverged": "FINISHED", "interrupted": "KILLED"}
 _TRIAL = "irm_sweeps.trial_id"
-"""The tag of a run that says whose it is."""
+"""Tag of a run with its trial's id."""
 _ID_FILE = "mlflow_run.txt"
-"""The run's id, in the trial's folder: MLflow's own search reads every run of a file store."""
+"""File in the trial's folder with the run's id, because MLflow's search reads every run of a file store."""
 _LONGEST_NAME = 250
 
 
 class _MlflowRun(Stream):
+    """A run in MLflow."""
+
     def __init__(self, client: Any, run: Run) -> None:
         from mlflow.entities import Param
 
@@ -37,7 +40,7 @@ class _MlflowRun(Stream):
         _delete_earlier(client, id_file, run.trial_id)
         tags = {_TRIAL: run.trial_id}
         self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
-        id_file.unlink(missing_ok=True)  # a link that somebody has put there is not followed
+        id_file.unlink(missing_ok=True)  # so that a symbolic link is not followed
         id_file.write_text(self._id)
         params = [Param(fit(name), value) for name, value in _leaves(run.config)]
         try:
@@ -64,9 +67,10 @@ class _MlflowRun(Stream):
 
 
 def fit(name: str) -> str:
-    """Return a name that MLflow takes: one that it refuses gets `_` for what it refuses, and a hash of what it was.
+    """Return a name that MLflow accepts.
 
-    MLflow takes letters, digits and `_-. :`, and slashes if the name is then a path as short as it can be.
+    MLflow accepts letters, digits and `_-. :`, and slashes in a normalised path. In any other name the invalid
+    characters become `_` and a hash of the name is appended.
     """
     is_path = posixpath.normpath(name) == name and name != "." and not name.startswith(("/", ".."))
     if is_path and re.fullmatch(r"[/\w.\- :]+", name) and len(name.encode()) <= _LONGEST_NAME:
@@ -78,30 +82,32 @@ def fit(name: str) -> str:
 
 
 def _delete_earlier(client: Any, id_file: Path, trial_id: str) -> None:
-    """Delete the run that an earlier process made for the trial, if it is still there and can be read."""
+    """Delete the run that an earlier process created for the trial, if it exists and can be read."""
     if not id_file.is_file():
         return
     run_id = id_file.read_text(errors="replace").strip()
-    # It may be deleted by hand, of another server, or cut short, for which MLflow has no error of its own. Where the
-    # server does not answer, the next call fails too.
+    # The run may have been deleted by hand, or its id be truncated or of another server, for which MLflow has no
+    # specific error. If the server does not respond, the next call raises.
     with suppress(Exception):
         if client.get_run(run_id).data.tags.get(_TRIAL) == trial_id:
             client.delete_run(run_id)
 
 
 def _experiment(client: Any, name: str) -> str:
+    """Return the id of the experiment with this name; create it if it does not exist."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return str(client.create_experiment(name))
-        except MlflowException:  # another worker has just made it
-            found = client.get_experiment_by_name(name)
-    return str(found.experiment_id)
+        except MlflowException:  # another worker has just created it
+            experiment = client.get_experiment_by_name(name)
+    return str(experiment.experiment_id)
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted key and the value, as text, of every leaf of the config."""
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
@@ -110,26 +116,26 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 class MLflow(Logger):
-    """`logger=mlflow`."""
+    """Logs to MLflow (`logger=mlflow`)."""
 
     package: ClassVar[str | None] = "mlflow"
 
     directory: str | None
     """Folder of the file store; null: `mlflow` in the store."""
     tracking_uri: str | None
-    """Where runs go instead of to files, e.g. `http://host:5000`; null: to files."""
+    """MLflow server that receives the runs, e.g. `http://host:5000`; null: files."""
 
     def outside(self, results: Path) -> str | None:
         """Return the tracking server, or a folder outside the store."""
         return self.tracking_uri or super().outside(results)
 
     def check(self) -> None:
-        """Import it, prepared."""
+        """Check that MLflow is installed."""
         self._prepare()
         super().check()
 
     def _prepare(self) -> None:
-        """Say, before it is imported, that files will do, and that nobody is to be told over the network."""
+        """Allow MLflow to use files and disable its telemetry; must run before MLflow is imported."""
         if self.tracking_uri is None:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -1,4 +1,4 @@
-"""No logger: the history lies in `history.jsonl` in any case."""
+"""Log nowhere; the history is in `history.jsonl` in any case."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from irm_sweeps.loggers.logger import Logger, Run, Stream
 
 
-class _Nowhere(Stream):
+class _NoStream(Stream):
+    """A stream that discards everything."""
+
     def write(self, step: int, values: Mapping[str, float]) -> None:
         del step, values
 
@@ -16,9 +18,9 @@ class _Nowhere(Stream):
 
 
 class NoLogger(Logger):
-    """`logger=none`, the default."""
+    """Logs nowhere (`logger=none`, the default)."""
 
     def open(self, run: Run) -> Stream:
-        """Return a stream that leads nowhere."""
+        """Return a stream that discards everything."""
         del run
-        return _Nowhere()
+        return _NoStream()

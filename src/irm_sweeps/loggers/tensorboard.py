@@ -1,4 +1,4 @@
-"""TensorBoard: one folder of event files per trial. `tensorboard --logdir results/tensorboard` shows them."""
+"""Log to TensorBoard: one folder of event files per trial. `tensorboard --logdir results/tensorboard` shows them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from irm_sweeps.loggers.logger import Logger, Run, Stream
 
 
 class _EventFile(Stream):
+    """An event file of TensorBoard."""
+
     def __init__(self, folder: Path, run: Run) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
@@ -32,7 +34,7 @@ class _EventFile(Stream):
 
 
 class TensorBoard(Logger):
-    """`logger=tensorboard`."""
+    """Logs to TensorBoard (`logger=tensorboard`)."""
 
     package: ClassVar[str | None] = "tensorboard"
 
@@ -40,7 +42,7 @@ class TensorBoard(Logger):
     """Folder of the runs; null: `tensorboard` in the store."""
 
     def open(self, run: Run) -> Stream:
-        """Start the event file of `directory/NAME` over."""
+        """Start a new event file in `directory/NAME`, and delete earlier ones."""
         folder = Path(self.directory or "tensorboard") / run.name
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run per trial, written to files; `wandb sync DIRECTORY/wandb/offline-run-*` uploads them."""
+"""Log to Weights & Biases: one run per trial, in files; `wandb sync DIRECTORY/wandb/offline-run-*` uploads them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from irm_sweeps.loggers.logger import Logger, Run, Stream
 
 
 class _WandbRun(Stream):
+    """A run in Weights & Biases."""
+
     def __init__(self, run: Any) -> None:
         self._run = run
 
@@ -25,40 +27,40 @@ class _WandbRun(Stream):
 
 
 @contextmanager
-def _exits_untouched() -> Iterator[None]:
-    """Take back W&B's own `sys.exit` and `sys.excepthook`: `close` says how a trial ended, and a worker runs on."""
-    own = sys.exit, sys.excepthook
+def _exit_hooks_restored() -> Iterator[None]:
+    """Restore `sys.exit` and `sys.excepthook`, which W&B replaces; `close` reports how a trial ended instead."""
+    before = sys.exit, sys.excepthook
     try:
         yield
     finally:
-        sys.exit, sys.excepthook = own
+        sys.exit, sys.excepthook = before
 
 
 class WandB(Logger):
-    """`logger=wandb`."""
+    """Logs to Weights & Biases (`logger=wandb`)."""
 
     package: ClassVar[str | None] = "wandb"
 
     directory: str | None
-    """Folder that gets the folder `wandb`; null: `wandb` in the store."""
+    """Folder in which W&B creates its folder `wandb`; null: `wandb` in the store."""
     project: str
-    """W&B project."""
+    """Name of the W&B project."""
     mode: Literal["offline", "online"]
-    """`offline` writes files and asks no network; `online` also uploads."""
+    """`offline` writes files and uses no network; `online` also uploads them."""
 
     def outside(self, results: Path) -> str | None:
         """Return the network with `mode=online`, or a folder outside the store."""
         return "the network" if self.mode == "online" else super().outside(results)
 
     def open(self, run: Run) -> Stream:
-        """Start the trial's run over: its W&B id is the trial's."""
+        """Start the trial's run, whose W&B id is the trial's, and delete earlier offline files."""
         import wandb
 
         folder = Path(self.directory or "wandb")
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f"wandb/offline-run-*-{run.trial_id}"):
             shutil.rmtree(old, ignore_errors=True)
-        with _exits_untouched():
+        with _exit_hooks_restored():
             started = wandb.init(
                 project=self.project,
                 id=run.trial_id,

@@ -1,1 +1,1 @@
-"""Methods: each a game whose players minimise scalars of (parameters, batch of environments, lam, step)."""
+"""Methods: each is a game whose players minimise scalar functions of (parameters, batch of environments, lam, step)."""

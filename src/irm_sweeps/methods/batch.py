@@ -1,4 +1,4 @@
-"""What a step sees: images of several environments, equally many of each or not."""
+"""A batch of images of several environments, with equal or unequal numbers of images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Batch:
     Attributes
     ----------
     environments
-        Training environments of the trial.
+        Number of training environments of the trial.
     counts
-        Images of each of them, known without asking the device; 0 where an environment is absent from a pooled
-        minibatch. None: equally many of all.
+        Number of images of each environment, as Python numbers, so that nothing waits for the device; 0 if an
+        environment is absent from a pooled minibatch. None: the numbers are equal.
     """
 
     inputs: Tensor
@@ -29,14 +29,14 @@ class Batch:
 
     @property
     def present(self) -> list[int]:
-        """The environments with images in the batch; risks, penalties and the like are of these, in this order."""
+        """The environments with images in the batch; risks and penalties are computed for these, in this order."""
         if self.counts is None:
             return list(range(self.environments))
         return [e for e, count in enumerate(self.counts) if count]
 
     @property
     def even(self) -> bool:
-        """Whether all environments have equally many images."""
+        """Whether all environments have the same number of images."""
         return self.counts is None or len(set(self.counts)) == 1
 
     def by_environment(self, values: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Batch:
         return self.each(lambda own: own.mean(0), values)
 
     def half_means(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the means over the even and over the odd images of each present environment: independent halves."""
+        """Return the means over the even and over the odd images of each present environment, `[present, ...]` each."""
         if self.even:
             even, odd = (half.mean(1) for half in even_and_odd(self.by_environment(values)))
             return even, odd
@@ -92,7 +92,7 @@ class Batch:
         return table if len(present) == self.environments else torch.stack([table[e] for e in present])
 
     def of_images(self, table: Tensor) -> Tensor:
-        """Return each image's row of a table of environments: `[n, ...]` for `[environments, ...]`."""
+        """Return, for each image, the row of its environment in a table `[environments, ...]`: `[n, ...]`."""
         if self.even:
             n = len(self.labels) // self.environments
             return table[:, None].expand(-1, n, *table.shape[1:]).flatten(0, 1)
@@ -103,6 +103,6 @@ class Batch:
 def even_and_odd(values: Tensor) -> tuple[Tensor, Tensor]:
     """Return the even and the odd images of `[environments, n, ...]`.
 
-    One image cannot be halved: it is both halves, so that a product of the two is a square (IRMBed).
+    A single image is in both halves, so that the product of the halves is a square (IRMBed).
     """
     return values[:, ::2], values[:, 1::2] if values.shape[1] > 1 else values

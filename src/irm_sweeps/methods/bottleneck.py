@@ -1,4 +1,4 @@
-"""Information bottleneck: representations that vary no more than they must."""
+"""Information bottleneck methods, IB-ERM and IB-IRM, which penalise the variance of the representation."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from irm_sweeps.methods.risks import columns
 
 
 def variance(at: Point, features: Tensor, logits: Tensor, bottleneck: str) -> Tensor:
-    """Return the unbiased variance within each environment, averaged over dimensions and environments;
-    a single image of an environment has none."""
+    """Return the unbiased variance within each environment, averaged over dimensions and environments.
+
+    The variance of an environment with a single image is 0.
+    """
     values = in_full(features) if bottleneck == "features" else columns(logits)
     if at.batch.even and len(values) > at.batch.environments:
         return at.batch.by_environment(values).var(dim=1).mean()
@@ -31,15 +33,15 @@ class IBERM(Method):
     reference: ClassVar[str] = "Ahuja et al. (2021), IB-ERM; DomainBed's form"
 
     bottleneck: Literal["features", "logits"]
-    """Whose variance: the representation's (DomainBed, and by its author's word the paper's Table 4) or the
-    output's (the paper's text)."""
+    """Whose variance is penalised: the representation's (DomainBed, and according to its author the paper's Table 4)
+    or the output's (the paper's text)."""
     anneal: Count
-    """Steps before the bottleneck has weight `lam`; 0 until then."""
+    """Number of steps before the penalty gets the weight `lam`; its weight is 0 until then."""
     reset_optimizer: bool = False
-    """Whether optimizer state is forgotten when the anneal ends (DomainBed)."""
+    """Whether the optimizer state is reset when the anneal ends (DomainBed)."""
 
     def restarts_optimizer_at(self) -> Collection[int]:
-        """Return the anneal, where the optimizer restarts then."""
+        """Return `anneal` if `reset_optimizer` is set."""
         return {int(self.anneal)} if self.reset_optimizer else ()
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
@@ -63,7 +65,7 @@ class IBIRM(IRMv1):
     ib_lam: Annotated[Number, Field(ge=0)]
     """Weight of the variance."""
     ib_anneal: Count
-    """Steps before the variance has its weight; 0 until then."""
+    """Number of steps before the variance gets its weight; its weight is 0 until then."""
 
     def restarts_optimizer_at(self) -> Collection[int]:
         """Return both anneals where `reset_optimizer` is set (DomainBed)."""

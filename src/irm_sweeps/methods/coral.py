@@ -1,4 +1,4 @@
-"""CORAL: the representations of the environments should have equal means and covariances."""
+"""CORAL: penalise differences of the representations' means and covariances between environments."""
 
 from __future__ import annotations
 

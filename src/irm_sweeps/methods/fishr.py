@@ -1,4 +1,4 @@
-"""Fishr: the gradients of the environments should vary alike."""
+"""Fishr: penalise differences of the gradients' variances between environments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Fishr(Penalized):
     """Over parameters and environments: mean of both (DomainBed), or sum (the authors' script)."""
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the moving average, `[environments, entries of the head]`, if there is one."""
+        """Return the moving average, `[environments, entries of the head]`, if `ema` is not 0."""
         del generator
         if not self.ema:
             return {}
@@ -49,7 +49,7 @@ class Fishr(Penalized):
         return {**found, "average": [AVERAGE]} if self.ema else found
 
     def pace(self, player: str) -> Pace:
-        """Return the average's: a step of 1 - ema towards the present variance."""
+        """Return plain descent with rate 1 - ema for the average: one step is one update of the moving average."""
         return Pace("descent", 1 - self.ema) if player == "average" else Pace()
 
     def moves(self, step: int, environments: int) -> Sequence[Move]:
@@ -58,7 +58,7 @@ class Fishr(Penalized):
         return [Move([*move.players, "average"])] if self.ema else [move]
 
     def other_objectives(self, at: Point, features: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        """Return, for the average, half its squared distance to the present variance."""
+        """Return the average's objective: half its squared distance to the current variance."""
         if not self.ema:
             return {}
         now = self._variance(at, features.detach(), logits.detach())

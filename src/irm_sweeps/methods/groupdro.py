@@ -1,4 +1,4 @@
-"""Group DRO: minimise the risk of the worst environment, softly."""
+"""Group DRO: minimise a weighted risk whose weights grow for environments with high risk."""
 
 from __future__ import annotations
 

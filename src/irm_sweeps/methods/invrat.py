@@ -1,4 +1,4 @@
-"""InvRat: an adversary that knows the environment should not predict better from the representation."""
+"""InvRat: penalise how much better an adversary that knows the environment predicts from the representation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class InvRat(Method):
     reference: ClassVar[str] = "Chang et al. (2020); lin2021 Eq. 3"
 
     on: Literal["hidden", "output"]
-    """What the adversary sees of an image: the representation, lin2021's (h), or the shared head's logits, (o)."""
+    """The adversary's input: the representation (lin2021's (h)) or the shared head's logits (lin2021's (o))."""
     inner_steps: Annotated[int, Field(ge=1)]
     """The adversary's steps per step of the model, K."""
     inner_batch: Literal["fresh", "same"]
@@ -135,7 +135,7 @@ class InvRatEC(InvRat):
         }
 
     def resets_at(self) -> Collection[int]:
-        """Return the anneal, where the heads are copied then."""
+        """Return `anneal` if the heads are copied then."""
         return {self.anneal} if self.copy_head_at_anneal and self.on == "hidden" else ()
 
     def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -170,7 +170,7 @@ class InvRatEC(InvRat):
 
 
 class InvRatEB(InvRat):
-    """InvRat with environment embeddings (lin2021 Eq. 4): a two-layer head on what it sees and on m(e).
+    """InvRat with environment embeddings (lin2021 Eq. 4): the adversary is a two-layer head on its input and m(e).
 
     In Eq. 4 the embedding m maximises with the adversary; the released code trains it with the
     representation, on the other side of the game (`embedding_side`).
@@ -183,7 +183,7 @@ class InvRatEB(InvRat):
     hidden_dim: Annotated[int, Field(ge=1)]
     """Hidden units of g'."""
     embedding_side: Literal["adversary", "representation"]
-    """Whose objective m(e) follows."""
+    """The player that trains m(e)."""
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return embedding (standard normal, as torch's) and layers (uniform in +-1/sqrt(inputs), as torch's)."""

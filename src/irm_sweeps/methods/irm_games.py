@@ -1,4 +1,4 @@
-"""IRM Games: one classifier per environment, each selfish, averaged into one predictor."""
+"""IRM Games: one classifier per environment minimises its own environment's risk of their averaged predictor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class IRMGames(Method):
     variant: Literal["v", "f"]
     """V-IRM (learned representation) or F-IRM (fixed: the identity)."""
     order: Literal["alternating", "simultaneous", "sequential"]
-    """Whose turn it is."""
+    """Which players step when; see above."""
     inner_batch: Literal["same", "fresh"] = "same"
     """Unless `order=alternating`: whether the classifiers step on the representation's images or on others (as
     lin2021's released code)."""
@@ -74,9 +74,9 @@ class IRMGames(Method):
         return self
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the later environments' classifiers, `player.E.NAME`; the first has the backbone's own.
+        """Return the classifiers of all environments but the first, `player.E.NAME`; the first uses the backbone's.
 
-        With `forget_warm_up` also the head that nobody trains, `state.NAME`.
+        With `forget_warm_up` also a head that is never trained, `state.NAME`.
         """
         del generator
         mine = "head." if self.variant == "v" else ""
@@ -110,7 +110,7 @@ class IRMGames(Method):
         return Pace(lr=self.representation_lr_scale if player == "representation" else 1.0)
 
     def moves(self, step: int, environments: int) -> Sequence[Move]:
-        """Return whose turn it is."""
+        """Return the moves of the step, by `order` and `variant`."""
         classifiers = [f"environment_{e}" for e in range(environments)]
         if self.phase(step) == "warm-up":
             return [Move(["representation", "environment_0"])]
@@ -129,11 +129,11 @@ class IRMGames(Method):
         return "warm-up" if step < self.warm_up else "game"
 
     def resets_at(self) -> Collection[int]:
-        """Return the game's first step, where the warm-up is forgotten then."""
+        """Return the game's first step if `forget_warm_up` is set."""
         return {self.warm_up} if self.forget_warm_up else ()
 
     def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the copies of the head that nobody trained."""
+        """Return copies of the untrained head for all classifiers."""
         del step
         copies: dict[str, Tensor] = {}
         for untrained in [name for name in parameters if name.startswith(STATE)]:
@@ -163,7 +163,7 @@ class IRMGames(Method):
 
     @staticmethod
     def _risk(at: Point, risks: Tensor, player: str) -> Tensor:
-        """Return a classifier's own risk; one whose environment is absent from the batch has nothing to gain."""
+        """Return the risk of a classifier's environment; 0 if the environment is absent from the batch."""
         e = int(player.split("_")[1])
         return risks[at.batch.present.index(e)] if e in at.batch.present else risks.sum() * 0
 
@@ -193,11 +193,11 @@ class IRMGames(Method):
 
     @property
     def can_stop(self) -> bool:
-        """Not with `stop_below=0`."""
+        """Whether `stop_below` is above 0."""
         return self.stop_below > 0
 
     def stop(self, checks: Sequence[Check]) -> int | None:
-        """Choose the first evaluation at which the ensemble has unlearned the training environments."""
+        """Choose the first evaluation after `stop_warmup` with a pooled training accuracy below `stop_below`."""
         for index, check in enumerate(checks):
             if not check.train_accuracies:
                 return None

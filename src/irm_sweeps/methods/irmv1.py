@@ -1,4 +1,4 @@
-"""IRMv1: the gradient of each environment's risk with respect to a dummy classifier should vanish."""
+"""IRMv1: penalise the gradient of each environment's risk with respect to a dummy classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Meta-IRM: parameters that serve the other environments even after one step towards any single one."""
+"""Meta-IRM: minimise the risk in the other environments after a gradient step on any one environment."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class MetaIRM(Method):
     is computed once, and all its environments are evaluated in one forward pass. The trained predictor is
     theta itself, un-adapted.
 
-    None of its hyperparameters is published. There is no fixed point at invariance: training passes
-    through it, and the stopping rule makes the number. bae2021 stops when the standard deviation of the
+    None of its hyperparameters is published. Invariance is not a fixed point of training: training passes through
+    it, so the result depends on the stopping rule. bae2021 stops when the standard deviation of the
     training environments' validation losses falls below an unpublished threshold (`stop_rule=first_below`
     with `stop_on=val`); `lowest_risk` is steadier. Both need `training.evaluate_every`.
     """
@@ -41,14 +41,14 @@ class MetaIRM(Method):
     same_env: bool
     """Whether the meta-loss is that of the inner step's own environment (Table 5: using same env.)."""
     others: Annotated[int, Field(ge=1)] | None
-    """How many other environments give meta-losses per inner environment, drawn anew each step; null: all."""
+    """Number of other environments with a meta-loss per inner environment, drawn anew at each step; null: all."""
     drop_grad: Literal["none", "gaussian", "binary"]
     """Noise on the inner gradient (Tseng et al. 2020): times N(1, p / (1 - p)), or kept with probability 1 - p
     and divided by it, element by element, fresh at each inner step."""
     drop_rate: Annotated[float, Field(ge=0, lt=1)]
     """p of `drop_grad`."""
     stop_rule: Literal["none", "first_below", "lowest_risk"]
-    """Which evaluation speaks for the trial: the first whose risks' standard deviation is below
+    """Which evaluation the selection rule `stop` chooses: the first with a standard deviation of the risks below
     `stop_threshold`; or, of all below it, the one with the lowest mean validation risk."""
     stop_on: Literal["val", "pooled", "merged"]
     """Whose standard deviation: the environments' validation risks (bae2021); training and validation risks as
@@ -60,7 +60,7 @@ class MetaIRM(Method):
     """Steps before the rule applies: at initialisation all risks are equal."""
 
     def noise(self, parameters: Mapping[str, Tensor], environments: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of DropGrad's noise, and of the draw of other environments."""
+        """Return the shapes of the draws for `drop_grad` and for sampling other environments."""
         shapes: dict[str, tuple[int, ...]] = {}
         if self.drop_grad != "none" and self.drop_rate:
             copies = (environments, self.inner_steps)
@@ -76,7 +76,7 @@ class MetaIRM(Method):
         """Return the meta-objective."""
         inputs, labels = at.batch.split(at.batch.inputs), at.batch.split(at.batch.labels)
         if len(inputs) == 1 and not self.same_env:
-            # A pooled minibatch of a single environment has nothing to say across environments.
+            # In a pooled minibatch of a single environment there is no meta-loss.
             nothing = at.risks(at.logits(at.features())) * 0
             return Turn(dict.fromkeys(moving, nothing.sum() + at.l2()), {"meta_losses": nothing, "penalty": nothing[0]})
         meta = [
@@ -89,12 +89,12 @@ class MetaIRM(Method):
         return Turn(dict.fromkeys(moving, objective), {"meta_losses": losses_, "penalty": sigma})
 
     def adapted(self, at: Point) -> Sequence[Parameters]:
-        """Return theta_e' for each environment of the batch; without `drop_grad`'s noise unless the point has some."""
+        """Return theta_e' for each environment of the batch; with `drop_grad` only if the point has its noise."""
         inputs, labels = at.batch.split(at.batch.inputs), at.batch.split(at.batch.labels)
         return [self._adapt(at, x, y, e) for e, (x, y) in enumerate(zip(inputs, labels, strict=True))]
 
     def _adapt(self, at: Point, x: Tensor, y: Tensor, e: int) -> Parameters:
-        """Return theta_e', differentiable with respect to theta; inner steps leave running averages alone."""
+        """Return theta_e', differentiable with respect to theta; inner steps do not update running averages."""
         buffers = {name: value for name, value in at.parameters.items() if name.startswith(BUFFER)}
 
         def risk(parameters: dict[str, Tensor]) -> Tensor:
@@ -128,7 +128,7 @@ class MetaIRM(Method):
     def _meta_losses(
         self, at: Point, adapted: Parameters, inputs: Sequence[Tensor], labels: Sequence[Tensor], e: int
     ) -> Tensor:
-        """Return the risks of the adapted parameters in the environments that judge them, in one forward pass."""
+        """Return the risks of the adapted parameters in the environments of the meta-loss, in one forward pass."""
         if self.same_env:
             x, y = inputs[e : e + 1], labels[e : e + 1]
         elif self._sampled(len(inputs)):
@@ -172,7 +172,7 @@ class MetaIRM(Method):
 
     @property
     def can_stop(self) -> bool:
-        """Not with `stop_rule=none`."""
+        """Whether `stop_rule` is not `none`."""
         return self.stop_rule != "none"
 
     def _spread(self, check: Check) -> float:

@@ -1,9 +1,9 @@
 """The contract of a method: a game on a batch of environments.
 
-A method names its players (groups of parameters) and, as a pure function of where the game stands, the
-scalar each player minimises. The training loop differentiates each player's scalar with respect to that
-player's parameters only, and knows no method by name. Because the functions are pure, `torch.func.vmap`
-turns one trial's game into a stack of trials.
+A method names its players (groups of parameters) and computes, as a pure function of the state of the game (`Point`),
+the scalar that each player minimises. The training loop differentiates each player's scalar with respect to that
+player's parameters only, and depends on no particular method. Because the functions are pure, `torch.func.vmap` turns
+one trial's game into that of a stack of trials.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.risks import Loss
 
 STATE = "state."
-"""Prefix of the tensors that are a method's state (weights of groups, moving averages), not a predictor's."""
+"""Prefix of the tensors that are a method's state (group weights, moving averages), not parameters of a predictor."""
 
 Fresh = Callable[[str], dict[str, Tensor]]
-"""From a purpose to a newly initialised set of the backbone's parameters, drawn from the trial's seed."""
+"""A function from a purpose to newly initialised parameters of the backbone, drawn from the trial's seed."""
 
 Pooling = Literal["mean", "sum", "images"]
-"""How the risks of environments become one number: their mean, their sum, or the mean over all images, which
-differs from the mean where a batch has more images of one environment than of another."""
+"""How the environments' risks are pooled to one number: their mean, their sum, or the mean over all images, which
+differs from their mean if the environments have different numbers of images in the batch."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """Players that step at the same time, from the same point.
+    """A simultaneous step of some players, all from the same parameters.
 
     Attributes
     ----------
     batch
-        Which of the step's batches they see; moves with the same number see the same images.
+        Number of the batch that the move uses; moves of a step with the same number use the same images.
     """
 
     players: Sequence[str]
@@ -48,17 +48,17 @@ class Move:
 
 @dataclass(frozen=True)
 class Pace:
-    """How a player turns its gradient into a step.
+    """The optimizer and the learning rate of a player.
 
     Attributes
     ----------
     optimizer
-        `trial`: the trial's own optimizer. `descent`: plain gradient descent, for players whose update is a
-        closed rule (an exponentiated gradient, a moving average).
+        `trial`: the trial's optimizer. `descent`: plain gradient descent, for players whose update is a fixed rule (an
+        exponentiated gradient, a moving average).
     lr
-        Learning rate of `descent`; for `trial` a multiple of the trial's.
+        Learning rate of `descent`; for `trial`, a factor of the trial's learning rate.
     decays
-        Whether the optimizer's schedule applies.
+        Whether the schedule of the trial's learning rate applies.
     """
 
     optimizer: Literal["trial", "descent"] = "trial"
@@ -68,7 +68,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Point:
-    """Where one trial's game stands.
+    """The state of one trial's game: all inputs of `Method.turn`.
 
     Attributes
     ----------
@@ -77,17 +77,17 @@ class Point:
     numbers
         0-d tensors: `lam`, `l2`, and the method's own `PerTrial` fields.
     step
-        Updates done so far, a 0-d tensor of int64 on the device: compare it in `torch.where`. Python's `if` would
-        wait for the device, and decide for all later steps of a compiled move; it may ask for the `phase`. To compute
-        with it in the trial's precision: `at.step.to(at.numbers["lam"].dtype)`.
+        Number of updates done so far, a 0-d int64 tensor on the device. Compare it in `torch.where`, not in Python's
+        `if`, which would wait for the device, and in a compiled move would fix the answer for all later steps; in an
+        `if`, use `phase`. To compute with it in the trial's precision: `at.step.to(at.numbers["lam"].dtype)`.
     loss
-        The dataset's.
+        The dataset's loss.
     noise
-        This step's uniform numbers in [0, 1), as `Method.noise` asked for them.
+        This step's uniform draws in [0, 1), with the names and shapes that `Method.noise` returns.
     phase
-        What `Method.phase` says of the step.
+        The value of `Method.phase` at this step.
     passes
-        Encoder passes over this batch so far, if a later move of the step can use them; else None.
+        Cache of encoder passes over this batch that later moves of the step can reuse; None: no cache.
     """
 
     model: Model
@@ -109,7 +109,7 @@ class Point:
         return self.passes["features"]
 
     def frozen_features(self) -> Tensor:
-        """Return h_u of the batch for a player who cannot move it, from the same pass as `features` if possible."""
+        """Return h_u of the batch, detached, for a player that does not train u; reuses a cached pass if possible."""
         if self.passes is not None:
             return self.features().detach()
         with torch.no_grad():
@@ -128,7 +128,7 @@ class Point:
         return self.loss.residuals(logits, self.batch.labels)
 
     def pool(self, risks: Tensor, how: Pooling) -> Tensor:
-        """Return one risk for those of the batch's environments."""
+        """Return the pooled risk of the batch's environments."""
         if how == "sum":
             return risks.sum()
         if how == "mean" or self.batch.even:
@@ -139,10 +139,9 @@ class Point:
         return torch.stack(weighted).sum()
 
     def l2(self) -> Tensor | float:
-        """Return `training.l2` times the sum of squares of all parameters; 0 where no trial wants it.
+        """Return `training.l2` times the sum of squares of all parameters; 0 if no trial uses it.
 
-        What a method keeps as its state (names under `state.`) is no parameter of a predictor and is left out,
-        and so are running averages (`buffer.`).
+        The method's state (`state.*`) and running averages (`buffer.*`) are not included.
         """
         if "l2" not in self.numbers:
             return 0.0
@@ -152,14 +151,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Turn:
-    """What a game says at a point.
+    """The result of a game at a point.
 
     Attributes
     ----------
     objectives
         The scalar each moving player minimises.
     log
-        Quantities for the history, e.g. `risks` `[environments]` and `penalty`.
+        Values for the history, e.g. `risks` `[environments]` and `penalty`.
     """
 
     objectives: dict[str, Tensor]
@@ -168,16 +167,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class Check:
-    """What a stopping rule may see of one evaluation: training environments, in their order.
+    """The part of one evaluation that a stopping rule may use: the training environments, in their order.
 
     Attributes
     ----------
     step
-        Updates done.
+        Number of updates done.
     train_risks, train_accuracies, val_risks
         Per training environment; `val_risks` is empty without held-out images, `train_accuracies` in a regression.
     held_back
-        Held-out images over all images of each training environment, in [0, 1).
+        Fraction of each training environment's images that is held out, in [0, 1).
     """
 
     step: int
@@ -188,18 +187,18 @@ class Check:
 
 
 class Method(Component):
-    """A game. Subclass it in one file, and name the subclass in one YAML's `_target_`."""
+    """Base class of methods, which are games. Subclass it, and name the subclass in a YAML's `_target_`."""
 
     uses_lam: ClassVar[bool] = True
-    """False where the penalty weight changes nothing; `lam` then does not tell trials apart."""
+    """Whether `lam` has an effect; if not, it is not part of a trial's identity."""
     stacks: ClassVar[bool] = True
-    """False where the objective cannot be vectorised over trials."""
+    """Whether `turn` can be vectorised over trials by `torch.func.vmap`."""
     compiles: ClassVar[bool] = True
-    """False where torch cannot trace `turn`."""
+    """Whether torch can trace `turn` (`compile=true`)."""
     reference: ClassVar[str] = ""
     """Paper and equation."""
     adapts: ClassVar[bool] = False
-    """Whether `adapted` has something to return: the method takes an inner step."""
+    """Whether the method takes an inner step, whose parameters `adapted` returns."""
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the initial tensors that the method adds to the backbone's; none by default.
@@ -207,19 +206,19 @@ class Method(Component):
         Parameters
         ----------
         fresh
-            `fresh("backbone")` is the backbone as it starts; any other purpose is an independent draw.
+            `fresh("backbone")` returns the backbone's initial parameters; any other purpose gives an independent draw.
         generator
-            For initialisation by other laws than the backbone's.
+            Source of random numbers for other initialisations.
         """
         del fresh, environments, generator
         return {}
 
     def players(self, names: Sequence[str]) -> dict[str, list[str]]:
-        """Return which parameters each player moves; one player, `model`, moves all by default."""
+        """Return the names of each player's parameters; by default one player, `model`, trains all."""
         return {"model": list(names)}
 
     def pace(self, player: str) -> Pace:
-        """Return how a player steps; by the trial's optimizer by default."""
+        """Return the pace of a player; by default, the trial's optimizer and learning rate."""
         del player
         return Pace()
 
@@ -232,28 +231,28 @@ class Method(Component):
         return [Move(["model"])]
 
     def phase(self, step: int) -> str:
-        """Return a name for what `turn` does at this step where it asks `Point.phase`; always the same by default.
+        """Return the name of the training phase at a step, which `turn` finds in `Point.phase`; empty by default.
 
-        It is the same for all trials of a stack: to tell steps apart by a `PerTrial` field (`Number`, `Count`), compare
-        `Point.step` with `Point.numbers` in `torch.where`.
+        It is the same for all trials of a stack. To distinguish steps by a `PerTrial` field (`Number`, `Count`),
+        compare `Point.step` with `Point.numbers` in `torch.where`.
         """
         del step
         return ""
 
     def noise(self, parameters: Mapping[str, Tensor], environments: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the uniform numbers that each step needs, by name; none by default."""
+        """Return the shapes of the uniform draws that each step needs, by name; none by default."""
         del parameters, environments
         return {}
 
     def resets_at(self) -> Collection[int]:
-        """Return the steps before which `reset` is asked; none by default.
+        """Return the steps before which `reset` is called; none by default.
 
         They are the same for all trials of a stack, so they depend on no `PerTrial` field (`Number`, `Count`).
         """
         return ()
 
     def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return tensors that take new values before a step of `resets_at`; all are `[trials, ...]`."""
+        """Return new values of some parameters before a step of `resets_at`; all tensors are `[trials, ...]`."""
         del step, parameters
         return {}
 
@@ -262,31 +261,31 @@ class Method(Component):
         return model.classify(parameters, model.represent(parameters, inputs))
 
     def representation(self, model: Model, parameters: Parameters, inputs: Tensor) -> Tensor:
-        """Return what the method means to be invariant, `[n, width]` or `[n]`; the head's input by default."""
+        """Return the representation that should be invariant, `[n, width]` or `[n]`; by default the head's input."""
         return model.represent(parameters, inputs)
 
     def adapted(self, at: Point) -> Sequence[Parameters]:
-        """Return the parameters after the inner step towards each environment; of a method without one, nothing."""
+        """Return the parameters after the inner step on each environment; empty for a method without inner steps."""
         del at
         return ()
 
     def stop(self, checks: Sequence[Check]) -> int | None:
-        """Return which of the evaluations so far the method's own stopping rule chooses; None: none yet.
+        """Return the index of the evaluation that the method's stopping rule chooses; None: none yet.
 
-        A rule looks at training environments only: their risks and accuracies on training and held-out images.
+        A rule uses the training environments only: their risks and accuracies on training and held-out images.
         """
         del checks
         return None
 
     @property
     def can_stop(self) -> bool:
-        """Whether `stop` can ever choose: by default, whether the method has a rule of its own."""
+        """Whether `stop` can return an evaluation: by default, whether the class overrides `stop`."""
         return type(self).stop is not Method.stop
 
     def restarts_optimizer_at(self) -> Collection[int]:
-        """Return the steps before which optimizer state is forgotten (DomainBed's habit); none by default."""
+        """Return the steps before which the optimizer state is reset (as in DomainBed); none by default."""
         return ()
 
     @abstractmethod
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
-        """Return the objective of each moving player at this point."""
+        """Return the objective of each player in `moving` at this point."""

@@ -1,4 +1,4 @@
-"""What ERM with a penalty has in common: IRMv1, REx, RVP and their kind."""
+"""The base class of methods that add a penalty to ERM: IRMv1, V-REx, MM-REx, RVP, Fishr."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from irm_sweeps.methods.method import Method, Move, Point, Pooling, Turn
 class Penalized(Method):
     """One player minimises (risk + l2 + w * penalty) / scale, with w annealed from one value to `lam`.
 
-    The published codes agree on this shape and differ in every field below.
+    The published codes share this form and differ in the fields below.
     """
 
     risk: Pooling
     """How the environments' risks are pooled: `mean` (Arjovsky et al., DomainBed), `sum` (REx), `images` (IRMBed)."""
     anneal: Count
-    """Steps before the penalty weight becomes `lam`."""
+    """Number of steps before the penalty weight becomes `lam`."""
     weight_before_anneal: Annotated[Number, Field(ge=0)]
     """The penalty weight until then: 1 in Arjovsky et al., REx, Choe et al. and DomainBed, 0 in IRMBed."""
     rescale: Literal["none", "weight", "one_plus_weight", "one_plus_weight_above_one"]
@@ -31,7 +31,7 @@ class Penalized(Method):
     et al.); `one_plus_weight`: 1 + w (IRMBed); `one_plus_weight_above_one`: 1 + w where w > 1 (BIRM);
     `none`: 1 (DomainBed)."""
     reset_optimizer: bool
-    """Whether the optimizer starts afresh when the weight becomes `lam` (DomainBed does)."""
+    """Whether the optimizer state is reset when the weight becomes `lam` (DomainBed does)."""
     head: Literal["penalised", "risk"] = "penalised"
     """What the classifier head minimises: the same objective as the representation; or the plain pooled risk, with l2
     until the anneal and without afterwards, stepping at the same time (IRMBed's released code; there the head's
@@ -52,11 +52,11 @@ class Penalized(Method):
         """
 
     def restarts_optimizer_at(self) -> Collection[int]:
-        """Return `anneal` where `reset_optimizer` is set."""
+        """Return `anneal` if `reset_optimizer` is set."""
         return {int(self.anneal)} if self.reset_optimizer else ()
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
-        """Return the objective of the one player, or of both."""
+        """Return the objective of the model, or with `head=risk` of the representation and of the head."""
         features = at.features()
         logits = at.logits(features)
         risks = at.risks(logits)
@@ -74,12 +74,12 @@ class Penalized(Method):
         return Turn(objectives, {"risks": risks, "penalty": penalty})
 
     def other_objectives(self, at: Point, features: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        """Return what players besides the model's minimise; there are none by default."""
+        """Return the objectives of players besides the model's; none by default."""
         del at, features, logits
         return {}
 
     def further_term(self, at: Point, features: Tensor, logits: Tensor) -> Tensor | float:
-        """Return what else is added to the loss; nothing by default."""
+        """Return a further term of the loss; 0 by default."""
         del at, features, logits
         return 0.0
 

@@ -1,4 +1,4 @@
-"""Risk extrapolation and its kin: the risks of the environments should be equal."""
+"""V-REx, MM-REx and RVP: penalise differences between the environments' risks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of a batch, and their gradients in closed form."""
+"""The loss functions, with their gradients in closed form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 class Loss(ABC):
-    """What a prediction costs, given the label. A dataset names its own (`Dataset.loss`); no method chooses one."""
+    """A loss of a prediction given the label. The dataset chooses it (`Dataset.loss`), not the method."""
 
     @abstractmethod
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Squared(Loss):
 
 
 LOSSES: dict[Literal["cross_entropy", "squared"], Loss] = {"cross_entropy": CrossEntropy(), "squared": Squared()}
-"""By the name that `Dataset.loss` gives."""
+"""The losses by the names that `Dataset.loss` returns."""
 
 
 def columns(values: Tensor) -> Tensor:

@@ -1,4 +1,8 @@
-"""What is asked of one method for all the trials of a stack: the others would have to say the same."""
+"""Check that the methods of a stack's trials agree on what the loop asks of the first one only.
+
+The training loop calls `players`, `pace`, `resets_at`, `phase` and `moves` of one trial's method and uses the answer
+for the whole stack. That is wrong if a user's method derives the answer from a per-trial field.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,11 @@ from irm_sweeps.methods.method import Method
 
 
 class Agreement:
-    """Asks the methods of a stack's trials, which differ in their per-trial fields at most, and compares.
+    """Compares the answers of the methods of a stack's trials.
 
-    Only a class of the user's own is asked: this package's read no such field where one answers for all. Methods with
-    equal fields are asked once, and where all are equal none is.
+    The methods differ at most in their per-trial fields. Only classes from outside this package are compared, since
+    this package's own use no such field in these answers. Of methods with equal fields one is compared, and if
+    all have equal fields there is nothing to compare.
     """
 
     def __init__(self, methods: Sequence[Method]) -> None:
@@ -26,12 +31,12 @@ class Agreement:
         self._methods = [] if is_own(f"{kind.__module__}.") or len(different) == 1 else list(different.values())
 
     def check_start(self, names: Sequence[str]) -> None:
-        """Compare who plays, how each player steps, and when tensors are reset.
+        """Compare `players`, `pace` and `resets_at`, given the names of the parameters.
 
         Raises
         ------
         UserError
-            Two trials differ; the message names what was asked, the answers and the fields.
+            Two trials differ; the message names the function, the two answers and the fields that differ.
         """
         if not self._methods:
             return
@@ -41,7 +46,7 @@ class Agreement:
         self._compare("resets_at", "", lambda method: set(method.resets_at()))
 
     def check_step(self, step: int, environments: int) -> None:
-        """Compare the phase and the moves of a step; raises as `check_start` does."""
+        """Compare `phase` and `moves` at a step; raises as `check_start` does."""
         if not self._methods:
             return
         self._compare("phase", f" at step {step}", lambda method: method.phase(step))
@@ -52,14 +57,17 @@ class Agreement:
         )
 
     def _compare(self, what: str, where: str, ask: Callable[[Any], Any]) -> None:
+        """Raise unless `ask` returns the same for all methods; `what` and `where` name the question."""
         first, *others = self._methods
-        said = ask(first)
+        expected = ask(first)
         for other in others:
-            if (answer := ask(other)) != said:
+            if (answer := ask(other)) != expected:
                 differing = [name for name in self._fields if getattr(first, name) != getattr(other, name)]
-                here, there = (", ".join(f"{name}={getattr(m, name)}" for name in differing) for m in (first, other))
+                first_fields, other_fields = (
+                    ", ".join(f"{name}={getattr(m, name)}" for name in differing) for m in (first, other)
+                )
                 raise UserError(
-                    f"{type(first).__name__}.{what}{where} is {said!r:.80} with {here} and {answer!r:.80} with "
-                    f"{there}, but a stack's trials need one answer: annotate the field float or int, not Number or "
-                    "Count, or set `stacks = False`"
+                    f"{type(first).__name__}.{what}{where} is {expected!r:.80} with {first_fields} and {answer!r:.80} "
+                    f"with {other_fields}, but a stack's trials need one answer: annotate the field float or int, not "
+                    "Number or Count, or set `stacks = False`"
                 )

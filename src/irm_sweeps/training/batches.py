@@ -1,4 +1,7 @@
-"""Which images a step sees, as a pure function of seed and step: nothing has to be saved to resume."""
+"""Choose the images of each training step as a pure function of seed and step.
+
+So a resumed trial sees the batches that it would have seen, and a checkpoint holds no state of a data loader.
+"""
 
 from __future__ import annotations
 
@@ -14,39 +17,39 @@ Counts = tuple[int, ...]
 
 
 def rows_of(sizes: Sequence[int]) -> list[Rows]:
-    """Return, of each environment, the positions of its images in those of all, one environment after another."""
+    """Return each environment's positions among the images of all, which are ordered by environment."""
     return np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
 
 
-def counted(sizes: Sequence[int]) -> Counts | None:
-    """Return how many images of each environment a batch has, None where they are equally many, as `Batch` says it."""
+def counts_if_unequal(sizes: Sequence[int]) -> Counts | None:
+    """Return the numbers of images per environment, or None if they are equal: `Batch.counts`."""
     return None if len(set(sizes)) == 1 else tuple(sizes)
 
 
 class Minibatches:
-    """Shuffled epochs over each training environment, `size` images of each in every batch.
+    """Minibatches of `size` images of each training environment, in shuffled epochs.
 
-    An epoch of an environment is a fresh permutation of it, cut into batches; an incomplete last batch is left out. A
-    smaller environment begins its next epoch earlier than a larger one, and one of fewer than `size` images is in
-    every batch as a whole.
+    An epoch of an environment is a new permutation of its images, cut into batches; an incomplete last batch is
+    dropped. A smaller environment starts its next epoch earlier than a larger one. Of an environment with fewer than
+    `size` images every batch holds all.
     """
 
     def __init__(self, draws: Draws, sizes: Sequence[int], size: int) -> None:
         self._environments = [_Environment(draws, e, rows, size) for e, rows in enumerate(rows_of(sizes))]
-        self._counts = counted([own.size for own in self._environments])
-        self.per_epoch = max(own.per_epoch for own in self._environments)
+        self._counts = counts_if_unequal([environment.size for environment in self._environments])
+        self.per_epoch = max(environment.per_epoch for environment in self._environments)
 
     def of_step(self, step: int, number: int, batches: int) -> tuple[Rows, Counts | None]:
-        """Return batch `number` of a step that sees `batches` of them, and how many images each environment has."""
+        """Return batch `number` of the `batches` batches of a step, and its numbers of images per environment."""
         return self.at(step * batches + number), self._counts
 
     def at(self, number: int) -> Rows:
-        """Return batch `number`: positions in the images of all environments, one environment after another."""
-        return np.concatenate([own.at(number) for own in self._environments])
+        """Return batch `number`, counted from the start of training: positions in the images of all environments."""
+        return np.concatenate([environment.at(number) for environment in self._environments])
 
 
 class _Environment:
-    """The batches of environment e, whose images stand at `rows`."""
+    """The batches of environment `e`, whose images have the positions `rows`."""
 
     def __init__(self, draws: Draws, e: int, rows: Rows, size: int) -> None:
         self._draws, self._e, self._rows = draws, e, rows
@@ -64,26 +67,26 @@ class _Environment:
 
 
 class PooledMinibatches:
-    """Shuffled epochs over the pooled training images, as a DataLoader over all environments gives them.
+    """Minibatches of the pooled training images, in shuffled epochs, as a DataLoader over all environments gives them.
 
-    A batch has as many images of each environment as chance will have it; an incomplete last batch is kept.
-    The batches that a step sees besides its first (for inner steps) are epochs of their own.
+    The number of images of each environment in a batch is random; an incomplete last batch is kept. If a step uses
+    several batches (for inner steps), each batch number has its own independent epochs.
     """
 
     def __init__(self, draws: Draws, sizes: Sequence[int], size: int) -> None:
         self._draws, self._size, self._n = draws, size, sum(sizes)
-        self._owner = np.repeat(np.arange(len(sizes)), sizes)
+        self._environment_of_image = np.repeat(np.arange(len(sizes)), sizes)
         self._environments = len(sizes)
         self.per_epoch = -(-self._n // size)
         self._orders: dict[int, tuple[int, Rows]] = {}
 
     def of_step(self, step: int, number: int, batches: int) -> tuple[Rows, Counts]:
-        """Return the positions of a step's batch `number`, environment by environment, and how many each has."""
+        """Return the positions of a step's batch `number`, ordered by environment, and the counts per environment."""
         del batches
         epoch, position = divmod(step, self.per_epoch)
         if self._orders.get(number, (-1,))[0] != epoch:
             self._orders[number] = epoch, self._draws.permutation(f"pooled/{number}/{epoch}", self._n)
         rows = self._orders[number][1][position * self._size : (position + 1) * self._size]
-        owner = self._owner[rows]
-        counts = np.bincount(owner, minlength=self._environments)
-        return rows[np.argsort(owner, kind="stable")], tuple(counts.tolist())
+        environment = self._environment_of_image[rows]
+        counts = np.bincount(environment, minlength=self._environments)
+        return rows[np.argsort(environment, kind="stable")], tuple(counts.tolist())

@@ -1,4 +1,7 @@
-"""Checkpoints: safetensors bytes, which hold tensors and text and can execute nothing, and their sha256."""
+"""Convert a trial's state to the bytes of a checkpoint and back.
+
+A checkpoint is a safetensors file, which holds tensors and text and cannot execute code, followed by its sha256.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from irm_sweeps.files.untrusted import parse_json
 FORMAT = "irm_sweeps checkpoint 2"
 _DIGEST_SIZE = hashlib.sha256().digest_size
 LARGEST = 2**34
-"""Most bytes of a checkpoint: 16 GiB."""
+"""Maximum size of a checkpoint in bytes: 16 GiB."""
 
 Step = Annotated[int, Field(ge=0)]
 
 
 class _Row(BaseModel):
-    """Of a history: what was logged after a step."""
+    """A row of a trial's history: the values logged after a step."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -29,11 +32,13 @@ class _Row(BaseModel):
 
 
 class _Evaluation(_Row):
+    """The scores of an evaluation."""
+
     scores: dict[str, dict[str, dict[str, float | None]]]
 
 
 class _Plain(BaseModel):
-    """What a checkpoint holds besides tensors."""
+    """The content of a checkpoint besides tensors."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -45,26 +50,26 @@ class _Plain(BaseModel):
 
 
 class BadCheckpoint(Exception):
-    """Bytes that are no checkpoint of this trial."""
+    """The bytes are not a checkpoint of this trial."""
 
 
 def pack(trial_id: str, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
-    """Return one trial's state as bytes."""
+    """Return the checkpoint of one trial: its tensors by name, and its other state as JSON values."""
     from safetensors.torch import save
 
     metadata = {"format": FORMAT, "trial_id": trial_id, "state": json.dumps(plain, allow_nan=False)}
     content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata)
-    # A power cut may leave a file of the right length with zeros where tensors were: it reads as one.
+    # The digest, because a power cut may leave a file of the right length whose tensors are zeros.
     return content + hashlib.sha256(content).digest()
 
 
 def unpack(trial_id: str, content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read back `pack`.
+    """Return the tensors and the other state of a checkpoint made by `pack`.
 
     Raises
     ------
     BadCheckpoint
-        The bytes are cut short, of another trial, or no checkpoint at all.
+        The bytes are truncated, belong to another trial, or are not a checkpoint.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load

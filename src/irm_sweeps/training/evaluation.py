@@ -1,4 +1,4 @@
-"""Risk and accuracy of every environment of every split."""
+"""Compute the risk and the accuracy of every environment of every split."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from irm_sweeps.data.dataset import EvaluationSet
 from irm_sweeps.methods.risks import Loss
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
-"""split -> environment -> {risk, accuracy} or other measures; a regression has no `accuracy`. None: not finite."""
+"""split -> environment -> {risk, accuracy} or other measures. A regression has no `accuracy`; None means not finite."""
 
 
 @dataclass(frozen=True)
 class StackedSet:
-    """One split for S trials.
+    """The evaluation sets of one split, for S trials.
 
     Attributes
     ----------
     inputs
-        `[S, m, ...]`, as the dataset gave them.
+        `[S, m, ...]`, before `Dataset.prepare`.
     index, labels
-        Per environment, `[S, n]`: which inputs it has, under which labels.
+        Per environment, `[S, n]`: the positions of its inputs, and their labels.
     names
-        Per trial, the names of its environments; stacked trials have equally many.
+        Per trial, the names of its environments; all trials have the same number.
     """
 
     inputs: Tensor
@@ -40,11 +40,11 @@ class StackedSet:
 
     @classmethod
     def of(cls, sets: Sequence[EvaluationSet], inputs: Tensor) -> StackedSet:
-        """Stack the trials' own sets, environment by environment; `inputs` are theirs, on the device."""
+        """Stack the trials' sets, one environment at a time; `inputs` are their stacked inputs on the device."""
         columns = list(zip(*(list(s.environments.values()) for s in sets), strict=True))
         return cls(
             inputs,
-            # Whatever whole numbers they are: torch takes uint8 for a mask, and refuses most others.
+            # int64, because torch reads an index of uint8 as a mask and refuses most other integer types.
             [
                 torch.from_numpy(np.stack([e.index for e in column]).astype(np.int64)).to(inputs.device)
                 for column in columns
@@ -54,28 +54,28 @@ class StackedSet:
         )
 
     def without_unused(self, rows: npt.NDArray[np.int64]) -> StackedSet:
-        """Return the set with the inputs `rows` only, which its environments use one after another."""
+        """Return the set with only the inputs `rows`, which its environments use in this order, each row once."""
         ends = np.cumsum([index.shape[1] for index in self.index])
         index = [
-            torch.arange(end - own.shape[1], end, device=own.device).expand_as(own)
-            for own, end in zip(self.index, ends.tolist(), strict=True)
+            torch.arange(end - old.shape[1], end, device=old.device).expand_as(old)
+            for old, end in zip(self.index, ends.tolist(), strict=True)
         ]
         return StackedSet(self.inputs[:, torch.from_numpy(rows)], index, self.labels, self.names)
 
 
 Predict = Callable[[Mapping[str, Tensor], Tensor], Tensor]
-"""From one trial's parameters and inputs `[m, *features]` to its logits."""
+"""A function from one trial's parameters and inputs `[m, *features]` to its logits."""
 
 
 def stacked_logits(predict: Predict, parameters: Mapping[str, Tensor], pieces: Iterable[Tensor]) -> Tensor:
-    """Return `[S, m]` or `[S, m, classes]` logits of inputs that come in pieces `[S, rows, *features]`."""
+    """Return the logits `[S, m]` or `[S, m, classes]` of inputs given in pieces `[S, rows, *features]`."""
     trials = next(iter(parameters.values())).shape[0]
     apply = torch.func.vmap(predict) if trials > 1 else lifted(predict)
     return torch.cat([apply(parameters, piece) for piece in pieces], dim=1)
 
 
 def lifted(function: Any) -> Any:
-    """Return `function` acting on a stack of one: what vmap would compute, without its overhead."""
+    """Return `function` lifted to a stack of one trial: the result of vmap, without its overhead."""
 
     def on_stack_of_one(*arguments: Any) -> Any:
         squeezed = torch.utils._pytree.tree_map_only(Tensor, lambda t: t.squeeze(0), arguments)
@@ -92,7 +92,7 @@ def evaluate(
     prepared: Callable[[str], Iterable[Tensor]],
     loss: Loss,
 ) -> list[Scores]:
-    """Return each trial's scores; `prepared` gives a split's inputs as the network sees them, in pieces."""
+    """Return each trial's scores; `prepared` gives the prepared inputs of a split, in pieces."""
     trials = next(iter(parameters.values())).shape[0]
     scores: list[Scores] = [{split: {} for split in sets} for _ in range(trials)]
     for split, stacked in sets.items():

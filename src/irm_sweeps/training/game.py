@@ -1,4 +1,7 @@
-"""A stack of games: one method's turn, for all the trials of a stack at once."""
+"""Compute one method's objectives for all trials of a stack at once, and check them.
+
+A method is a game (see `irm_sweeps.methods.method`); `Game.turn` evaluates it under `torch.func.vmap`.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ from irm_sweeps.training.stacked_data import StackedBatch
 
 @dataclass(frozen=True)
 class Scene:
-    """What a move of S trials sees besides the parameters: a `Point`, but with a leading axis of trials.
+    """The inputs of a move besides the parameters: a `Point` for S trials.
 
-    The axis is absent from `step` alone.
+    Every tensor has a leading axis of trials, except `step`, which is one number for all.
     """
 
     batch: StackedBatch
@@ -35,14 +38,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Game:
-    """What the trials of a stack play, whatever the step.
+    """The game that the trials of a stack play: what stays the same in all steps.
 
     Attributes
     ----------
     environments
-        Training environments.
+        Number of training environments.
     trials
-        S.
+        Number of trials, S.
     """
 
     method: Method
@@ -52,23 +55,23 @@ class Game:
     trials: int
 
     def turn(self, players: Sequence[str], parameters: Mapping[str, Tensor], scene: Scene) -> Turn:
-        """Return the turn of all trials: every tensor of it, and of the parameters, has a leading axis of trials.
+        """Return the turn of all trials; its tensors, like `parameters`, have a leading axis of trials.
 
         Raises
         ------
         UserError
-            The method's turn is none: an objective is missing or no scalar, something is no tensor.
+            The method's `turn` is invalid: an objective is missing or not a scalar, or a value is not a tensor.
         """
 
         def one(
-            own: Any, x: Tensor, y: Tensor, numbers: Any, noise: Any
+            values: Any, x: Tensor, y: Tensor, numbers: Any, noise: Any
         ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             batch = Batch(x, y, self.environments, scene.batch.counts)
-            at = Point(self.model, own, batch, numbers, scene.step, self.loss, noise, scene.phase, scene.passes)
+            at = Point(self.model, values, batch, numbers, scene.step, self.loss, noise, scene.phase, scene.passes)
             turn = self.method.turn(at, players)
-            # A program is traced after the same move has been made without.
-            if not torch.compiler.is_compiling() and (complaint := _complaint(turn, players)):
-                raise UserError(f"{type(self.method).__name__}.turn: {complaint}")
+            # While torch traces the move there is nothing to check: the same move has run eagerly before.
+            if not torch.compiler.is_compiling() and (problem := _problem(turn, players)):
+                raise UserError(f"{type(self.method).__name__}.turn: {problem}")
             return turn.objectives, turn.log
 
         apply = torch.func.vmap(one) if self.trials > 1 else lifted(one)
@@ -76,23 +79,23 @@ class Game:
 
 
 def check_players(method: Method, players: Collection[str], environments: int) -> None:
-    """Check that those who move in the first step are players.
+    """Check that the method's moves in the first step name existing players.
 
     Raises
     ------
     UserError
-        One is not.
+        A move names an unknown player.
     """
     for player in (player for move in method.moves(0, environments) for player in move.players):
         if player not in players:
             raise UserError(
-                f"{type(method).__name__}.moves: {player!r} is no player{did_you_mean(player, players)}: "
+                f"{type(method).__name__}.moves: {player!r} is not a player{did_you_mean(player, players)}: "
                 f"`players` names {list(players)}"
             )
 
 
-def _complaint(turn: Any, players: Sequence[str]) -> str | None:
-    """Return what is wrong with one trial's turn: nothing that the numbers on the device could tell."""
+def _problem(turn: Any, players: Sequence[str]) -> str | None:
+    """Return an error message for one trial's invalid turn, else None; only types and shapes are checked."""
     if not (isinstance(turn, Turn) and isinstance(turn.objectives, dict) and isinstance(turn.log, dict)):
         return "a Turn of two dicts is needed, objectives by player and what to log by name"
     if turn.objectives.keys() != set(players):
@@ -111,16 +114,17 @@ def _complaint(turn: Any, players: Sequence[str]) -> str | None:
     return None
 
 
-def watched(objectives: Mapping[str, Tensor], diverged_at: Tensor, step: Tensor) -> Tensor:
-    """Return `diverged_at` `[S]`, -1 so far, with the step noted where an objective has just ceased to be finite.
+def note_divergence(objectives: Mapping[str, Tensor], diverged_at: Tensor, step: Tensor) -> Tensor:
+    """Return `diverged_at` `[S]` with `step` noted for trials that have just diverged.
 
-    Nothing waits for the device.
+    A trial diverges when one of its objectives is not finite; its entry is -1 until then and never changes afterwards.
+    Does not synchronise with the device.
     """
     finite = torch.stack(list(objectives.values())).isfinite().all(0)
     return torch.where(~finite & (diverged_at < 0), step, diverged_at)
 
 
 def logged(turn: Turn) -> dict[str, Tensor]:
-    """Return what the history shows of a turn, `[S, ...]` by name."""
+    """Return the values of a turn that the history records, `[S, ...]` by name."""
     objectives = {f"objective/{player}": value for player, value in turn.objectives.items()}
     return {**objectives, **turn.log}

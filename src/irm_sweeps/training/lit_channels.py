@@ -1,7 +1,8 @@
-"""Images that light one channel each: their first layer need not multiply the dark ones.
+"""Skip the zero channels of one-channel images in the first linear layer.
 
-A Colored MNIST image of k colours is zero but for the channel of its colour, so (k - 1) / k of the first layer's
-products are with zeros. `LitChannels` is the tensor of all images, and knows which rows light which channel.
+A Colored MNIST image of k colours is zero except in the channel of its colour, so (k - 1) / k of the first layer's
+products are with zeros. This module calls the non-zero channel of an image lit and the others dark. `LitChannels` is a
+tensor of images that records which images light which channel, and multiplies the lit channels only.
 """
 
 from __future__ import annotations
@@ -19,50 +20,59 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Lit:
-    """The images that light one channel: `rows` `[m]`, ascending, and their `values` `[m, pixels]` in it.
+    """The images that light one channel.
 
-    `known` are the rows on the host, so that to split them it need not wait for the device.
+    Attributes
+    ----------
+    rows
+        `[m]` row numbers of the images, ascending.
+    values
+        `[m, pixels]` their pixels in this channel.
+    host_rows
+        A copy of `rows` on the host, with which a batch is split without waiting for the device.
     """
 
     rows: Tensor
     values: Tensor
-    known: npt.NDArray[np.int64]
+    host_rows: npt.NDArray[np.int64]
 
 
 class LitChannels(Tensor):
-    """Flat images `[n, k * pixels]`, of which each is zero outside one of k channels.
+    """Flat images `[n, k * pixels]`, each of them zero outside one of k channels.
 
-    It is the dense tensor to everything but a linear layer, which takes one product per channel, of the images that
-    light it, and `squeeze` and `split` of its rows, which keep this knowledge. The order of the images is theirs.
+    A linear layer multiplies each channel with the images that light it only; the order of the images in its output
+    is unchanged. `squeeze` and `split` along the rows return `LitChannels` again. Every other operation treats the
+    images as the dense tensor.
     """
 
     lit: tuple[Lit, ...]
 
     @classmethod
     def of(cls, images: Tensor, channels: int, product: torch.dtype) -> Tensor:
-        """Return the images `[..., n, channels * pixels]` with this knowledge, unless one of them lights several.
+        """Return the images `[..., n, channels * pixels]` as `LitChannels`; unchanged if one lights several channels.
 
         Parameters
         ----------
         images
             All axes before the last two have length 1.
         channels
-            Equal parts of the last axis.
+            Number of equal parts of the last axis.
         product
-            Number format in which a layer takes its products, and gives its output.
+            Number format in which a layer multiplies, and of its output.
         """
         parts = images.reshape(images.shape[-2], channels, -1)
         lights = parts.ne(0).any(-1)
         if bool((lights.sum(1) > 1).any()):
             return images
-        # An image without any light may stand with any channel.
-        owner = lights.to(torch.uint8).argmax(1)
-        rows = [(owner == channel).nonzero().squeeze(1) for channel in range(channels)]
-        lit = [Lit(own, parts[own, channel].to(product), own.cpu().numpy()) for channel, own in enumerate(rows)]
+        # An image that lights no channel may be assigned to any.
+        channel_of_image = lights.to(torch.uint8).argmax(1)
+        rows = [(channel_of_image == channel).nonzero().squeeze(1) for channel in range(channels)]
+        lit = [Lit(r, parts[r, channel].to(product), r.cpu().numpy()) for channel, r in enumerate(rows)]
         return cls._wrap(images, lit)
 
     @classmethod
     def _wrap(cls, images: Tensor, lit: Sequence[Lit]) -> LitChannels:
+        """Return `images` as `LitChannels` with the given lit channels."""
         wrapped = images.as_subclass(cls)
         wrapped.lit = tuple(lit)
         return wrapped
@@ -71,11 +81,11 @@ class LitChannels(Tensor):
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Act as the dense tensor, except in what `_OWN` lists."""
+        """Call the override in `_OVERRIDES` if there is one, else the function on the dense tensor."""
         kwargs = kwargs or {}
         with torch._C.DisableTorchFunctionSubclass():
-            own = cls._OWN.get(func) if args and isinstance(args[0], cls) else None
-            return (own or func)(*args, **kwargs)
+            override = cls._OVERRIDES.get(func) if args and isinstance(args[0], cls) else None
+            return (override or func)(*args, **kwargs)
 
     def _linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         product = self.lit[0].values.dtype
@@ -86,23 +96,25 @@ class LitChannels(Tensor):
         return self._wrap(Tensor.squeeze(self, *dim), self.lit)
 
     def _split(self, size: int | list[int], dim: int = 0) -> Sequence[Tensor]:
+        """Return `torch.split`'s parts; those of a split along the rows are `LitChannels`."""
         parts: Sequence[Tensor] = torch.split(self, size, dim)
         if dim != 0 or self.ndim != 2:
             return parts
         ends = np.cumsum([len(part) for part in parts]).tolist()
-        cuts = [np.searchsorted(lit.known, ends).tolist() for lit in self.lit]
-        shares = []
+        # Per channel, where the rows of each part end among the channel's rows.
+        cuts = [np.searchsorted(channel.host_rows, ends).tolist() for channel in self.lit]
+        lit_parts = []
         for i, part in enumerate(parts):
             first = ends[i] - len(part)
-            spans = [slice(own[i - 1] if i else 0, own[i]) for own in cuts]
+            spans = [slice(cut[i - 1] if i else 0, cut[i]) for cut in cuts]
             lit = [
-                Lit(own.rows[span] - first, own.values[span], own.known[span] - first)
-                for own, span in zip(self.lit, spans, strict=True)
+                Lit(channel.rows[span] - first, channel.values[span], channel.host_rows[span] - first)
+                for channel, span in zip(self.lit, spans, strict=True)
             ]
-            shares.append(self._wrap(part, lit))
-        return shares
+            lit_parts.append(self._wrap(part, lit))
+        return lit_parts
 
-    _OWN: ClassVar[dict[Any, Callable[..., Any]]] = {
+    _OVERRIDES: ClassVar[dict[Any, Callable[..., Any]]] = {
         F.linear: _linear,
         Tensor.squeeze: _squeeze,
         torch.split: _split,
@@ -111,13 +123,16 @@ class LitChannels(Tensor):
 
 
 class _Linear(torch.autograd.Function):
-    """x W^T + b of the lit parts. Linear in W, and adjoint to `_WeightGradient`: each is the other's derivative."""
+    """Compute x W^T + b from the lit channels: `[n, outputs]`.
+
+    The result is linear in W and adjoint to `_WeightGradient`, so each function is the other's derivative.
+    """
 
     @staticmethod
     def forward(weight: Tensor, bias: Tensor | None, lit: Sequence[Lit]) -> Tensor:
-        output = weight.new_empty(sum(len(own.rows) for own in lit), weight.shape[0])
-        for own, part in zip(lit, weight.chunk(len(lit), 1), strict=True):
-            output.index_copy_(0, own.rows, F.linear(own.values, part, bias))
+        output = weight.new_empty(sum(len(channel.rows) for channel in lit), weight.shape[0])
+        for channel, weight_part in zip(lit, weight.chunk(len(lit), 1), strict=True):
+            output.index_copy_(0, channel.rows, F.linear(channel.values, weight_part, bias))
         return output
 
     @staticmethod
@@ -130,9 +145,9 @@ class _Linear(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: Sequence[int | None], weight: Tensor, bias: Tensor | None, lit: Sequence[Lit]
     ) -> tuple[Tensor, int]:
-        """Take the products with all weights as one, whose outputs stand side by side."""
-        weights = _leading(weight, in_dims[0], info.batch_size)
-        biases = None if bias is None else _leading(bias, in_dims[1], info.batch_size).flatten()
+        """Multiply with all trials' weights at once, concatenated along the outputs."""
+        weights = _batch_first(weight, in_dims[0], info.batch_size)
+        biases = None if bias is None else _batch_first(bias, in_dims[1], info.batch_size).flatten()
         outputs: Tensor = _Linear.apply(weights.flatten(0, 1), biases, lit)
         return outputs.unflatten(1, weights.shape[:2]), 1
 
@@ -142,11 +157,11 @@ class _Linear(torch.autograd.Function):
 
 
 class _WeightGradient(torch.autograd.Function):
-    """g^T x of the lit parts, `[outputs, k * pixels]`."""
+    """Compute g^T x from the lit channels: `[outputs, k * pixels]`."""
 
     @staticmethod
     def forward(gradient: Tensor, lit: Sequence[Lit]) -> Tensor:
-        return torch.cat([gradient.index_select(0, own.rows).mT @ own.values for own in lit], 1)
+        return torch.cat([gradient.index_select(0, channel.rows).mT @ channel.values for channel in lit], 1)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -155,16 +170,16 @@ class _WeightGradient(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], gradient: Tensor, lit: Sequence[Lit]) -> tuple[Tensor, int]:
-        """Take the products with all gradients as one."""
-        gradients = _leading(gradient, in_dims[0], info.batch_size).transpose(0, 1)
-        found: Tensor = _WeightGradient.apply(gradients.flatten(1), lit)
-        return found.unflatten(0, gradients.shape[1:]), 0
+        """Multiply with all trials' gradients at once, concatenated along the outputs."""
+        gradients = _batch_first(gradient, in_dims[0], info.batch_size).transpose(0, 1)
+        products: Tensor = _WeightGradient.apply(gradients.flatten(1), lit)
+        return products.unflatten(0, gradients.shape[1:]), 0
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _Linear.apply(gradient, None, ctx.lit), None
 
 
-def _leading(tensor: Tensor, dim: int | None, size: int) -> Tensor:
-    """Return a tensor with the batch axis first, that it may not have."""
+def _batch_first(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """Return the tensor with vmap's batch axis `dim` first; expanded to `size` if it has none (`dim` is None)."""
     return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)

@@ -1,4 +1,4 @@
-"""The training loop: one stack of trials, step by step. A solo trial is a stack of one."""
+"""The training loop of a stack of trials. A solo trial is a stack of one."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from irm_sweeps.trial import Trial
 
 @dataclass
 class Outcome:
-    """What one trial's training came to.
+    """The result of one trial's training.
 
     Attributes
     ----------
     diverged_at
-        Updates done when the objective was first not finite; None for a completed trial.
+        Number of updates done when an objective was first not finite; None for a completed trial.
     metrics
         selection rule -> {step, scores}; empty for a diverged trial.
     history
         Rows of `history.jsonl`: one per logged step, and one per evaluation.
     seconds
-        Wall time of the whole stack's steps and evaluations, not shared out.
+        Wall time of the steps and evaluations of the whole stack, not divided by its trials.
     parameters_sha256
-        Of the final parameters' bytes: equal for two runs that computed the same.
+        sha256 of the final parameters' bytes: equal for two runs with identical results.
     """
 
     steps: int
@@ -60,14 +60,14 @@ class Outcome:
 
 
 class Control(Protocol):
-    """What the loop asks between steps; a worker answers with heartbeats, checkpoints and signals."""
+    """Hook that the loop calls between steps; a worker uses it for heartbeats, checkpoints and signals."""
 
     def after_step(self, training: StackTraining) -> None:
-        """Look at the training after each step; raise to interrupt it."""
+        """Called after each step; may raise to interrupt the training."""
 
 
 class NoControl:
-    """Let the training run."""
+    """A control that does nothing."""
 
     def after_step(self, training: StackTraining) -> None:
         """Do nothing."""
@@ -75,30 +75,30 @@ class NoControl:
 
 @dataclass
 class Progress:
-    """What a trial has accumulated besides tensors."""
+    """A trial's history and evaluations so far."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
 
 
 class StackTraining:
-    """Trials that differ in numbers and seed only, trained together.
+    """The training of a stack: trials that differ in numbers and seed only.
 
     Parameters
     ----------
     trials
         Trials of one `stack_key`.
     data_dir
-        Where the dataset looks for its files.
+        Folder of the dataset's files.
     device
-        Where to train.
+        Device to train on.
     compiled
         Whether each move runs as one compiled program (see `irm_sweeps.training.moves`).
 
     Attributes
     ----------
     step
-        Updates done so far, the same for all trials.
+        Number of updates done so far, the same for all trials.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class StackTraining:
         return numbers
 
     def state(self, trial: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return everything needed to go on with one trial: tensors, and plain JSON values."""
+        """Return the state of one trial, from which `restore` resumes it: tensors, and JSON values."""
         self._collect()
         progress = self._progress[trial]
         tensors = {**self.parameters.state_of(trial), "diverged_at": self._diverged_at[trial].clone()}
@@ -193,13 +193,13 @@ class StackTraining:
         }
 
     def restore(self, states: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Any]]]) -> None:
-        """Go on from where `state` was taken; the states are in the order of `self.trials`, at one step.
+        """Resume from states given by `state`, in the order of `self.trials` and all at the same step.
 
         Raises
         ------
         ValueError
-            The trials stand at different steps or beyond their last, or the tensors are not theirs. Nothing has
-            changed then.
+            The states are at different steps or beyond the last step, or the tensors do not fit the trials. Nothing
+            has changed then.
         """
         steps = {int(plain["step"]) for _, plain in states}
         if len(steps) != 1:
@@ -221,7 +221,7 @@ class StackTraining:
         ]
 
     def run(self, control: Control | None = None) -> list[Outcome]:
-        """Train to the last step and return the outcomes, in the order in which the trials were given."""
+        """Train to the last step and return the outcomes, in the order of the trials given to the constructor."""
         with numerics(self.device, self.data.large):
             return self._run(control or NoControl())
 
@@ -233,7 +233,7 @@ class StackTraining:
             due = training.evaluate_every and self.step % training.evaluate_every == 0
             if due and self.step < self.steps:
                 self._evaluate()
-            # What asks the device waits for it, and so belongs to the time that the steps took.
+            # Reading from the device waits for it, so this belongs inside the timed part.
             lost = self.step % training.log_every == 0 and bool((self._diverged_at >= 0).all())
             self._seconds += time.perf_counter() - started - (self._moves.compiling - compiling)
             if lost:
@@ -242,10 +242,10 @@ class StackTraining:
         return self._finish()
 
     def time_steps(self, steps: int, patience: float = 5.0) -> tuple[float, float]:
-        """Train a few steps and predict some inputs, to price a trial; return seconds per step and per evaluation.
+        """Return the seconds per step and per evaluation, measured on a few steps and some test inputs.
 
-        If the first step, which also warms up the device and the allocator, takes longer than `patience` seconds, it
-        has to do.
+        The first step also warms up the device and the allocator, and is not counted unless it takes longer than
+        `patience` seconds: then it is the only one.
         """
         with numerics(self.device, self.data.large):
             per_step = self._timed(self._advance)
@@ -282,8 +282,8 @@ class StackTraining:
         moves = method.moves(self.step, self.data.environments)
         numbers = [self.data.same_as(move.batch) for move in moves]
         batches = {number: self.data.batch(self.step, number, 1 + max(numbers)) for number in set(numbers)}
-        # Moves that see the same images share an encoder pass, until a player moves the encoder. Tensors under
-        # vmap cannot be kept.
+        # Moves on the same images share an encoder pass until a player moves the encoder. Tensors under vmap cannot
+        # be kept from one move to the next, so only a solo trial shares.
         shared = {number for number in numbers if numbers.count(number) > 1 and len(self.trials) == 1}
         passes: dict[int, dict[str, Tensor]] = {}
         seen: dict[str, Tensor] = {}
@@ -301,7 +301,7 @@ class StackTraining:
         self.step += 1
 
     def scene(self, batch: StackedBatch, noise: Mapping[str, Tensor], passes: dict[str, Tensor] | None = None) -> Scene:
-        """Return what a move of the present step sees of a batch."""
+        """Return the scene of a move of the current step on a batch."""
         step = torch.full((), self.step, dtype=torch.int64, device=self.device)
         return Scene(batch, self._numbers, noise, step, self._first.method.phase(self.step), passes)
 
@@ -328,7 +328,7 @@ class StackTraining:
             progress.history.append({"step": self.step, "scores": own})
 
     def _collect(self) -> None:
-        """Bring the logged tensors to the trials' histories: the one place where the host waits for them."""
+        """Append the logged tensors to the trials' histories; only here does the host wait for them."""
         for step, values in self._pending:
             columns = {name: value.tolist() for name, value in values.items()}
             for trial, progress in enumerate(self._progress):

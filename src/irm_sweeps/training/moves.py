@@ -1,11 +1,11 @@
-"""How the players of a move step: operation by operation, or as one compiled program.
+"""Run the moves of a training step, either eagerly (`Moves`) or as compiled programs (`CompiledMoves`).
 
-`CompiledMoves` lets torch trace a move once, all trials of the stack, forward and backward passes together, and fuse
-what it can. On a CPU that spares Python and the dispatcher, most of the time of a small network; on a GPU the program
-is replayed as a CUDA graph. The optimizers' fused kernels stay outside.
+With `CompiledMoves`, torch traces a move once, for all trials of the stack, forward and backward passes together, and
+fuses its operations. On a CPU this saves the overhead of Python and of torch's dispatcher, which dominates in small
+networks; on a GPU the program is replayed as a CUDA graph. The optimizers' fused kernels are not part of the program.
 
-Programs serve all trials of one kind that a process trains. The first costs seconds; torch keeps the parts on
-disk for other processes (`TORCHINDUCTOR_CACHE_DIR`).
+A process uses one program for all trials of the same kind. Compiling the first one takes seconds; torch caches the
+compiled parts on disk for other processes (`TORCHINDUCTOR_CACHE_DIR`).
 """
 
 from __future__ import annotations
@@ -23,33 +23,36 @@ from torch import Tensor
 
 from irm_sweeps.errors import UserError, one_line
 from irm_sweeps.methods.method import Turn
-from irm_sweeps.training.game import Game, Scene, logged, watched
+from irm_sweeps.training.game import Game, Scene, logged, note_divergence
 from irm_sweeps.training.parameters import StackedParameters
 
 BACKEND = "inductor"
-"""What turns a traced move into a program."""
+"""torch.compile backend that turns a traced move into a program."""
 OPTIONS: Mapping[str, bool | int] = {"triton.cudagraphs": True, "cpp.min_chunk_size": 2**15}
-"""CUDA graphs, as `mode="reduce-overhead"` sets them; and shorter loops stay on one thread, as in torch's own kernels:
-threads that wait for each other at every small loop crawl on busy cores."""
+"""Options of the inductor backend: CUDA graphs, as `mode="reduce-overhead"` sets them; and loops of fewer than 2^15
+elements run on one thread, as in torch's eager kernels, because synchronising threads at every small loop is slow on
+busy cores."""
 PROGRAMS = 64
-"""Most programs that a process keeps."""
+"""Maximum number of compiled programs that a process keeps."""
 
 
 class CannotCompile(UserError):
-    """torch cannot make a program of a move. It says nothing about the trial, which `compile=false` trains."""
+    """torch cannot compile a move. The trial itself is valid: `compile=false` trains it."""
 
 
 Gradients = dict[str, dict[str, Tensor]]
+"""player -> parameter name -> gradient `[S, ...]`."""
 Reached = Mapping[str, Sequence[str]]
+"""player -> names of the parameters that its objective depends on."""
 
 
 class Moves:
-    """Moves operation by operation, as Python comes to them.
+    """Run moves eagerly, one operation at a time.
 
     Attributes
     ----------
     compiling
-        Seconds spent so far on what is no part of a step, but makes later ones quick.
+        Seconds spent so far on compiling moves; not counted as training time.
     """
 
     def __init__(self, game: Game, parameters: StackedParameters) -> None:
@@ -60,22 +63,23 @@ class Moves:
     def take(
         self, players: Sequence[str], scene: Scene, diverged_at: Tensor, *, log: bool = True
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Let the players step from where they stand.
+        """Let the players take one optimizer step each, all from the current parameters.
 
-        Returns what to log, `[S, ...]` by name, and `diverged_at` `[S]` as `watched` gives it. What to log shares no
-        memory with what moves; without `log` it is empty.
+        Returns the values to log, `[S, ...]` by name, and the updated `diverged_at` `[S]` (see `note_divergence`). The
+        logged values are copies that share no memory with the parameters; without `log` there are none.
         """
         turn = self._game.turn(players, self._parameters.tensors(), scene)
-        diverged_at = watched(turn.objectives, diverged_at, scene.step)
-        shown = _copied(logged(turn)) if log else {}
+        diverged_at = note_divergence(turn.objectives, diverged_at, scene.step)
+        values = _copied(logged(turn)) if log else {}
         self._parameters.move(turn.objectives)
-        return shown, diverged_at
+        return values, diverged_at
 
 
 class CompiledMoves(Moves):
-    """Each move as one program.
+    """Run each move as one compiled program.
 
-    Moves of a step share no encoder pass, and images that light one channel are multiplied like any others.
+    Unlike eager moves, the moves of a step share no encoder pass, and the first layer multiplies dark channels too
+    (see `irm_sweeps.training.lit_channels`).
     """
 
     def __init__(self, game: Game, parameters: StackedParameters) -> None:
@@ -85,30 +89,30 @@ class CompiledMoves(Moves):
     def take(
         self, players: Sequence[str], scene: Scene, diverged_at: Tensor, *, log: bool = True
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Let the players step from where they stand.
+        """Let the players take one optimizer step each, as `Moves.take` does.
 
         Raises
         ------
         CannotCompile
-            The message says what stands in the way.
+            torch cannot trace or compile the move; the message says why.
         """
         started = time.perf_counter()
         parameters = self._parameters.tensors()
-        # The tensor itself, and not what it knows of dark channels.
+        # A plain tensor, not a `LitChannels`.
         batch = replace(scene.batch, inputs=scene.batch.inputs.as_subclass(Tensor))
         scene = replace(scene, batch=batch, passes=None)
         move = (tuple(players), scene.phase)
         first = move not in self._reached
         if first:
-            # What an objective does not depend on has no gradient, and its optimizer does not count the step.
+            # A parameter that the objective does not depend on gets no gradient, so its optimizer state skips the step.
             self._reached[move] = self._parameters.reached(self._game.turn(players, parameters, scene).objectives)
         parameters = {name: p.detach() for name, p in parameters.items()}
-        found, gradients, diverged_at = _run(self._game, self._reached[move], move[0], parameters, scene, diverged_at)
-        # A parameter itself may be among it, and a graph's next replay writes over all that this one gave.
-        shown = _copied(found) if log else {}
+        raw, gradients, diverged_at = _run(self._game, self._reached[move], move[0], parameters, scene, diverged_at)
+        # Copied, because a value may be a parameter, and the CUDA graph's next replay overwrites its outputs.
+        values = _copied(raw) if log else {}
         self._parameters.follow(gradients)
         self.compiling += (time.perf_counter() - started) * first
-        return shown, diverged_at
+        return values, diverged_at
 
 
 def _copied(log: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -123,39 +127,46 @@ def _move(
     scene: Scene,
     diverged_at: Tensor,
 ) -> tuple[dict[str, Tensor], Gradients, Tensor]:
-    """Return what to log, each player's gradients of its own objective (summed over trials), and `diverged_at`."""
+    """Return the values to log, each player's gradients of its own objective (summed over trials), and `diverged_at`.
 
-    def objectives(own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        turn = game.turn(players, {**parameters, **own}, scene)
+    This is the function that torch compiles.
+    """
+
+    def objectives(
+        trained: Mapping[str, Tensor],
+    ) -> tuple[dict[str, Tensor], tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        turn = game.turn(players, {**parameters, **trained}, scene)
         return {player: turn.objectives[player].sum() for player in reached}, (turn.objectives, turn.log)
 
-    moved = {name: parameters[name] for names in reached.values() for name in names}
-    if not moved:
+    trained = {name: parameters[name] for names in reached.values() for name in names}
+    if not trained:
         turn = game.turn(players, parameters, scene)
-        return logged(turn), {}, watched(turn.objectives, diverged_at, scene.step)
-    pulled: tuple[Any, ...] = torch.func.vjp(objectives, moved, has_aux=True)
-    sums, pull, found = pulled
+        return logged(turn), {}, note_divergence(turn.objectives, diverged_at, scene.step)
+    differentiated: tuple[Any, ...] = torch.func.vjp(objectives, trained, has_aux=True)
+    sums, pull_back, turn_parts = differentiated
     gradients: Gradients = {}
     for player, names in reached.items():
-        towards = {other: torch.full_like(value, other == player) for other, value in sums.items()}
-        (every,) = pull(towards)
-        gradients[player] = {name: every[name] for name in names}
-    turn = Turn(*found)
-    return logged(turn), gradients, watched(turn.objectives, diverged_at, scene.step)
+        cotangents = {other: torch.full_like(value, other == player) for other, value in sums.items()}
+        (all_gradients,) = pull_back(cotangents)
+        gradients[player] = {name: all_gradients[name] for name in names}
+    turn = Turn(*turn_parts)
+    return logged(turn), gradients, note_divergence(turn.objectives, diverged_at, scene.step)
 
 
 @cache
 def _program(backend: str) -> Callable[..., tuple[dict[str, Tensor], Gradients, Tensor]]:
+    """Return `_move` wrapped by torch.compile."""
     import torch._dynamo
 
     torch._dynamo.config.recompile_limit = PROGRAMS
-    # Where there is no GPU, torch warns that its tools are installed for one.
+    # On a machine without a GPU, torch logs a needless warning about CUDA tools.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    own: Any = OPTIONS if backend == "inductor" else None
-    return torch.compile(_move, backend=backend, options=own, fullgraph=True, dynamic=False)
+    options: Any = OPTIONS if backend == "inductor" else None
+    return torch.compile(_move, backend=backend, options=options, fullgraph=True, dynamic=False)
 
 
 def _run(game: Game, *arguments: Any) -> tuple[dict[str, Tensor], Gradients, Tensor]:
+    """Run the compiled `_move`; see `CompiledMoves.take` for the errors."""
     program = _program(BACKEND)
     from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
@@ -168,18 +179,18 @@ def _run(game: Game, *arguments: Any) -> tuple[dict[str, Tensor], Gradients, Ten
             log, gradients, diverged_at = program(game, *arguments)
     except TorchDynamoException as error:
         raise CannotCompile(
-            f"compile=true: torch cannot compile {type(game.method).__name__} ({_told(error)}): take compile=false"
+            f"compile=true: torch cannot compile {type(game.method).__name__} ({_summary(error)}): take compile=false"
         ) from error
     return log, gradients, diverged_at.clone() if diverged_at.is_cuda else diverged_at
 
 
 def forget_programs() -> None:
-    """Drop all programs and the memory that they keep; what is still needed is compiled again."""
+    """Drop all compiled programs and free their memory; a program that is needed again is compiled again."""
     torch.compiler.reset()
 
 
-def _told(error: Exception) -> str:
-    """Return the first line of torch's explanation, the compiler's, and where in the user's code it happened."""
+def _summary(error: Exception) -> str:
+    """Return one line: the first line of torch's message, the compiler's error, and the last source line named."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     compiler = [line for line in lines[1:] if re.search("error: |No space left", line)]
     places = [line for line in lines if line.startswith("File ")]

@@ -1,4 +1,4 @@
-"""Optimizers: torch's own, element-wise, so that one instance serves a whole stack."""
+"""The configurable optimizers. They are element-wise, so one instance serves a whole stack of trials."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from irm_sweeps.training import torch_optimizers
 
 
 class Optimizer(Component):
-    """What turns gradients into updates. Must be element-wise: a trial's update may not see its neighbours."""
+    """Base class of optimizers. An optimizer must be element-wise: a trial's update must not depend on other trials."""
 
     lr: Annotated[Number, Field(gt=0)]
     """Learning rate."""
 
     decay_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    """When the learning rate drops, as fractions of the trial's steps; never by default."""
+    """When the learning rate drops, as fractions of the trial's steps; empty: never."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """What it is multiplied with each time."""
+    """Factor by which the learning rate is multiplied at each drop."""
 
     def factor(self, progress: float) -> float:
-        """Return the learning rate over its initial value after a fraction `progress` of the steps."""
+        """Return the learning rate divided by its initial value, after a fraction `progress` of the steps."""
         return float(self.decay ** sum(progress >= at for at in self.decay_at))
 
     @abstractmethod
@@ -36,9 +36,9 @@ class Adam(Optimizer):
     """Adam (Kingma & Ba 2015), fused where torch has a fused kernel for the device."""
 
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
-    """Decay of the running means of the gradient and of its square."""
+    """Decay rates of the running means of the gradient and of its square."""
     eps: Annotated[float, Field(gt=0)]
-    """Added to the root of the second moment."""
+    """Constant added to the root of the second moment."""
     weight_decay: Annotated[float, Field(ge=0)]
     """L2 coefficient added to the gradient (not scaled by the penalty weight, unlike `training.l2`)."""
 
@@ -51,9 +51,9 @@ class SGD(Optimizer):
     """Stochastic gradient descent with momentum."""
 
     momentum: Annotated[float, Field(ge=0, lt=1)]
-    """Fraction of the last update that is kept."""
+    """Momentum: the fraction of the previous update that is added."""
     nesterov: bool
-    """Nesterov's variant."""
+    """Whether to use Nesterov momentum."""
     weight_decay: Annotated[float, Field(ge=0)]
     """L2 coefficient added to the gradient (not scaled by the penalty weight, unlike `training.l2`)."""
 

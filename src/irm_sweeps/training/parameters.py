@@ -1,8 +1,8 @@
-"""The parameters of a stack of trials, and the optimizers that move them.
+"""The parameters of a stack of trials, and the optimizers that update them.
 
 Each named parameter of S trials is one tensor with a leading axis S. torch's optimizers take one learning
-rate per tensor, so trials are ordered by learning rate and those with an equal one share a leaf; the game
-sees the leaves concatenated, and the gradient flows back to each.
+rate per tensor, so trials are ordered by learning rate and trials with the same one share a leaf tensor. The game gets
+the leaves concatenated, and the gradient flows back to each.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from irm_sweeps.training.optimizers import Optimizer
 
 
 class StackedParameters:
-    """Leaves, players and optimizers of a stack.
+    """The leaf tensors and the players' optimizers of a stack.
 
     Parameters
     ----------
     initial
         Per trial, its parameters by name; all trials have the same names and shapes.
     players
-        Which names each player moves; what no player moves (`buffer.*`) needs no gradient.
+        Names of each player's parameters; tensors of no player (`buffer.*`) need no gradient.
     optimizers
-        Per trial; they differ in `lr` at most, and trials with an equal `lr` stand side by side.
+        Per trial; they differ in `lr` at most, and trials with the same `lr` are adjacent.
     paces
         How each player steps.
     """
@@ -57,7 +57,7 @@ class StackedParameters:
         self.restart()
 
     def restart(self) -> None:
-        """Forget all optimizer state."""
+        """Reset the state of all optimizers."""
         self._lr_factor = 1.0
         self._optimizers = {player: self._build(player, self._paces[player]) for player in self._players}
 
@@ -66,13 +66,13 @@ class StackedParameters:
         return self._made(pace, [(lr, [leaves[name] for name in self._players[player]]) for (lr, _), leaves in groups])
 
     def _made(self, pace: Pace, groups: Sequence[tuple[float, Sequence[Tensor]]]) -> torch.optim.Optimizer:
-        """Return an optimizer of parameters, by the learning rate of their trials."""
+        """Return an optimizer for leaves that are grouped by their trials' learning rate."""
         if pace.optimizer == "descent":
             return torch_optimizers.SGD([leaf for _, leaves in groups for leaf in leaves], lr=pace.lr)
         return self._optimizer.build([{"params": list(leaves), "lr": lr * pace.lr} for lr, leaves in groups])
 
     def scale_lr(self, factor: float) -> None:
-        """Set the learning rates of the players whose pace decays to `factor` times their initial ones."""
+        """Set the learning rate of every player whose pace decays to `factor` times its initial value."""
         if factor == self._lr_factor:
             return
         for player, optimizer in self._optimizers.items():
@@ -83,7 +83,7 @@ class StackedParameters:
         self._lr_factor = factor
 
     def moves_encoder(self, player: str) -> bool:
-        """Return whether a player moves any part of the representation."""
+        """Return whether a player updates any part of the representation."""
         return any(name.startswith("representation.") for name in self._players[player])
 
     @torch.no_grad()
@@ -100,9 +100,10 @@ class StackedParameters:
         return {name: torch.cat([leaves[name] for leaves in self._leaves]) for name in self._leaves[0]}
 
     def move(self, objectives: Mapping[str, Tensor]) -> None:
-        """Let each player of `objectives` step down its own (summed over trials), all from the same point.
+        """Let each player of `objectives` take a step on its own objective (summed over trials).
 
-        A player without parameters (the representation of a linear predictor) has no step to make.
+        All gradients are taken before any player steps. A player without parameters (the representation of a linear
+        predictor) does not step.
         """
         for _, own in self._gradients(objectives, self._leaves):
             for _, leaf, gradient in own:
@@ -110,7 +111,7 @@ class StackedParameters:
         self._step(self._with_parameters(objectives))
 
     def follow(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Let each player step down its gradients, `[trials, ...]` by name; what has none stays where it is."""
+        """Let each player take a step with given gradients, `[trials, ...]` by name; other parameters do not change."""
         for own in gradients.values():
             for name, gradient in own.items():
                 for (_, trials), leaves in zip(self._groups, self._leaves, strict=True):
@@ -118,7 +119,7 @@ class StackedParameters:
         self._step(self._with_parameters(gradients))
 
     def reached(self, objectives: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
-        """Return by player which of its parameters its objective depends on; nothing moves."""
+        """Return, by player, the names of its parameters that its objective depends on; nothing is updated."""
         return {
             player: tuple(name for name, _, gradient in own if gradient is not None)
             for player, own in self._gradients(objectives, self._leaves[:1])
@@ -127,7 +128,7 @@ class StackedParameters:
     def _gradients(
         self, objectives: Mapping[str, Tensor], groups: Sequence[Mapping[str, Tensor]]
     ) -> Iterator[tuple[str, list[tuple[str, Tensor, Tensor | None]]]]:
-        """Yield each player with the names of its parameters, their leaves in `groups`, and the leaves' gradients."""
+        """Yield each player with a list of (parameter name, leaf in `groups`, gradient of the leaf)."""
         moving = self._with_parameters(objectives)
         for player in moving:
             names, leaves = zip(*((name, own[name]) for own in groups for name in self._players[player]), strict=True)
@@ -141,7 +142,7 @@ class StackedParameters:
 
     @staticmethod
     def _point(leaf: Tensor, gradient: Tensor | None) -> None:
-        # The fused kernels walk memory, not indices: a gradient laid out otherwise would be misread.
+        # The fused kernels ignore strides, so the gradient must be contiguous like its leaf.
         leaf.grad = None if gradient is None else gradient.contiguous()
 
     def _step(self, players: Sequence[str]) -> None:
@@ -152,7 +153,7 @@ class StackedParameters:
     def state_of(self, trial: int) -> dict[str, Tensor]:
         """Return one trial's parameters (`parameters/NAME`) and optimizer state (`PLAYER/NAME/KEY`).
 
-        Optimizer state of a parameter's shape keeps its axis of trials, so that it differs from a step count.
+        Optimizer state of a parameter's shape keeps its axis of trials, which tells it from a step count.
         """
         group = next(g for g, (_, trials) in enumerate(self._groups) if trial in trials)
         row = self._groups[group][1].index(trial)
@@ -167,12 +168,12 @@ class StackedParameters:
         return state
 
     def check(self, state: Mapping[str, Tensor]) -> None:
-        """Check that tensors are one trial's, as `state_of` gives them.
+        """Check that `state` has the names, shapes and types that `state_of` gives for a trial of this stack.
 
         Raises
         ------
         ValueError
-            One is missing, unknown, or of another shape or type.
+            A tensor is missing, unknown, or of another shape or type.
         """
         wanted = {f"parameters/{name}": leaf[0] for name, leaf in self._leaves[0].items()}
         for player, names in self._players.items():
@@ -188,7 +189,7 @@ class StackedParameters:
                 raise ValueError(f"{name} is {state[name].dtype}{list(state[name].shape)}")
 
     def _kept(self, pace: Pace) -> dict[str, tuple[bool, Tensor]]:
-        """Return what a player's optimizer keeps of a parameter: whether it has its shape, and an example."""
+        """Return the optimizer's state per parameter by key: whether it has the parameter's shape, and an example."""
         leaf = torch.zeros(2, 3, dtype=next(iter(self._leaves[0].values())).dtype, requires_grad=True)
         leaf.grad = torch.zeros_like(leaf)
         optimizer = self._made(pace, [(1.0, [leaf])])
@@ -197,7 +198,7 @@ class StackedParameters:
         return {key: (value.shape == leaf.shape, value) for key, value in kept if isinstance(value, Tensor)}
 
     def restore(self, states: Sequence[Mapping[str, Tensor]]) -> None:
-        """Put every trial where `state_of` found it."""
+        """Restore every trial to a state given by `state_of`."""
         for (_, trials), leaves in zip(self._groups, self._leaves, strict=True):
             own = [states[trial] for trial in trials]
             with torch.no_grad():

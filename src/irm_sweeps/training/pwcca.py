@@ -1,4 +1,4 @@
-"""Projection-weighted canonical correlation: how alike two representations of the same inputs are."""
+"""Projection-weighted canonical correlation analysis (PWCCA): how similar two representations are."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 
 CONSTANT = 1e-12
-"""A unit whose variance is below this fraction of its mean square is dead: it takes no part."""
+"""A unit whose variance is below this fraction of its mean square counts as constant and is left out."""
 
 DEPENDENT = 1e-10
-"""A direction of the units' correlation matrix with a smaller fraction of the largest eigenvalue is no direction."""
+"""Eigenvectors of the units' correlation matrix with eigenvalues below this fraction of the largest are left out."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One representation, ready to be compared with others.
+    """One representation, centred and whitened for comparison with others.
 
     Attributes
     ----------
     values
-        `[n, d]` float64, centred, living units only.
+        `[n, d]` float64, centred, without constant units.
     whitening
         `[d, r]`: `values @ whitening` has r uncorrelated columns of variance 1.
     """
@@ -31,11 +31,11 @@ class Side:
 
     @classmethod
     def of(cls, units: Tensor) -> Side:
-        """Take the values `[n, d]` of d units on n inputs; linearly dependent units share their directions."""
+        """Return the side of the values `[n, d]` of d units on n inputs; linearly dependent units share directions."""
         values = units.double() - units.double().mean(0)
         variance = values.square().mean(0)
-        living = variance > CONSTANT * units.double().square().mean(0)
-        values, scale = values[:, living], variance[living].sqrt()
+        varies = variance > CONSTANT * units.double().square().mean(0)
+        values, scale = values[:, varies], variance[varies].sqrt()
         if not values.shape[1]:
             return cls(values, values.new_empty(0, 0))
         eigenvalues, directions = torch.linalg.eigh((values / scale).mT @ (values / scale) / len(values))
@@ -49,7 +49,7 @@ class Side:
 
 
 def canonical_correlations(x: Side, y: Side) -> tuple[Tensor, Tensor]:
-    """Return the correlations `[min(rank)]`, greatest first, and the directions of x's variates in its white basis."""
+    """Return the correlations `[min(rank)]`, descending, and the directions of x's variates in its whitened basis."""
     cross = (x.values @ x.whitening).mT @ (y.values @ y.whitening) / len(x.values)
     directions, correlations, _ = torch.linalg.svd(cross, full_matrices=False)
     return correlations.clamp(max=1.0), directions

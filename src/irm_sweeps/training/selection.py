@@ -1,4 +1,4 @@
-"""Which of a trial's evaluations speaks for it."""
+"""The selection rules, which choose the evaluation that is reported as a trial's result."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class Evaluation:
 
     @property
     def unusable(self) -> bool:
-        """Whether a training environment's risk is not finite: the last update broke the network."""
+        """Whether the risk of a training environment is not finite."""
         return any(score["risk"] is None for score in self.scores["train"].values())
 
 
 Rule = Callable[[Sequence[Evaluation], str], Evaluation | None]
-"""From a trial's evaluations and its shifted test environment to the chosen one, or None if it cannot say."""
+"""A function from a trial's evaluations and its shifted test environment to the chosen evaluation, or None."""
 
 
 def last(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
-    """Choose the end of training: what the published Colored MNIST codes report."""
+    """Choose the last evaluation, as the published Colored MNIST codes do."""
     del shifted
     return evaluations[-1] if evaluations else None
 
 
 def merit(scores: Mapping[str, float | None]) -> float:
-    """Return an environment's accuracy, or in a regression minus its risk; the worst there is if not finite."""
+    """Return an environment's accuracy, or minus its risk in a regression; the worst value if it is not finite."""
     if "accuracy" in scores:
         return scores["accuracy"] or 0.0
     risk = scores["risk"]
@@ -42,7 +42,7 @@ def merit(scores: Mapping[str, float | None]) -> float:
 
 
 def val(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
-    """Choose the highest mean merit on held-out images of the training environments; earliest on ties."""
+    """Choose the highest mean merit on held-out images of the training environments; the earliest on ties."""
     del shifted
     if not evaluations or "val" not in evaluations[0].scores:
         return None
@@ -55,26 +55,26 @@ def val(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
 
 
 def oracle(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
-    """Choose the highest merit on the shifted test environment itself: an upper bound, not a method."""
+    """Choose the highest merit on the shifted test environment: an upper bound, not usable in practice."""
     if not evaluations:
         return None
     return max(evaluations, key=lambda evaluation: merit(evaluation.scores["test"][shifted]))
 
 
 RULES: dict[str, Rule] = {"last": last, "val": val, "oracle": oracle}
-"""Every general selection rule, by the name it has in results and tables; `stop` is the method's own."""
+"""The general selection rules by their names in results and tables; the rule `stop` belongs to the method."""
 
 
 def check(evaluation: Evaluation, held_back: Sequence[float]) -> Check:
-    """Return what a method's stopping rule may see of an evaluation: nothing of the test environments.
+    """Return the part of an evaluation that a method's stopping rule may use: nothing of the test environments.
 
-    `held_back` is the fraction of each training environment's images that are held out.
+    `held_back` is the fraction of each training environment's images that is held out.
     """
 
     def column(split: str, metric: str) -> list[float]:
         scores = evaluation.scores.get(split, {}).values()
-        found = [s[metric] for s in scores if metric in s]
-        return [math.inf if value is None else value for value in found]
+        values = [s[metric] for s in scores if metric in s]
+        return [math.inf if value is None else value for value in values]
 
     return Check(
         evaluation.step, column("train", "risk"), column("train", "accuracy"), column("val", "risk"), held_back

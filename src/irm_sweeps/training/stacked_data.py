@@ -1,8 +1,8 @@
-"""What a stack of trials trains and is evaluated on: images on the device, drawn from minibatch by minibatch.
+"""Hold the data of a stack of trials on the device, and serve its training batches and evaluation inputs.
 
-Images stay as the dataset gave them, bytes where it gave bytes; cropping, scaling and the like happen on the
-device for the images of one batch. So CIFAR-MNIST's 11,800 images of 3 x 64 x 32 bytes take 73 MB at any
-resolution that the network sees.
+Images are stored as the dataset gives them, as bytes where it gives bytes. `Dataset.prepare` crops, resizes and
+normalises one batch at a time on the device. So CIFAR-MNIST's 11,800 images of 3 x 64 x 32 bytes take 73 MB whatever
+resolution the network sees.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from irm_sweeps.data.dataset import Array, TrialData
 from irm_sweeps.data.drawn import checked_draw
 from irm_sweeps.draws import Draws
 from irm_sweeps.errors import UserError
-from irm_sweeps.training.batches import Counts, Minibatches, PooledMinibatches, counted, rows_of
+from irm_sweeps.training.batches import Counts, Minibatches, PooledMinibatches, counts_if_unequal, rows_of
 from irm_sweeps.training.evaluation import StackedSet
 from irm_sweeps.training.lit_channels import LitChannels
 from irm_sweeps.trial import Trial
 
 ROWS = 10_000
-"""Most inputs per trial in one forward pass of an evaluation."""
+"""Maximum number of inputs per trial in one forward pass of an evaluation."""
 
 NUMBERS = 2**24
-"""Most numbers per trial that these inputs may have together: bounds the memory of large images."""
+"""Maximum number of elements per trial of these inputs together: bounds the memory of large images."""
 
 SAMPLE = 2**22
-"""Numbers per trial that time an evaluation."""
+"""Number of input elements per trial with which an evaluation is timed."""
 
 LARGE = 2**18
-"""Numbers per trial in the inputs of one step from which the choice of products pays for its own overhead."""
+"""Least number of input elements per trial and step at which choosing how products are computed repays its overhead."""
 
 
 @dataclass(frozen=True)
 class StackedBatch:
-    """Inputs `[S, n, *features]` and labels `[S, n]`, environment after environment; counts as in `Batch`."""
+    """A batch of S trials, ordered by environment: inputs `[S, n, *features]`, labels `[S, n]`, `Batch.counts`."""
 
     inputs: Tensor
     labels: Tensor
@@ -48,21 +48,29 @@ class StackedBatch:
 
 
 class StackedData:
-    """The data of S trials of one `stack_key`.
+    """The data of a stack of S trials, on the device.
+
+    Parameters
+    ----------
+    trials
+        Trials of one `stack_key`.
+    dtype
+        Number format of the inputs; bytes are converted when a batch is prepared.
 
     Attributes
     ----------
     sizes
-        Images of each training environment.
+        Number of images of each training environment.
     sets
         Evaluation sets by split, `train` first.
     paired
-        Whether the test environments show the same inputs in the same order, but for the spurious features.
+        Whether the test environments hold the same inputs in the same order, except for the spurious features.
 
     Raises
     ------
     UserError
-        A trial's data are not what its dataset announces (see `irm_sweeps.data.drawn`), or the trials' differ in size.
+        A trial's data do not match its dataset's declarations (see `irm_sweeps.data.drawn`), or the trials draw
+        different numbers of inputs.
     """
 
     def __init__(self, trials: Sequence[Trial], data_dir: Path, device: torch.device, dtype: torch.dtype) -> None:
@@ -77,32 +85,32 @@ class StackedData:
         self._device, self._dtype = device, dtype
         self._draws = [Draws(trial.seed) for trial in trials]
         self.sizes = [len(labels) for labels in drawn[0].labels]
-        self._counts = counted(self.sizes)
+        self._counts = counts_if_unequal(self.sizes)
         self._inputs = self._put(np.stack([np.concatenate(list(d.inputs)) for d in drawn]))
         self._labels = torch.from_numpy(np.stack([np.concatenate(list(d.labels)) for d in drawn])).to(device)
-        # Every split is evaluated in this order: training environments first.
+        # This order of the splits is the order of evaluation: training environments first.
         self.sets = {"train": self._training_set([list(d.names) for d in drawn])}
         for split in drawn[0].held_out:
-            own = [d.held_out[split] for d in drawn]
-            inputs = self._put(np.stack([s.inputs for s in own]))
-            self.sets[split] = StackedSet.of(own, inputs)
+            evaluation_sets = [d.held_out[split] for d in drawn]
+            inputs = self._put(np.stack([s.inputs for s in evaluation_sets]))
+            self.sets[split] = StackedSet.of(evaluation_sets, inputs)
         if self._dataset.outputs == 1:
             self._labels = self._labels.to(dtype)
         self._minibatches = self._plan()
         self._lit = self._lit_channels()
 
     def _training_set(self, names: Sequence[Sequence[str]]) -> StackedSet:
-        """Return what evaluations look at of the training environments."""
-        most = self._training.evaluate_train
-        rows = [own[:most] for own in rows_of(self.sizes)]
+        """Return the evaluation set `train`: the first `training.evaluate_train` images of each environment."""
+        limit = self._training.evaluate_train
+        rows = [r[:limit] for r in rows_of(self.sizes)]
         whole = StackedSet(
             self._inputs,
-            [torch.from_numpy(np.stack([own] * len(names))).to(self._device) for own in rows],
-            [own[:, :most] for own in self._labels.split(self.sizes, 1)],
+            [torch.from_numpy(np.stack([r] * len(names))).to(self._device) for r in rows],
+            [labels[:, :limit] for labels in self._labels.split(self.sizes, 1)],
             names,
         )
-        every = np.concatenate(rows)
-        return whole if len(every) == sum(self.sizes) else whole.without_unused(every)
+        used = np.concatenate(rows)
+        return whole if len(used) == sum(self.sizes) else whole.without_unused(used)
 
     @property
     def environments(self) -> int:
@@ -111,7 +119,7 @@ class StackedData:
 
     @property
     def per_step(self) -> int:
-        """Most images that a step's batch has."""
+        """Maximum number of images in a step's batch."""
         size = self._training.batch_size or max(self.sizes)
         if self._training.batches == "pooled" and self._minibatches is not None:
             return size
@@ -119,24 +127,27 @@ class StackedData:
 
     @property
     def held_back(self) -> list[float]:
-        """Held-out images over all images, of each training environment."""
+        """Fraction of each training environment's images that is held out for validation."""
         if "val" not in self.sets:
             return [0.0] * self.environments
-        held_out = [index.shape[1] for index in self.sets["val"].index]
-        return [held / (held + n) for held, n in zip(held_out, self.sizes, strict=True)]
+        val_sizes = [index.shape[1] for index in self.sets["val"].index]
+        return [n_val / (n_val + n) for n_val, n in zip(val_sizes, self.sizes, strict=True)]
 
     @property
     def epoch(self) -> int:
-        """Steps in which every training image is seen about once."""
+        """Number of steps per epoch, in which every training image is seen about once; 1 at full batch."""
         return self._minibatches[0].per_epoch if self._minibatches else 1
 
     @property
     def large(self) -> bool:
-        """Whether a step's inputs have at least `LARGE` numbers."""
+        """Whether a step's inputs have at least `LARGE` elements."""
         return self.per_step * math.prod(self._dataset.features) >= LARGE
 
     def _lit_channels(self) -> Tensor | None:
-        """Return every step's inputs, `[1, n, features]`, where products with their zeros can be skipped."""
+        """Return the inputs of every step, `[1, n, features]`, as `LitChannels`; None where its conditions do not hold.
+
+        They are: one trial, full batch, no augmentation, flat inputs of several channels, and `large`.
+        """
         if self._minibatches or self._dataset.draws_per_image or len(self._draws) > 1:
             return None
         if self._dataset.channels == 1 or len(self._dataset.features) > 1 or not self.large:
@@ -145,10 +156,12 @@ class StackedData:
         return LitChannels.of(self._prepare(self._inputs, "", training=True), self._dataset.channels, product)
 
     def _put(self, inputs: Array) -> Tensor:
+        """Copy inputs to the device: bytes as they are, floats in the stack's number format."""
         tensor = torch.from_numpy(inputs)
         return tensor.to(self._device, None if tensor.dtype is torch.uint8 else self._dtype)
 
     def _plan(self) -> list[Minibatches] | list[PooledMinibatches] | None:
+        """Return each trial's minibatches; None at full batch."""
         size = self._training.batch_size
         if self._training.batches == "pooled":
             if size is None or size >= sum(self.sizes):
@@ -159,11 +172,11 @@ class StackedData:
         return [Minibatches(d, self.sizes, size) for d in self._draws]
 
     def same_as(self, number: int) -> int:
-        """Return the least number with the same images as batch `number` of a step: 0 at full batch."""
+        """Return the lowest batch number of a step with the same images as batch `number`: 0 at full batch."""
         return 0 if self._minibatches is None and not self._dataset.draws_per_image else number
 
     def batch(self, step: int, number: int, batches: int) -> StackedBatch:
-        """Return batch `number` of the `batches` that a step sees."""
+        """Return batch `number` of the `batches` batches of a step."""
         counts = self._counts
         if self._lit is not None:
             return StackedBatch(self._lit, self._labels, counts)
@@ -178,14 +191,14 @@ class StackedData:
         return StackedBatch(self._prepare(inputs, f"augment/{step}/{number}", training=True), labels, counts)
 
     def send(self, values: Array, dtype: torch.dtype | None = None) -> Tensor:
-        """Bring to the device what a step needs, without waiting for the device."""
+        """Copy an array to the device without waiting for the device."""
         tensor = torch.from_numpy(values).to(dtype)
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
 
     def _prepare(self, inputs: Tensor, purpose: str, *, training: bool) -> Tensor:
-        """Return `[S, n, *features]` of `[S, n, ...]` inputs."""
+        """Return the network's inputs `[S, n, *features]` for stored `[S, n, ...]`; `purpose` names the draws."""
         if inputs.dtype is torch.uint8:
             inputs = inputs.to(self._dtype) / 255
         k = self._dataset.draws_per_image if training or self._dataset.draws_at_test else 0
@@ -197,28 +210,27 @@ class StackedData:
         return prepared.reshape(*inputs.shape[:2], *prepared.shape[1:])
 
     def pieces(self, split: str, step: int) -> Iterator[Tensor]:
-        """Yield the prepared inputs of a split, `[S, rows, *features]`, as many at a time as memory allows."""
+        """Yield the prepared inputs of a split in pieces `[S, rows, *features]`, bounded by `ROWS` and `NUMBERS`."""
         rows = max(1, min(ROWS, NUMBERS // math.prod(self._dataset.features)))
         for i, piece in enumerate(torch.split(self.sets[split].inputs, rows, dim=1)):
             yield self._prepare(piece, f"augment/{split}/{step}/{i}", training=False)
 
     def sample(self, step: int) -> tuple[Tensor, float]:
-        """Return some prepared test inputs, `[S, rows, *features]`, and their share of all that is evaluated."""
+        """Return some prepared test inputs, `[S, rows, *features]`, and their fraction of all evaluation inputs."""
         rows = max(1, SAMPLE // math.prod(self._dataset.features))
         inputs = self.sets["test"].inputs[:, :rows]
-        every = sum(own.inputs.shape[1] for own in self.sets.values())
-        return self._prepare(inputs, f"augment/test/{step}/0", training=False), inputs.shape[1] / every
+        total = sum(s.inputs.shape[1] for s in self.sets.values())
+        return self._prepare(inputs, f"augment/test/{step}/0", training=False), inputs.shape[1] / total
 
     def prepared(self, step: int) -> Callable[[str], Iterator[Tensor]]:
-        """Return `pieces` for the evaluation after `step` updates."""
+        """Return `pieces` as a function of the split, for the evaluation after `step` updates."""
         return lambda split: self.pieces(split, step)
 
 
 def _sizes(data: TrialData) -> tuple[object, ...]:
-    """Return what trials of one stack have in common."""
+    """Return the sizes that the trials of one stack must share."""
     train = tuple(np.shape(inputs) for inputs in data.inputs)
     held_out = (
-        (split, own.inputs.shape, *(len(e.index) for e in own.environments.values()))
-        for split, own in data.held_out.items()
+        (split, s.inputs.shape, *(len(e.index) for e in s.environments.values())) for split, s in data.held_out.items()
     )
     return train, *held_out

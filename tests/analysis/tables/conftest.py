@@ -1,4 +1,4 @@
-"""Tables printed in an empty folder."""
+"""Fixtures that run the table command in an empty folder."""
 
 from __future__ import annotations
 

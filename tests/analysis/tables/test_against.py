@@ -1,4 +1,4 @@
-"""A table whose rows are compared with one of its own: `--against ROW`."""
+"""Tables whose rows are compared with one of them: `--against ROW`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV, LaTeX and HTML, as a command, and its mistakes."""
+"""The table command: Markdown, CSV, LaTeX and HTML output, and a user's mistakes."""
 
 from __future__ import annotations
 

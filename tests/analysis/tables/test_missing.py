@@ -1,4 +1,4 @@
-"""What a table says of cells that lack trials, and the commands that fill them."""
+"""Cells that lack trials: their notes in the table, and the commands that fill them."""
 
 from __future__ import annotations
 

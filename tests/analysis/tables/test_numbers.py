@@ -1,4 +1,4 @@
-"""The tables' numbers, from results that are made up: means, verdicts, several stores, chosen settings."""
+"""The numbers of tables made from synthetic results: means, verdicts, several stores, chosen settings."""
 
 from __future__ import annotations
 

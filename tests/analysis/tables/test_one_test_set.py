@@ -1,4 +1,4 @@
-"""What a table does where all trials of a cell share one test set, and where the published number is assumed."""
+"""Tables in which all trials of a cell share one test set, or whose published number is assumed."""
 
 from __future__ import annotations
 

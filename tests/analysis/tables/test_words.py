@@ -1,4 +1,4 @@
-"""The words of a cell and of the lines under a table, where they could say what is not so."""
+"""The words in cells and in the notes under a table, in cases where they could be wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights from files and from torch's cache, heads, and what is refused."""
+"""ResNet weights from files and from torch's cache, the heads, and invalid inputs."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_imagenet_comes_from_torch_s_cache_or_says_what_to_fetch(make, start, we
 
     resnet._imagenet.cache_clear()
     monkeypatch.setattr(urllib.request, "urlopen", offline)
-    with pytest.raises(UserError, match=r"resnet18-\w+\.pth cannot be had .*put it at .*checkpoints"):
+    with pytest.raises(UserError, match=r"resnet18-\w+\.pth is not available .*put it at .*checkpoints"):
         start(trial)
     name = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
     (tmp_path / "checkpoints").mkdir(exist_ok=True)
