@@ -87,6 +87,7 @@ def planning(options: Any) -> Table:
 def results(options: Any) -> Table:
     sys.path.append(str(ROOT / "analysis"))
     import tables as paper_tables
+
     from irm_sweeps import load_results
     from irm_sweeps.commands.status import sweep_status
     from irm_sweeps.launchers.inprocess import InProcess

@@ -15,7 +15,7 @@ from typing import Any
 
 from irm_sweeps.config import is_own
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.atomic import DamagedFile, UnreadableFile
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.store.manifest import write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import GROUPS, Trial

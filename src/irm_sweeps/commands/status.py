@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError, one_line
-from irm_sweeps.files.atomic import DamagedFile, UnreadableFile
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.launchers.slurm_jobs import JobRecord, SlurmError, in_words, living
 from irm_sweeps.launchers.worker_logs import last_words
 from irm_sweeps.store import claims

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.files.atomic import read_fresh, write_atomically
+from irm_sweeps.files.atomic import write_atomically
+from irm_sweeps.files.reading import read_fresh
 from irm_sweeps.provenance import other_code
 from irm_sweeps.store.store import Store
 from irm_sweeps.training.checkpoint import LARGEST, BadCheckpoint, pack, unpack

@@ -16,17 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError
-from irm_sweeps.files.atomic import (
-    DamagedFile,
-    UnreadableFile,
-    discard,
-    make_folder,
-    names_in,
-    read_json,
-    to_json,
-    write_atomically,
-    write_once,
-)
+from irm_sweeps.files.atomic import discard, make_folder, to_json, write_atomically, write_once
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, read_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.store.liveness import Process, this_process
 from irm_sweeps.store.store import Store

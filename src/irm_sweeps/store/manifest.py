@@ -17,16 +17,8 @@ from typing import Any
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.config import is_own
 from irm_sweeps.errors import StoreError, UserError, did_you_mean
-from irm_sweeps.files.atomic import (
-    DamagedFile,
-    UnreadableFile,
-    make_folder,
-    names_in,
-    read_json,
-    refuse_link,
-    to_json,
-    write_atomically,
-)
+from irm_sweeps.files.atomic import make_folder, refuse_link, to_json, write_atomically
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, read_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.store.schema import SCHEMA, check_manifest

@@ -20,20 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
-from irm_sweeps.files.atomic import (
-    DamagedFile,
-    discard,
-    make_folder,
-    names_in,
-    read_fresh,
-    read_json,
-    refusal,
-    refuse_link,
-    sync,
-    to_json,
-    write_atomically,
-    write_once,
-)
+from irm_sweeps.files.atomic import discard, make_folder, refuse_link, sync, to_json, write_atomically, write_once
+from irm_sweeps.files.reading import DamagedFile, names_in, read_fresh, read_json, refusal
 from irm_sweeps.files.untrusted import MIB, parse_json
 from irm_sweeps.store.schema import TRIAL_ID, check_result, check_row
 
