@@ -212,8 +212,9 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
     """
     module_name, _, class_name = target.rpartition(".")
     try:
-        if trusted or is_own(target):
-            with nullcontext() if is_own(target) or module_name in sys.modules else _first_import():
+        from_package = user_modules.is_package_module(target)
+        if trusted or from_package:
+            with nullcontext() if from_package or module_name in sys.modules else _first_import():
                 found = getattr(importlib.import_module(module_name), class_name)
         else:
             found = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
@@ -244,11 +245,6 @@ def _first_import() -> Iterator[None]:
     with fresh_state(environment=False):
         yield
     user_modules.remember()
-
-
-def is_own(target: str) -> bool:
-    """Return whether a `_target_` is one of this package's: importing it runs nobody else's code."""
-    return user_modules.is_package_s(target)
 
 
 def build_component(values: Mapping[str, Any], base: type[C], group: str, *, trusted: bool = True) -> C:

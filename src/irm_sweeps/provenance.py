@@ -61,7 +61,7 @@ def own_code(classes: Iterable[type]) -> dict[str, str]:
     """
     found = {}
     for chosen in classes:
-        if user_modules.is_package_s(chosen.__module__):
+        if user_modules.is_package_module(chosen.__module__):
             continue
         for base in chosen.__mro__:
             if _counts(base) and (digest := user_modules.digest(base.__module__)):
@@ -70,9 +70,9 @@ def own_code(classes: Iterable[type]) -> dict[str, str]:
 
 
 def _counts(base: type) -> bool:
-    if user_modules.is_package_s(base.__module__):
+    if user_modules.is_package_module(base.__module__):
         return False
-    return issubclass(base, Component) or user_modules.is_the_user_s(base.__module__)
+    return issubclass(base, Component) or user_modules.is_user_module(base.__module__)
 
 
 def other_code(recorded: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:

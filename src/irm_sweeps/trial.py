@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field, SerializeAsAny
 
 from irm_sweeps.backbones.backbone import Backbone
+from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.config import Component, Config, Settings, Training, build_component, validated
 from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError, did_you_mean
@@ -20,14 +21,6 @@ from irm_sweeps.training.optimizers import Optimizer
 
 IDENTITY = 1
 """Version of the rule that makes ids; a new one makes every old result another trial's."""
-
-GROUPS: dict[str, type[Component]] = {
-    "dataset": Dataset,
-    "backbone": Backbone,
-    "method": Method,
-    "optimizer": Optimizer,
-}
-"""The config groups of a trial and the contract each choice fulfils."""
 
 
 class Trial(Config):
@@ -109,7 +102,7 @@ class Trial(Config):
                 what[group] = {key: value for key, value in what[group].items() if key not in places}
         return what
 
-    @property
+    @cached_property
     def own_code(self) -> dict[str, str]:
         """The sha256 of the source files of the user's own classes, by module; no part of the id."""
         return own_code(type(getattr(self, group)) for group in GROUPS)
@@ -163,6 +156,10 @@ class Trial(Config):
         if self.lam is not None:
             own["lam"] = self.lam
         return {**own, "l2": self.training.l2}
+
+
+GROUPS = {group: cast(type[Component], Trial.model_fields[group].annotation) for group in COMPONENTS}
+"""The config groups of a trial, and the contract that each choice fulfils: the type of the trial's field."""
 
 
 def _digest(value: Any) -> str:

@@ -11,18 +11,19 @@ import os
 import posixpath
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
+from irm_sweeps.compose import leaves
 from irm_sweeps.loggers.logger import Logger, Run, Stream
 
 _BATCH = 500
 """Metrics and parameters in one call: MLflow takes at most 1,000 of the one and 100 of the other."""
 _STATUS = {"completed": "FINISHED", "diverged": "FINISHED", "interrupted": "KILLED"}
 _TRIAL = "irm_sweeps.trial_id"
-"""The tag of a run that says whose it is."""
+"""The tag of a run that holds its trial's id."""
 _ID_FILE = "mlflow_run.txt"
 """The run's id, in the trial's folder: MLflow's own search reads every run of a file store."""
 _LONGEST_NAME = 250
@@ -39,7 +40,10 @@ class _MlflowRun(Stream):
         self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
         id_file.unlink(missing_ok=True)  # a link that somebody has put there is not followed
         id_file.write_text(self._id)
-        params = [Param(fit(name), value) for name, value in _leaves(run.config)]
+        params = [
+            Param(fit(name), value if isinstance(value, str) else json.dumps(value))
+            for name, value in leaves(run.config)
+        ]
         try:
             for i in range(0, len(params), 100):
                 client.log_batch(self._id, params=params[i : i + 100])
@@ -99,14 +103,6 @@ def _experiment(client: Any, name: str) -> str:
         except MlflowException:  # another worker has just made it
             found = client.get_experiment_by_name(name)
     return str(found.experiment_id)
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value if isinstance(value, str) else json.dumps(value)
 
 
 class MLflow(Logger):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from irm_sweeps.files.atomic import write_atomically
 from irm_sweeps.files.reading import read_fresh
 from irm_sweeps.provenance import other_code
+from irm_sweeps.store.layout import CHECKPOINT
 from irm_sweeps.store.store import Store
 from irm_sweeps.training.checkpoint import LARGEST, BadCheckpoint, pack, unpack
 from irm_sweeps.trial import Trial
@@ -51,4 +52,4 @@ def read_checkpoint(store: Store, trial_id: str, trial: Callable[[], Trial]) -> 
 
 
 def _path(store: Store, trial_id: str) -> Path:
-    return store.folder(trial_id) / "checkpoint.safetensors"
+    return store.folder(trial_id) / CHECKPOINT

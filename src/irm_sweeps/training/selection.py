@@ -1,4 +1,4 @@
-"""Which of a trial's evaluations speaks for it."""
+"""Selection rules: functions that choose the evaluation whose scores count for a trial."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from irm_sweeps.methods.method import Check
 from irm_sweeps.training.evaluation import Scores
+from irm_sweeps.training.rule_names import RuleName
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,17 @@ class Evaluation:
 
 
 Rule = Callable[[Sequence[Evaluation], str], Evaluation | None]
-"""From a trial's evaluations and its shifted test environment to the chosen one, or None if it cannot say."""
+"""From a trial's evaluations and its shifted test environment to the chosen evaluation, or None if there is none."""
 
 
 def last(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
-    """Choose the end of training: what the published Colored MNIST codes report."""
+    """Choose the last evaluation, which the published Colored MNIST codes report."""
     del shifted
     return evaluations[-1] if evaluations else None
 
 
 def merit(scores: Mapping[str, float | None]) -> float:
-    """Return an environment's accuracy, or in a regression minus its risk; the worst there is if not finite."""
+    """Return an environment's accuracy, or in a regression minus its risk; the worst possible value if not finite."""
     if "accuracy" in scores:
         return scores["accuracy"] or 0.0
     risk = scores["risk"]
@@ -61,20 +62,20 @@ def oracle(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None
     return max(evaluations, key=lambda evaluation: merit(evaluation.scores["test"][shifted]))
 
 
-RULES: dict[str, Rule] = {"last": last, "val": val, "oracle": oracle}
-"""Every general selection rule, by the name it has in results and tables; `stop` is the method's own."""
+RULES: dict[RuleName, Rule] = {"last": last, "val": val, "oracle": oracle}
+"""The selection rules of this module by their names in results and tables; `stop` is the method's own."""
 
 
 def check(evaluation: Evaluation, held_back: Sequence[float]) -> Check:
-    """Return what a method's stopping rule may see of an evaluation: nothing of the test environments.
+    """Return the part of an evaluation that a method's stopping rule may see: nothing of the test environments.
 
     `held_back` is the fraction of each training environment's images that are held out.
     """
 
     def column(split: str, metric: str) -> list[float]:
         scores = evaluation.scores.get(split, {}).values()
-        found = [s[metric] for s in scores if metric in s]
-        return [math.inf if value is None else value for value in found]
+        values = [score[metric] for score in scores if metric in score]
+        return [math.inf if value is None else value for value in values]
 
     return Check(
         evaluation.step, column("train", "risk"), column("train", "accuracy"), column("val", "risk"), held_back
