@@ -64,7 +64,7 @@ ROOMS = {
             *("slurm", "typed_commands", "hydra_versions", "user_modules", "wording"),
         ),
         (
-            "config, compose, draws, device, errors, files (atomic, downloads, untrusted), hydra_versions,",
+            "config, compose, draws, device, errors, files (atomic, downloads, reading, untrusted), hydra_versions,",
             "process_state, provenance, slurm, typed_commands, user_modules, wording",
         ),
         (0, 54),

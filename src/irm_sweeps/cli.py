@@ -184,7 +184,7 @@ def _status_of_all(options: argparse.Namespace, store: Store) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     from irm_sweeps.commands.show import scores_table
-    from irm_sweeps.files.atomic import DamagedFile
+    from irm_sweeps.files.reading import DamagedFile
 
     store = _store(options)
     trial_id = store.find(options.id)

@@ -1,4 +1,4 @@
-"""From command-line overrides to resolved configs, with errors that say what to type instead."""
+"""Composing command-line overrides to resolved configs, with errors that say what to type instead."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from irm_sweeps.hydra_versions import version_base
 from irm_sweeps.typed_commands import command
 
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")
-"""The groups whose choices name a class (`irm_sweeps.trial.GROUPS`)."""
+"""The config groups of a trial, whose choices name a class; `irm_sweeps.trial.GROUPS` has their contracts."""
 _LISTED = re.compile(rf"^({'|'.join(COMPONENTS)})=\[(.*)\]$")
-"""Choices as they would be listed in a YAML."""
+"""A group's choices written as a YAML list, which Hydra does not sweep."""
 _UPWARDS = re.compile(r"[^\s,=\[\]'\"]*\.\./[^\s,=\[\]'\"]*\.ya?ml\b")
-"""The path of a YAML that leads upwards somewhere."""
+"""The path of a YAML with `../` in it."""
 
 
 def conf_dir() -> Path:
-    """Return the folder of YAMLs: inside the installed package, else beside `src/` in a checkout."""
+    """Return the package's folder of YAMLs: inside the installed package, else beside `src/` in a checkout."""
     package = Path(__file__).parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parents[1] / "conf"
@@ -34,12 +34,13 @@ def conf_dir() -> Path:
 def own_conf_dir() -> Path | None:
     """Return the user's own folder of YAMLs, searched besides the package's; None if there is none.
 
-    It is IRM_SWEEPS_CONF, else `conf` in the working directory, unless that is a whole program's (`config.yaml`).
+    It is IRM_SWEEPS_CONF, else `conf` in the working directory, unless that has a `config.yaml`, as the configuration
+    of another Hydra program has.
 
     Raises
     ------
     UserError
-        The variable names no folder, or a YAML has a name of the package's.
+        The variable names no folder, or a YAML has the name of one of the package's.
     """
     name = os.environ.get("IRM_SWEEPS_CONF")
     if not name:
@@ -52,14 +53,16 @@ def own_conf_dir() -> Path | None:
 
 
 def check_names(folder: Path) -> Path:
-    """Return a user's own folder of YAMLs, in which none has a name of the package's: Hydra would take the package's.
+    """Return a user's own folder of YAMLs, after checking that none has the name of one of the package's.
+
+    Hydra would take the package's in its place.
 
     Raises
     ------
     UserError
         One has; the message names both files.
     """
-    for group, names in _package_s().items():
+    for group, names in _package_yamls().items():
         listed = os.listdir(folder / group) if (folder / group).is_dir() else []
         for name in sorted(names.intersection(listed)):
             mine, theirs = folder / group / name, conf_dir() / group / name
@@ -72,8 +75,8 @@ def check_names(folder: Path) -> Path:
 
 
 @cache
-def _package_s() -> dict[str, frozenset[str]]:
-    """Return the names of the package's YAMLs by group."""
+def _package_yamls() -> dict[str, frozenset[str]]:
+    """Return the file names of the package's YAMLs, by group."""
     folders = {path.parent for path in conf_dir().glob("*/**/*.yaml")}
     return {
         folder.relative_to(conf_dir()).as_posix(): frozenset(path.name for path in folder.glob("*.yaml"))
@@ -90,7 +93,7 @@ def yamls(group: str) -> list[Path]:
 def own_file(config_path: str) -> tuple[str, Path] | None:
     """Return group and file of `method//folder/my.yaml`, Hydra's spelling of `method=/folder/my.yaml`.
 
-    None where the choice is a name or the group none of a trial's.
+    None where the choice is a name, or the group is not one of a trial's.
     """
     group, _, choice = config_path.partition("/")
     if group not in COMPONENTS or not choice.endswith((".yaml", ".yml")):
@@ -99,7 +102,7 @@ def own_file(config_path: str) -> tuple[str, Path] | None:
 
 
 def read_own_file(config_path: str) -> tuple[dict[Any, Any], str]:
-    """Return what a user's own YAML says, and its text.
+    """Return the values of a user's own YAML, and its text.
 
     Raises
     ------
@@ -108,9 +111,9 @@ def read_own_file(config_path: str) -> tuple[dict[Any, Any], str]:
     """
     from omegaconf import OmegaConf
 
-    found = own_file(config_path)
-    assert found is not None, config_path
-    group, path = found
+    group_and_path = own_file(config_path)
+    assert group_and_path is not None, config_path
+    group, path = group_and_path
     try:
         text = read_regular(path, 16 * MIB, follow=True).decode()
         values = OmegaConf.to_container(OmegaConf.create(text))  # unlike yaml, it reads 1e-3 as a number
@@ -118,8 +121,8 @@ def read_own_file(config_path: str) -> tuple[dict[Any, Any], str]:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"{group}={path}: cannot be read: {reason}") from None
     except Exception as error:  # yaml and OmegaConf raise their own, and what Python's dates and numbers raise
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{group}={path}: not YAML: {told}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{group}={path}: not YAML: {reason}") from None
     if not isinstance(values, dict) or not values.get("_target_"):
         raise UserError(f"{group}={path} has no `_target_`: it must name a class, e.g. `_target_: my_file.MyClass`")
     return values, text
@@ -128,7 +131,7 @@ def read_own_file(config_path: str) -> tuple[dict[Any, Any], str]:
 def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]:
     """Return the config of these overrides as plain values, without Hydra's own part.
 
-    Without `resolve`, what refers to another key (`${lam}`) stays as it is written.
+    Without `resolve`, references to other keys (`${lam}`) stay as they are written.
 
     Raises
     ------
@@ -138,21 +141,26 @@ def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]
     from hydra import compose as hydra_compose
 
     with readable_hydra_errors(overrides), hydra_initialized():
-        own = own_conf_dir()
-        found = [] if own is None else [f"hydra.searchpath=['file://{own}']"]
-        return plain(hydra_compose("config", [*found, *map(without_parents, overrides)]), resolve=resolve)
+        user_conf_dir = own_conf_dir()
+        search_path = [] if user_conf_dir is None else [f"hydra.searchpath=['file://{user_conf_dir}']"]
+        return plain(hydra_compose("config", [*search_path, *map(_without_parents, overrides)]), resolve=resolve)
 
 
-def without_parents(argument: str) -> str:
+def _without_parents(argument: str) -> str:
     """Return an override in which the path of a YAML has no `..`, which Hydra 1.4 refuses in a choice."""
     key, equals, value = argument.partition("=")
     if "." in key.lstrip("+~") or "../" not in value:
         return argument
-    return key + equals + _UPWARDS.sub(lambda found: os.path.abspath(found[0]), value)
+    return key + equals + _UPWARDS.sub(lambda path: os.path.abspath(path[0]), value)
+
+
+def launch_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return the command line that Hydra's parser is given for a command line of `launch.py`."""
+    return [_without_parents(argument) for argument in addressed_to_trials(arguments)]
 
 
 def addressed_to_trials(arguments: Sequence[str]) -> list[str]:
-    """Return a command line on which Hydra lets pass what only the trials of a sweep can judge.
+    """Mark the overrides of a command line that only the trials of a sweep can check, so that Hydra accepts them.
 
     Which fields there are (`dataset.glove_dim`) depends on choices that Hydra does not see: those of a paper
     file's rows, and those of a group that is swept, for which it takes the default one. With `paper=` any
@@ -170,7 +178,7 @@ def addressed_to_trials(arguments: Sequence[str]) -> list[str]:
 
 @contextmanager
 def hydra_initialized() -> Iterator[Any]:
-    """Yield Hydra's global state: that of the command that is running, else one that knows `conf/`."""
+    """Yield Hydra's global state: that of the running command, else one initialized with `conf/`."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -208,7 +216,7 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def facts(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trial's config flat, the class of a group under the group's own name: what sets it apart, for people."""
+    """Return a trial's config flat, for people to read: keys are dotted, and a group's name has its class."""
     return {key.removesuffix("._target_"): value for key, value in leaves(config)}
 
 
@@ -251,46 +259,48 @@ def readable_hydra_errors(overrides: Sequence[str] = ()) -> Iterator[None]:
 
 
 def _raised_by_hydra(error: Exception) -> bool:
+    """Return whether the innermost frame of an error is in Hydra's code."""
     frames = list(traceback.walk_tb(error.__traceback__))
     return bool(frames) and str(frames[-1][0].f_globals.get("__name__")).startswith("hydra.")
 
 
 def _unknown_argument(text: str) -> UserError | None:
-    """Return what Hydra means that could not instantiate a launcher, say, with a key that it does not have."""
-    found = re.search(r"unexpected keyword argument '(\w+)'.*full_key: (\S+)", text, re.S)
-    return unknown_key(f"{found[2]}.{found[1]}", []) if found else None
+    """Return the error for a key that the class of a config does not have, e.g. a launcher's; None for other texts."""
+    match = re.search(r"unexpected keyword argument '(\w+)'.*full_key: (\S+)", text, re.S)
+    return unknown_key(f"{match[2]}.{match[1]}", []) if match else None
 
 
 def _with_notes(error: Exception) -> str:
-    """Return an error's message and its notes, where Hydra 1.4 says which key it was at."""
+    """Return an error's message and its notes, in which Hydra 1.4 names the key."""
     return "\n".join([str(error), *getattr(error, "__notes__", [])])
 
 
 def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
+    """Return the `UserError` for an error of Hydra's or OmegaConf's."""
     if isinstance(error.__cause__, UserError):  # raised by a launcher that Hydra instantiated
         return error.__cause__
     text = re.sub(r"\AError when parsing index: .*\n", "", str(error))  # which Hydra 1.4 says first
     if unknown := _unknown_argument(text):
         return unknown
-    if found := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):
-        return _several(found[1])
-    if found := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
+    if match := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):
+        return _several(match[1])
+    if match := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
         if "Multiple values" in text:
             return UserError(text.splitlines()[0])
-        return unknown_key(found[1], _keys(overrides))
-    if found := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
-        return paper_by_path(f"paper={found[1]}", found[1])
-    if found := re.search(r"Could not find '([^'/]+(?:/[^'/]+)*)/([^'/]+)'", text):
+        return unknown_key(match[1], _keys(overrides))
+    if match := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
+        return paper_by_path(f"paper={match[1]}", match[1])
+    if match := re.search(r"Could not find '([^'/]+(?:/[^'/]+)*)/([^'/]+)'", text):
         options = re.search(r"Available options in '[^']+':\s*(.*?)(?:\n\s*Config search path|\Z)", text, re.S)
         names = options[1].split() if options else []
         listed = f"; choose from {', '.join(names)}" if names else ""
-        return UnknownChoice(f"{found[1]}={found[2]}: no such {found[1]}{did_you_mean(found[2], names)}{listed}")
+        return UnknownChoice(f"{match[1]}={match[2]}: no such {match[1]}{did_you_mean(match[2], names)}{listed}")
     if text.startswith("Ambiguous value for argument"):
         return _several(getattr(error, "override", None) or re.findall("'(.*)'", text)[0])
     wrong = getattr(error, "override", None)
-    if wrong and (found := re.search(r"Unknown function '(\w+)'", text + str(error.__cause__))):
+    if wrong and (match := re.search(r"Unknown function '(\w+)'", text + str(error.__cause__))):
         return UserError(
-            f"{wrong.lstrip('+')}: there is no {found[1]}(...); a list is 1,10,100, whole numbers are range(0,3), and "
+            f"{wrong.lstrip('+')}: there is no {match[1]}(...); a list is 1,10,100, whole numbers are range(0,3), and "
             "interval(0.1,1) goes with a searching sweeper"
         )
     if wrong and "LexerNoViableAltException" in text:
@@ -298,19 +308,19 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         return UserError(f"{wrong!r} cannot be read: write {meant}")
     if wrong and text.startswith("Error parsing override"):
         return UserError(f"{wrong!r} cannot be read: {text.splitlines()[1]}")
-    if "Error resolving interpolation" in text and (gone := [w for w in overrides if w.lstrip("~") in COMPONENTS]):
-        group = gone[0].lstrip("~")
-        return UserError(f"{gone[0]}: every trial has a {group}: choose another one, {group}=NAME, or leave it")
+    if "Error resolving interpolation" in text and (removed := [w for w in overrides if w.lstrip("~") in COMPONENTS]):
+        group = removed[0].lstrip("~")
+        return UserError(f"{removed[0]}: every trial has a {group}: choose another one, {group}=NAME, or leave it")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if "Error resolving interpolation" in text and (lists := [word for word in overrides if _LISTED.match(word)]):
         choices = _LISTED.sub(r"\1=\2", lists[0])
         return UserError(f"{lists[0]}: a choice is a name; several are a sweep: {command('launch')} -m {choices}")
-    told = lines[0] if lines else repr(error)
-    return UserError(told if wrong is None or wrong in told else f"{wrong!r} cannot be read: {told}")
+    message = lines[0] if lines else repr(error)
+    return UserError(message if wrong is None or wrong in message else f"{wrong!r} cannot be read: {message}")
 
 
 def paper_by_path(typed: str, path: str) -> UserError:
-    """Return the error for a paper file that is given as a path: it is known by its name, which commands repeat."""
+    """Return the error for a paper file that is given by its path: commands repeat its name, so it needs one."""
     name = Path(path).stem
     return UserError(
         f"{typed}: a paper file is chosen by its name, {name}, and found as conf/paper/{name}.yaml in the working "
@@ -319,11 +329,12 @@ def paper_by_path(typed: str, path: str) -> UserError:
 
 
 def _several(override: str) -> UserError:
+    """Return the error for a sweep without `-m`."""
     return UserError(f"{override} has several values, which is a sweep: {command('launch')} -m ...")
 
 
 def _keys(overrides: Sequence[str]) -> list[str]:
-    """Return the keys of a config with the choices among the overrides; of the defaults, if these are wrong too."""
+    """Return the keys of the config that the overrides' choices make, or of the default config if these are wrong."""
     chosen = [word for word in overrides if re.match(rf"(?:{'|'.join(COMPONENTS)})=[^,]+$", word)]
     try:
         return list(dotted_keys(compose(chosen)))

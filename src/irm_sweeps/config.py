@@ -212,43 +212,39 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
     """
     module_name, _, class_name = target.rpartition(".")
     try:
-        if trusted or is_own(target):
-            with nullcontext() if is_own(target) or module_name in sys.modules else _first_import():
-                found = getattr(importlib.import_module(module_name), class_name)
+        from_package = user_modules.is_package_module(target)
+        if trusted or from_package:
+            with nullcontext() if from_package or module_name in sys.modules else _first_import():
+                imported = getattr(importlib.import_module(module_name), class_name)
         else:
-            found = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
+            imported = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
     except (Exception, SystemExit) as error:  # the module is the user's: it may raise whatever it likes
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{group}._target_={target!r:.200} cannot be imported: {told:.300}") from None
-    if found is None:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{group}._target_={target!r:.200} cannot be imported: {reason:.300}") from None
+    if imported is None:
         raise UserError(
             f"{group}._target_={target!r:.200} is no class of irm_sweeps, and what a store names is not imported"
         )
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if not (isinstance(imported, type) and issubclass(imported, base)):
         raise UserError(
             f"{group}._target_={target!r:.200} is not a {base.__name__}: subclass {base.__module__}.{base.__name__}"
         )
-    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+    if missing := sorted(getattr(imported, "__abstractmethods__", ())):
         raise UserError(
             f"{group}._target_={target!r} has no {', '.join(missing)}: give it what {base.__name__} asks for"
         )
-    return found
+    return imported
 
 
 @contextmanager
 def _first_import() -> Iterator[None]:
-    """Import a user's module: what it sets for the process is undone, and what its files hold is remembered.
+    """Import the user's modules in the block: undo their changes to the process's settings, and store their sha256.
 
-    Variables of the environment stay: a module that sets one, for a library of its own, is imported once.
+    Environment variables stay: a module that sets one, for a library that it uses, is imported only once.
     """
     with fresh_state(environment=False):
         yield
     user_modules.remember()
-
-
-def is_own(target: str) -> bool:
-    """Return whether a `_target_` is one of this package's: importing it runs nobody else's code."""
-    return user_modules.is_package_s(target)
 
 
 def build_component(values: Mapping[str, Any], base: type[C], group: str, *, trusted: bool = True) -> C:
@@ -309,12 +305,12 @@ _FROM_TO = re.compile(rf"{_N}(?:\.\.\.?|:|-){_N}", re.IGNORECASE)
 
 
 def _sweep_meant(place: str, value: Any) -> str:
-    """Say how to sweep, to who wrote `0..3`, `0-3`, `0:3` or `[0, 1]`; to others nothing."""
+    """Return how to sweep a value written as `0..3`, `0-3`, `0:3` or `[0, 1]`; an empty string for other values."""
     if isinstance(value, list) and value and all(isinstance(one, int | float) for one in value):
         return f"; several values are a sweep: -m {place}={','.join(map(str, value))}"
-    if not isinstance(value, str) or not (found := _FROM_TO.fullmatch(value)):
+    if not isinstance(value, str) or not (match := _FROM_TO.fullmatch(value)):
         return ""
-    first, last = found.groups()
+    first, last = match.groups()
     listed = f"{place}={first},{last}"
     if not (first + last).isdigit():
         return f"; several values are a sweep: -m {listed}"

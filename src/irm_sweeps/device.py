@@ -1,4 +1,4 @@
-"""Which device a trial runs on."""
+"""Choosing and opening the device that a trial runs on, and its matrix products."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.errors import UserError, one_line
-from irm_sweeps.process_state import cudnn_tf32, matmul_precision
+from irm_sweeps.process_state import attribute, cudnn_tf32, deterministic_algorithms, matmul_precision, restored
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ def visible_gpus(device: str) -> list[str]:
 
 
 def open_device(device: torch.device) -> None:
-    """Begin to use a device, in the process that will train on it: of a GPU this makes the context.
+    """Start using a device, in the process that will train on it: on a GPU this creates CUDA's context.
 
     Raises
     ------
@@ -75,14 +75,14 @@ def open_device(device: torch.device) -> None:
         torch.cuda.set_device(device.index or 0)
         torch.zeros(1, device=device).add_(1).tolist()
     except (RuntimeError, AssertionError) as error:
-        said = one_line(str(error).partition("\n")[0])
+        reason = one_line(str(error).partition("\n")[0])
         raise UserError(
-            f"device={device}: CUDA does not start ({said}): look at nvidia-smi, or use device=cpu"
+            f"device={device}: CUDA does not start ({reason}): look at nvidia-smi, or use device=cpu"
         ) from None
 
 
 def is_lost(device: torch.device) -> bool:
-    """Return whether a GPU has ceased to answer this process, as it does for good after a fault in a kernel."""
+    """Return whether a GPU has stopped answering this process, which is permanent after a fault in a kernel."""
     if device.type != "cuda":
         return False
     import torch
@@ -97,10 +97,10 @@ def is_lost(device: torch.device) -> bool:
 
 
 def free_memory(gpus: Sequence[str] | None) -> int | None:
-    """Return the bytes that are free on the fullest of these GPUs, else of main memory; None where nothing tells.
+    """Return the free bytes of the fullest of these GPUs, without GPUs of main memory; None where they are unknown.
 
-    The driver's own tool is asked, not CUDA: that would keep a context on the GPU, and of a GPU in exclusive mode
-    nobody else would get one. GPUs are named as in CUDA_VISIBLE_DEVICES.
+    They are asked of nvidia-smi, not of CUDA: that would keep a context on the GPU, and on a GPU in exclusive mode no
+    other process would get one. GPUs are named as in CUDA_VISIBLE_DEVICES.
     """
     import os
 
@@ -112,13 +112,13 @@ def free_memory(gpus: Sequence[str] | None) -> int | None:
 
 @cache
 def driver_version() -> str | None:
-    """Return the version of NVIDIA's driver; None where nothing tells."""
+    """Return the version of NVIDIA's driver; None where it is unknown."""
     answers = _nvidia_smi("driver_version")
     return answers[0] if answers else None
 
 
 def _nvidia_smi(what: str, *options: str) -> list[str]:
-    """Return the driver's answer for each GPU; none where it cannot be asked."""
+    """Return nvidia-smi's answer for each GPU; an empty list where it cannot be run."""
     import subprocess
 
     query = ["nvidia-smi", *options, f"--query-gpu={what}", "--format=csv,noheader,nounits"]
@@ -149,7 +149,7 @@ def tame_allocator() -> None:
 
 @contextmanager
 def numerics(device: torch.device, large: bool) -> Iterator[None]:
-    """Let products be taken as suits a device: a GPU's are `exact_products`, a CPU's large ones `quick_products`."""
+    """Set how a device takes matrix products: a GPU with `exact_products`, a CPU's large ones with `quick_products`."""
     with exact_products() if device.type == "cuda" else quick_products(large):
         yield
 
@@ -159,36 +159,28 @@ def exact_products() -> Iterator[None]:
     """Let a GPU compute float32 in float32, and the same bits in every run.
 
     By torch's default cuDNN rounds what float32 convolutions and recurrent layers multiply to TF32 (10 bits of
-    mantissa), and may take kernels whose sums come in any order. What has no repeatable kernel, in a user's own
-    method say, warns. The state is the process's; it is put back at the end.
+    mantissa), and may take kernels whose sums come in any order. An operation without a repeatable kernel, in a user's
+    own method say, warns. The settings are the process's; they are restored at the end.
     """
     import os
 
     import torch
 
-    # Asked for by cuBLAS, which reads it when it starts.
+    # cuBLAS needs it for repeatable sums, and reads it when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     backends: Any = torch.backends
     cudnn = backends.cudnn
     # All of cuDNN's, and the old switch: torch refuses to read that, or to enter `cudnn.flags`, where they differ.
     formats = [backends.cuda.matmul, cudnn, cudnn.conv, cudnn.rnn]
-    filling: Any = torch.utils.deterministic
-    before, switch = [backend.fp32_precision for backend in formats], cudnn_tf32()
-    repeatable = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = filling.fill_uninitialized_memory
-    cudnn.allow_tf32 = False
-    for backend in formats:
-        backend.fp32_precision = "ieee"
-    torch.use_deterministic_algorithms(True, warn_only=not repeatable[0] or repeatable[1])
-    filling.fill_uninitialized_memory = False
-    try:
+    fill, deterministic = attribute(torch.utils.deterministic, "fill_uninitialized_memory"), deterministic_algorithms()
+    with restored([fill, deterministic, cudnn_tf32(), *(attribute(backend, "fp32_precision") for backend in formats)]):
+        enabled, only_warns = deterministic.get()
+        cudnn.allow_tf32 = False
+        for backend in formats:
+            backend.fp32_precision = "ieee"
+        deterministic.put((True, not enabled or only_warns))
+        fill.put(False)
         yield
-    finally:
-        filling.fill_uninitialized_memory = filled
-        torch.use_deterministic_algorithms(repeatable[0], warn_only=repeatable[1])
-        cudnn.allow_tf32 = switch
-        for backend, own in zip(formats, before, strict=True):
-            backend.fp32_precision = own
 
 
 @contextmanager
@@ -197,7 +189,7 @@ def quick_products(worth: bool = True) -> Iterator[None]:
 
     MKL does not use all of an AMD core: on one with AVX-512, products of 10,000 x 390 x 390 ran at 43-80 GFLOP/s with
     MKL and at 81-98 with oneDNN. Each product takes some 20 microseconds more to begin, so small ones are not `worth`
-    it. The state is the process's; it is put back at the end.
+    it. The settings are the process's; they are restored at the end.
     """
     if not (worth and _onednn_keeps_float32()):
         yield
@@ -214,23 +206,18 @@ def _onednn() -> Iterator[None]:
     # processors with matrix tiles (AMX), else it computes in float32.
     backends: Any = torch.backends
     formats = [backends.mkldnn.matmul, backends.cuda.matmul]
-    before, word = [backend.fp32_precision for backend in formats], matmul_precision()
-    if word is None:
-        formats[0].fp32_precision = "bf16"
-    else:  # the same, in the word that torch, asked for it, finds to agree with all
-        torch.set_float32_matmul_precision("medium")
-    try:
+    common = matmul_precision()
+    with restored([common, *(attribute(backend, "fp32_precision") for backend in formats)]):
+        if common.get() is None:
+            formats[0].fp32_precision = "bf16"
+        else:  # the same, and torch's common setting can still be read
+            common.put("medium")
         yield
-    finally:
-        if word is not None:
-            torch.set_float32_matmul_precision(word)
-        for backend, own in zip(formats, before, strict=True):
-            backend.fp32_precision = own
 
 
 @cache
 def _onednn_keeps_float32() -> bool:
-    """Multiply by one a number that bfloat16 would round."""
+    """Return whether oneDNN computes in float32, by multiplying a number that bfloat16 would round by one."""
     import torch
 
     if not torch.backends.mkldnn.is_available():

@@ -1,4 +1,4 @@
-"""The one exception that means "the user can fix this", and how it reaches the terminal."""
+"""The exceptions that a user can fix, and how they are printed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def raised(error: BaseException) -> str:
-    """Return what to say of an error in a trial, a `SystemExit` included: own code may end a trial, but no worker."""
+    """Return the message for an error in a trial; a user's `sys.exit` counts as one, for it must not end the worker."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, SystemExit):

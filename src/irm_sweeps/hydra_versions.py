@@ -1,4 +1,4 @@
-"""What Hydra 1.4 and OmegaConf 2.4 spell otherwise than the versions before them, chosen by the version installed."""
+"""Calls that differ between Hydra 1.3 and 1.4, and between OmegaConf 2.3 and 2.4, by the installed version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The front door: `python launch.py` in a checkout, `irm-sweeps launch` wherever the package is installed."""
+"""The command that trains: `python launch.py` in a checkout, `irm-sweeps launch` where the package is installed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import hydra
 from omegaconf import DictConfig
 
 from irm_sweeps.compose import (
-    addressed_to_trials,
     check_names,
     conf_dir,
+    launch_arguments,
     own_conf_dir,
     plain,
     readable_hydra_errors,
-    without_parents,
     yamls,
 )
 from irm_sweeps.errors import UserError, one_line_errors
@@ -40,31 +39,31 @@ def launch(config: DictConfig) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line; a user's mistake is one line and exit code 2."""
+    """Run a command line; a user's mistake ends it with one line and exit code 2."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets a user's mistake arrive here, to become one line
     import_from_here()
     register_resolver("typed", _typed)
     words = list(sys.argv[1:] if arguments is None else arguments)
     with one_line_errors(), readable_hydra_errors(words), issuing(words):
-        if (own := own_conf_dir()) and "--config-dir" not in words:
-            words = ["--config-dir", str(own), *words]
-        sys.argv = [sys.argv[0], *map(without_parents, addressed_to_trials(flags_last(words)))]
+        if (user_conf_dir := own_conf_dir()) and "--config-dir" not in words:
+            words = ["--config-dir", str(user_conf_dir), *words]
+        sys.argv = [sys.argv[0], *launch_arguments(flags_last(words))]
         launch()
 
 
 def _typed(name: Name) -> str:
-    """Let the help text (`conf/hydra/help`) name commands as they are typed here."""
+    """Return a command as it is typed here, for the help text (`conf/hydra/help`)."""
     return command(name)
 
 
 def flags_last(words: Sequence[str]) -> list[str]:
-    """Return a command line that Hydra's parser takes: it refuses overrides on both sides of a flag.
+    """Return a command line with its flags last: Hydra's parser refuses overrides on both sides of a flag.
 
     Raises
     ------
     UserError
         A flag is unknown or lacks its value, a word is neither flag nor override, or a YAML in the folder that
-        `--config-dir` gives has a name of the package's.
+        `--config-dir` gives has the name of one of the package's.
     """
     from hydra._internal.utils import get_args_parser
 
@@ -89,7 +88,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _meant(word: str) -> str:
-    """Return what may be meant: `lam=...` by `--lam`, `method=irmv1` by `irmv1`."""
+    """Return the override that may be meant: `lam=...` for `--lam`, `method=irmv1` for `irmv1`."""
     if word.startswith("-"):
         key, equals, value = word.lstrip("-").partition("=")
         return f"{key}={value if equals else '...'}"

@@ -1,11 +1,11 @@
-"""What all code in a process shares and a user's own may set: torch's settings, and the operating system's."""
+"""Saving and restoring the settings that all code of a process shares: torch's, and the operating system's."""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,12 +18,12 @@ Put = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """One of them.
+    """One setting, with the functions that read and set it.
 
     Attributes
     ----------
     new
-        Its value in a new process; None where that is the machine's or the user's choice.
+        Its value in a new process; None where the machine or the user chooses it.
     """
 
     name: str
@@ -32,40 +32,53 @@ class Setting:
     new: Any = None
 
     def become(self, value: Any) -> None:
-        """Put a value, unless it is none or there already."""
+        """Set a value, unless the value is None or the setting has it already."""
         if value is not None and self.get() != value:
             self.put(value)
 
 
 @contextmanager
+def restored(settings: Iterable[Setting]) -> Iterator[None]:
+    """Set these settings back to their present values at the end of the block, in this order."""
+    before = [(setting, setting.get()) for setting in settings]
+    try:
+        yield
+    finally:
+        for setting, value in before:
+            if value is not None:
+                setting.put(value)
+
+
+@contextmanager
 def fresh_state(*, environment: bool = True) -> Iterator[None]:
-    """Let torch's settings be those of a new process; at the end, put back what was found, whatever was set meanwhile.
+    """Give the block torch's settings of a new process; at the end, restore all settings, whatever the block set.
 
     So no trial's numbers depend on what ran before it in its process. Threads, environment variables, the umask and
-    the working directory stay as they are found. What cannot be put back is named on stderr and changes nothing else.
-    Some 0.4 ms: for a call that draws, builds or trains, not for a step.
+    the working directory are restored, but not set at the start. A setting that cannot be restored is named on stderr;
+    the others are restored all the same.
+    Takes about 0.4 ms: for a call that draws, builds or trains, not for a step.
 
     Parameters
     ----------
     environment
-        Whether environment variables are put back too.
+        Whether environment variables are restored too.
     """
-    found = [(setting, setting.get()) for setting in settings() if environment or setting is not ENVIRONMENT]
-    here = _open_folder()
+    before = [(setting, setting.get()) for setting in settings() if environment or setting is not ENVIRONMENT]
+    working_directory = _open_working_directory()
     try:
-        for setting, _ in found:
+        for setting, _ in before:
             setting.become(setting.new)
         yield
     finally:
-        for setting, value in found:
+        for setting, value in before:
             _put_back(setting.name, partial(setting.become, value))
-        if here is not None:
-            _put_back("working directory", lambda: os.fchdir(here))
-            _put_back("working directory", lambda: os.close(here))
+        if working_directory is not None:
+            _put_back("working directory", lambda: os.fchdir(working_directory))
+            _put_back("working directory", lambda: os.close(working_directory))
 
 
 def _put_back(name: str, put: Callable[[], Any]) -> None:
-    """Put back, whatever happens: what it ends with is a trial's outcome, or the error that says what was wrong."""
+    """Restore one setting; a failure is printed, not raised, so that the block's own result or error gets through."""
     try:
         put()
     except Exception as error:
@@ -73,8 +86,8 @@ def _put_back(name: str, put: Callable[[], Any]) -> None:
             print(f"cannot put back {name}: {one_line(str(error))}", file=sys.stderr)
 
 
-def _open_folder() -> int | None:
-    """Return a descriptor of the working directory: its name may be another's, or nobody's, by the time of return."""
+def _open_working_directory() -> int | None:
+    """Return a descriptor of the working directory, which stays valid if the directory is renamed meanwhile."""
     try:
         return os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
     except OSError:
@@ -82,7 +95,7 @@ def _open_folder() -> int | None:
 
 
 def _umask() -> int | None:
-    """Return it as Linux tells; to ask by setting it would change what other threads write meanwhile."""
+    """Return the umask, read from /proc: `os.umask` reads it only by setting it, also for other threads."""
     try:
         with open("/proc/self/status") as file:
             return next((int(line.split()[1], 8) for line in file if line.startswith("Umask:")), None)
@@ -90,10 +103,10 @@ def _umask() -> int | None:
         return None
 
 
-def _put_environment(found: dict[str, str]) -> None:
-    for name in os.environ.keys() - found.keys():
+def _put_environment(variables: dict[str, str]) -> None:
+    for name in os.environ.keys() - variables.keys():
         del os.environ[name]
-    for name, value in found.items():
+    for name, value in variables.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
 
@@ -104,37 +117,44 @@ UMASK = Setting("umask", _umask, os.umask)
 
 @cache
 def settings() -> tuple[Setting, ...]:
-    """Return all that are looked after but the working directory."""
+    """Return all settings that `fresh_state` restores, but for the working directory."""
     return (*_of_torch(), *_of_autocast(), *_of_libraries(), *_of_products(), ENVIRONMENT, UMASK)
 
 
 def _of_torch() -> Iterator[Setting]:
-    """Yield what holds for all operations."""
+    """Yield the settings that concern all operations."""
     import torch
 
-    own: Any = torch
+    untyped: Any = torch
     yield Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32)
     yield Setting("default device", torch.get_default_device, _put_default_device, torch.device("cpu"))
-    yield Setting("gradients", torch.is_grad_enabled, own.set_grad_enabled, True)
+    yield Setting("gradients", torch.is_grad_enabled, untyped.set_grad_enabled, True)
     yield Setting(
         "anomaly detection",
         lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
-        lambda both: own.autograd.set_detect_anomaly(*both),
+        lambda both: untyped.autograd.set_detect_anomaly(*both),
         (False, True),
     )
-    yield Setting(
-        "deterministic algorithms",
-        lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
-        lambda both: torch.use_deterministic_algorithms(both[0], warn_only=both[1]),
-        (False, False),
-    )
+    yield deterministic_algorithms()
     yield from _attribute(torch.utils.deterministic, "fill_uninitialized_memory", True)
     yield Setting("flushed denormals", _flushes, torch.set_flush_denormal, False)
     yield Setting("threads", torch.get_num_threads, torch.set_num_threads)
 
 
+def deterministic_algorithms() -> Setting:
+    """Return torch's switch for repeatable kernels: (whether they are asked for, whether others only warn)."""
+    import torch
+
+    return Setting(
+        "deterministic algorithms",
+        lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
+        lambda both: torch.use_deterministic_algorithms(both[0], warn_only=both[1]),
+        (False, False),
+    )
+
+
 def _flushes() -> bool:
-    """Return whether numbers below the normal ones become 0, by trying: torch does not tell."""
+    """Return whether numbers below the normal ones become 0, by trying: torch has no function that tells."""
     return sys.float_info.min * 0.5 == 0
 
 
@@ -150,7 +170,7 @@ def _of_autocast() -> Iterator[Setting]:
 
 
 def _regions() -> int:
-    """Return how many regions of autocast are entered: until the last is left, weights once rounded are kept."""
+    """Return how many autocast regions are entered; rounded weights are cached until the last one ends."""
     import torch
 
     try:
@@ -170,7 +190,7 @@ def _put_regions(regions: int) -> None:
 
 
 def _of_libraries() -> Iterator[Setting]:
-    """Yield which of its libraries' kernels torch takes."""
+    """Yield the settings that choose between the kernels of torch's libraries."""
     import torch
 
     backends: Any = torch.backends
@@ -189,7 +209,7 @@ def _of_libraries() -> Iterator[Setting]:
 
 
 def _of_products() -> Iterator[Setting]:
-    """Yield in which number formats products are taken; those that others fall back on, or set, come first."""
+    """Yield the number formats of matrix products; a format that others inherit, or that sets them, comes first."""
     import torch
 
     backends: Any = torch.backends
@@ -202,9 +222,9 @@ def _of_products() -> Iterator[Setting]:
         yield Setting("math_sdp's sums", cuda.fp16_bf16_reduction_math_sdp_allowed, put, False)
     with warnings.catch_warnings():  # some versions of torch say once that there are newer switches
         warnings.simplefilter("ignore")
-        cudnn_tf32()
-    yield Setting("cudnn.allow_tf32", cudnn_tf32, partial(setattr, backends.cudnn, "allow_tf32"), True)
-    yield Setting("matmul precision", matmul_precision, torch.set_float32_matmul_precision, "highest")
+        _cudnn_tf32()
+    yield cudnn_tf32()
+    yield matmul_precision()
     yield from _attribute(backends, "fp32_precision", "none")
     yield from _attribute(backends.cudnn, "fp32_precision", "none")
     yield Setting(
@@ -221,7 +241,7 @@ def _of_products() -> Iterator[Setting]:
 
 
 def _reduced(name: str) -> Iterator[Setting]:
-    """Yield one of cuBLAS's switches, which in newer versions of torch are pairs."""
+    """Yield one of cuBLAS's switches, each a pair of switches in newer versions of torch."""
     import torch
 
     matmul: Any = torch.backends.cuda.matmul
@@ -237,11 +257,23 @@ def _reduced(name: str) -> Iterator[Setting]:
 def _attribute(owner: Any, name: str, new: Any = None) -> Iterator[Setting]:
     """Yield a setting that is an attribute, if this version of torch has it."""
     if hasattr(owner, name):
-        yield Setting(f"{owner}.{name}", lambda: getattr(owner, name), partial(setattr, owner, name), new)
+        yield attribute(owner, name, new)
 
 
-def cudnn_tf32() -> bool:
-    """Return torch's old switch for TF32 in cuDNN, which can be read only while the newer ones agree with it."""
+def attribute(owner: Any, name: str, new: Any = None) -> Setting:
+    """Return a setting that is an attribute of a module or an object of torch."""
+    return Setting(f"{owner}.{name}", lambda: getattr(owner, name), partial(setattr, owner, name), new)
+
+
+def cudnn_tf32() -> Setting:
+    """Return torch's old switch for TF32 in cuDNN."""
+    import torch
+
+    return Setting("cudnn.allow_tf32", _cudnn_tf32, partial(setattr, torch.backends.cudnn, "allow_tf32"), True)
+
+
+def _cudnn_tf32() -> bool:
+    """Read the old switch, which torch allows only while the newer switches agree with it."""
     import torch
 
     cudnn: Any = torch.backends.cudnn
@@ -256,12 +288,18 @@ def cudnn_tf32() -> bool:
     except RuntimeError:
         return False
     finally:
-        for part, own in zip(parts, before, strict=True):
-            part.fp32_precision = own
+        for part, precision in zip(parts, before, strict=True):
+            part.fp32_precision = precision
 
 
-def matmul_precision() -> str | None:
-    """Return torch's one word for all backends; None where they have been set apart and it has none."""
+def matmul_precision() -> Setting:
+    """Return torch's one setting for the matrix products of all backends; None where these differ."""
+    import torch
+
+    return Setting("matmul precision", _matmul_precision, torch.set_float32_matmul_precision, "highest")
+
+
+def _matmul_precision() -> str | None:
     import torch
 
     try:
@@ -273,5 +311,5 @@ def matmul_precision() -> str | None:
 def _put_default_device(device: Any) -> None:
     import torch
 
-    # None is the CPU without a mode that looks at every call.
+    # None is the CPU too, without the mode of torch that intercepts every call.
     torch.set_default_device(None if device.type == "cpu" else device)

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, versions, device."""
+"""The provenance of a result: code, versions, device."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _state(root: Path) -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return what git answers; None where there is no git, no checkout or no commit."""
+    """Return the output of a git command; None where there is no git, no checkout or no commit."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
@@ -59,24 +59,25 @@ def own_code(classes: Iterable[type]) -> dict[str, str]:
 
     The classes that such a class is derived from count too, contracts or not, up to those of this package.
     """
-    found = {}
+    digests = {}
     for chosen in classes:
-        if user_modules.is_package_s(chosen.__module__):
+        if user_modules.is_package_module(chosen.__module__):
             continue
         for base in chosen.__mro__:
             if _counts(base) and (digest := user_modules.digest(base.__module__)):
-                found[base.__module__] = digest
-    return found
+                digests[base.__module__] = digest
+    return digests
 
 
 def _counts(base: type) -> bool:
-    if user_modules.is_package_s(base.__module__):
+    """Return whether a class's code is the user's: a component outside this package, or any class in their files."""
+    if user_modules.is_package_module(base.__module__):
         return False
-    return issubclass(base, Component) or user_modules.is_the_user_s(base.__module__)
+    return issubclass(base, Component) or user_modules.is_user_module(base.__module__)
 
 
 def other_code(recorded: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:
-    """Return the modules of one's own whose code is not what was recorded; none where nothing was."""
+    """Return the user's modules whose code differs from the recorded one; none where nothing was recorded."""
     if not recorded:
         return []
     return sorted(name for name in {**recorded, **now} if recorded.get(name) != now.get(name))
@@ -89,7 +90,7 @@ def software() -> dict[str, Any]:
 
 
 def hardware(device: Any) -> dict[str, Any]:
-    """Return what the trial ran on: what may change the last bits of a sum."""
+    """Return the device that the trial ran on, with what may change the last bits of a sum."""
     import torch
 
     threads = torch.get_num_threads()

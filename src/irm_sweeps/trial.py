@@ -1,4 +1,4 @@
-"""A trial is a value: one fully resolved config, and the id that is a hash of what can change its result."""
+"""Trials: one fully resolved config each, and an id that is a hash of what can change the result."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field, SerializeAsAny
 
 from irm_sweeps.backbones.backbone import Backbone
+from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.config import Component, Config, Settings, Training, build_component, validated
 from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError, did_you_mean
@@ -19,15 +20,7 @@ from irm_sweeps.provenance import own_code, own_git_state
 from irm_sweeps.training.optimizers import Optimizer
 
 IDENTITY = 1
-"""Version of the rule that makes ids; a new one makes every old result another trial's."""
-
-GROUPS: dict[str, type[Component]] = {
-    "dataset": Dataset,
-    "backbone": Backbone,
-    "method": Method,
-    "optimizer": Optimizer,
-}
-"""The config groups of a trial and the contract each choice fulfils."""
+"""Version of the rule that makes ids; a new version gives every trial another id, so that old results do not count."""
 
 
 class Trial(Config):
@@ -74,8 +67,8 @@ class Trial(Config):
                 f"training.similarity={parts['training'].similarity} needs a method with an inner step, as meta_irm is"
             )
         trial = validated(cls, {**parts, "lam": values["lam"], "seed": values["seed"]})
-        if own := trial.own_code:
-            own_git_state(own)  # asked now, and kept: the files are still those that have just been imported
+        if trial.own_code:
+            own_git_state(trial.own_code)  # cached now, while the files are still those that were imported
         if not trial.method.uses_lam:
             return trial.model_copy(update={"lam": None})
         if trial.lam is None:
@@ -101,7 +94,7 @@ class Trial(Config):
 
     @cached_property
     def _what(self) -> dict[str, Any]:
-        """The canonical config without what says where things lie."""
+        """The canonical config without the fields that are marked `Place`."""
         what = dict(self.canonical)
         for group in GROUPS:
             places = getattr(self, group).place_fields()
@@ -109,7 +102,7 @@ class Trial(Config):
                 what[group] = {key: value for key, value in what[group].items() if key not in places}
         return what
 
-    @property
+    @cached_property
     def own_code(self) -> dict[str, str]:
         """The sha256 of the source files of the user's own classes, by module; no part of the id."""
         return own_code(type(getattr(self, group)) for group in GROUPS)
@@ -159,10 +152,14 @@ class Trial(Config):
     @cached_property
     def numbers(self) -> dict[str, float]:
         """The scalars that the method's game reads: `lam`, `l2` and its own per-trial fields."""
-        own = {name: float(getattr(self.method, name)) for name in self.method.per_trial_fields()}
+        numbers = {name: float(getattr(self.method, name)) for name in self.method.per_trial_fields()}
         if self.lam is not None:
-            own["lam"] = self.lam
-        return {**own, "l2": self.training.l2}
+            numbers["lam"] = self.lam
+        return {**numbers, "l2": self.training.l2}
+
+
+GROUPS = {group: cast(type[Component], Trial.model_fields[group].annotation) for group in COMPONENTS}
+"""The config groups of a trial, and the contract that each choice fulfils: the type of the trial's field."""
 
 
 def _digest(value: Any) -> str:

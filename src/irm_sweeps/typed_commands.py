@@ -1,4 +1,4 @@
-"""How the project's commands are typed here, and a command line whose complaints are one line."""
+"""The project's commands as a user types them here, and an argument parser with one-line errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCRIPTS: dict[str, str] = {
 
 
 def command(name: Name) -> str:
-    """Return what a user types here: `python launch.py` in a checkout's root, elsewhere `irm-sweeps launch`."""
+    """Return a command as it is typed here: `python launch.py` in a checkout's root, else `irm-sweeps launch`."""
     script = Path(SCRIPTS[name])
     checkout = Path(__file__).parents[2]
     return f"python {script}" if script.resolve() == checkout / script else f"irm-sweeps {name}"
@@ -42,7 +42,7 @@ _ISSUED: ContextVar[Sequence[str]] = ContextVar("issued")
 
 @contextmanager
 def issuing(words: Sequence[str]) -> Iterator[None]:
-    """Remember the words that were typed after the command of a launch: Hydra's parser is given others."""
+    """Store the words of a launch's command line for `issued`: Hydra's parser is given changed ones."""
     token = _ISSUED.set(list(words))
     try:
         yield
@@ -51,7 +51,7 @@ def issuing(words: Sequence[str]) -> Iterator[None]:
 
 
 def issued() -> str:
-    """Return the command that runs here, to be issued again by pasting it into a shell in the same folder."""
+    """Return the command line of this process, ready to paste into a shell in the same folder."""
     if (words := _ISSUED.get(None)) is None:
         return shlex.join(sys.argv)
     conf = os.environ.get("IRM_SWEEPS_CONF")
@@ -60,13 +60,13 @@ def issued() -> str:
 
 
 def looking(name: str, *words: str, results: Path) -> str:
-    """Return `irm-sweeps NAME WORDS` for a store, which `--results` names unless it is `results` in this folder."""
+    """Return `irm-sweeps NAME WORDS` for a store, with `--results` unless the store is `results` in this folder."""
     where = [] if results.absolute() == Path("results").absolute() else ["--results", str(results)]
     return shlex.join(["irm-sweeps", name, *words, *where])
 
 
 def import_from_here() -> None:
-    """Let classes of the working directory be imported: a user's own methods and data sets, named in a `_target_`."""
+    """Add the working directory to the import path: a `_target_` may name a class of the user's there."""
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
 
@@ -75,11 +75,11 @@ class OneLineParser(argparse.ArgumentParser):
     """An `ArgumentParser` that raises a `UserError` where others print their usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise the complaint."""
+        """Raise the message as a `UserError`."""
         raise UserError(f"{message} (see {self.prog} --help)")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Like argparse's, with the nearest choice in the complaint."""
+        """Check a value as argparse does, and suggest the nearest choice in the message."""
         if action.choices is not None and value not in action.choices:
             known = [str(choice) for choice in action.choices]
             raise argparse.ArgumentError(
@@ -88,5 +88,5 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def offers(action: argparse.Action, completer: Any) -> None:
-    """Let a function of (prefix, parsed_args) say which values an argument may have when Tab is pressed."""
+    """Complete an argument's value with a function of (prefix, parsed_args) when Tab is pressed."""
     action.completer = completer  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The user's own modules: which of those that this process has imported are theirs, and what each file held then."""
+"""The user's own modules: which imported modules are the user's, and the sha256 of each file when it was imported."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ _DIGESTS: WeakKeyDictionary[ModuleType, str | None] = WeakKeyDictionary()
 _PACKAGE = __name__.partition(".")[0]
 
 
-def is_package_s(name: str) -> bool:
-    """Return whether a module is one of this package's."""
+def is_package_module(name: str) -> bool:
+    """Return whether a module, or the module of a `_target_`, is this package's: importing it runs no other code."""
     return name.partition(".")[0] == _PACKAGE
 
 
 def remember() -> None:
-    """Take the digest of each of the user's modules that has none yet: call it right after an import.
+    """Store the sha256 of each of the user's modules that has none yet: call it right after an import.
 
-    A later edit of a file is not what runs. What is installed (site-packages) and the standard library are left out.
+    So a later edit of a file, which is not what runs, does not count. Installed modules (site-packages) and the
+    standard library are left out.
     """
     for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and module not in _DIGESTS and _is_the_user_s(name, module):
+        if isinstance(module, ModuleType) and module not in _DIGESTS and _is_user_file(name, module):
             _DIGESTS[module] = _sha256(module)
 
 
@@ -40,22 +41,22 @@ def digest(name: str) -> str | None:
     return _DIGESTS[module]
 
 
-def is_the_user_s(name: str) -> bool:
+def is_user_module(name: str) -> bool:
     """Return whether an imported module is neither this package's nor installed nor the standard library's."""
     module = sys.modules.get(name)
-    return isinstance(module, ModuleType) and _is_the_user_s(name, module)
+    return isinstance(module, ModuleType) and _is_user_file(name, module)
 
 
-def _is_the_user_s(name: str, module: ModuleType) -> bool:
+def _is_user_file(name: str, module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
-    if not isinstance(file, str) or is_package_s(name) or name.partition(".")[0] in sys.stdlib_module_names:
+    if not isinstance(file, str) or is_package_module(name) or name.partition(".")[0] in sys.stdlib_module_names:
         return False
     return not file.startswith(_installed())
 
 
 @cache
 def _installed() -> tuple[str, ...]:
-    """Return where installed modules lie, and this package's own files."""
+    """Return the folders of installed modules and of this package."""
     paths = sysconfig.get_paths()
     folders = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders += [*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parent)]

@@ -1,4 +1,4 @@
-"""The words that all output shares: a trial's short name, counts, durations."""
+"""Wording that all output shares: a trial's short name, counts, durations."""
 
 from __future__ import annotations
 

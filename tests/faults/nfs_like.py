@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.files import atomic
+from irm_sweeps.files import reading
 
 TTL = 2.0
 
@@ -36,7 +36,7 @@ class Client:
         for name in ("link", "replace", "unlink", "mkdir"):
             setattr(os, name, self._changing(getattr(os, name)))
         fcntl.flock = fcntl.lockf = _no_locks
-        atomic.read_regular = self._reading(atomic.read_regular)
+        reading.read_regular = self._reading(reading.read_regular)
 
     def _below(self, path: Any) -> bool:
         return isinstance(path, str | os.PathLike) and os.path.abspath(os.fspath(path)).startswith(self._root)

@@ -15,7 +15,7 @@ import pytest
 from commands import ROGUE, Desk, irm_sweeps, outcomes
 from faults.power_cut import forked
 from irm_sweeps.errors import UserError
-from irm_sweeps.files import atomic
+from irm_sweeps.files import reading
 from irm_sweeps.launchers.inprocess import InProcess
 from irm_sweeps.launchers.worker_task import WorkerTask
 from irm_sweeps.store.store import Store
@@ -120,7 +120,7 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(
     interrupted: Path, memory: Path, composed_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another user's file, or a server that fails: it may be whole, and a claim in force."""
-    read = atomic.read_regular
+    read = reading.read_regular
     for name in ("result.json", "claim.1.json"):
 
         def refused(path: Path, at_most: int, name: str = name) -> bytes:
@@ -134,7 +134,7 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(
         (path,) = results.glob(f"*/{name}")
         before = path.read_bytes()
         with monkeypatch.context() as patched:
-            patched.setattr(atomic, "read_regular", refused)
+            patched.setattr(reading, "read_regular", refused)
             with pytest.raises(UserError, match=f"cannot read {path}: Permission denied"):
                 run_sweep([f"results={results}", *SWEEP], InProcess())
         assert path.read_bytes() == before

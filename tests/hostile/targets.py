@@ -16,7 +16,7 @@ from irm_sweeps.analysis import inventory
 from irm_sweeps.commands.reproduce import compare, describe, device_of
 from irm_sweeps.commands.show import scores_table
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.atomic import DamagedFile
+from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.files.untrusted import parse_json
 from irm_sweeps.store.store import Problem, Store
 from irm_sweeps.sweep.progress import Progress

@@ -182,7 +182,7 @@ def test_a_history_whose_rows_nobody_counted_is_read(result: str, results: Path,
     "row", ['{"risks": [1]}', '{"step": "1"}', '{"step": 1, "scores": 3}', '{"step": 1, "x": NaN}']
 )
 def test_a_row_that_is_none_is_named_by_its_line(row: str, results: Path, victim: Path) -> None:
-    from irm_sweeps.files.atomic import DamagedFile
+    from irm_sweeps.files.reading import DamagedFile
 
     path = victim.with_name("history.jsonl")
     path.write_text(f"{path.read_text()}{row}\n")

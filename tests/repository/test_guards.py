@@ -51,7 +51,8 @@ def test_the_optimizers_are_beneath_the_trial() -> None:
 
 def test_analysis_reads_results_and_trains_nothing() -> None:
     for path in (ROOT / "src" / "irm_sweeps" / "analysis").rglob("*.py"):
-        assert not {i for i in own_imports(path) if i.split(".")[0] in {"training", "launchers"}}, path
+        imported = {name for name in own_imports(path) if not name.startswith("training.rule_names")}
+        assert not {name for name in imported if name.split(".")[0] in {"training", "launchers"}}, path
         assert "torch" not in {i.split(".")[0] for i in imports(path)}, path
 
 

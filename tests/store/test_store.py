@@ -15,16 +15,9 @@ import pytest
 
 from commands import eventually
 from irm_sweeps.errors import StoreError, UserError
-from irm_sweeps.files import atomic
-from irm_sweeps.files.atomic import (
-    DamagedFile,
-    UnreadableFile,
-    make_folder,
-    read_json,
-    to_json,
-    write_atomically,
-    write_once,
-)
+from irm_sweeps.files import reading
+from irm_sweeps.files.atomic import make_folder, to_json, write_atomically, write_once
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile, read_json
 from irm_sweeps.store.store import Problem, Store
 
 ID = "0123456789abcdef"
@@ -143,14 +136,14 @@ def test_a_file_that_its_server_has_just_replaced_is_read_again(
 ) -> None:
     path = tmp_path / "file"
     path.write_text("[1]")
-    read, refusals = atomic.read_regular, [OSError(errno.ESTALE, "Stale file handle")]
+    read, refusals = reading.read_regular, [OSError(errno.ESTALE, "Stale file handle")]
 
     def stale_at_first(path: Path, at_most: int) -> bytes:
         if refusals:
             raise refusals.pop()
         return read(path, at_most)
 
-    monkeypatch.setattr(atomic, "read_regular", stale_at_first)
+    monkeypatch.setattr(reading, "read_regular", stale_at_first)
     assert read_json(path) == [1]
     refusals += [OSError(errno.EIO, "Input/output error")]
     with pytest.raises(UnreadableFile, match=r"cannot read .*file: Input/output error"):

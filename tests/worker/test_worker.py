@@ -15,7 +15,7 @@ import torch
 import synthetic_store
 from commands import SMALL
 from interruptions import work_until
-from irm_sweeps.files.atomic import read_fresh
+from irm_sweeps.files.reading import read_fresh
 from irm_sweeps.store import checkpoints, claims
 from irm_sweeps.store.manifest import Manifest, write_manifest
 from irm_sweeps.store.store import Store

@@ -36,7 +36,7 @@ def evaluations(stores: Sequence[Path], trial_id: str, problems: list[str]) -> d
 
 
 def _rows(stores: Sequence[Path], trial_id: str, problems: list[str]) -> Sequence[Mapping[str, Any]]:
-    from irm_sweeps.files.atomic import DamagedFile
+    from irm_sweeps.files.reading import DamagedFile
     from irm_sweeps.store.store import Store
 
     for root in stores:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.compose import COMPONENTS
-from irm_sweeps.config import is_own
 from irm_sweeps.errors import one_line, printable
 from irm_sweeps.typed_commands import looking
+from irm_sweeps.user_modules import is_package_module
 
 SHOWN_IDS = 12
 """Most trials of one failure that are named."""
@@ -75,7 +75,8 @@ def entry(result: Mapping[str, Any], store: Path) -> Entry:
         seconds=seconds / size if isinstance(seconds, int | float) and isinstance(size, int) and size else None,
         commit=_commit(result),
         foreign=any(
-            not is_own(_at(result, "config", group, "_target_", default="irm_sweeps.")) for group in COMPONENTS
+            not is_package_module(_at(result, "config", group, "_target_", default="irm_sweeps."))
+            for group in COMPONENTS
         ),
     )
 

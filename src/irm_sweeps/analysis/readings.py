@@ -103,7 +103,7 @@ class Results:
         return [result for result in map(self.of, ids) if result is not None]
 
     def _look(self, trial_id: str) -> dict[str, Any] | None:
-        from irm_sweeps.files.atomic import DamagedFile, UnreadableFile
+        from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 
         best, unreadable = None, False
         for store in self._stores:

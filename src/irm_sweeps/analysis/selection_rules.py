@@ -1,6 +1,8 @@
-"""Selection rules, in words: which step of a trial speaks for it, and which of several settings for a row."""
+"""Selection rules in words: at which step each trial is scored, and which of several settings a row shows."""
 
 from __future__ import annotations
+
+from irm_sweeps.training.rule_names import RULE_NAMES
 
 STEPS = {
     "last": "at the end of training",
@@ -15,11 +17,9 @@ STEPS = {
 USABLE = " (of those with the most seeds that have a value)"
 """Which of the settings are compared at all: see `readings.contenders`."""
 
-SETTINGS = {
-    "last": "the best mean of the cell's own metric, so it is tuned on the test environment",
+SETTINGS: dict[str, str] = {
+    **dict.fromkeys(RULE_NAMES, "the best mean of the cell's own metric, so it is tuned on the test environment"),
     "val": "the highest mean accuracy on held-out images of the training environments (of a regression, the lowest"
     " mean risk)",
-    "oracle": "the best mean of the cell's own metric, so it is tuned on the test environment",
-    "stop": "the best mean of the cell's own metric, so it is tuned on the test environment",
 }
 """Rule -> how one of several hyperparameter settings is chosen (computed here, over the seeds)."""

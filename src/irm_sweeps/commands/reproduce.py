@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.config import is_own
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.atomic import DamagedFile, UnreadableFile
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.store.manifest import write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import GROUPS, Trial
 from irm_sweeps.typed_commands import looking
+from irm_sweeps.user_modules import is_package_module
 from irm_sweeps.wording import label
 
 LISTED = 10
@@ -114,7 +114,7 @@ def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[dict[
 
 def _trial(result: Mapping[str, Any], *, trusted: bool = False) -> Trial:
     foreign = [str(result["config"][group]["_target_"]) for group in GROUPS]
-    if not trusted and (foreign := [target for target in foreign if not is_own(target)]):
+    if not trusted and (foreign := [target for target in foreign if not is_package_module(target)]):
         raise UserError(
             f"trial {result['trial_id']} needs {', '.join(foreign)}, which is not of irm_sweeps: if it is your own, or "
             "of somebody you trust, add --trust"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError, one_line
-from irm_sweeps.files.atomic import DamagedFile, UnreadableFile
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.launchers.slurm_jobs import JobRecord, in_words, living
 from irm_sweeps.launchers.worker_logs import complaints_of_ended_workers
 from irm_sweeps.slurm import SlurmError

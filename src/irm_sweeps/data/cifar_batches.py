@@ -7,9 +7,7 @@ code in a file is executed.
 from __future__ import annotations
 
 import io
-import os
 import pickle
-import secrets
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from irm_sweeps.files.atomic import replacing
 from irm_sweeps.files.downloads import Published
 from irm_sweeps.files.untrusted import MIB, read_regular
 
@@ -73,13 +72,8 @@ def unpack(archive: Path, data_dir: Path) -> None:
             path = missing.get(member.name)
             if path is None or not member.isreg() or member.size > LARGEST:
                 continue
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-            try:
-                with members.extractfile(member) as source, temporary.open("xb") as target:  # type: ignore[union-attr]
-                    shutil.copyfileobj(source, target)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with members.extractfile(member) as source, replacing(path) as target:  # type: ignore[union-attr]
+                shutil.copyfileobj(source, target)
             del missing[member.name]
     if missing:
         raise ValueError(f"{archive} has no {', '.join(missing)}")

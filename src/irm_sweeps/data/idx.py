@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from irm_sweeps.files.atomic import replacing
 from irm_sweeps.files.downloads import Published
 from irm_sweeps.files.untrusted import MIB, read_regular
 
@@ -100,9 +99,5 @@ def _decompress(archive: Path, path: Path) -> None:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise ValueError(f"{archive}: larger than {LARGEST // MIB} MiB unpacked")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as target:
+        target.write(content)

@@ -1,1 +1,1 @@
-"""Files on disk: written whole, read without trust, downloaded with a checksum."""
+"""Files on disk: written atomically, read without trust, downloaded with a checksum."""

@@ -1,10 +1,9 @@
-"""Files from the network: whole and with the bytes that were published, or not there at all."""
+"""Downloading published files: each arrives whole and with the published bytes, or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.atomic import replacing
 
 SECONDS = 60.0
 """How long a server may be silent."""
 BLOCK = 2**20
+"""Bytes read at a time."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Published:
     Attributes
     ----------
     urls
-        Where it can be had, in the order of asking.
+        Where it can be downloaded, in the order to try.
     size
         Bytes.
     """
@@ -41,50 +42,46 @@ class Published:
         Raises
         ------
         UserError
-            No address gives these bytes; the message says what each gave instead.
+            No URL gives these bytes; the message names what each gave instead.
         """
         path = folder / self.name
-        told = []
+        failures = []
         if path.is_file():
-            if self._is_in(path):
+            if self._matches(path):
                 return path
-            told.append(f"{path} has other bytes than those published")
+            failures.append(f"{path} has other bytes than those published")
         for url in self.urls:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._download(url, path)
             except (OSError, ValueError) as error:  # urllib's errors are of these kinds
-                told.append(f"{url}: {' '.join(str(error).split()) or type(error).__name__}")
+                failures.append(f"{url}: {' '.join(str(error).split()) or type(error).__name__}")
             else:
                 return path
-        raise UserError("; ".join(told))
+        raise UserError("; ".join(failures))
 
-    def _is_in(self, path: Path) -> bool:
+    def _matches(self, path: Path) -> bool:
+        """Return whether a file has the published bytes."""
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_size == self.size and (
                 hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
             )
 
     def _download(self, url: str, path: Path) -> None:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-        try:
-            with urllib.request.urlopen(url, timeout=SECONDS) as answer, temporary.open("xb") as file:
-                found = self._copy(answer, file)
-            if found != self.sha256:
-                raise ValueError(f"its sha256 is {found}, not {self.sha256}")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with urllib.request.urlopen(url, timeout=SECONDS) as response, replacing(path) as file:
+            sha256 = self._copy(response, file)
+            if sha256 != self.sha256:
+                raise ValueError(f"its sha256 is {sha256}, not {self.sha256}")
 
-    def _copy(self, answer: BinaryIO, file: BinaryIO) -> str:
+    def _copy(self, response: BinaryIO, file: BinaryIO) -> str:
         """Copy the published number of bytes and no more; return their sha256."""
-        digest, left = hashlib.sha256(), self.size
-        while block := answer.read(BLOCK):
-            left -= len(block)
-            if left < 0:
+        digest, remaining = hashlib.sha256(), self.size
+        while block := response.read(BLOCK):
+            remaining -= len(block)
+            if remaining < 0:
                 raise ValueError(f"it has more than {self.size} bytes")
             digest.update(block)
             file.write(block)
-        if left:
-            raise ValueError(f"it ended {left} bytes early")
+        if remaining:
+            raise ValueError(f"it ended {remaining} bytes early")
         return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Reading what somebody else may have written: no waiting for ever, no memory filled, no number guessed."""
+"""Reading files and JSON that anybody may have written: bounded in time, size and nesting, and strict."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_regular(path: Path, *, follow: bool = False) -> BufferedReader:
     Raises
     ------
     OSError
-        It is none, or cannot be opened.
+        It is not an ordinary file, or cannot be opened.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
@@ -62,12 +62,12 @@ def read_regular(path: Path, at_most: int, *, follow: bool = False) -> bytes:
 
 
 def append_regular(path: Path) -> int:
-    """Return a descriptor to append to an ordinary file, made if it is not there; a link or a pipe is refused.
+    """Return a descriptor to append to an ordinary file, created if absent; a link or a pipe is refused.
 
     Raises
     ------
     OSError
-        It cannot be opened, or is none.
+        It cannot be opened, or is not an ordinary file.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o644)
@@ -78,12 +78,12 @@ def append_regular(path: Path) -> int:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """Return what strict JSON in UTF-8 says; half a surrogate pair becomes a question mark.
+    """Return the value of strict JSON in UTF-8; half a surrogate pair becomes a question mark.
 
     Raises
     ------
     ValueError
-        It is no JSON, has a key twice, a number that is not finite or too large, or is nested too deeply.
+        The text is no JSON, has a key twice, a number that is not finite or too large, or is nested too deeply.
     """
     decoded = text.decode() if isinstance(text, bytes) else text
     try:
@@ -108,8 +108,8 @@ _TOO_DEEP = f"nested more than {DEPTH} deep"
 def _check_depth(value: Any) -> None:
     level = [value]
     for _ in range(DEPTH):
-        inner = (own.values() if isinstance(own, dict) else own for own in level if isinstance(own, dict | list))
-        level = [one for values in inner for one in values]
+        containers = (value for value in level if isinstance(value, dict | list))
+        level = [item for value in containers for item in (value.values() if isinstance(value, dict) else value)]
         if not level:
             return
     raise ValueError(_TOO_DEEP)
@@ -133,7 +133,7 @@ def _bounded(digits: str) -> int:
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         raise ValueError("a key stands twice")
-    return found
+    return mapping

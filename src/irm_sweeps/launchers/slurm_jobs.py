@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from irm_sweeps import slurm
-from irm_sweeps.files.atomic import DamagedFile, discard, make_folder, read_json, to_json, write_atomically, write_once
+from irm_sweeps.files.atomic import discard, make_folder, to_json, write_atomically, write_once
+from irm_sweeps.files.reading import DamagedFile, read_json
 from irm_sweeps.slurm import JobState
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from irm_sweeps.files.atomic import DamagedFile
+from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store import claims
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store

@@ -12,11 +12,12 @@ import os
 import posixpath
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
+from irm_sweeps.compose import leaves
 from irm_sweeps.loggers.logger import Logger, Run, Stream
 
 _BATCH = 500
@@ -42,7 +43,10 @@ class _MlflowRun(Stream):
         self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
         id_file.unlink(missing_ok=True)  # so that a symbolic link is not followed
         id_file.write_text(self._id)
-        params = [Param(fit(name), value) for name, value in _leaves(run.config)]
+        params = [
+            Param(fit(name), value if isinstance(value, str) else json.dumps(value))
+            for name, value in leaves(run.config)
+        ]
         try:
             for i in range(0, len(params), 100):
                 client.log_batch(self._id, params=params[i : i + 100])
@@ -104,15 +108,6 @@ def _experiment(client: Any, name: str) -> str:
         except MlflowException:  # another worker has just created it
             experiment = client.get_experiment_by_name(name)
     return str(experiment.experiment_id)
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the dotted key and the value, as text, of every leaf of the config."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value if isinstance(value, str) else json.dumps(value)
 
 
 class MLflow(Logger):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.files.atomic import read_fresh, write_atomically
+from irm_sweeps.files.atomic import write_atomically
+from irm_sweeps.files.reading import read_fresh
 from irm_sweeps.provenance import other_code
+from irm_sweeps.store.layout import CHECKPOINT
 from irm_sweeps.store.store import Store
 from irm_sweeps.training.checkpoint import LARGEST, BadCheckpoint, pack, unpack
 from irm_sweeps.trial import Trial
@@ -67,4 +69,4 @@ def read_checkpoint(store: Store, trial: Trial) -> Checkpoint:
 
 
 def _path(store: Store, trial_id: str) -> Path:
-    return store.folder(trial_id) / "checkpoint.safetensors"
+    return store.folder(trial_id) / CHECKPOINT

@@ -16,23 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError
-from irm_sweeps.files.atomic import (
-    DamagedFile,
-    UnreadableFile,
-    discard,
-    make_folder,
-    names_in,
-    read_json,
-    to_json,
-    write_atomically,
-    write_once,
-)
+from irm_sweeps.files.atomic import discard, make_folder, to_json, write_atomically, write_once
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, read_json
 from irm_sweeps.files.untrusted import MIB
+from irm_sweeps.store.layout import CHECKPOINT, HISTORY, RESULT
 from irm_sweeps.store.liveness import Process, this_process
 from irm_sweeps.store.store import Store
 
 _NAME = re.compile(r"claim\.([0-9]{1,9})\.json")
-TEMPORARY = (".claim.*", ".result.json.*", ".history.jsonl.*", ".checkpoint.safetensors.*", ".now.*")
+TEMPORARY = (".claim.*", f".{RESULT}.*", f".{HISTORY}.*", f".{CHECKPOINT}.*", ".now.*")
 """What a writer that was killed may leave in a trial's folder."""
 
 
@@ -204,7 +196,7 @@ def _deaths(before: Claim | None, launch: str, folder: Path) -> int:
 
 def _checkpoint_time(folder: Path) -> float:
     try:
-        return (folder / "checkpoint.safetensors").stat().st_mtime
+        return (folder / CHECKPOINT).stat().st_mtime
     except FileNotFoundError:
         return 0.0
 
@@ -214,7 +206,7 @@ def _create(claim: Claim) -> bool:
         # A claim that a power cut erases has lost its holder too.
         return write_once(claim.path, claim.content(), durable=False)
     except StoreError:
-        if (claim.path.parent / "result.json").exists():
+        if (claim.path.parent / RESULT).exists():
             return False  # whoever finished the trial has tidied up
         raise
 
@@ -230,7 +222,7 @@ def clear(store: Store, trial_id: str) -> None:
     except StoreError:
         return
     for name in names:
-        if _NAME.fullmatch(name) or name == "checkpoint.safetensors" or _is_temporary(name):
+        if _NAME.fullmatch(name) or name == CHECKPOINT or _is_temporary(name):
             discard(folder / name)
 
 

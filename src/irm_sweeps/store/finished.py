@@ -13,7 +13,7 @@ import shutil
 from contextlib import suppress
 
 from irm_sweeps.errors import StoreError
-from irm_sweeps.files.atomic import names_in
+from irm_sweeps.files.reading import names_in
 from irm_sweeps.files.untrusted import MIB, append_regular, read_regular
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.schema import TRIAL_ID

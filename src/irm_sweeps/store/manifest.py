@@ -15,23 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.compose import COMPONENTS
-from irm_sweeps.config import is_own
 from irm_sweeps.errors import StoreError, UserError, did_you_mean
-from irm_sweeps.files.atomic import (
-    DamagedFile,
-    UnreadableFile,
-    make_folder,
-    names_in,
-    read_json,
-    refuse_link,
-    to_json,
-    write_atomically,
-)
+from irm_sweeps.files.atomic import make_folder, refuse_link, to_json, write_atomically
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, read_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.store.schema import SCHEMA, check_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.typed_commands import issued
+from irm_sweeps.user_modules import is_package_module
 
 LARGEST = 1024 * MIB
 """Most bytes of a manifest: those of a million trials have more."""
@@ -78,7 +70,7 @@ class Manifest:
             It would; the message names what.
         """
         named = {str(trial[group]["_target_"]) for trial in self.trials.values() for group in COMPONENTS}
-        foreign = sorted(target for target in named if not is_own(target))
+        foreign = sorted(target for target in named if not is_package_module(target))
         if not foreign and (values := self.settings.get("logger")):
             logger = build_logger(values, trusted=False)
             foreign = [f"logger to {place}" for place in [logger.outside(store.root)] if place]

@@ -20,21 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
-from irm_sweeps.files.atomic import (
-    DamagedFile,
-    discard,
-    make_folder,
-    names_in,
-    read_fresh,
-    read_json,
-    refusal,
-    refuse_link,
-    sync,
-    to_json,
-    write_atomically,
-    write_once,
-)
+from irm_sweeps.files.atomic import discard, make_folder, refuse_link, sync, to_json, write_atomically, write_once
+from irm_sweeps.files.reading import DamagedFile, names_in, read_fresh, read_json, refusal
 from irm_sweeps.files.untrusted import MIB, parse_json
+from irm_sweeps.store.layout import CHECKPOINT, HISTORY, RESULT
 from irm_sweeps.store.schema import TRIAL_ID, check_result, check_row
 
 LONGEST_HISTORY = 1024 * MIB
@@ -119,7 +108,7 @@ class Store:
         DamagedFile
             There is a result file, but it is no valid result of this trial.
         """
-        path = self.folder(trial_id) / "result.json"
+        path = self.folder(trial_id) / RESULT
         if path.parent.is_symlink():
             raise DamagedFile(f"{path}: in a folder that is a symbolic link, which is not followed")
         try:
@@ -142,7 +131,7 @@ class Store:
         DamagedFile
             There is a file, but a line of it is no row, or the result counts more or fewer rows.
         """
-        path = self.folder(trial_id) / "history.jsonl"
+        path = self.folder(trial_id) / HISTORY
         number = 0
         try:
             refuse_link(path.parent)
@@ -171,7 +160,7 @@ class Store:
 
     def has_result(self, trial_id: str) -> bool:
         """Return whether the trial has a result file, readable or not: one look, for those who ask often."""
-        return (self.folder(trial_id) / "result.json").exists()
+        return (self.folder(trial_id) / RESULT).exists()
 
     def trial_ids(self) -> list[str]:
         """Return the ids of all trials that the store has a folder of, with or without a result."""
@@ -183,7 +172,7 @@ class Store:
             try:
                 result = self.result(name)
             except DamagedFile as damage:
-                yield Problem(self.folder(name) / "result.json", str(damage))
+                yield Problem(self.folder(name) / RESULT, str(damage))
             else:
                 if result is not None:
                     yield result
@@ -199,8 +188,8 @@ class Store:
         make_folder(folder, parents=False)
         lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in history)
         content = to_json(result)
-        write_atomically(folder / "history.jsonl", lines.encode())
-        written = write_once(folder / "result.json", content)
+        write_atomically(folder / HISTORY, lines.encode())
+        written = write_once(folder / RESULT, content)
         sync(self.root)
         return written
 
@@ -212,16 +201,16 @@ class Store:
         folder = self.own_folder(trial_id)
         if word != "damaged":
             # Left by a worker that was killed just after it had written the result: the trial begins anew.
-            discard(folder / "checkpoint.safetensors")
+            discard(folder / CHECKPOINT)
         n = 1
         while (target := folder / f"result.{word}.{n}.json").exists():
             n += 1
         try:
-            os.replace(folder / "result.json", target)
+            os.replace(folder / RESULT, target)
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(f"cannot move {folder / 'result.json'} aside: {error.strerror or error}") from error
+            raise StoreError(f"cannot move {folder / RESULT} aside: {error.strerror or error}") from error
 
     def find(self, prefix: str) -> str:
         """Return the one trial id that starts with `prefix`.

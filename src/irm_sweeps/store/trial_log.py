@@ -11,6 +11,7 @@ from pathlib import Path
 
 from irm_sweeps.files.atomic import make_folder
 from irm_sweeps.files.untrusted import append_regular, open_regular
+from irm_sweeps.store.layout import LOG
 
 
 class TrialLog:
@@ -23,7 +24,7 @@ class TrialLog:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self._paths = [folder / "log.txt" for folder in folders]
+        self._paths = [folder / LOG for folder in folders]
         for folder in folders:
             make_folder(folder, parents=False)
 

@@ -8,6 +8,7 @@ from irm_sweeps.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from irm_sweeps.data.dataset import Dataset
+    from irm_sweeps.training.rule_names import RuleName
     from irm_sweeps.trial import Trial
 
 MEASURES = ("accuracy", "risk", "pwcca")
@@ -34,7 +35,7 @@ SIMILARITIES = {"representation": "environments", "inner_step": "inner_step"}
 """Split -> the `training.similarity` that makes it, and its `pwcca`, the only measure that it has."""
 
 
-def check_made(metric: str, rule: str, trial: Trial) -> None:
+def check_made(metric: str, rule: RuleName, trial: Trial) -> None:
     """Find out, before anything is trained, whether a trial's method and training make what a cell shows.
 
     Raises
@@ -64,7 +65,7 @@ def check_made(metric: str, rule: str, trial: Trial) -> None:
         )
 
 
-def check_readable(metric: str, rule: str, dataset: Dataset) -> None:
+def check_readable(metric: str, rule: RuleName, dataset: Dataset) -> None:
     """Find out, before anything is trained, whether a dataset's trials will have a metric under a selection rule.
 
     A regression has no accuracy. Environments are not judged of a dataset that does not announce them, nor of an inner

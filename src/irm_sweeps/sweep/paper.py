@@ -11,6 +11,7 @@ from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.sweep.grid import Asked, last_wins, trials
 from irm_sweeps.sweep.metric import check_made, check_readable, parts
+from irm_sweeps.training.rule_names import RuleName
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import launching
 
@@ -45,10 +46,6 @@ Overrides = Annotated[tuple[str, ...], BeforeValidator(_quoted)]
 """What `launch.py -m` takes, a word each."""
 
 
-Rule = Literal["last", "val", "oracle", "stop"]
-"""Which of a trial's evaluations speaks for it (see `irm_sweeps.training.selection`); `stop`: the method's own."""
-
-
 class Row(Config):
     """One row of a table."""
 
@@ -63,7 +60,7 @@ class Row(Config):
     numbers of examples, [measured, published]. Then the difference has the binomial sampling error of both besides
     the spread of the trials. Null on a side whose trials have a test set each; null or absent for the cell where all
     have, or where measured and published trials have the same one. Of accuracies only."""
-    select: Rule | None = None
+    select: RuleName | None = None
     """Selection rule of this row, where it is not the table's."""
     panel: str | None = None
     """Title of the figure's panel that the row is drawn in; null: there is one panel, or it is drawn in all."""
@@ -159,7 +156,7 @@ class Paper(Config):
     """Trials behind each published mean."""
     published_n_assumed: str = ""
     """Why `published_n` is taken for granted, where print does not say it; the table says so. Empty: print says it."""
-    select: Rule = "last"
+    select: RuleName = "last"
     """Selection rule of the printed table."""
     sweep: Overrides = ()
     """Overrides common to all trials."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import StoreError, one_line
-from irm_sweeps.files.atomic import DamagedFile, UnreadableFile
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.provenance import other_code
 from irm_sweeps.store import claims
 from irm_sweeps.store.store import Store

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Self
 
 from irm_sweeps.errors import one_line, printable
-from irm_sweeps.files.atomic import DamagedFile
+from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.wording import duration, label
 
 

@@ -14,6 +14,7 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.store import claims
 from irm_sweeps.store.finished import Finished
+from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.manifest import Manifest, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.cost import report
@@ -203,7 +204,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
         with _going_on_later():
             launcher.run(store, manifest, Progress(0))
     else:
-        print(f"done before: {store.folder(trial.id) / 'result.json'}")
+        print(f"done before: {store.folder(trial.id) / RESULT}")
     result = store.result(trial.id)
     if result is None:
         raise UserError(f"trial {trial.id} has no result: another process took it; {_how_far(store)}")

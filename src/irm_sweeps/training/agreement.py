@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from operator import methodcaller
 from typing import Any
 
-from irm_sweeps.config import is_own
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Method
+from irm_sweeps.user_modules import is_package_module
 
 
 class Agreement:
@@ -28,7 +28,8 @@ class Agreement:
         fields = kind.per_trial_fields()
         different = {tuple(getattr(method, name) for name in fields): method for method in methods}
         self._fields = fields
-        self._methods = [] if is_own(f"{kind.__module__}.") or len(different) == 1 else list(different.values())
+        agree = is_package_module(kind.__module__) or len(different) == 1
+        self._methods = [] if agree else list(different.values())
 
     def check_start(self, names: Sequence[str]) -> None:
         """Compare `players`, `pace` and `resets_at`, given the names of the parameters.

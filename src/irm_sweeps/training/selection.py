@@ -1,4 +1,4 @@
-"""The selection rules, which choose the evaluation that is reported as a trial's result."""
+"""Selection rules: functions that choose the evaluation whose scores count for a trial."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from irm_sweeps.methods.method import Check
 from irm_sweeps.training.evaluation import Scores
+from irm_sweeps.training.rule_names import RuleName
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,17 @@ class Evaluation:
 
 
 Rule = Callable[[Sequence[Evaluation], str], Evaluation | None]
-"""A function from a trial's evaluations and its shifted test environment to the chosen evaluation, or None."""
+"""From a trial's evaluations and its shifted test environment to the chosen evaluation, or None if there is none."""
 
 
 def last(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
-    """Choose the last evaluation, as the published Colored MNIST codes do."""
+    """Choose the last evaluation, which the published Colored MNIST codes report."""
     del shifted
     return evaluations[-1] if evaluations else None
 
 
 def merit(scores: Mapping[str, float | None]) -> float:
-    """Return an environment's accuracy, or minus its risk in a regression; the worst value if it is not finite."""
+    """Return an environment's accuracy, or in a regression minus its risk; the worst possible value if not finite."""
     if "accuracy" in scores:
         return scores["accuracy"] or 0.0
     risk = scores["risk"]
@@ -61,19 +62,19 @@ def oracle(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None
     return max(evaluations, key=lambda evaluation: merit(evaluation.scores["test"][shifted]))
 
 
-RULES: dict[str, Rule] = {"last": last, "val": val, "oracle": oracle}
-"""The general selection rules by their names in results and tables; the rule `stop` belongs to the method."""
+RULES: dict[RuleName, Rule] = {"last": last, "val": val, "oracle": oracle}
+"""The selection rules of this module by their names in results and tables; `stop` is the method's own."""
 
 
 def check(evaluation: Evaluation, held_back: Sequence[float]) -> Check:
-    """Return the part of an evaluation that a method's stopping rule may use: nothing of the test environments.
+    """Return the part of an evaluation that a method's stopping rule may see: nothing of the test environments.
 
     `held_back` is the fraction of each training environment's images that is held out.
     """
 
     def column(split: str, metric: str) -> list[float]:
         scores = evaluation.scores.get(split, {}).values()
-        values = [s[metric] for s in scores if metric in s]
+        values = [score[metric] for score in scores if metric in score]
         return [math.inf if value is None else value for value in values]
 
     return Check(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from irm_sweeps import slurm
-from irm_sweeps.files.atomic import DamagedFile, discard, make_folder, read_json, to_json, write_atomically
+from irm_sweeps.files.atomic import discard, make_folder, to_json, write_atomically
+from irm_sweeps.files.reading import DamagedFile, read_json
 from irm_sweeps.store.liveness import Process, is_here, this_process
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from irm_sweeps.files.atomic import names_in
+from irm_sweeps.files.reading import names_in
 from irm_sweeps.store.store import Store
 
 Stack = Sequence[str]

@@ -15,6 +15,7 @@ from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.readings import Reading, Setting, choose
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.sweep.paper import load_paper
+from irm_sweeps.training.rule_names import RULE_NAMES
 from irm_sweeps.training.selection import RULES
 from table_words import BAE, FEW, by_seed, records
 
@@ -93,7 +94,7 @@ def test_the_penalty_weight_of_a_row_is_said(show, demo, tmp_path):
 
 
 def test_every_selection_rule_has_words():
-    assert set(selection_rules.STEPS) == set(selection_rules.SETTINGS) == {*RULES, "stop"}
+    assert {*RULES, "stop"} == set(RULE_NAMES) == set(selection_rules.STEPS) == set(selection_rules.SETTINGS)
 
 
 def test_stores_are_put_together(show, demo, tmp_path):
