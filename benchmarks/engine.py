@@ -88,7 +88,7 @@ def results(options: Any) -> Table:
     sys.path.append(str(ROOT / "analysis"))
     import tables as paper_tables
     from irm_sweeps import load_results
-    from irm_sweeps.commands.status import sweep_status
+    from irm_sweeps.commands.sweep_status import sweep_status
     from irm_sweeps.launchers.inprocess import InProcess
     from irm_sweeps.store.store import Store
     from irm_sweeps.sweep import run

@@ -14,7 +14,7 @@ import yaml
 
 from commands import launch
 from irm_sweeps import cli
-from irm_sweeps import commands as typed
+from irm_sweeps import typed_commands as typed
 from irm_sweeps.analysis import figure_command, options, report, table_command
 from irm_sweeps.commands import init
 from irm_sweeps.compose import addressed_to_trials, compose

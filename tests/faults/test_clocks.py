@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from commands import SMALL
-from irm_sweeps.commands.status import sweep_status
+from irm_sweeps.commands.sweep_status import sweep_status
 from irm_sweeps.store import claims, liveness
 from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS, STALE_SECONDS

@@ -53,7 +53,7 @@ def importers(root: Path = ROOT) -> Mapping[Path, set[Path]]:
     """Who imports each file."""
     named = modules(root)
     found: dict[Path, set[Path]] = {}
-    if catalogue := named.get("irm_sweeps.commands.methods"):  # which imports what the YAMLs name
+    if catalogue := named.get("irm_sweeps.commands.method_catalogue"):  # which imports what the YAMLs name
         for yaml in (root / "conf").rglob("*.yaml"):
             for target in re.findall(r"_target_: ([\w.]+)\.\w+", yaml.read_text()):
                 if target in named:
