@@ -17,7 +17,7 @@ from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS, STALE_SECONDS
 from irm_sweeps.store.manifest import Manifest, write_manifest
 from irm_sweeps.store.store import Store
-from irm_sweeps.sweep.run import collect
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.worker.worker import Worker
 
 HOUR = 3600.0

@@ -16,8 +16,8 @@ import pytest
 from commands import ROGUE, TRAINED, Desk, eventually, irm_sweeps, is_running, launch, outcomes
 from irm_sweeps.launchers.local import Local, Slot
 from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.sweep.plan import make_plan
-from irm_sweeps.sweep.run import collect
 
 IRM_SWEEPS = str(Path(sys.executable).with_name("irm-sweeps"))
 SLOW = [*ROGUE, "training.steps=60", "checkpoint_seconds=0.3"]
