@@ -60,8 +60,8 @@ def empty_trials(options: Any) -> Table:
 def planning(options: Any) -> Table:
     from irm_sweeps.compose import compose
     from irm_sweeps.store.store import Store
+    from irm_sweeps.sweep.collect import collect
     from irm_sweeps.sweep.plan import make_plan
-    from irm_sweeps.sweep.run import collect
 
     def ours(n: int, folder: str) -> None:
         trials, settings, _ = collect(["method=irmv1", "lam=1,10,100,1000", f"seed=range(0,{n // 4})"])
@@ -87,20 +87,21 @@ def planning(options: Any) -> Table:
 def results(options: Any) -> Table:
     from irm_sweeps import load_results
     from irm_sweeps.analysis import table_command
-    from irm_sweeps.commands.status import sweep_status
+    from irm_sweeps.commands.sweep_status import sweep_status
     from irm_sweeps.launchers.inprocess import InProcess
     from irm_sweeps.store.store import Store
-    from irm_sweeps.sweep import run
+    from irm_sweeps.sweep.collect import collect
     from irm_sweeps.sweep.plan import make_plan
+    from irm_sweeps.sweep.prepare import prepare
 
     seeds = f"seed=range(0,{options.trials // 4})"
     table = Table(f"{options.trials} results", rival="json.loads of each", unit="s")
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         root = Path(folder, "results")
         like = real_result(Path(folder, "one"))
-        trials, settings, label = run.collect(["paper=demo", seeds, f"results={root}"])
+        trials, settings, label = collect(["paper=demo", seeds, f"results={root}"])
         store = Store(root)
-        manifest = run.prepare(store, make_plan(store, trials, settings), settings, InProcess(), label)
+        manifest = prepare(store, make_plan(store, trials, settings), settings, InProcess(), label)
         fill(root, trials, like)
         command = ["--paper", "demo", "--results", str(root), seeds]
         sides = {

@@ -41,13 +41,14 @@ def prepare(root: Path, n: int) -> tuple[Any, str]:
     """Write the manifest of n trials into a new store."""
     from irm_sweeps.launchers.inprocess import InProcess
     from irm_sweeps.store.store import Store
-    from irm_sweeps.sweep import run
+    from irm_sweeps.sweep import prepare as preparation
+    from irm_sweeps.sweep.collect import collect
     from irm_sweeps.sweep.plan import make_plan
     from thousands import TINY
 
-    trials, settings, label = run.collect([*TINY, f"seed=range(0,{n})", f"results={root}", "stack=1"])
+    trials, settings, label = collect([*TINY, f"seed=range(0,{n})", f"results={root}", "stack=1"])
     store = Store(root)
-    return store, run.prepare(store, make_plan(store, trials, settings), settings, InProcess(), label).name
+    return store, preparation.prepare(store, make_plan(store, trials, settings), settings, InProcess(), label).name
 
 
 def worker_on(root: Path, name: str) -> Any:

@@ -50,9 +50,10 @@ def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
     """It is asked at every press of the key."""
     code = (
         "import argparse, sys\n"
-        "from irm_sweeps import cli, completion\n"
+        "from irm_sweeps import cli\n"
+        "from irm_sweeps.commands import completers\n"
         "cli.parser(completing=True)\n"
-        "assert 'method=erm' in completion.overrides('method=', argparse.Namespace(overrides=[]))\n"
+        "assert 'method=erm' in completers.overrides('method=', argparse.Namespace(overrides=[]))\n"
         "assert not {'torch', 'pandas', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)

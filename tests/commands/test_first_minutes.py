@@ -9,7 +9,7 @@ import pytest
 
 from commands import SMALL, irm_sweeps, launch
 from irm_sweeps.analysis import table_command
-from irm_sweeps.commands.reproduce import run_again
+from irm_sweeps.commands.second_run import run_again
 from irm_sweeps.compose import compose, own_conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.store.store import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from irm_sweeps.commands.methods import HEADER, Conduct, methods, page
+from irm_sweeps.commands.method_catalogue import HEADER, Conduct, methods, page
 
 ROOT = Path(__file__).resolve().parents[2]
 CONDUCTS = {entry.name: Conduct.of(entry) for entry in methods()}

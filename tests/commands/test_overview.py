@@ -16,7 +16,7 @@ import pytest
 from commands import ROOT, SMALL, irm_sweeps, launch
 from irm_sweeps.commands.init import create
 from irm_sweeps.commands.overview import overview, text
-from irm_sweeps.commands.status import SweepStatus
+from irm_sweeps.commands.sweep_status import SweepStatus
 from irm_sweeps.store.manifest import Manifest, sweep_names
 from irm_sweeps.store.store import Store
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from commands import SMALL, irm_sweeps, launch
-from irm_sweeps.commands.reproduce import compare
+from irm_sweeps.commands.comparison import compare
 from irm_sweeps.store.store import Store
 
 Edit = Callable[[Callable[[dict[str, Any]], None]], None]

@@ -31,7 +31,7 @@ import torch
 
 from archives import write_archives
 from commands import ROGUE, Desk, eventually, launch, numbers, outcome
-from irm_sweeps.commands.status import sweep_status
+from irm_sweeps.commands.sweep_status import sweep_status
 from irm_sweeps.store.manifest import read_manifest, sweep_names
 from irm_sweeps.store.store import Store
 

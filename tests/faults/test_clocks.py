@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from commands import SMALL
-from irm_sweeps.commands.status import sweep_status
+from irm_sweeps.commands.sweep_status import sweep_status
 from irm_sweeps.store import claims, liveness
 from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS, STALE_SECONDS
 from irm_sweeps.store.manifest import Manifest, write_manifest
 from irm_sweeps.store.store import Store
-from irm_sweeps.sweep.run import collect
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.worker.stack_run import StackRun
 from irm_sweeps.worker.worker import Worker
 

@@ -19,8 +19,10 @@ from irm_sweeps.files import reading
 from irm_sweeps.launchers.inprocess import InProcess
 from irm_sweeps.launchers.worker_task import WorkerTask
 from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.sweep.plan import make_plan
-from irm_sweeps.sweep.run import collect, prepare, run_sweep
+from irm_sweeps.sweep.prepare import prepare
+from irm_sweeps.sweep.run import run_sweep
 from irm_sweeps.training.loop import StackTraining
 
 SWEEP = [*ROGUE, "training.steps=40", "training.log_every=1", "checkpoint_seconds=0.01", "seed=0,1"]

@@ -16,8 +16,10 @@ from irm_sweeps.launchers.inprocess import InProcess
 from irm_sweeps.store import claims
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.sweep.plan import make_plan
-from irm_sweeps.sweep.run import collect, prepare, run_sweep
+from irm_sweeps.sweep.prepare import prepare
+from irm_sweeps.sweep.run import run_sweep
 
 pytestmark = pytest.mark.skipif(bool(hosts.why_not()), reason=f"no second host can be made here: {hosts.why_not()}")
 SWEEP = [*ROGUE, "training.steps=60", "checkpoint_seconds=0.3", "seed=range(0,3)"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from irm_sweeps import load_results
 from irm_sweeps.analysis import inventory
-from irm_sweeps.commands.reproduce import compare, describe, device_of
+from irm_sweeps.commands.comparison import compare, describe, device_of
 from irm_sweeps.commands.show import scores_table
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import DamagedFile

@@ -17,8 +17,8 @@ from commands import ROGUE, TRAINED, Desk, eventually, irm_sweeps, is_running, l
 from irm_sweeps.launchers.local import Local
 from irm_sweeps.launchers.worker_pool import Slot
 from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.sweep.plan import make_plan
-from irm_sweeps.sweep.run import collect
 
 IRM_SWEEPS = str(Path(sys.executable).with_name("irm-sweeps"))
 SLOW = [*ROGUE, "training.steps=60", "checkpoint_seconds=0.3"]

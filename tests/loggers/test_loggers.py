@@ -20,7 +20,7 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
 from irm_sweeps.store.manifest import Manifest, write_manifest
 from irm_sweeps.store.store import Store
-from irm_sweeps.sweep.run import collect
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.worker.log_forwarding import LogForwarder, run_name
 from irm_sweeps.worker.worker import Worker
 

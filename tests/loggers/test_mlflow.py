@@ -16,7 +16,7 @@ import yaml
 from commands import SMALL
 from irm_sweeps.loggers.logger import Logger, Run, build_logger
 from irm_sweeps.loggers.mlflow import fit
-from irm_sweeps.sweep.run import collect
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.worker.log_forwarding import LogForwarder
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from irm_sweeps.commands.methods import methods
+from irm_sweeps.commands.method_catalogue import methods
 from irm_sweeps.commands.show import scores_table
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Point

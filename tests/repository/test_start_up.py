@@ -72,6 +72,18 @@ def test_looking_at_a_sweep_imports_no_torch(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", LOOKS, *words, "--results", str(tmp_path)], check=True)
 
 
+def test_the_list_of_commands_imports_nothing_heavy() -> None:
+    """It is printed by `--help`, and looked through at every press of Tab."""
+    code = (
+        "import sys\n"
+        "from irm_sweeps import cli\n"
+        "assert 'reproduce' in cli.parser().format_help()\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'pydantic', 'hydra', 'omegaconf', 'rich', 'submitit'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_no_library_warns_of_its_next_version(tmp_path: Path) -> None:
     """Of Hydra and OmegaConf, whichever are installed (`.ci/versions prerelease` has the coming ones)."""
     one = [*SMALL, "hydra/launcher=inprocess", f"results={tmp_path}"]

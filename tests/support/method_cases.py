@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from irm_sweeps.commands.methods import methods
+from irm_sweeps.commands.method_catalogue import methods
 from irm_sweeps.testing.methods import MethodContract
 
 VARIANTS = {

@@ -54,7 +54,7 @@ def importers(root: Path = ROOT) -> Mapping[Path, set[Path]]:
     """Return, for each file, the files that import it."""
     named = modules(root)
     importers_of: dict[Path, set[Path]] = {}
-    if catalogue := named.get("irm_sweeps.commands.methods"):  # it imports the classes that the YAMLs name
+    if catalogue := named.get("irm_sweeps.commands.method_catalogue"):  # it imports the classes that the YAMLs name
         for yaml in (root / "conf").rglob("*.yaml"):
             for target in re.findall(r"_target_: ([\w.]+)\.\w+", yaml.read_text()):
                 if target in named:

@@ -14,9 +14,9 @@ from irm_sweeps import compose as composing
 from irm_sweeps.compose import compose
 from irm_sweeps.errors import UnknownChoice, UserError
 from irm_sweeps.sweep import grid
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.sweep.grid import expand, last_wins, trials
 from irm_sweeps.sweep.paper import load_paper
-from irm_sweeps.sweep.run import collect
 
 
 def values(key: str, *overrides: str) -> list[Any]:

@@ -19,7 +19,7 @@ from irm_sweeps.files.reading import read_fresh
 from irm_sweeps.store import checkpoints, claims
 from irm_sweeps.store.manifest import Manifest, write_manifest
 from irm_sweeps.store.store import Store
-from irm_sweeps.sweep.run import collect
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.training.checkpoint import pack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial

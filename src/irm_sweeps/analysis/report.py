@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
     from irm_sweeps.analysis.table import Cell, Table
     from irm_sweeps.analysis.table_builder import Builder
-    from irm_sweeps.sweep.grid import Asked
+    from irm_sweeps.sweep.grid import HydraCache
     from irm_sweeps.sweep.paper import Paper
 
 _DESCRIPTION = """\
@@ -186,9 +186,9 @@ def sections(
         No paper has one of the rows in `only`.
     """
     from irm_sweeps.analysis.table_builder import Builder
-    from irm_sweeps.sweep.grid import Asked
+    from irm_sweeps.sweep.grid import HydraCache
 
-    papers, broken = tables(Asked())
+    papers, broken = tables(HydraCache())
     rows = asked_rows(only)
     for row in rows:
         check_row(row, papers, broken)
@@ -213,14 +213,14 @@ def sections(
         yield Absent(name, name, reason=reason)
 
 
-def tables(asked: Asked) -> tuple[dict[str, Paper], dict[str, str]]:
+def tables(cache: HydraCache) -> tuple[dict[str, Paper], dict[str, str]]:
     """Return the paper files by name, but for unions of others, and why some cannot be read."""
     from irm_sweeps.sweep.paper import load_paper
 
     papers, broken = {}, {}
     for name in paper_names():
         try:
-            papers[name] = load_paper(name, asked)
+            papers[name] = load_paper(name, cache)
         except UserError as error:
             broken[name] = str(error)
     return {name: paper for name, paper in papers.items() if not paper.include}, broken

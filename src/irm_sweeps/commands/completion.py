@@ -1,11 +1,11 @@
-"""What the Tab key offers after `irm-sweeps`: commands, options, and of a launch the choices, keys and values."""
+"""`irm-sweeps completion`: let a shell complete these commands with the Tab key."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
-from irm_sweeps.errors import UserError
+from irm_sweeps.commands.arguments import Commands, add_command
+from irm_sweeps.typed_commands import import_from_here
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -17,6 +17,18 @@ fi
 """A zsh whose owner has not set up completion has no `compdef`, which argcomplete's code calls."""
 
 
+def add_parser(commands: Commands) -> None:
+    """Declare the options."""
+    about = 'What makes a shell complete these commands: eval "$(irm-sweeps completion)"'
+    parser = add_command(commands, "completion", about)
+    parser.add_argument("shell", nargs="?", choices=SHELLS, default="bash", help="default: bash")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the shell's script."""
+    print(script(options.shell))
+
+
 def script(shell: str) -> str:
     """Return what a shell has to evaluate once, to ask `irm-sweeps` from then on."""
     from argcomplete.shell_integration import shellcode
@@ -26,46 +38,8 @@ def script(shell: str) -> str:
 
 
 def answer(parser: argparse.ArgumentParser) -> None:
-    """Answer the shell that is asking, and exit."""
+    """Answer the shell that asks what the Tab key offers, and exit."""
     import argcomplete
 
+    import_from_here()
     argcomplete.autocomplete(parser)
-
-
-def overrides(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
-    """Return how an override can go on: groups, choices, keys, present values; within a comma list, the last one."""
-    from hydra.plugins.completion_plugin import DefaultCompletionPlugin
-
-    from irm_sweeps.compose import hydra_initialized, own_conf_dir
-
-    before, comma, rest = prefix.rpartition(",")
-    key = before.partition("=")[0]
-    asked = f"{key}={rest}" if comma else prefix
-    own = own_conf_dir()
-    words = [] if own is None else [f"hydra.searchpath=['file://{own}']"]
-    words += [word for word in parsed_args.overrides or [] if "," not in word]
-    with hydra_initialized() as hydra:
-        plugin = DefaultCompletionPlugin(hydra.config_loader())
-        found = plugin._query(config_name="config", line=" ".join([*words, asked]))
-    return [f"{before},{word[len(key) + 1 :]}" for word in found] if comma else found
-
-
-def sweeps(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
-    """Return the names of the store's sweeps."""
-    from irm_sweeps.store.manifest import sweep_names
-    from irm_sweeps.store.store import Store
-
-    try:
-        return sweep_names(Store(parsed_args.results.absolute()))
-    except UserError:
-        return []
-
-
-def trials(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
-    """Return the ids of the store's trials."""
-    from irm_sweeps.store.store import Store
-
-    try:
-        return Store(parsed_args.results.absolute()).trial_ids()
-    except (OSError, UserError):
-        return []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import shutil
 from pathlib import Path
 
+from irm_sweeps.commands.arguments import Commands, add_command
 from irm_sweeps.errors import UserError
 
 _NEXT = """\
@@ -15,6 +17,18 @@ _NEXT = """\
   irm-sweeps table --paper mine
   python -m pytest                   # needs pip install 'irm-sweeps[test]'
 README.md says what lies where."""
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the options."""
+    about = "Start a project of your own: a folder with a method, a data set, a table and their tests."
+    parser = add_command(commands, "init", about)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the project and print what to do next."""
+    print(create(options.folder))
 
 
 def create(folder: Path) -> str:

@@ -1,133 +1,24 @@
-"""What this version offers: every method, with its paper, its parameters and whether it stacks."""
+"""`irm-sweeps methods`: every method that this version, or the user's own folder of YAMLs, offers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+import argparse
 
-from irm_sweeps.backbones.backbone import Model
-from irm_sweeps.backbones.mlp import MLP
-from irm_sweeps.compose import conf_dir, yamls
-from irm_sweeps.config import build_component, import_class
-from irm_sweeps.methods.method import Method
+from irm_sweeps.commands.arguments import Commands, add_command
+from irm_sweeps.typed_commands import import_from_here
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One `method=NAME`."""
-
-    name: str
-    target: type[Method]
-    values: dict[str, Any]
-
-    def text(self) -> str:
-        """Return name, reference, first line of the docstring, and the parameters with their defaults."""
-        summary = (self.target.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
-        stacks = "stacks" if self.target.stacks else "runs alone"
-        lam = "uses lam" if self.target.uses_lam else "no lam"
-        lines = [f"{self.name}  ({stacks}, {lam})  {self.target.reference}", f"    {summary}"]
-        for field_name, value in self.values.items():
-            about = self.target.model_fields[field_name].description or ""
-            lines.append(f"    method.{field_name}={value}  {' '.join(about.split())}")
-        return "\n".join(lines)
+def add_parser(commands: Commands) -> None:
+    """Declare the options."""
+    parser = add_command(commands, "methods", "Every method: paper, parameters, whether it stacks.")
+    parser.add_argument(
+        "--table", action="store_true", help="one line a method, as Markdown: players, own tensors, ..."
+    )
 
 
-@dataclass(frozen=True)
-class Conduct:
-    """How a method's default form plays, on a small network and two environments.
+def run(options: argparse.Namespace) -> None:
+    """Print every method with its parameters, or a table of all."""
+    from irm_sweeps.commands.method_catalogue import methods, page
 
-    Attributes
-    ----------
-    players
-        Names, in the order of their parameters.
-    own_parameters
-        Groups of tensors that the method adds to the backbone's.
-    stops
-        Whether it has a stopping rule of its own (`select: stop` in a paper file).
-    protocols
-        The protocols that set fields of it.
-    """
-
-    entry: Entry
-    players: list[str]
-    own_parameters: list[str]
-    stops: bool
-    protocols: list[str]
-
-    @classmethod
-    def of(cls, entry: Entry) -> Conduct:
-        """Ask the method."""
-        import torch
-
-        values = {"_target_": f"{entry.target.__module__}.{entry.target.__qualname__}", **entry.values}
-        method = build_component(values, Method, "method")  # type: ignore[type-abstract]
-        network = MLP(depth=1, width=2, init="torch")
-        initial = Model(*network.build((3,), 1, torch.Generator())).initial()
-        extra = method.extra_parameters(lambda _: dict(initial), 2, torch.Generator())
-        named = sorted((conf_dir() / "protocol" / "method").glob(f"*_{entry.name}.yaml"))
-        return cls(
-            entry,
-            [player for player, names in method.players([*initial, *extra]).items() if names],
-            list(dict.fromkeys(_group(name) for name in extra)),
-            type(method).stop is not Method.stop,
-            [path.stem.removesuffix(f"_{entry.name}") for path in named],
-        )
-
-    @cached_property
-    def cells(self) -> list[str]:
-        """The method's line of the table."""
-        target = self.entry.target
-        return [
-            f"`{self.entry.name}`",
-            target.reference,
-            ", ".join(self.players),
-            _yes(target.uses_lam),
-            _yes(target.stacks),
-            ", ".join(f"`{name}`" for name in self.own_parameters),
-            _yes(self.stops),
-            ", ".join(["paper", *self.protocols]),
-        ]
-
-
-HEADER = ["method", "paper and equation", "players", "lam", "stacks", "own tensors", "stopping rule", "protocols"]
-
-
-def page() -> str:
-    """Return `docs/methods.md`."""
-    lines = [HEADER, *(Conduct.of(entry).cells for entry in methods())]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
-    printed = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    ]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join(["# Methods", "", *_ABOUT, "", printed[0], rule, *printed[1:]])
-
-
-_ABOUT = [
-    "What every `method=NAME` is, in its default form on two environments; its parameters: `irm-sweeps methods`.",
-    "All of them train classifiers and regressions, resume to the bit, and pass",
-    "`tests/methods/test_methods_contract.py`. Written by `irm-sweeps methods --table`; a test holds this page to it.",
-]
-
-
-def _group(name: str) -> str:
-    """Return `adversary.*` for `adversary.0.weight`, and the whole name of a method's state."""
-    first, _, rest = name.partition(".")
-    return name if first == "state" or not rest else f"{first}.*"
-
-
-def _yes(answer: bool) -> str:
-    return "yes" if answer else "no"
-
-
-def methods() -> Iterator[Entry]:
-    """Yield every method that has a YAML in `conf/method/`."""
-    from omegaconf import OmegaConf
-
-    for path in yamls("method"):
-        values = OmegaConf.to_container(OmegaConf.load(path))
-        assert isinstance(values, dict)
-        target = import_class(str(values.pop("_target_")), Method, "method")  # type: ignore[type-abstract]
-        yield Entry(path.stem, target, {str(key): value for key, value in values.items()})
+    import_from_here()
+    print(page() if options.table else "\n\n".join(entry.text() for entry in methods()))

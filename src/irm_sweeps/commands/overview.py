@@ -1,4 +1,4 @@
-"""All sweeps of a store, a line each: what is asked first by who comes back after a week."""
+"""Every sweep of a store, a line each: `irm-sweeps status --all`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.commands.status import SweepStatus, first, most_first, sweep_status
+from irm_sweeps.commands.sweep_status import SweepStatus, first, most_first, sweep_status
 from irm_sweeps.errors import StoreError, UserError, one_line, printable
 from irm_sweeps.store.manifest import Manifest, load_manifest, sweep_names
 from irm_sweeps.store.store import Store
@@ -23,9 +23,9 @@ class Entry:
     Attributes
     ----------
     problem
-        What is wrong with its manifest, of which nothing else is then known.
+        Why its manifest cannot be read; nothing else is known of the sweep then.
     damaged
-        Whether it is the manifest, and not that it may not be read.
+        Whether the manifest's content is wrong, rather than its file unreadable.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Entry:
 
     @property
     def notes(self) -> list[str]:
-        """What must be known to read its line."""
+        """Remarks to print below the table."""
         if self.status is None:
             return []
         unknown = self.status.unknown
-        return [*(f"{count(len(unknown), 'trial')} unknown: {one}" for one in unknown[:1]), *self.status.notes]
+        return [*(f"{count(len(unknown), 'trial')} unknown: {reason}" for reason in unknown[:1]), *self.status.notes]
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values: those of `SweepStatus`, its state, when it was launched last and how."""
@@ -56,7 +56,7 @@ class Entry:
         return {**self.status.as_json(), "launched": self.manifest.created, "command": self.manifest.command}
 
     def cells(self) -> tuple[str, ...]:
-        """Return its line."""
+        """Return its line of the table, a text for each column of `HEADER`."""
         if self.manifest is None or self.status is None:
             return (self.name, "", "", "", "", self.state, one_line(self.problem))
         return (
@@ -70,9 +70,9 @@ class Entry:
         )
 
 
-def _to_paste(typed: str) -> str:
+def _to_paste(command: str) -> str:
     """Return a command whole and with its spaces, on one line."""
-    return printable(typed.replace("\n", r"\n").replace("\t", r"\t"))
+    return printable(command.replace("\n", r"\n").replace("\t", r"\t"))
 
 
 def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manifest]]], None]) -> list[Entry]:
@@ -81,7 +81,7 @@ def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manif
     Parameters
     ----------
     add_jobs
-        Adds what SLURM says; called once, for all sweeps with open trials that nobody is running.
+        Adds the SLURM jobs to each status; called once, with the sweeps that have open trials and no running one.
     """
     entries, idle = [], []
     for name in sweep_names(store):
@@ -99,12 +99,12 @@ def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manif
 
 
 def text(entries: Sequence[Entry]) -> str:
-    """Return the lines that a person reads: a table, and a line for each note with the sweeps that it is of."""
+    """Return the lines to print: a table, then each note with the sweeps that it is about."""
     rows = [HEADER, *(entry.cells() for entry in entries)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER) - 1)]
     lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
-    noted: dict[str, list[str]] = defaultdict(list)
+    sweeps_by_note: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
         for note in entry.notes:
-            noted[one_line(note, at_most=2000)].append(entry.name)
-    return "\n".join([*lines, *(f"note: {note}  ({first(names, 3)})" for note, names in most_first(noted))])
+            sweeps_by_note[one_line(note, at_most=2000)].append(entry.name)
+    return "\n".join([*lines, *(f"note: {note}  ({first(names, 3)})" for note, names in most_first(sweeps_by_note))])

@@ -1,11 +1,38 @@
-"""A result as a person reads it."""
+"""`irm-sweeps show`: a trial's result as a person reads it."""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from irm_sweeps.commands.arguments import Commands, add_store_command, add_trial_id, open_store
+from irm_sweeps.errors import UserError, printable
+from irm_sweeps.files.reading import DamagedFile
+from irm_sweeps.typed_commands import looking
 from irm_sweeps.wording import label
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the options."""
+    parser = add_store_command(commands, "show", "Print one trial's result.")
+    add_trial_id(parser)
+    parser.add_argument("--json", action="store_true", help="the whole result file")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the trial's scores, or its whole result as JSON."""
+    store = open_store(options)
+    trial_id = store.find(options.id)
+    try:
+        result = store.result(trial_id)
+    except DamagedFile as damage:
+        raise UserError(damage.told()) from None
+    if result is None:
+        status, logs = (looking(*words, results=store.root) for words in (("status",), ("logs", trial_id)))
+        raise UserError(f"trial {trial_id} has no result yet: see {status}, or {logs}")
+    print(json.dumps(result, indent=1) if options.json else printable(scores_table(result)))
 
 
 def scores_table(result: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a sweep will cost, before it starts: from this store's history, else from a probe of a few steps."""
+"""The cost of a sweep before it starts: from results in its store, or else from a probe of a few steps."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from irm_sweeps.wording import count, duration, label
 
 PROBE_STEPS = 3
 LATEST = 5
-"""How many results of its kind price a trial."""
+"""Number of results, the latest of its kind, that a price is the median of."""
 LISTED = 40
-"""Most trials named one by one."""
+"""Most trials that are listed one by one."""
 BYTES_PER_TRIAL = 10_000
 """Result, history and log of a trial, where the store has none to measure."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """What one kind of trial (equal `Trial.kind`) costs.
+    """What trials of one kind (equal `Trial.kind`) cost.
 
     Attributes
     ----------
     example
         Short name of its first trial.
     seconds
-        Per trial: of one worker, a stack's time shared out; None where it cannot be said.
+        Time of one worker per trial, a stack's divided by its size; None where it is not known.
     basis
         Where the seconds come from, or why there are none.
     """
@@ -55,9 +55,7 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     """Yield the lines of `plan=true`: what is done, what would run, and what it costs."""
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     if len(plan.trials) <= LISTED:
-        for trial_id, trial in plan.trials.items():
-            state = "done" if trial_id in plan.done else "running" if trial_id in plan.running else "to run"
-            yield f"  {trial_id}  {state:8s}{label(trial.canonical)}"
+        yield from _trial_lines(plan)
     if not waiting:
         return
     machine = launcher.machine(settings.device)
@@ -67,6 +65,29 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
         yield gain
     yield "pricing: history where there is some, else a few steps of each kind of trial ..."
     prices = list(_prices(store, waiting, stacks.ids, settings, launcher, machine.on_gpu))
+    yield from _price_lines(prices)
+    priced = [(price.trials, price.seconds) for price in prices if price.seconds is not None]
+    if not priced:
+        return
+    if len(priced) < len(prices):
+        yield "the others:"
+    seconds = sum(trials * each for trials, each in priced)
+    busy = min(machine.workers, len(stacks.ids))
+    unit = "GPU-hours" if machine.on_gpu else "worker-hours"
+    yield (
+        f"{count(len(stacks.ids), 'stack')} on {count(busy, 'worker')}: about {seconds / 3600:.2f} {unit}, "
+        f"{duration(seconds / busy)} of wall time, {_megabytes(store, len(waiting)):.1f} MB of disk"
+    )
+
+
+def _trial_lines(plan: Plan) -> Iterator[str]:
+    for trial_id, trial in plan.trials.items():
+        state = "done" if trial_id in plan.done else "running" if trial_id in plan.running else "to run"
+        yield f"  {trial_id}  {state:8s}{label(trial.canonical)}"
+
+
+def _price_lines(prices: Sequence[Price]) -> Iterator[str]:
+    """Yield a table of the prices, and for each reason how many trials have none."""
     yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
     unpriced: Counter[str] = Counter()
     for price in prices:
@@ -77,17 +98,6 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
             yield f"{price.trials:8d}  {price.seconds:8.1f}  {price.example}  [{price.basis}]"
     for reason, trials in unpriced.items():
         yield f"{count(trials, 'trial')} cannot run or be priced: {reason}"
-    if unpriced.total() == len(waiting):
-        return
-    if unpriced:
-        yield "the others:"
-    seconds = sum(price.trials * price.seconds for price in prices if price.seconds is not None)
-    busy = min(machine.workers, len(stacks.ids))
-    unit = "GPU-hours" if machine.on_gpu else "worker-hours"
-    yield (
-        f"{count(len(stacks.ids), 'stack')} on {count(busy, 'worker')}: about {seconds / 3600:.2f} {unit}, "
-        f"{duration(seconds / busy)} of wall time, {_megabytes(store, len(waiting)):.1f} MB of disk"
-    )
 
 
 def _prices(
@@ -99,18 +109,18 @@ def _prices(
     on_gpu: bool,
 ) -> Iterator[Price]:
     by_id = {trial.id: trial for trial in waiting}
-    together = {stack[0]: [by_id[trial_id] for trial_id in stack] for stack in stacks}
+    stack_of_first = {stack[0]: [by_id[trial_id] for trial_id in stack] for stack in stacks}
     kinds: dict[str, list[Trial]] = {}
     for trial in waiting:
         kinds.setdefault(trial.kind, []).append(trial)
     history = _history(store, set(kinds), on_gpu, settings.compile)
-    examples = _told_apart([trials[0] for trials in kinds.values()])
+    examples = _distinct_names([trials[0] for trials in kinds.values()])
     for (key, trials), example in zip(kinds.items(), examples, strict=True):
         if key in history:
             known = history[key]
             yield Price(example, len(trials), statistics.median(known), f"history of {len(known)}")
         else:
-            stack = together[trials[0].id]
+            stack = stack_of_first[trials[0].id]
             try:
                 seconds = _probe(stack, settings, launcher) / len(stack)
             except (Exception, SystemExit) as error:
@@ -121,25 +131,25 @@ def _prices(
                 yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here{how}")
 
 
-def _told_apart(trials: Sequence[Trial]) -> list[str]:
-    """Return a name for each kind: its first trial's label, and what tells it from others with the same label."""
+def _distinct_names(trials: Sequence[Trial]) -> list[str]:
+    """Return a name for each kind: its first trial's label, and the keys that differ between kinds of one label."""
     labels = [label(trial.canonical) for trial in trials]
     configs = [facts(trial.canonical) for trial in trials]
     names = []
-    for own, config in zip(labels, configs, strict=True):
-        rivals = [other for other, name in zip(configs, labels, strict=True) if name == own]
-        differs = [key for key in config if len({str(rival.get(key)) for rival in rivals}) > 1]
-        names.append(" ".join([own, *(f"{key}={_short(config[key])}" for key in differs[:4])]))
+    for name, config in zip(labels, configs, strict=True):
+        namesakes = [other for other, other_name in zip(configs, labels, strict=True) if other_name == name]
+        differs = [key for key in config if len({str(other.get(key)) for other in namesakes}) > 1]
+        names.append(" ".join([name, *(f"{key}={_short(config[key])}" for key in differs[:4])]))
     return names
 
 
 def _short(value: object) -> str:
-    """Return a value as a label has it: of a class its name, without the package's."""
+    """Return a value as text, a class by its name without the package's."""
     return value.rpartition(".")[2] if isinstance(value, str) else str(value)
 
 
 def _history(store: Store, wanted: set[str], on_gpu: bool, compiled: bool) -> Mapping[str, list[float]]:
-    """Return by kind what the latest trials that ran so took: earlier ones had earlier code."""
+    """Return by kind the seconds that the latest trials took on such a device; earlier ones had earlier code."""
     found: dict[str, list[tuple[str, float]]] = {}
     for result in store.results():
         if isinstance(result, Problem) or result["status"] != "completed":
@@ -183,6 +193,7 @@ def _probe(stack: Sequence[Trial], settings: Settings, launcher: Launcher) -> fl
 
 
 def _megabytes(store: Store, trials: int) -> float:
+    """Return the disk space of so many trials, as large as the first that are in the store."""
     sizes: list[int] = []
     for result in store.results():
         if len(sizes) == 50:

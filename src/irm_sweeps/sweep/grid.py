@@ -19,12 +19,12 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.trial import Trial
 
 MOST = 1_000_000
-"""Trials of one command; what asks for more is a typing error, and would fill the memory."""
+"""Most trials of one command: more are a typing error, and would fill the memory."""
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """One override and the values it takes; `composed` ones go through Hydra, the others are set directly."""
+    """One override and its values; a `composed` one goes through Hydra, any other is set in a copied config."""
 
     key: str
     prefix: str
@@ -34,8 +34,8 @@ class _Axis:
 
 
 @dataclass
-class Asked:
-    """Hydra's answers so far, so that nothing is asked twice; one of these can serve several calls of `expand`.
+class HydraCache:
+    """What Hydra has composed and parsed so far; several calls of `expand` can share one.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Asked:
     groups: dict[str, bool] = field(default_factory=dict)
 
 
-def expand(overrides: Sequence[str], asked: Asked | None = None) -> Iterator[dict[str, Any]]:
+def expand(overrides: Sequence[str], cache: HydraCache | None = None) -> Iterator[dict[str, Any]]:
     """Yield the resolved config of every combination of the overrides' values, the last override fastest.
 
     Raises
@@ -60,15 +60,15 @@ def expand(overrides: Sequence[str], asked: Asked | None = None) -> Iterator[dic
     UserError
         An override cannot be parsed, names an unknown key or choice, or is a continuous interval.
     """
-    asked = Asked() if asked is None else asked
-    axes = _axes(overrides, asked)
+    cache = HydraCache() if cache is None else cache
+    axes = _axes(overrides, cache)
     if (n := math.prod(len(axis.values) for axis in axes)) > MOST:
         raise UserError(f"these overrides make {n} trials: one command takes at most {MOST}")
     for indices in product(*(range(len(axis.values)) for axis in axes)):
         composed = tuple(axis.texts[i] for axis, i in zip(axes, indices, strict=True) if axis.composed)
-        if composed not in asked.bases:
-            asked.bases[composed] = _base(composed)
-        base, refers = asked.bases[composed]
+        if composed not in cache.bases:
+            cache.bases[composed] = _base(composed)
+        base, refers = cache.bases[composed]
         config = _copied(base)
         for axis, i in zip(axes, indices, strict=True):
             if not axis.composed:
@@ -81,15 +81,15 @@ def _copied(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in config.items()}
 
 
-def trials(overrides: Sequence[str], asked: Asked | None = None) -> dict[str, Trial]:
+def trials(overrides: Sequence[str], cache: HydraCache | None = None) -> dict[str, Trial]:
     """Return the trials of a sweep by id, each once, in the order of the grid."""
-    grid = (Trial.from_config(config) for config in expand(overrides, asked))
+    grid = (Trial.from_config(config) for config in expand(overrides, cache))
     return {trial.id: trial for trial in grid}
 
 
 def each(override: str) -> list[tuple[str, Any]]:
     """Return an override for each value of this one, and the value: `paper=a` and `paper=b` for `paper=a,b`."""
-    (axis,) = _axes([override], Asked())
+    (axis,) = _axes([override], HydraCache())
     return list(zip(axis.texts, axis.values, strict=True))
 
 
@@ -111,21 +111,23 @@ def _base(composed: Sequence[str]) -> tuple[dict[str, Any], bool]:
 
 
 def _resolved(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with its references to other keys replaced by their values."""
     from omegaconf import OmegaConf
 
     with readable_hydra_errors():
         return plain(OmegaConf.create(config))
 
 
-def _axes(overrides: Sequence[str], asked: Asked) -> list[_Axis]:
+def _axes(overrides: Sequence[str], cache: HydraCache) -> list[_Axis]:
+    """Parse overrides; those that the cache does not have, all at once."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    if unknown := [text for text in overrides if text not in asked.axes]:
+    if new := [text for text in overrides if text not in cache.axes]:
         with readable_hydra_errors(), hydra_initialized() as hydra:
             parser = OverridesParser.create(config_loader=hydra.config_loader())
-            for text, override in zip(unknown, parser.parse_overrides(unknown), strict=True):
-                asked.axes[text] = _axis(override, asked.groups)
-    return [asked.axes[text] for text in overrides]
+            for text, override in zip(new, parser.parse_overrides(new), strict=True):
+                cache.axes[text] = _axis(override, cache.groups)
+    return [cache.axes[text] for text in overrides]
 
 
 def _axis(override: Any, groups: dict[str, bool]) -> _Axis:
@@ -157,6 +159,7 @@ def _check_range(override: Any) -> None:
 
 
 def _is_composed(override: Any, values: Sequence[Any], groups: dict[str, bool]) -> bool:
+    """Return whether Hydra must compose an override: a choice of a YAML, an added or removed key, a reference."""
     if override.type.name != "CHANGE" or override.package is not None:
         return True
     if any("${" in str(value) for value in values):
@@ -182,6 +185,7 @@ def is_group(key: str) -> bool:
 
 
 def _assign(config: dict[str, Any], key: str, value: Any) -> None:
+    """Set a key that the config has; a dict is merged into the one that is there."""
     *path, leaf = key.split(".")
     node: Any = config
     for part in path:

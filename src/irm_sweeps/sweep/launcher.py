@@ -1,4 +1,4 @@
-"""The contract of a launcher: all that a sweep knows of `irm_sweeps.launchers`."""
+"""The contract of a launcher, which is all that a sweep knows of `irm_sweeps.launchers`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from irm_sweeps.sweep.stacks import Machine
 
 
 class Launcher(ABC):
-    """Starts workers on a manifest. What they do is the store's business, not the launcher's."""
+    """Starts workers on a manifest; which trials each of them takes is settled in the store."""
 
     @abstractmethod
     def workers(self, device: str) -> int:
@@ -34,7 +34,7 @@ class Launcher(ABC):
         return None
 
     def machine(self, device: str) -> Machine:
-        """Return what its workers train on, as far as it can be known here."""
+        """Return what its workers train on, as far as this process can know it."""
         return Machine.of(self.uses_gpu(device), self.workers(device), self.gpus(device))
 
     @abstractmethod

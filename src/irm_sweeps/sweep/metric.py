@@ -1,4 +1,4 @@
-"""The name of a number in a result: `split/environment/measure`."""
+"""Names of numbers in a result, `split/environment/measure`, and checks that a trial will have them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def parts(metric: str) -> tuple[str, str, str]:
 
 
 SIMILARITIES = {"representation": "environments", "inner_step": "inner_step"}
-"""Split -> the `training.similarity` that makes it, and its `pwcca`, the only measure that it has."""
+"""Split -> the value of `training.similarity` that makes it; `pwcca` is the only measure of these splits."""
 
 
 def check_made(metric: str, rule: RuleName, trial: Trial) -> None:
-    """Find out, before anything is trained, whether a trial's method and training make what a cell shows.
+    """Check, before anything is trained, that a trial's method and training make what a cell shows.
 
     Raises
     ------
@@ -66,9 +66,9 @@ def check_made(metric: str, rule: RuleName, trial: Trial) -> None:
 
 
 def check_readable(metric: str, rule: RuleName, dataset: Dataset) -> None:
-    """Find out, before anything is trained, whether a dataset's trials will have a metric under a selection rule.
+    """Check, before anything is trained, that a dataset's trials will have a metric under a selection rule.
 
-    A regression has no accuracy. Environments are not judged of a dataset that does not announce them, nor of an inner
+    A regression has no accuracy. Environments are not checked of a dataset that does not announce them, nor of an inner
     step's similarity, whose environments are the layers of a network.
 
     Raises

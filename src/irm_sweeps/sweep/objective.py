@@ -1,4 +1,4 @@
-"""The one number that a searching sweeper maximises."""
+"""The objective: the one number of a result that a searching sweeper maximises."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _GRAMMAR = "write auto or RULE:SPLIT/ENVIRONMENT/METRIC, e.g. last:test/0.9/accu
 
 
 def check_objective(wanted: str) -> None:
-    """Find out before anything runs whether `wanted` is written as it must be.
+    """Check that `wanted` is `auto` or `RULE:SPLIT/ENVIRONMENT/METRIC`.
 
     Raises
     ------
     UserError
-        It is not.
+        It is neither.
     """
     if wanted != "auto" and not re.fullmatch(r"\w+:\w+/[^/]+/\w+", wanted):
         raise UserError(f"objective={wanted}: {_GRAMMAR}")

@@ -1,4 +1,4 @@
-"""What a sweep has done and what it would run."""
+"""The plan of a sweep: which trials have a result that stays, and which are to run."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from irm_sweeps.trial import Trial
 
 @dataclass
 class Plan:
-    """A sweep's trials, sorted by what is known of them.
+    """A sweep's trials, sorted by what the store has of them.
 
     Attributes
     ----------
     done
         Ids with a result that stays.
     to_run
-        The others.
+        The other ids.
     retire
-        Of these, the ones whose result file must be moved aside first, with the word that says why.
+        Ids among `to_run` whose result file must be moved aside first, and the word for why.
     running
-        Ids among `to_run` that a living worker holds at this moment.
+        Ids among `to_run` that a living worker is training.
     unsuccessful
         Ids among `done` that failed or diverged.
     changed
-        Ids among `done` whose result was made by other code of the user's own, and the modules that have changed.
+        Ids among `done` that were made by an earlier version of the user's own code, and the modules that have changed.
     damaged
-        What is wrong with which result file.
+        A line for each result file that is damaged.
     """
 
     trials: Mapping[str, Trial]
@@ -46,10 +46,10 @@ class Plan:
     changed: dict[str, list[str]] = field(default_factory=dict)
 
     def warning(self) -> str | None:
-        """Return one line if results that count as done were made by other code than lies there now."""
+        """Return one line if results that count as done were made by an earlier version of the user's code."""
         if not self.changed:
             return None
-        modules = sorted({name for own in self.changed.values() for name in own})
+        modules = sorted({name for names in self.changed.values() for name in names})
         return (
             f"warning: {len(self.changed)} of those done were made before {one_line(', '.join(modules))} changed: "
             "rerun=changed runs them again"
@@ -62,7 +62,7 @@ class Plan:
 
 
 def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> Plan:
-    """Look at the store and decide; changes nothing.
+    """Sort trials into done and to run, by the store's results and claims; nothing is changed.
 
     Raises
     ------

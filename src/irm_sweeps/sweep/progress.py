@@ -1,4 +1,4 @@
-"""What a terminal shows while a sweep runs; plain lines where the output is no terminal."""
+"""Progress of a sweep: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from irm_sweeps.wording import duration, label
 
 @contextmanager
 def in_place(watching: bool) -> Iterator[Callable[[str], None]]:
-    """Yield what prints a text: over the one before it where somebody watches a terminal, else below."""
+    """Yield a function that prints a text: in place of the one before when watching a terminal, else below it."""
     if not (watching and sys.stdout.isatty()):
         yield partial(print, flush=True)
         return
@@ -37,13 +37,13 @@ class Progress:
     """
 
     LINE_SECONDS = 5.0
-    """Plain lines come no closer than this, except for failures and the last."""
+    """Least time between two plain lines, except for failures and the last."""
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.counts = {"completed": 0, "diverged": 0, "failed": 0}
         self._started = time.monotonic()
-        self._said = 0.0
+        self._last_line = 0.0
         self._bar: Any = None
         self.failures = 0
 
@@ -67,7 +67,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def left(self) -> str:
+    def time_left(self) -> str:
         """Return the time left at the mean rate so far."""
         if not self.finished:
             return "?"
@@ -86,17 +86,17 @@ class Progress:
             text += f": {result['error'].get('message', '')}"
         text = one_line(text, at_most=2000)
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=f"{self.left()} left  {text}")
+            self._bar.update(self._task, advance=1, description=f"{self.time_left()} left  {text}")
             if failed:
                 self._bar.console.print(text, markup=False)
             return
         now = time.monotonic()
-        if failed or self.finished == self.total or now - self._said >= self.LINE_SECONDS:
-            print(f"[{self.finished}/{self.total}] {self.left()} left  {text}", flush=True)
-            self._said = now
+        if failed or self.finished == self.total or now - self._last_line >= self.LINE_SECONDS:
+            print(f"[{self.finished}/{self.total}] {self.time_left()} left  {text}", flush=True)
+            self._last_line = now
 
     def damaged(self, damage: DamagedFile) -> None:
-        """Say which result file cannot be trusted or read; it counts as a failure of the command."""
+        """Print which result file cannot be trusted or read; it counts as a failure of the command."""
         self.failures += 1
         print(printable(damage.told()), file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Which trials train together."""
+"""Stacks: which trials train together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST = 16
 TINY = 1e9
 """FLOP of a step below which a CPU core spends most of it on overhead, which a stack shares (docs/performance.md)."""
 SHARE = 0.5
-"""Of the memory that is free, what automatic stacks may take."""
+"""The part of the free memory that automatic stacks may take."""
 ON_CPU = "on a CPU trials train alone"
 
 
@@ -41,7 +41,7 @@ class Machine:
 
     @classmethod
     def of(cls, on_gpu: bool, workers: int, gpus: Sequence[str]) -> Machine:
-        """Ask this machine, whose `gpus` the workers share, or whose main memory; not for GPUs of other machines."""
+        """Measure the free memory of the `gpus`, or the main memory, of this machine; others cannot be measured."""
         free = free_memory(gpus) if gpus or not on_gpu else None
         each = math.ceil(workers / len(gpus)) if gpus else workers
         return cls(on_gpu, workers, None if free is None else SHARE * free / max(1, each))
@@ -49,12 +49,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Stacks:
-    """A sweep's trials as stacks, in the order of their first trials, and why they are as large as they are.
+    """A sweep's trials as stacks, in the order of their first trials, and the reason for their sizes.
 
     Attributes
     ----------
     reasons
-        By the size chosen and its reason, how many trials it is for; empty where the user chose.
+        Number of trials by (size, why it was chosen); empty where the user chose the size.
     """
 
     ids: list[list[str]]
@@ -91,10 +91,10 @@ def automatic(group: Sequence[Trial], total: int, machine: Machine, data_dir: Pa
     if not machine.on_gpu:
         # Alone, a trial has the same bits whatever else the sweep holds, which stacks have only up to rounding.
         return 1, ON_CPU
-    one = _look(group[0], data_dir)
-    if one is None:
+    footprint = _footprint(group[0], data_dir)
+    if footprint is None:
         return LARGEST, "their data could not be looked at"
-    fits = LARGEST if machine.free is None else max(1, int(machine.free / one.bytes))
+    fits = LARGEST if machine.free is None else max(1, int(machine.free / footprint.bytes))
     if fits < min(LARGEST, share):
         return fits, "no more fit in half of the free memory"
     if share < LARGEST:
@@ -105,20 +105,20 @@ def automatic(group: Sequence[Trial], total: int, machine: Machine, data_dir: Pa
 def gain_on_cpu(stacks: Stacks, trials: Sequence[Trial], data_dir: Path) -> str | None:
     """Return a line on what `stack=16` would gain, if the first kind of trial that a CPU trains alone is tiny.
 
-    It draws that trial's data.
+    The data of that trial is drawn for it.
     """
     if not any(why == ON_CPU for _, why in stacks.reasons):
         return None
-    alike = Counter(trial.stack_key for trial in trials)
-    first = next(trial for trial in trials if alike[trial.stack_key] > 1)
-    one = _look(first, data_dir)
-    if one is None or one.flop >= TINY:
+    group_sizes = Counter(trial.stack_key for trial in trials)
+    first = next(trial for trial in trials if group_sizes[trial.stack_key] > 1)
+    footprint = _footprint(first, data_dir)
+    if footprint is None or footprint.flop >= TINY:
         return None
     return f"tiny trials, as {label(first.canonical)}: stack=16 is 3 times as fast, with compile=true 4 to 7"
 
 
-def _look(trial: Trial, data_dir: Path) -> Footprint | None:
-    """Return the trial's footprint; None where its own code raises: whoever trains it says so, and of no other."""
+def _footprint(trial: Trial, data_dir: Path) -> Footprint | None:
+    """Return the trial's footprint; None where its code raises: the worker that trains it reports the error."""
     from irm_sweeps.training.footprint import footprint
 
     try:

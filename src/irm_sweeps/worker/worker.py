@@ -20,6 +20,7 @@ from irm_sweeps.files.atomic import FAULTS, write_once
 from irm_sweeps.provenance import git_state
 from irm_sweeps.store import claims
 from irm_sweeps.store.finished import Finished
+from irm_sweeps.store.layout import LOG
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
@@ -181,7 +182,7 @@ class Worker:
 
     def _give_up(self, held_trial: HeldTrial) -> None:
         """Write the result of a trial that has killed too many workers."""
-        log_tail = tail(held_trial.claim.path.parent / "log.txt")
+        log_tail = tail(held_trial.claim.path.parent / LOG)
         self._write_result(held_trial.trial, crashed(held_trial.trial, held_trial.claim.deaths, log_tail), [])
 
     def _train(self, group: list[HeldTrial]) -> None:

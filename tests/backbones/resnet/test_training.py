@@ -12,7 +12,7 @@ import torchvision
 from torch import nn
 
 from irm_sweeps.backbones.backbone import Model
-from irm_sweeps.commands.methods import methods
+from irm_sweeps.commands.method_catalogue import methods
 from irm_sweeps.errors import UserError
 from irm_sweeps.testing.runs import tensors
 from irm_sweeps.training.checkpoint import pack, unpack

@@ -1,0 +1,97 @@
+"""Options that several commands share, and what they stand for: a store, a sweep, a trial, trust."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from irm_sweeps.commands import completers
+from irm_sweeps.errors import UserError
+from irm_sweeps.typed_commands import OneLineParser, import_from_here, launching, offers
+
+if TYPE_CHECKING:
+    from irm_sweeps.store.store import Store
+
+Commands: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
+"""What `add_subparsers` returns: each command adds its own parser to it."""
+
+_TRUST = (
+    "import what the store names besides irm_sweeps: classes of your own, from where the work was launched or is typed"
+)
+
+
+def add_command(commands: Commands, name: str, about: str) -> argparse.ArgumentParser:
+    """Add a command without options."""
+    return commands.add_parser(name, help=about, description=about)
+
+
+def add_store_command(commands: Commands, name: str, about: str) -> argparse.ArgumentParser:
+    """Add a command that reads a store, with `--results`; its `run` calls `open_store`."""
+    parser = add_command(commands, name, about)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the store (default: results)")
+    return parser
+
+
+def add_sweep(parser: argparse.ArgumentParser) -> None:
+    """Add the name of a sweep, which must be given."""
+    offers(parser.add_argument("sweep", help="name or its beginning"), completers.sweeps)
+
+
+def add_optional_sweep(parser: argparse.ArgumentParser) -> None:
+    """Add the name of a sweep that may be left out: `chosen_sweep` returns the last launched then."""
+    about = "name or its beginning (default: the last launched)"
+    offers(parser.add_argument("sweep", nargs="?", help=about), completers.sweeps)
+
+
+def add_trial_id(parser: argparse.ArgumentParser) -> None:
+    """Add the id of a trial."""
+    offers(parser.add_argument("id", metavar="ID", help="trial id or its beginning"), completers.trials)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add `--trust`; `run` calls `apply_trust`."""
+    parser.add_argument("--trust", action="store_true", help=_TRUST)
+
+
+def apply_trust(options: argparse.Namespace) -> None:
+    """Let a user's own classes be imported from this folder, if `--trust` is given."""
+    if options.trust:
+        import_from_here()
+
+
+def open_store(options: argparse.Namespace) -> Store:
+    """Return the store that `--results` names.
+
+    Raises
+    ------
+    UserError
+        It is not there, or is a file.
+    """
+    from irm_sweeps.store.store import Store
+
+    root = options.results.expanduser().absolute()
+    if root.exists() and not root.is_dir():
+        raise UserError(f"--results {options.results} is a file: give a directory")
+    if not root.is_dir():
+        raise UserError(
+            f"{root}: no such directory; --results DIR names the store, "
+            f"or run something first: {launching('paper=demo')}"
+        )
+    return Store(root)
+
+
+def chosen_sweep(options: argparse.Namespace, store: Store) -> str:
+    """Return the sweep that is named, or else the last launched.
+
+    Raises
+    ------
+    UserError
+        None is named and the store has none.
+    """
+    from irm_sweeps.store.manifest import sweep_names
+
+    names = sweep_names(store)
+    if options.sweep is None and not names:
+        raise UserError(f"no sweep has been launched in {store.root}: {launching('paper=demo')} is one")
+    return str(names[-1] if options.sweep is None else options.sweep)

@@ -1,0 +1,237 @@
+"""The status of a sweep, computed from the files of its store: the same on every node."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from irm_sweeps.errors import StoreError, one_line
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile
+from irm_sweeps.launchers.slurm_jobs import JobRecord, in_words, living
+from irm_sweeps.launchers.worker_logs import complaints_of_ended_workers
+from irm_sweeps.slurm import SlurmError
+from irm_sweeps.store import claims
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.schema import STATUSES, seconds_each
+from irm_sweeps.store.store import Store
+from irm_sweeps.typed_commands import looking
+from irm_sweeps.wording import count, duration, label
+
+
+@dataclass
+class Running:
+    """One trial that a living worker trains; `step` is that of its last heartbeat."""
+
+    trial_id: str
+    label: str
+    where: str
+    step: int
+    steps: int
+
+
+@dataclass
+class SweepStatus:
+    """A sweep at one moment.
+
+    Attributes
+    ----------
+    results
+        The store.
+    counts
+        Results by status.
+    orphaned
+        Number of trials whose worker died and that no other has taken over yet; part of `to_do`.
+    unknown
+        A line for each trial of which it is not known whether it is done or running (its files may not be read, say):
+        why.
+    failures
+        Last line of the error -> ids of the trials.
+    ended
+        Last words of workers that ended before the sweep was done -> their logs.
+    jobs
+        The sweep's SLURM jobs that are queued or running, in words; None where none are known.
+    jobs_unknown
+        Whether there may be others: SLURM does not answer, or not all that were submitted are on record.
+    eta_seconds
+        Time left at the present number of workers; None where no trial is running or none is done.
+    """
+
+    results: Path
+    name: str
+    total: int
+    counts: Counter[str] = field(default_factory=Counter)
+    running: list[Running] = field(default_factory=list)
+    orphaned: int = 0
+    failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    ended: dict[str, list[str]] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    seconds_per_trial: float | None = None
+    eta_seconds: float | None = None
+    jobs: str | None = None
+    jobs_unknown: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """Trials with a result of any status."""
+        return sum(self.counts.values())
+
+    @property
+    def to_do(self) -> int:
+        """Trials without a result that nobody is running."""
+        return self.total - self.done - len(self.running) - len(self.unknown)
+
+    @property
+    def state(self) -> str:
+        """`done`, `running`, `queued` (as SLURM jobs), `unknown`, or `stopped`: trials are open and no worker runs."""
+        if self.done == self.total:
+            return "done"
+        if self.running:
+            return "running"
+        if self.jobs is not None:
+            return "queued"
+        return "unknown" if self.unknown or self.jobs_unknown else "stopped"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "sweep": self.name,
+            "state": self.state,
+            "total": self.total,
+            **{status: self.counts[status] for status in STATUSES},
+            "running": [entry.__dict__ for entry in self.running],
+            "to_do": self.to_do,
+            "orphaned": self.orphaned,
+            "failures": dict(self.failures),
+            "ended": self.ended,
+            "damaged": self.damaged,
+            "unknown": self.unknown,
+            "seconds_per_trial": self.seconds_per_trial,
+            "eta_seconds": self.eta_seconds,
+            "jobs": self.jobs,
+            "notes": self.notes,
+        }
+
+    def text(self) -> str:
+        """Return the lines to print."""
+        counts = ", ".join(f"{self.counts[s]} {s}" for s in STATUSES if self.counts[s])
+        unknown = f", {len(self.unknown)} unknown" if self.unknown else ""
+        time_left = "" if self.eta_seconds is None else f"; about {duration(self.eta_seconds)} left"
+        lines = [
+            f"{self.name}: {self.done}/{self.total} done ({counts or 'none'}), "
+            f"{len(self.running)} running, {self.to_do} to do{unknown}{time_left}"
+        ]
+        for entry in self.running:
+            lines.append(
+                f"  running  {entry.trial_id}  {entry.label}  step {entry.step}/{entry.steps}  on {entry.where}"
+            )
+        for message, ids in most_first(self.failures):
+            lines.append(f"  failed   {len(ids)} x {message}  ({first(ids, 3)})")
+        for message, logs in most_first(self.ended):
+            lines.append(f"  ended    {count(len(logs), 'worker')}: {message}  ({first(logs, 1)})")
+        if self.orphaned:
+            lines.append(f"  {self.orphaned} trials lost their worker; the next worker goes on with them")
+        lines += [f"  damaged  {damage}" for damage in self.damaged]
+        lines += [f"  unknown  {reason}" for reason in self.unknown]
+        lines += [f"  note     {note}" for note in self.notes]
+        if self.jobs is not None:
+            lines.append(f"  SLURM    {self.jobs}")
+        if self.state == "unknown":
+            lines.append("  whether anything is running cannot be told")
+        elif self.state == "stopped":
+            work = looking("work", self.name, results=self.results)
+            lines.append(f"  nothing is running: issue the sweep's command again, or {work}")
+        return "\n".join(lines)
+
+
+def most_first(groups: Mapping[str, list[str]]) -> list[tuple[str, list[str]]]:
+    """Return groups by size, the largest first."""
+    return sorted(groups.items(), key=lambda item: -len(item[1]))
+
+
+def first(names: Sequence[str], n: int) -> str:
+    """Return the first n names, and dots where there are more."""
+    return ", ".join([*names[:n], *(["..."] if len(names) > n else [])])
+
+
+def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
+    """Return the status of a sweep, from the result or the claim of each of its trials."""
+    status = SweepStatus(store.root, manifest.name, len(manifest.trials))
+    seconds = []
+    active_workers = set()
+    for trial_id, config in manifest.trials.items():
+        try:
+            result = store.result(trial_id)
+            claim = None if result else claims.current(store, trial_id)
+            in_force = claim is not None and claim.is_in_force()
+            if not result and not in_force:
+                result = store.result(trial_id)  # finished, perhaps, after the first read and before the claim was
+        except UnreadableFile as error:
+            status.unknown.append(error.told())
+            continue
+        except StoreError as error:
+            status.unknown.append(str(error))
+            continue
+        except DamagedFile as damage:
+            status.damaged.append(str(damage))
+            continue
+        if result is not None:
+            status.counts[result["status"]] += 1
+            if result["status"] == "failed":
+                message = result["error"].get("message", "").strip().splitlines()
+                status.failures[one_line(message[-1]) if message else "no message"].append(trial_id)
+            elif (trial_seconds := seconds_each(result)) is not None:
+                seconds.append(trial_seconds)
+            continue
+        if claim is None or claim.released:
+            continue
+        if in_force:
+            active_workers.add(claim.holder)
+            where = claim.holder.host + (f" job {claim.holder.job}" if claim.holder.job else "")
+            status.running.append(Running(trial_id, label(config), where, claim.step, claim.steps))
+        else:
+            status.orphaned += 1
+    if status.done < status.total:
+        status.ended = complaints_of_ended_workers(store, manifest, active_workers)
+    _estimate(status, seconds)
+    return status
+
+
+def _estimate(status: SweepStatus, seconds: Sequence[float]) -> None:
+    """Set the mean time of a trial, and the time left, from what the trials that are done took."""
+    if not seconds:
+        return
+    status.seconds_per_trial = statistics.fmean(seconds)
+    open_trials = status.to_do + sum(1 - r.step / r.steps for r in status.running if r.steps)
+    workers = max(1, len({r.where + r.trial_id for r in status.running}))
+    status.eta_seconds = open_trials * status.seconds_per_trial / workers if status.running else None
+
+
+def add_jobs(store: Store, sweeps: Sequence[tuple[SweepStatus, Manifest]]) -> None:
+    """Add the SLURM jobs that are queued or running to each sweep's status; SLURM is asked once for all sweeps."""
+    ids: dict[str, list[str]] = {}
+    for status, manifest in sweeps:
+        record = JobRecord(store, manifest)
+        ids[manifest.name] = record.ids()
+        if record.cut_short():
+            status.jobs_unknown = True
+            status.notes.append(
+                "some SLURM jobs are not on record: a submission is under way or was cut short, or "
+                f"{record.path} cannot be read; the next launch, or cancel, finds them"
+            )
+    try:
+        states = living([job for jobs in ids.values() for job in jobs])
+    except SlurmError as error:
+        for status, manifest in sweeps:
+            if ids[manifest.name]:
+                status.jobs_unknown = True
+                status.notes.append(f"which SLURM jobs are left is unknown: {error}")
+        return
+    for status, manifest in sweeps:
+        if jobs := {job: states[job] for job in ids[manifest.name] if job in states}:
+            status.jobs = in_words(jobs)

@@ -1,0 +1,26 @@
+"""`irm-sweeps work`: one more worker for a sweep, in this process."""
+
+from __future__ import annotations
+
+import argparse
+
+from irm_sweeps.commands.arguments import Commands, add_store_command, add_sweep, add_trust, apply_trust, open_store
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the options."""
+    parser = add_store_command(commands, "work", "Join a sweep: work on it with one more worker, here.")
+    add_sweep(parser)
+    add_trust(parser)
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Work on the sweep until nothing is left to claim."""
+    from irm_sweeps.launchers.worker_task import WorkerTask
+    from irm_sweeps.store.manifest import read_manifest
+
+    apply_trust(options)
+    store = open_store(options)
+    manifest = read_manifest(store, options.sweep)
+    WorkerTask(str(store.root), manifest.name, threads=options.threads, trusted=options.trust, told=True)()

@@ -1,0 +1,61 @@
+"""From trials to a manifest that workers can start on: plan, check, set aside, write."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from irm_sweeps.config import Settings
+from irm_sweeps.store.finished import Finished
+from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.checks import check_compiles, check_inputs, checked_logger
+from irm_sweeps.sweep.launcher import Launcher
+from irm_sweeps.sweep.plan import Plan, make_plan
+from irm_sweeps.sweep.stacks import form_stacks
+from irm_sweeps.trial import Trial
+
+
+def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings) -> Plan:
+    """Return what the store has of the trials and what is to run; name changed code of the user's on stderr.
+
+    Raises
+    ------
+    UserError
+        The trials cannot be trained under these settings.
+    """
+    check_compiles(trials.values(), settings)
+    plan = make_plan(store, trials, settings)
+    if warning := plan.warning():
+        print(warning, file=sys.stderr)
+    return plan
+
+
+def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, label: str) -> Manifest:
+    """Check device, data, weights, logger and store, set aside results to be made again, and write the manifest."""
+    waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
+    check_inputs(waiting, settings)
+    stacks = form_stacks(waiting, settings.stack, launcher.machine(settings.device), settings.data_dir)
+    logger = checked_logger(settings)
+    store.prepare()
+    for trial_id, word in plan.retire.items():
+        if trial_id not in plan.running:
+            store.retire(trial_id, word)
+    manifest = write_manifest(
+        store,
+        label,
+        {trial_id: trial.canonical for trial_id, trial in plan.trials.items()},
+        stacks.ids,
+        {
+            "data_dir": str(settings.data_dir),
+            "device": settings.device,
+            "compile": settings.compile,
+            "on_error": settings.on_error,
+            "checkpoint_seconds": settings.checkpoint_seconds,
+            "folders": [os.getcwd()],
+            "logger": logger.model_dump(mode="json", by_alias=True) if logger else None,
+        },
+    )
+    Finished(store, manifest).forget_others()
+    return manifest
