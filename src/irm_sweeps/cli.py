@@ -195,7 +195,7 @@ def _show(options: argparse.Namespace) -> None:
     if result is None:
         status, logs = (looking(*words, results=store.root) for words in (("status",), ("logs", trial_id)))
         raise UserError(f"trial {trial_id} has no result yet: see {status}, or {logs}")
-    print(json.dumps(result, indent=1) if options.json else printable(scores_table(result)))
+    print(json.dumps(result.raw, indent=1) if options.json else printable(scores_table(result)))
 
 
 def _reproduce(options: argparse.Namespace) -> None:
@@ -235,8 +235,8 @@ def _failures(options: argparse.Namespace) -> None:
     for message, ids in most_first(status.failures):
         print(f"{len(ids)} x {message}")
         result = store.result(ids[0])
-        if result is not None and result["status"] == "failed":
-            print("    " + printable(result["error"].get("details", "")).rstrip().replace("\n", "\n    "))
+        if result is not None and result.error is not None:
+            print("    " + printable(result.error.details).rstrip().replace("\n", "\n    "))
         print("    trials: " + " ".join(ids))
     for message, logs in most_first(status.ended):
         print(f"{count(len(logs), 'worker')} ended early: {message}\n    logs: {printable(' '.join(logs))}")

@@ -8,19 +8,19 @@ trained together (a stack's products are batched, which again is another order),
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.config import is_own
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.atomic import DamagedFile, UnreadableFile
-from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.manifest import RunSettings, write_manifest
+from irm_sweeps.store.result import GitState, Result
 from irm_sweeps.store.store import Store
-from irm_sweeps.trial import GROUPS, Trial
+from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import looking
-from irm_sweeps.wording import label
+from irm_sweeps.wording import count
 
 LISTED = 10
 """Most metrics that are printed one by one."""
@@ -90,7 +90,7 @@ def _signed(change: Change) -> str:
     return f"{change.now - change.then:+.3g}" if change.distance < float("inf") else "no number"
 
 
-def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[dict[str, Any], Trial]:
+def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[Result, Trial]:
     """Return a result that can be made again, and its trial; `trusted`: see `Trial.from_config`.
 
     Raises
@@ -106,31 +106,30 @@ def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[dict[
         raise UserError(f"damaged: {damage}; nothing to compare with") from None
     if result is None:
         raise UserError(f"trial {trial_id} has no result yet, so there is nothing to compare with")
-    if result["status"] == "failed":
+    if result.status == "failed":
         show = looking("show", trial_id, results=store.root)
         raise UserError(f"trial {trial_id} failed: see {show}; rerun=failed runs it again")
     return result, _trial(result, trusted=trusted)
 
 
-def _trial(result: Mapping[str, Any], *, trusted: bool = False) -> Trial:
-    foreign = [str(result["config"][group]["_target_"]) for group in GROUPS]
-    if not trusted and (foreign := [target for target in foreign if not is_own(target)]):
+def _trial(result: Result, *, trusted: bool = False) -> Trial:
+    if not trusted and (foreign := result.foreign_targets):
         raise UserError(
-            f"trial {result['trial_id']} needs {', '.join(foreign)}, which is not of irm_sweeps: if it is your own, or "
+            f"trial {result.trial_id} needs {', '.join(foreign)}, which is not of irm_sweeps: if it is your own, or "
             "of somebody you trust, add --trust"
         )
-    trial = Trial.from_config(result["config"], trusted=trusted)
-    if trial.id != result["trial_id"]:
+    trial = Trial.from_config(result.config, trusted=trusted)
+    if trial.id != result.trial_id:
         raise UserError(
-            f"this version reads the config of trial {result['trial_id']} as trial {trial.id}: a default has changed "
-            f"since; reproduce it with the version that made it ({_commit(result) or 'unknown commit'})"
+            f"this version reads the config of trial {result.trial_id} as trial {trial.id}: a default has changed "
+            f"since; reproduce it with the version that made it ({_commit(result.provenance.git) or 'unknown commit'})"
         )
     return trial
 
 
 def run_again(
-    store: Store, result: Mapping[str, Any], trial: Trial, data_dir: Path, device: str, *, trusted: bool = False
-) -> dict[str, Any]:
+    store: Store, result: Result, trial: Trial, data_dir: Path, device: str, *, trusted: bool = False
+) -> Result:
     """Train a trial a second time, in a temporary store and under the recorded circumstances; return the new result.
 
     Its stack is formed again if all of it is in the store; the number of threads is the recorded one.
@@ -152,67 +151,72 @@ def run_again(
     except UserError as error:
         raise UserError(f"{error}; or say where it lies: --data-dir DIR") from None
     trial.backbone.check(trial.dataset.features, trial.dataset.outputs)
-    threads = _facts(result).get("threads")
-    if isinstance(threads, int):
-        torch.set_num_threads(threads)
+    if result.hardware.threads is not None:
+        torch.set_num_threads(result.hardware.threads)
     tame_allocator()
-    stack = {own.id: own for own in _stack(store, result, trial, trusted)}
+    stack = {mate.id: mate.canonical for mate in _stack(store, result, trial, trusted)}
     with tempfile.TemporaryDirectory(prefix="irm-sweeps-") as folder:
         fresh = Store(Path(folder) / "results")
         fresh.prepare()
-        settings = {
-            "data_dir": str(data_dir),
-            "device": str(chosen),
-            "compile": bool(result.get("provenance", {}).get("compiled")),
-            "on_error": "continue",
-            "checkpoint_seconds": 1e9,
-        }
-        configs = {own.id: own.canonical for own in stack.values()}
-        manifest = write_manifest(fresh, "reproduce", configs, [list(stack)], settings)
+        settings = RunSettings(
+            data_dir=str(data_dir),
+            device=str(chosen),
+            compile=result.provenance.compiled,
+            on_error="continue",
+            checkpoint_seconds=1e9,
+        )
+        manifest = write_manifest(fresh, "reproduce", stack, [list(stack)], settings)
         Worker(fresh, manifest, chosen, capture=False).work()
         again = fresh.result(trial.id)
     assert again is not None, "a worker writes a result for whatever it trains"
     return again
 
 
-def _stack(store: Store, result: Mapping[str, Any], trial: Trial, trusted: bool) -> list[Trial]:
+def _stack(store: Store, result: Result, trial: Trial, trusted: bool) -> list[Trial]:
     """Return the trials of the stack that it was trained in; alone, if some are not known any more."""
     mates = []
-    for trial_id in result.get("provenance", {}).get("stack") or [trial.id]:
+    for trial_id in result.provenance.stack or [trial.id]:
+        if trial_id == trial.id:
+            mates.append(trial)
+            continue
         try:
             mate = store.result(trial_id)
-            mates.append(trial if trial_id == trial.id else _trial(mate or {}, trusted=trusted))
-        except (DamagedFile, KeyError, UserError):
+            if mate is None:
+                return [trial]
+            mates.append(_trial(mate, trusted=trusted))
+        except (DamagedFile, UserError):
             return [trial]
     return mates
 
 
-def device_of(result: Mapping[str, Any]) -> str:
-    """Return the kind of device that a trial ran on."""
-    return str((result.get("provenance", {}).get("hardware") or {}).get("device", "auto"))
+def device_of(result: Result) -> str:
+    """Return the kind of device that a trial ran on; `auto` where that was not recorded."""
+    return result.hardware.device or "auto"
 
 
-def describe(result: Mapping[str, Any]) -> str:
+def describe(result: Result) -> str:
     """Return one line on what is about to run, and how long it took."""
-    facts = _facts(result)
-    n = facts.get("threads")
-    threads = "" if n is None else f", {n} thread{'s' * (n != 1)}"
-    stack = int(facts["stack size"])
+    threads, seconds = result.hardware.threads, result.timing.seconds
     return (
-        f"trial {result['trial_id']}  {label(result['config'])}  on {device_of(result)}{threads}"
-        + (f", in a stack of {stack}" if stack > 1 else "")
-        + (f": took {seconds:.1f} s" if (seconds := result.get("timing", {}).get("seconds")) is not None else "")
+        f"trial {result.trial_id}  {result.label}  on {device_of(result)}"
+        + ("" if threads is None else f", {count(threads, 'thread')}")
+        + (f", in a stack of {result.stack_size}" if result.stack_size > 1 else "")
+        + ("" if seconds is None else f": took {seconds:.1f} s")
     )
 
 
-def compare(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
+def compare(then: Result, now: Result) -> Comparison:
     """Compare two results of one trial."""
-    outcome = [Change(name, then.get(name), now.get(name)) for name in ("status", "steps", "diverged_at")]
-    digests = [r.get("provenance", {}).get("parameters_sha256") for r in (then, now)]
-    if "error" in now:
-        outcome.append(Change("error", None, now["error"]["message"]))
+    outcome = [
+        Change("status", then.status, now.status),
+        Change("steps", then.steps, now.steps),
+        Change("diverged_at", then.diverged_at, now.diverged_at),
+    ]
+    if now.error is not None:
+        outcome.append(Change("error", None, now.error.message))
     else:
-        outcome.append(Change("parameters_sha256", *(str(digest)[:12] for digest in digests)))
+        digests = [str(result.provenance.parameters_sha256)[:12] for result in (then, now)]
+        outcome.append(Change("parameters_sha256", *digests))
     old, new = dict(_metrics(then)), dict(_metrics(now))
     # A selection rule that a later version adds has nothing to be compared with.
     metrics = [Change(name, value, new.get(name)) for name, value in old.items()]
@@ -228,29 +232,27 @@ def compare(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     )
 
 
-def _metrics(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for rule, chosen in result["metrics"].items():
-        yield f"{rule}:step", chosen["step"]
-        for split, environments in chosen["scores"].items():
-            for environment, scores in environments.items():
-                for measure, value in scores.items():
-                    yield f"{rule}:{split}/{environment}/{measure}", value
+def _metrics(result: Result) -> Iterator[tuple[str, Any]]:
+    for rule, evaluation in result.metrics.items():
+        yield f"{rule}:step", evaluation.step
+        for split, environment, scores in evaluation.environments():
+            for measure, value in scores.measures.items():
+                yield f"{rule}:{split}/{environment}/{measure}", value
 
 
-def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(result: Result) -> dict[str, Any]:
     """Return the circumstances of a result, flat."""
-    provenance = result.get("provenance", {})
+    provenance = result.provenance
     return {
-        "commit": _commit(result),
-        **{f"sha256 of {module}": digest for module, digest in provenance.get("own_code", {}).items()},
-        **({"your commit": own} if (own := _commit(result, "own_git")) else {}),
-        **provenance.get("software", {}),
-        **(provenance.get("hardware") or {}),
-        **{f"sha256 of {source}": digest for source, digest in provenance.get("data_sha256", {}).items()},
-        "stack size": result.get("timing", {}).get("stack_size") or 1,
+        "commit": _commit(provenance.git),
+        **{f"sha256 of {module}": digest for module, digest in provenance.own_code.items()},
+        **({"your commit": _commit(provenance.own_git)} if provenance.own_git else {}),
+        **provenance.software,
+        **result.hardware.recorded(),
+        **{f"sha256 of {source}": digest for source, digest in provenance.data_sha256.items()},
+        "stack size": result.stack_size,
     }
 
 
-def _commit(result: Mapping[str, Any], whose: str = "git") -> str | None:
-    git = result.get("provenance", {}).get(whose)
-    return None if git is None else git["commit"][:12] + (" and changes" if git.get("dirty") else "")
+def _commit(git: GitState | None) -> str | None:
+    return None if git is None else git.short(dirty=" and changes")

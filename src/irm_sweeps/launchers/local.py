@@ -108,7 +108,7 @@ class Local(Launcher):
         UserError
             The workers cannot start, or cannot write the store; the message is the worker's own.
         """
-        slots = self.slots(manifest.settings["device"])
+        slots = self.slots(manifest.settings.device)
         pool = _Pool(store, manifest, slots)
         follower = Follower(store, manifest, progress)
         previous = signal.signal(signal.SIGTERM, _interrupt)

@@ -155,7 +155,7 @@ class WorkerTask:
         from irm_sweeps.worker.worker import DeviceLost, Worker
 
         try:
-            wanted = str(manifest.settings["device"])
+            wanted = manifest.settings.device
             # A worker that was given one GPU sees no other, whatever its number is outside. `auto` is that GPU then:
             # were it broken, the CPU in its place would take days without a word.
             device = torch.device("cuda") if gpu and wanted != "cpu" else choose_device(wanted)

@@ -14,7 +14,8 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.store import claims
 from irm_sweeps.store.finished import Finished
-from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.cost import report
 from irm_sweeps.sweep.grid import each, expand, is_group
@@ -110,15 +111,15 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, la
         label,
         {trial_id: trial.canonical for trial_id, trial in plan.trials.items()},
         stacks.ids,
-        {
-            "data_dir": str(settings.data_dir),
-            "device": settings.device,
-            "compile": settings.compile,
-            "on_error": settings.on_error,
-            "checkpoint_seconds": settings.checkpoint_seconds,
-            "folders": [os.getcwd()],
-            "logger": logger.model_dump(mode="json", by_alias=True) if logger else None,
-        },
+        RunSettings(
+            data_dir=str(settings.data_dir),
+            device=settings.device,
+            compile=settings.compile,
+            on_error=settings.on_error,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            folders=[os.getcwd()],
+            logger=logger.model_dump(mode="json", by_alias=True) if logger else None,
+        ),
     )
     Finished(store, manifest).forget_others()
     return manifest
@@ -208,7 +209,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     if result is None:
         raise UserError(f"trial {trial.id} has no result: another process took it; {_how_far(store)}")
     print(scores_table(result))
-    if result["status"] == "failed":
+    if result.status == "failed":
         raise SystemExit(1)
     return _value(trial, result, settings)
 
@@ -248,8 +249,8 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher) -> list[Any]:
     for trial, overrides in zip(wanted, batch, strict=True):
         result = store.result(trial.id)
         answer = JobReturn(overrides=list(overrides), cfg=None, working_dir=str(store.folder(trial.id)))
-        if result is None or result["status"] == "failed":
-            message = result["error"]["message"] if result else "no result: was the search interrupted?"
+        if result is None or result.error is not None:
+            message = result.error.message if result and result.error else "no result: was the search interrupted?"
             answer.status, answer.return_value = JobStatus.FAILED, UserError(f"trial {trial.id}: {message}")
         else:
             answer.status, answer.return_value = JobStatus.COMPLETED, _value(trial, result, settings)
@@ -257,5 +258,5 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher) -> list[Any]:
     return returns
 
 
-def _value(trial: Trial, result: Mapping[str, Any], settings: Settings) -> float:
+def _value(trial: Trial, result: Result, settings: Settings) -> float:
     return objective(result, settings.objective, regression=trial.dataset.loss == "squared")

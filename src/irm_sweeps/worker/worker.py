@@ -23,6 +23,7 @@ from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS
 from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.trial_log import TrialLog, tail
 from irm_sweeps.training.loop import StackTraining
@@ -62,7 +63,7 @@ class Tally:
         return self.completed + self.diverged + self.failed
 
 
-def _ignore(result: dict[str, Any]) -> None:
+def _ignore(result: Result) -> None:
     del result
 
 
@@ -88,15 +89,15 @@ class Worker:
         manifest: Manifest,
         device: torch.device,
         *,
-        report: Callable[[dict[str, Any]], None] = _ignore,
+        report: Callable[[Result], None] = _ignore,
         capture: bool = True,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         stop_requested: threading.Event | None = None,
     ) -> None:
         self.store, self.manifest, self.device = store, manifest, device
-        self.data_dir = Path(manifest.settings["data_dir"])
-        self._compiled, self._kind = bool(manifest.settings.get("compile")), ""
-        self.checkpoint_seconds = float(manifest.settings["checkpoint_seconds"])
+        self.data_dir = Path(manifest.settings.data_dir)
+        self._compiled, self._kind = manifest.settings.compile, ""
+        self.checkpoint_seconds = manifest.settings.checkpoint_seconds
         self.heartbeat_seconds = heartbeat_seconds
         self.stop_requested = stop_requested or threading.Event()
         self.tally = Tally()
@@ -104,7 +105,7 @@ class Worker:
         self._feed: Feed | None = None
         self._finished = Finished(store, manifest)
         self._report, self._capture = report, capture
-        self._unreported: list[dict[str, Any]] = []
+        self._unreported: list[Result] = []
         self._told_before: set[str] = set()
         self._in_doubt = False
         git_state()  # asked now, and kept: what has been imported is what lies there
@@ -161,7 +162,7 @@ class Worker:
 
     def _should_stop_on_error(self) -> bool:
         marker = self.manifest.stop_marker(self.store)
-        if self.manifest.settings["on_error"] != "stop":
+        if self.manifest.settings.on_error != "stop":
             return False
         if self.tally.failed:
             write_once(marker, b"", durable=False)
@@ -278,7 +279,7 @@ class Worker:
         self.log.write(
             f"stack of {len(trials)} on {self.device} in process {held[0].holder.pid} on {held[0].holder.host}"
         )
-        logger = self.manifest.settings.get("logger")
+        logger = self.manifest.settings.logger
         with Feed(logger, self.manifest.name, self.log.write, self.store.own_folder) as self._feed:
             keeping = Keeper(
                 held,
@@ -308,7 +309,7 @@ class Worker:
             return
         setattr(self.tally, result["status"], getattr(self.tally, result["status"]) + 1)
         log.write(result["status"])
-        self._unreported.append(result)
+        self._unreported.append(Result.from_values(result))
 
     def save(self, training: StackTraining) -> None:
         """Write a checkpoint of every trial of the stack, and tell the logger."""

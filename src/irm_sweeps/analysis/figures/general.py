@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.figures.lines import Line
-from irm_sweeps.analysis.figures.metrics import Probe, Scores
+from irm_sweeps.analysis.figures.metrics import Probe
 from irm_sweeps.analysis.figures.paper_series import Curve
 from irm_sweeps.analysis.histories import evaluations, history
 from irm_sweeps.analysis.notes import setting_note, status_notes
@@ -62,7 +62,7 @@ class General:
         self, lines: Sequence[Line], results: Results, stores: Sequence[Path], probes: Sequence[Probe]
     ) -> None:
         self.lines, self.results, self.stores, self.probes = lines, results, stores, probes
-        seen = [(t, s) for line in lines for t in line.trials if (s := self._scores(t, line.rule))]
+        seen = [(t, s) for line in lines for t in line.trials if (s := self.results.scores(t.id, line.rule))]
         self.titles = [probe.title(seen) for probe in probes]
         self.measure = _one_measure(metric for t, s in seen for probe in probes for metric in probe.metrics(t, s))
         self._several = False
@@ -180,20 +180,15 @@ class General:
         """Read the last probe's metric of each trial; of several environments the mean is of the first."""
         readings, metric = [], "test/mean/accuracy"
         for trial in trials:
-            metric = self.probes[-1].metrics(trial, self._scores(trial, rule))[0]
+            metric = self.probes[-1].metrics(trial, self.results.scores(trial.id, rule))[0]
             readings.append(read(trial, self.results, rule, metric))
         return settings(readings), metric
-
-    def _scores(self, trial: Trial, rule: str) -> Scores:
-        metrics = (self.results.of(trial.id) or {}).get("metrics", {})
-        scores: Scores = metrics.get(rule, {}).get("scores", {})
-        return scores
 
     def _summaries(self, chosen: Setting | None, rule: str) -> dict[str, Summary]:
         """Return each probe's mean over a setting's trials, by title; one without a value is left out."""
         found = {}
         for title, probe in zip(self.titles, self.probes, strict=True):
-            values = [probe.value(trial, self._scores(trial, rule)) for trial in _measured(chosen)]
+            values = [probe.value(trial, self.results.scores(trial.id, rule)) for trial in _measured(chosen)]
             if own := [value for value in values if value is not None]:
                 found[title] = summarize(own)
         return found

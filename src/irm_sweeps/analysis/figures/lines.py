@@ -86,14 +86,14 @@ def of_store(results: Results, rule: str, *, trusted: bool = False) -> Lines:
     found, remarks = [], []
     for result in results.everything():
         try:
-            trial = Trial.from_config(result["config"], trusted=trusted)
+            trial = Trial.from_config(result.config, trusted=trusted)
         except UserError as error:
-            remarks.append(f"skipped trial {result['trial_id']}: this version cannot read its config: {error}")
+            remarks.append(f"skipped trial {result.trial_id}: this version cannot read its config: {error}")
             continue
-        if trial.id == result["trial_id"]:
+        if trial.id == result.trial_id:
             found.append(trial)
         else:
-            remarks.append(f"skipped trial {result['trial_id']}: this version reads its config as trial {trial.id}")
+            remarks.append(f"skipped trial {result.trial_id}: this version reads its config as trial {trial.id}")
     return _split([(_method(trial), trial) for trial in sorted(found, key=_in_order)], rule, (None, None)), remarks
 
 

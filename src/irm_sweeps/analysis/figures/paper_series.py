@@ -169,8 +169,7 @@ def _over_environments(builder: Builder, name: str, row: Row, figure: Figure, pl
 def _environments(builder: Builder, trials: Sequence[Trial], rule: str, split: str) -> list[str]:
     found: dict[str, None] = {}
     for trial in trials:
-        metrics = (builder.results.of(trial.id) or {}).get("metrics", {})
-        found.update(dict.fromkeys(metrics.get(rule, {}).get("scores", {}).get(split, {})))
+        found.update(dict.fromkeys(builder.results.scores(trial.id, rule).get(split, {})))
     return list(found)
 
 
