@@ -45,10 +45,10 @@ def fill(store, user, skip=lambda trial: False):
     return found
 
 
-def measure(store, user, rule="last", metrics=()):
+def measure(store, user, rule="last", names=()):
     results = Results([store])
     own, _ = lines.of_overrides(user, [store], rule) if user else lines.of_store(results, rule)
-    return General(own, results, [store], metrics.named(metrics) if metrics else metrics.DEFAULT)
+    return General(own, results, [store], metrics.named(names) if names else metrics.DEFAULT)
 
 
 def by_panel(found):
@@ -112,7 +112,7 @@ def test_of_several_settings_at_one_lam_the_best_is_drawn_and_named(tmp_path):
 
 def test_named_metrics_are_the_panels(tmp_path):
     fill(tmp_path, SWEEP)
-    found = by_panel(measure(tmp_path, SWEEP, metrics=["test/0.2/accuracy", "train/mean/accuracy"]).over_lam())
+    found = by_panel(measure(tmp_path, SWEEP, names=["test/0.2/accuracy", "train/mean/accuracy"]).over_lam())
     assert means(found["VREx", "test environment 0.2"])["10"] == pytest.approx(81)
     assert means(found["VREx", "mean of train environments"])["10"] == pytest.approx(85)
 
