@@ -29,7 +29,7 @@ def real_result(folder: Path) -> tuple[dict[str, Any], str]:
     (trial_id,) = store.trial_ids()
     result = store.result(trial_id)
     assert result is not None
-    return result, (folder / trial_id / "history.jsonl").read_text()
+    return dict(result.raw), (folder / trial_id / "history.jsonl").read_text()
 
 
 def fill(root: Path, trials: Mapping[str, Any], like: tuple[dict[str, Any], str]) -> None:

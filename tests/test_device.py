@@ -14,7 +14,7 @@ from commands import SMALL, Desk
 from irm_sweeps import provenance
 from irm_sweeps.device import driver_version, exact_products, is_lost, numerics, open_device, quick_products
 from irm_sweeps.errors import UserError
-from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import trials
 
@@ -115,7 +115,7 @@ def test_a_worker_whose_gpu_does_not_start_trains_on_nothing_else(desk: Desk) ->
     store = Store(desk.results)
     store.prepare()
     (trial,) = trials(SMALL[:-1]).values()
-    settings = {"data_dir": "data", "device": "auto", "on_error": "continue", "checkpoint_seconds": 30}
+    settings = RunSettings(data_dir="data", device="auto", on_error="continue", checkpoint_seconds=30)
     write_manifest(store, "sweep", {trial.id: trial.canonical}, [[trial.id]], settings)
     task = f"WorkerTask({str(store.root)!r}, 'sweep', visible_gpu='99')()"
     answer = desk.answer(

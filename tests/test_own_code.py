@@ -18,6 +18,7 @@ from commands import SMALL, Answer, irm_sweeps, launch, outcome
 from irm_sweeps import provenance
 from irm_sweeps.compose import compose
 from irm_sweeps.store.checkpoints import save_checkpoint
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
@@ -72,7 +73,7 @@ def sweep(*overrides: str) -> Answer:
 
 def results() -> dict[int, dict[str, Any]]:
     """By seed."""
-    found = [r for r in Store(Path("results")).results() if isinstance(r, dict)]
+    found = [dict(r.raw) for r in Store(Path("results")).results() if isinstance(r, Result)]
     return {r["config"]["seed"]: r for r in found}
 
 

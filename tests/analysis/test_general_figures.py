@@ -16,6 +16,7 @@ from irm_sweeps.analysis.figures.measuring import Measuring
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.errors import UserError
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import trials
 from irm_sweeps.sweep.paper import load_paper
@@ -291,7 +292,8 @@ def test_what_a_store_names_is_imported_only_when_trusted(tmp_path, monkeypatch,
     for trial in trials(["method=vrex", "method._target_=own_method.Own", "lam=1,10", "seed=0,1"]).values():
         result = synthetic.completed(trial, accuracy)
         synthetic.write(tmp_path / "results", result)
-    assert inventory.entry(result, tmp_path / "results").command == f"irm-sweeps reproduce {trial.id} --trust"
+    entry = inventory.entry(Result.from_values(result), tmp_path / "results")
+    assert entry.command == f"irm-sweeps reproduce {trial.id} --trust"
     monkeypatch.delitem(sys.modules, "own_method")
     with pytest.raises(SystemExit):
         figure_command.main(["--curves", "lam"])

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import synthetic_store
 from commands import SMALL, irm_sweeps, launch
 from irm_sweeps.analysis import table_command
 from irm_sweeps.commands.second_run import run_again
 from irm_sweeps.compose import compose, own_conf_dir
 from irm_sweeps.errors import UserError
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import command
@@ -96,8 +98,9 @@ def test_conf_in_the_working_directory_is_found(tmp_path: Path, monkeypatch: pyt
 def test_reproduce_says_how_to_name_the_data(tmp_path: Path) -> None:
     (tmp_path / "mnist.npz").write_bytes(b"cut short")
     trial = Trial.from_config(compose([]))
+    result = Result.from_values(synthetic_store.diverged(trial, 1))
     with pytest.raises(UserError, match=r"mnist\.npz is damaged.*; or say where it lies: --data-dir DIR"):
-        run_again(Store(tmp_path), {}, trial, tmp_path, "cpu")
+        run_again(Store(tmp_path), result, trial, tmp_path, "cpu")
 
 
 PAPER = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from commands import SMALL, irm_sweeps, launch
-from irm_sweeps.commands.comparison import compare
+from irm_sweeps.commands.comparison import Comparison, compare
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 
 Edit = Callable[[Callable[[dict[str, Any]], None]], None]
@@ -27,9 +28,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results
 
 
+def in_store(root: Path) -> Iterator[dict[str, Any]]:
+    return (dict(result.raw) for result in Store(root).results() if isinstance(result, Result))
+
+
+def compared(then: dict[str, Any], now: dict[str, Any]) -> Comparison:
+    return compare(Result.from_values(then), Result.from_values(now))
+
+
 @pytest.fixture
 def solo(made: Path) -> dict[str, Any]:
-    return next(r for r in Store(made).results() if isinstance(r, dict) and r["config"]["seed"] == 7)
+    return next(r for r in in_store(made) if r["config"]["seed"] == 7)
 
 
 @pytest.fixture
@@ -61,7 +70,7 @@ def test_a_solo_trial_is_the_same_bits_again(made: Path, solo: dict[str, Any]) -
 
 
 def test_a_stacked_trial_is_trained_with_its_stack(made: Path) -> None:
-    stacked = [r for r in Store(made).results() if isinstance(r, dict) and r["config"]["lam"] == 5]
+    stacked = [r for r in in_store(made) if r["config"]["lam"] == 5]
     assert len(stacked) == 3
     assert all(r["provenance"]["stack"] == stacked[0]["provenance"]["stack"] for r in stacked)
     answer = irm_sweeps("reproduce", stacked[1]["trial_id"], "--results", str(made))
@@ -70,7 +79,7 @@ def test_a_stacked_trial_is_trained_with_its_stack(made: Path) -> None:
 
 
 def test_a_stack_that_is_not_whole_any_more_is_named(made: Path, tmp_path: Path) -> None:
-    stacked = next(r for r in Store(made).results() if isinstance(r, dict) and r["config"]["lam"] == 5)
+    stacked = next(r for r in in_store(made) if r["config"]["lam"] == 5)
     alone = Store(tmp_path / "alone")
     alone.prepare()
     alone.write_result(stacked, [])
@@ -132,7 +141,7 @@ def test_a_device_that_is_not_here_is_refused(made: Path, solo: dict[str, Any]) 
 def test_a_run_that_fails_the_second_time_differs(solo: dict[str, Any]) -> None:
     error = {"kind": "exception", "message": "out of luck", "details": ""}
     failed = {**solo, "status": "failed", "error": error, "metrics": {}, "steps": None}
-    found = compare(solo, failed)
+    found = compared(solo, failed)
     assert not found.equal
     assert "out of luck" in found.text()
     assert "no number" in found.text()
@@ -142,5 +151,5 @@ def test_facts_that_were_not_written_down_are_not_called_different(solo: dict[st
     older = json.loads(json.dumps(solo))
     del older["provenance"]["hardware"]["instructions"]
     del older["provenance"]["stack"]
-    assert compare(older, solo).circumstances == []
-    assert compare(older, solo).equal
+    assert compared(older, solo).circumstances == []
+    assert compared(older, solo).equal

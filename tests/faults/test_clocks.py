@@ -15,7 +15,7 @@ from irm_sweeps.commands.sweep_status import sweep_status
 from irm_sweeps.store import claims, liveness
 from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS, STALE_SECONDS
-from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect
 from irm_sweeps.worker.stack_run import StackRun
@@ -34,7 +34,7 @@ def store(tmp_path) -> Store:
 @pytest.fixture
 def manifest(store: Store) -> Manifest:
     trials, _, _ = collect([f"results={store.root}", *SMALL])
-    run = {"data_dir": "", "device": "cpu", "on_error": "continue", "checkpoint_seconds": 30}
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
     return write_manifest(store, "sweep", {i: t.canonical for i, t in trials.items()}, [list(trials)], run)
 
 

@@ -13,6 +13,7 @@ import pytest
 from commands import SMALL, irm_sweeps, numbers, outcome
 from faults.power_cut import EVERY, Cut, dying_at
 from irm_sweeps.launchers.inprocess import InProcess
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep import run
 
@@ -29,9 +30,9 @@ class Telling(InProcess):
     def run(self, store: Any, manifest: Any, progress: Any) -> bool:
         announce = progress.add
 
-        def add(result: dict[str, Any]) -> None:
+        def add(result: Result) -> None:
             announce(result)
-            self._tell(result["trial_id"])
+            self._tell(result.trial_id)
 
         progress.add = add
         return super().run(store, manifest, progress)

@@ -139,11 +139,11 @@ def a_result(content: bytes, folder: Path) -> bool:
     for summary in (inventory.origins, inventory.data):
         summary([result])
     Progress(0).add(result)
-    if result["status"] != "failed":
+    if result.status != "failed":
         assert describe(result)
         assert device_of(result)
         assert compare(result, result).equal
-    a_config(result["config"], trusted=False)
+    a_config(result.config, trusted=False)
     return True
 
 

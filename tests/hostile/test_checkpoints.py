@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from hostile.poison import FILES
-from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.training.checkpoint import BadCheckpoint, pack, unpack
 from irm_sweeps.training.loop import StackTraining
@@ -121,7 +121,7 @@ def again(results: Path, victim: Path, poison: Callable[[Path], None]) -> tuple[
     poison(victim.with_name("checkpoint.safetensors"))
     trial = Trial.from_config(json.loads(victim.with_name("before.json").read_text())["config"])
     store = Store(results)
-    settings = {"data_dir": str(results), "device": "cpu", "on_error": "stop", "checkpoint_seconds": 1e9}
+    settings = RunSettings(data_dir=str(results), device="cpu", on_error="stop", checkpoint_seconds=1e9)
     manifest = write_manifest(store, "again", {trial.id: trial.canonical}, [[trial.id]], settings)
     Worker(store, manifest, torch.device("cpu")).work()
     return json.loads(victim.read_text()), victim.with_name("log.txt").read_text()

@@ -77,7 +77,7 @@ def test_it_is_skipped_and_named(poison: str, results: Path, victim: Path) -> No
     assert str(victim) in irm_sweeps("reproduce", trial_id, *where).complaint
 
     found = Results([results])
-    assert [result["trial_id"] for result in found.everything()] != [trial_id]
+    assert [result.trial_id for result in found.everything()] != [trial_id]
     (problem,) = found.problems
     assert str(victim) in problem
     with pytest.warns(UserWarning, match="1 damaged results are left out"):
@@ -192,4 +192,6 @@ def test_a_row_that_is_none_is_named_by_its_line(row: str, results: Path, victim
 
 def test_what_is_intact_is_read(results: Path, victim: Path) -> None:
     before = json.loads(victim.read_text())
-    assert Store(results).result(victim.parent.name) == before
+    result = Store(results).result(victim.parent.name)
+    assert result
+    assert result.raw == before

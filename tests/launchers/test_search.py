@@ -13,7 +13,9 @@ import yaml
 
 from commands import SMALL, Desk, launch
 from irm_sweeps.errors import UserError
+from irm_sweeps.store.result import Result
 from irm_sweeps.sweep.objective import objective
+from synthetic_store import made_up_result
 
 OPTUNA = [
     "hydra/sweeper=optuna",
@@ -71,8 +73,8 @@ def test_a_trial_that_diverges_does_not_end_the_search(desk: Desk) -> None:
     }
 
 
-def result(**metrics: Any) -> dict[str, Any]:
-    return {"metrics": {rule: {"step": 1, "scores": scores} for rule, scores in metrics.items()}}
+def result(**metrics: Any) -> Result:
+    return made_up_result({rule: {"step": 1, "scores": scores} for rule, scores in metrics.items()})
 
 
 SCORES = {"train": {"0.2": {"accuracy": 0.8, "risk": 1.0}, "0.1": {"accuracy": 0.6, "risk": None}}}

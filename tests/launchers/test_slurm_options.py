@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from irm_sweeps.launchers.slurm import Slurm
 from irm_sweeps.launchers.slurm_jobs import JobRecord, in_words
 from irm_sweeps.launchers.slurm_options import SlurmOptions
 from irm_sweeps.slurm import SlurmError
-from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.manifest import Manifest, RunSettings
 from irm_sweeps.store.store import Store
 
 
@@ -34,7 +35,7 @@ def options(**changes: Any) -> SlurmOptions:
 @pytest.fixture
 def manifest() -> Manifest:
     stacks = [["0123456789abcdef"], ["fedcba9876543210"]]
-    settings = {"data_dir": "data", "device": "cpu", "on_error": "continue", "checkpoint_seconds": 30}
+    settings = RunSettings(data_dir="data", device="cpu", on_error="continue", checkpoint_seconds=30)
     return Manifest("sweep-1", {}, stacks, settings, "launch", "", "")
 
 
@@ -132,7 +133,7 @@ def test_what_this_package_finds_its_jobs_by_is_not_for_others(name: str) -> Non
 
 @pytest.mark.parametrize(("device", "gpus"), [("cuda:1", 1), ("cuda", 0)])
 def test_a_device_that_slurm_cannot_give_is_refused(store: Store, manifest: Manifest, device: str, gpus: int) -> None:
-    changed = Manifest(**{**manifest.__dict__, "settings": {**manifest.settings, "device": device}})
+    changed = replace(manifest, settings=manifest.settings.model_copy(update={"device": device}))
     with pytest.raises(UserError, match=f"device={device}"):
         Slurm(options(gpus_per_node=gpus)).run(store, changed, None)  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ from commands import SMALL, eventually, launch, outcomes
 from interruptions import work_until
 from irm_sweeps.errors import UserError
 from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
-from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect
 from irm_sweeps.worker.log_forwarding import LogForwarder, run_name
@@ -202,7 +202,7 @@ def test_a_sweep_s_results_are_those_without_a_logger(
     assert launch("-m", f"results={tmp_path / 'bare'}", *sweep).code == 0
     answer = launch("-m", f"results='{root}'", *sweep, f"logger={name}")
     assert answer.code == 0, answer
-    plain, logged = ({r["trial_id"]: r for r in Store(own).results()} for own in (tmp_path / "bare", root))
+    plain, logged = ({r.trial_id: r.raw for r in Store(own).results()} for own in (tmp_path / "bare", root))
     assert outcomes(plain) == outcomes(logged)
     assert all("logger failed" not in (root / trial_id / "log.txt").read_text() for trial_id in logged)
     assert {path.name for path in tmp_path.iterdir()} == {"bare", root.name}, "and nothing beside the store"
@@ -316,7 +316,7 @@ def worker(root: Path, fails: str = "") -> tuple[Worker, Manifest, Store]:
     store.prepare()
     trials, _, _ = collect([f"results={root}", *SMALL, "training.log_every=5"])
     logger = {"_target_": "irm_sweeps.loggers.none.Recorder", "fails": fails}
-    run = {"data_dir": "", "device": "cpu", "on_error": "continue", "checkpoint_seconds": 30.0, "logger": logger}
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30.0, logger=logger)
     manifest = write_manifest(store, "sweep", {i: t.canonical for i, t in trials.items()}, [list(trials)], run)
     return Worker(store, manifest, torch.device("cpu"), capture=False), manifest, store
 
@@ -348,7 +348,7 @@ def test_a_logger_that_fails_is_logged_once_and_the_trial_goes_on(
     made, manifest, store = worker(tmp_path / "results", fails)
     made.checkpoint_seconds = 0
     if "/" in fails:
-        made.manifest.settings["logger"]["_target_"] = "nobody.Nothing"  # type: ignore[index]
+        made.manifest.settings.logger["_target_"] = "nobody.Nothing"  # type: ignore[index]
     assert made.work().completed == 1
     (trial_id,) = manifest.trials
     log = (store.folder(trial_id) / "log.txt").read_text()

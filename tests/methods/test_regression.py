@@ -15,12 +15,14 @@ from irm_sweeps.commands.show import scores_table
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Point
 from irm_sweeps.methods.risks import LOSSES
+from irm_sweeps.store.result import Result
 from irm_sweeps.sweep.objective import objective
 from irm_sweeps.testing.runs import assert_same_outcome, play, players_of
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.training.selection import RULES, Evaluation, check
 from irm_sweeps.trial import Trial
 from method_cases import VARIANTS
+from synthetic_store import made_up_result
 
 CASES = {**{entry.name: [f"method={entry.name}"] for entry in methods()}, **VARIANTS}
 SMALL = {"anneal": 4, "ib_anneal": 6, "stop_warmup": 0, "emb_dim": 5, "hidden_dim": 7, "inner_lr": 0.01}
@@ -194,12 +196,11 @@ def test_the_rules_choose_the_lowest_risk() -> None:
     assert (seen.train_accuracies, seen.val_risks) == ([], [math.inf, 1.0])
 
 
-def result(**splits: Any) -> dict[str, Any]:
+def result(**splits: Any) -> Result:
     metrics = {rule: {"step": 1, "scores": splits} for rule in ("last", "val")} if splits else {}
     if "val" not in splits:
         metrics.pop("val", None)
-    config = {"method": {"_target_": "a.ERM"}, "dataset": {}, "seed": 0}
-    return {"metrics": metrics, "trial_id": "0" * 16, "status": "completed", "config": config, "timing": {}}
+    return made_up_result(metrics)
 
 
 def test_a_search_maximises_minus_the_risk() -> None:

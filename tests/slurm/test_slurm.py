@@ -17,7 +17,7 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.slurm import Slurm
 from irm_sweeps.launchers.slurm_jobs import JobRecord
 from irm_sweeps.launchers.slurm_options import SlurmOptions
-from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.manifest import Manifest, RunSettings
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.progress import Progress
 
@@ -330,7 +330,7 @@ def test_what_slurm_refuses_is_told_in_its_own_words(
     assert isinstance(defaults, dict)
     own = {key: value for key, value in defaults.items() if not key.startswith("_")}
     launcher = Slurm(SlurmOptions.from_config({**own, **options}))
-    settings = {"device": "cpu", "data_dir": "data", "on_error": "continue", "checkpoint_seconds": 30}
+    settings = RunSettings(device="cpu", data_dir="data", on_error="continue", checkpoint_seconds=30)
     manifest = Manifest("sweep-1", {}, [["0123456789abcdef"]], settings, "launch", "", "")
     with pytest.raises(UserError, match=f"^sbatch refused the workers: .*{words}"):
         launcher.run(Store(bench.results), manifest, Progress(1))

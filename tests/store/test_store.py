@@ -39,7 +39,8 @@ def result(trial_id: str = ID, **values: Any) -> dict[str, Any]:
 
 def test_a_written_result_is_read_back_with_its_history(store: Store) -> None:
     store.write_result(result(), [{"step": 0, "risk": 0.5}, {"step": 1, "risk": None}])
-    assert store.result(ID) == result()
+    assert (read := store.result(ID))
+    assert read.raw == result()
     rows = (store.folder(ID) / "history.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [0, 1]
     assert sorted(path.name for path in store.folder(ID).iterdir()) == ["history.jsonl", "result.json"]
@@ -114,14 +115,15 @@ def test_foreign_files_are_passed_over(store: Store) -> None:
     (store.root / "notes.txt").write_text("mine")
     (store.root / "sweeps").mkdir()
     (store.root / ("e" * 16)).write_text("a file where a folder should be")
-    assert [found["trial_id"] for found in store.results() if not isinstance(found, Problem)] == [ID]
+    assert [found.trial_id for found in store.results() if not isinstance(found, Problem)] == [ID]
     assert store.result("e" * 16) is None
 
 
 def test_the_first_result_of_a_trial_stays(store: Store) -> None:
     assert store.write_result(result(by="first"), [{"step": 1}])
     assert not store.write_result(result(by="second"), [])
-    assert store.result(ID) == result(by="first")
+    assert (read := store.result(ID))
+    assert read.raw == result(by="first")
     assert (store.folder(ID) / "history.jsonl").read_text() == '{"step": 1}\n'
 
 

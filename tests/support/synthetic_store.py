@@ -10,6 +10,8 @@ from typing import Any
 from unittest.mock import patch
 
 from irm_sweeps import compose
+from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.schema import SCHEMA
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep import grid
@@ -63,6 +65,14 @@ def failed(trial: Trial, message: str) -> dict[str, Any]:
 
 def head(trial: Trial, status: str) -> dict[str, Any]:
     return {"schema": SCHEMA, "trial_id": trial.id, "status": status, "config": trial.canonical}
+
+
+def made_up_result(metrics: dict[str, Any]) -> Result:
+    """A result with these metrics, of a trial that cannot be trained."""
+    components = {group: {"_target_": "a.Some"} for group in COMPONENTS}
+    config = {**components, "training": {"steps": 1}, "lam": None, "seed": 0}
+    values = {"schema": SCHEMA, "trial_id": "0" * 16, "status": "completed", "config": config, "metrics": metrics}
+    return Result.from_values(values)
 
 
 def write(root: Path, *results: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Move, Pace, Point, Turn
 from irm_sweeps.project.template.data.two_bits import TwoBits
-from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.manifest import RunSettings, write_manifest
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.trial import Trial
@@ -99,11 +100,11 @@ def work(folder: Path, *trials: Trial) -> tuple[dict[str, Any], list[str]]:
     """Train them as one stack, if they can be; return what became of each, and its log."""
     store = Store(folder)
     store.prepare()
-    run = {"data_dir": "", "device": "cpu", "on_error": "continue", "checkpoint_seconds": 30}
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
     manifest = write_manifest(store, "sweep", {t.id: t.canonical for t in trials}, [[t.id for t in trials]], run)
     Worker(store, manifest, torch.device("cpu"), capture=False).work()
     logs = [(store.folder(t.id) / "log.txt").read_text() for t in trials]
-    return outcomes({t.id: store.result(t.id) or {} for t in trials}), logs
+    return outcomes({r.trial_id: dict(r.raw) for r in store.results() if isinstance(r, Result)}), logs
 
 
 @pytest.mark.parametrize("way", ["phase", "moves", "resets_at"])

@@ -15,7 +15,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from commands import ROGUE, SMALL, Desk, eventually, irm_sweeps, launch, outcomes
-from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import trials
 from irm_sweeps.testing.fixtures import MakeTrial, Train
@@ -168,7 +168,7 @@ def test_a_stop_that_reaches_the_compiler_is_a_stop(programs: Any, tmp_path: Pat
     store = Store(tmp_path / "results")
     found = trials([*SMALL, "method=vrex"])
     store.prepare()
-    run = {"data_dir": "", "device": "cpu", "compile": True, "on_error": "continue", "checkpoint_seconds": 30}
+    run = RunSettings(data_dir="", device="cpu", compile=True, on_error="continue", checkpoint_seconds=30)
     manifest = write_manifest(store, "stopped", {i: t.canonical for i, t in found.items()}, [list(found)], run)
     worker = Worker(store, manifest, torch.device("cpu"), capture=False)
 
@@ -181,7 +181,9 @@ def test_a_stop_that_reaches_the_compiler_is_a_stop(programs: Any, tmp_path: Pat
     (trial_id,) = found
     assert store.result(trial_id) is None
     Worker(store, manifest, torch.device("cpu"), capture=False).work()
-    assert (store.result(trial_id) or {})["status"] == "completed"
+    result = store.result(trial_id)
+    assert result
+    assert result.status == "completed"
 
 
 def test_compiling_is_no_part_of_a_trial_s_time(programs: Any, make_trial: MakeTrial, training: Train) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 import small_sst2
 from irm_sweeps.commands.show import scores_table
 from irm_sweeps.errors import UserError
+from irm_sweeps.store.result import Result
+from irm_sweeps.store.schema import SCHEMA
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.training.pwcca import Side, canonical_correlations, pwcca
 
@@ -219,8 +221,8 @@ def test_it_is_part_of_the_identity_unless_there_is_none(make_trial) -> None:
 def test_it_is_shown(make_trial, training) -> None:
     trial = make_trial("method=meta_irm", "training.similarity=inner_step")
     (outcome,) = training(trial).run()
-    head = {"trial_id": trial.id, "status": "completed", "config": trial.canonical}
-    shown = scores_table({**head, "metrics": outcome.metrics})
+    head = {"schema": SCHEMA, "trial_id": trial.id, "status": "completed", "config": trial.canonical}
+    shown = scores_table(Result.from_values({**head, "metrics": outcome.metrics}))
     assert "inner_step layer1  pwcca 0." in shown
     assert "accuracy " in shown
 

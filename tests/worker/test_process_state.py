@@ -25,7 +25,8 @@ from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Method
 from irm_sweeps.process_state import Setting, fresh_state, settings
 from irm_sweeps.project.template.data.two_bits import TwoBits
-from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.manifest import RunSettings, write_manifest
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.worker import Worker
@@ -286,10 +287,10 @@ def work(folder: Path, *trials: Trial) -> dict[str, dict[str, Any]]:
     """Train them in this process, one after another, and return what became of each."""
     store = Store(folder)
     store.prepare()
-    run = {"data_dir": "", "device": "cpu", "on_error": "continue", "checkpoint_seconds": 30}
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
     manifest = write_manifest(store, "sweep", {t.id: t.canonical for t in trials}, [[t.id] for t in trials], run)
     Worker(store, manifest, torch.device("cpu"), capture=False).work()
-    return outcomes({t.id: store.result(t.id) or {} for t in trials})
+    return outcomes({r.trial_id: dict(r.raw) for r in store.results() if isinstance(r, Result)})
 
 
 @pytest.mark.parametrize("deed", DEEDS)
@@ -360,7 +361,7 @@ def test_two_orders_of_one_sweep_give_the_same_bits(project: Run, tmp_path: Path
         store = Store(tmp_path / first)
         sweep = [f"method={first},{second}", f"results={store.root}", "hydra.launcher.slots=1"]
         project("launch", "-m", *one, *sweep)
-        found.append({r["trial_id"]: r for r in store.results() if isinstance(r, dict)})
+        found.append({r.trial_id: dict(r.raw) for r in store.results() if isinstance(r, Result)})
     assert outcomes(found[0]) == outcomes(found[1])
     (erm,) = (i for i, result in found[1].items() if result["config"]["method"]["_target_"].endswith("ERM"))
     assert "equal: the parameters" in project("reproduce", erm, "--trust", "--results", str(store.root))

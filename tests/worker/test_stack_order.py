@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from irm_sweeps.store.finished import Finished
-from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.manifest import Manifest, RunSettings
 from irm_sweeps.store.store import Store
 from irm_sweeps.worker import stack_order
 
@@ -102,7 +102,8 @@ def test_who_finds_all_in_hand_does_not_look_at_everything() -> None:
 @pytest.fixture
 def launches(tmp_path: Path) -> tuple[Store, Manifest, Manifest]:
     store = Store(tmp_path)
-    first, second = (Manifest("sweep-0", {}, [], {}, launch, "", "") for launch in ("1", "2"))
+    settings = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    first, second = (Manifest("sweep-0", {}, [], settings, launch, "", "") for launch in ("1", "2"))
     first.folder(store).mkdir(parents=True)
     return store, first, second
 

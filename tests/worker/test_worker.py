@@ -17,7 +17,8 @@ from commands import SMALL
 from interruptions import work_until
 from irm_sweeps.files.reading import read_fresh
 from irm_sweeps.store import checkpoints, claims
-from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect
 from irm_sweeps.training.checkpoint import pack
@@ -40,7 +41,7 @@ def store(tmp_path: Path) -> Store:
 def manifest(store: Store) -> Manifest:
     """One stack of four trials."""
     trials, settings, _ = collect([f"results={store.root}", *SMALL, "seed=range(0,4)"])
-    run = {"data_dir": "", "device": "cpu", "on_error": "continue", "checkpoint_seconds": settings.checkpoint_seconds}
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=settings.checkpoint_seconds)
     return write_manifest(store, "sweep", {i: t.canonical for i, t in trials.items()}, [list(trials)], run)
 
 
@@ -59,7 +60,7 @@ def died_on(store: Store, manifest: Manifest, trial_id: str) -> None:
 def sizes(store: Store, manifest: Manifest) -> list[int]:
     """How large the stack was that each trial was trained in, in the order of the manifest."""
     results = [store.result(trial_id) for trial_id in manifest.trials]
-    return [result["timing"]["stack_size"] if result and "stack_size" in result["timing"] else 0 for result in results]
+    return [(result.timing.stack_size or 0) if result else 0 for result in results]
 
 
 def test_a_stack_trains_together(store: Store, manifest: Manifest, worker: Worker) -> None:
@@ -96,7 +97,8 @@ def test_a_trial_that_has_killed_two_workers_is_given_up(store: Store, manifest:
     assert (tally.completed, tally.failed) == (3, 1)
     result = store.result(guilty)
     assert result
-    assert result["error"]["kind"] == "crash"
+    assert result.error
+    assert result.error.kind == "crash"
 
 
 def test_what_does_not_fit_in_memory_trains_as_halves(
@@ -234,14 +236,14 @@ def test_what_killed_writers_left_is_gone_when_the_trial_is_done(
 
 
 def test_a_report_that_fails_is_no_failure_of_the_trial(store: Store, manifest: Manifest) -> None:
-    def gone(result: dict[str, Any]) -> None:
+    def gone(result: Result) -> None:
         raise BrokenPipeError
 
     worker = Worker(store, manifest, torch.device("cpu"), report=gone, capture=False)
     with pytest.raises(BrokenPipeError):
         worker.work()
     results = [store.result(trial_id) for trial_id in manifest.trials]
-    assert [result and result["status"] for result in results] == ["completed"] * 4
+    assert [result and result.status for result in results] == ["completed"] * 4
 
 
 def test_a_failure_after_being_overtaken_is_not_written(
@@ -262,7 +264,7 @@ def test_a_failure_after_being_overtaken_is_not_written(
     assert worker.work().trials == 0
     result = store.result(trial_id)
     assert result
-    assert result["status"] == "completed"
+    assert result.status == "completed"
 
 
 def test_a_checkpoint_of_another_version_is_not_gone_on_with(store: Store, manifest: Manifest, worker: Worker) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from irm_sweeps.store.history import Row
+    from irm_sweeps.store.result import Scores
+
+BySplit = Mapping[str, Mapping[str, "Scores"]]
+"""Split -> environment -> scores."""
 
 
 def history(
@@ -19,23 +26,23 @@ def history(
     by_step: dict[int, float] = {}
     others: dict[str, None] = {}
     for row in _rows(stores, trial_id, problems):
-        others.update(dict.fromkeys(key for key in row if key not in ("step", "scores")))
-        values = row.get(quantity)
+        others.update(dict.fromkeys(row.logged))
+        values = row.recorded().get(quantity)
         values = values if isinstance(values, list) else [values]
         if values and all(type(value) in (int, float) for value in values):
-            by_step[int(row["step"])] = fmean(values)
+            by_step[row.step] = fmean(values)
     return by_step, list(others)
 
 
-def evaluations(stores: Sequence[Path], trial_id: str, problems: list[str]) -> dict[int, Mapping[str, Any]]:
-    """Return the scores of each evaluation of a trial, split -> environment -> measure, by step.
+def evaluations(stores: Sequence[Path], trial_id: str, problems: list[str]) -> dict[int, BySplit]:
+    """Return the scores of each evaluation of a trial, by split and environment, by step.
 
     The first store that has the trial's history answers, as in `history`.
     """
-    return {int(row["step"]): row["scores"] for row in _rows(stores, trial_id, problems) if "scores" in row}
+    return {row.step: row.scores for row in _rows(stores, trial_id, problems) if row.scores is not None}
 
 
-def _rows(stores: Sequence[Path], trial_id: str, problems: list[str]) -> Sequence[Mapping[str, Any]]:
+def _rows(stores: Sequence[Path], trial_id: str, problems: list[str]) -> Sequence[Row]:
     from irm_sweeps.files.reading import DamagedFile
     from irm_sweeps.store.store import Store
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from irm_sweeps.compose import COMPONENTS
-from irm_sweeps.errors import one_line, printable
+from irm_sweeps.errors import printable
+from irm_sweeps.store.result import Result
 from irm_sweeps.typed_commands import looking
-from irm_sweeps.user_modules import is_package_module
 
 SHOWN_IDS = 12
 """Most trials of one failure that are named."""
@@ -60,97 +58,70 @@ class Loss:
     first: int = SHOWN_IDS
 
 
-def entry(result: Mapping[str, Any], store: Path) -> Entry:
+def entry(result: Result, store: Path) -> Entry:
     """Return what the list says of a result in a store; whatever its file lacks is left open."""
-    accuracies = [s.get("accuracy") for s in _at(result, "metrics", "last", "scores", "test", default={}).values()]
-    numbers = [float(a) for a in accuracies if a is not None]
-    seconds = _at(result, "timing", "seconds")
-    size = _at(result, "timing", "stack_size", default=1)
+    names = result.class_names
     return Entry(
-        trial_id=str(result["trial_id"]),
+        trial_id=result.trial_id,
         store=store,
-        name=_name(result["config"]),
-        status=str(result["status"]),
-        worst=100 * min(numbers) if numbers else None,
-        seconds=seconds / size if isinstance(seconds, int | float) and isinstance(size, int) and size else None,
-        commit=_commit(result),
-        foreign=any(
-            not is_package_module(_at(result, "config", group, "_target_", default="irm_sweeps."))
-            for group in COMPONENTS
-        ),
+        name=f"{result.label}  {names['dataset']} {names['backbone']}",
+        status=result.status,
+        worst=_worst(result),
+        seconds=result.seconds,
+        commit=_commits(result),
+        foreign=bool(result.foreign_targets),
     )
 
 
-def losses(results: Sequence[Mapping[str, Any]], store_of: Callable[[str], Path]) -> list[Loss]:
+def _worst(result: Result) -> float | None:
+    test = result.scores("last").get("test", {})
+    accuracies = [scores.accuracy for scores in test.values() if scores.accuracy is not None]
+    return 100 * min(accuracies) if accuracies else None
+
+
+def losses(results: Sequence[Result], store_of: Callable[[str], Path]) -> list[Loss]:
     """Group what diverged or failed by its reason, the most frequent first; `store_of`: where a trial's result lies."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        if result["status"] == "diverged":
-            reason = "the objective was not finite"
-        elif result["status"] == "failed":
-            lines = str(_at(result, "error", "message", default="")).strip().splitlines()
-            reason = one_line(lines[-1]) if lines else "no message"
-        else:
-            continue
-        groups.setdefault((result["status"], reason), []).append(result)
+        if result.status == "diverged":
+            groups.setdefault(("diverged", "the objective was not finite"), []).append(result)
+        elif result.error is not None:
+            groups.setdefault(("failed", result.error.last_line), []).append(result)
     return [
         Loss(
             status,
             reason,
-            [entry(r, store_of(r["trial_id"])) for r in lost],
-            printable(str(_at(lost[0], "error", "details", default="")).strip()),
+            [entry(result, store_of(result.trial_id)) for result in lost],
+            printable(lost[0].error.details.strip()) if lost[0].error else "",
         )
         for (status, reason), lost in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
 
 
-def origins(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, str]]]:
+def origins(results: Sequence[Result]) -> list[tuple[int, dict[str, str]]]:
     """Count the results by code, versions and device, the most frequent first."""
     counts: Counter[tuple[tuple[str, str], ...]] = Counter()
     for result in results:
-        software, hardware = (_at(result, "provenance", key, default={}) for key in ("software", "hardware"))
+        software, hardware = result.provenance.software, result.hardware
         facts = {
-            "commit": _commit(result),
-            **{key: software.get(key, "–") for key in ("python", "torch", "numpy")},
-            "device": hardware.get("device", "–"),
-            "name": hardware.get("name", "–"),
-            "threads": hardware.get("threads", "–"),
+            "commit": _commits(result),
+            **{package: software.get(package) for package in ("python", "torch", "numpy")},
+            "device": hardware.device,
+            "name": hardware.name,
+            "threads": hardware.threads,
         }
-        counts[tuple((key, str(value)) for key, value in facts.items())] += 1
+        counts[tuple((key, "–" if value is None else str(value)) for key, value in facts.items())] += 1
     return [(n, dict(facts)) for facts, n in counts.most_common()]
 
 
-def data(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, str]]:
+def data(results: Sequence[Result]) -> list[tuple[int, str, str]]:
     """Count the results by source and sha256 of their data."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for result in results:
-        digests = _at(result, "provenance", "data_sha256", default={})
-        counts.update((str(source), str(digest)) for source, digest in digests.items())
+    counts = Counter(source for result in results for source in result.provenance.data_sha256.items())
     return [(n, source, digest) for (source, digest), n in counts.most_common()]
 
 
-def _name(config: Mapping[str, Any]) -> str:
-    from irm_sweeps.wording import label
-
-    names = [str(config[group]["_target_"]).rpartition(".")[2] for group in ("dataset", "backbone")]
-    return f"{label(config)}  {' '.join(names)}"
-
-
-def _commit(result: Mapping[str, Any]) -> str:
+def _commits(result: Result) -> str:
     """Return the commit of irm_sweeps and, where a trial's own code lies in a checkout, that of it."""
-    package, own = (_checkout(result, key) for key in ("git", "own_git"))
-    return ", yours ".join([package or "–", *([own] if own else [])])
-
-
-def _checkout(result: Mapping[str, Any], key: str) -> str | None:
-    commit = _at(result, "provenance", key, "commit")
-    return None if commit is None else str(commit)[:12] + (" +" if _at(result, "provenance", key, "dirty") else "")
-
-
-def _at(value: Any, *path: str, default: Any = None) -> Any:
-    """Return what lies at a path; the default where it ends early or in something of another kind."""
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return default
-        value = value[key]
-    return default if isinstance(default, Mapping) and not isinstance(value, Mapping) else value
+    git, own = result.provenance.git, result.provenance.own_git
+    package = git.short(dirty=" +") if git else "–"
+    return f"{package}, yours {own.short(dirty=' +')}" if own else package

@@ -92,9 +92,10 @@ def mixture_notes(chosen: Setting, results: Results, command: Callable[[str], st
     data: dict[str, Counter[str]] = {}
     for reading in chosen.readings:
         result = results.of(reading.trial.id) if reading.value is not None else None
-        provenance = (result or {}).get("provenance", {})
-        for found, key in ((own, "own_code"), (data, "data_sha256")):
-            for name, digest in provenance.get(key, {}).items():
+        if result is None:
+            continue
+        for found, digests in ((own, result.provenance.own_code), (data, result.provenance.data_sha256)):
+            for name, digest in digests.items():
                 found.setdefault(name, Counter())[digest] += 1
     kinds = ((own, "versions of the code of", "changed"), (data, "versions of the data", "all"))
     return [

@@ -10,9 +10,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
+from irm_sweeps.analysis.histories import BySplit
 from irm_sweeps.sweep.metric import parts
 
 if TYPE_CHECKING:
+    from irm_sweeps.store.result import Evaluation, Result
     from irm_sweeps.trial import Trial
 
 Status = Literal[
@@ -82,27 +84,32 @@ class Results:
         from irm_sweeps.store.store import Store
 
         self._stores = [Store(root) for root in stores]
-        self._found: dict[str, dict[str, Any] | None] = {}
+        self._found: dict[str, Result | None] = {}
         self._stores_of: dict[str, Path] = {}
         self.unreadable: set[str] = set()
         self.problems = [f"{store.root}: no such store" for store in self._stores if not store.root.exists()]
 
-    def of(self, trial_id: str) -> dict[str, Any] | None:
+    def of(self, trial_id: str) -> Result | None:
         """Return the trial's result, or None if no store has one that can be read."""
         if trial_id not in self._found:
             self._found[trial_id] = self._look(trial_id)
         return self._found[trial_id]
 
+    def scores(self, trial_id: str, rule: str) -> BySplit:
+        """Return a trial's scores under a selection rule, by split and environment; none where there are none."""
+        result = self.of(trial_id)
+        return {} if result is None else result.scores(rule)
+
     def store_of(self, trial_id: str) -> Path:
         """Return the store that holds the result of a trial that has one."""
         return self._stores_of[trial_id]
 
-    def everything(self) -> list[dict[str, Any]]:
+    def everything(self) -> list[Result]:
         """Return the result of every trial in the stores."""
         ids = sorted({trial_id for store in self._stores for trial_id in store.trial_ids()})
         return [result for result in map(self.of, ids) if result is not None]
 
-    def _look(self, trial_id: str) -> dict[str, Any] | None:
+    def _look(self, trial_id: str) -> Result | None:
         from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 
         best, unreadable = None, False
@@ -113,9 +120,9 @@ class Results:
                 self.problems.append(str(damage))
                 unreadable = unreadable or isinstance(damage, UnreadableFile)
                 continue
-            if result is not None and (best is None or result["status"] == "completed"):
+            if result is not None and (best is None or result.status == "completed"):
                 best, self._stores_of[trial_id] = result, store.root
-                if result["status"] == "completed":
+                if result.status == "completed":
                     break
         if best is None and unreadable:
             self.unreadable.add(trial_id)
@@ -129,40 +136,28 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
     result = results.of(trial.id)
     if result is None:
         return Reading(trial, "unreadable" if trial.id in results.unreadable else "missing")
-    if result["status"] == "diverged":
-        return Reading(trial, "diverged", detail=f"at step {result.get('diverged_at', 'unknown')}")
-    if result["status"] == "failed":
-        return Reading(trial, "failed", detail=one_line(result["error"].get("message", "")) or "no message")
-    if rule not in result["metrics"]:
+    if result.status == "diverged":
+        return Reading(trial, "diverged", detail=result.divergence)
+    if result.error is not None:
+        return Reading(trial, "failed", detail=one_line(result.error.message) or "no message")
+    if rule not in result.metrics:
         return Reading(trial, "unselected")
-    scores = result["metrics"][rule]["scores"]
+    evaluation = result.metrics[rule]
     split, environment, measure = parts(metric)
     try:
-        value = _mean(scores[split], measure) if environment == "mean" else scores[split][environment][measure]
+        values = evaluation.values(split, measure, None if environment == "mean" else environment)
     except KeyError:
-        known = ", ".join(f"{s}/{e}/{m}" for s in scores for e in scores[s] for m in scores[s][e] if m == measure)
-        return Reading(trial, "unknown metric", detail=f"(has {one_line(known)})")
-    if value is None:
-        return Reading(trial, "not finite")
-    return Reading(trial, "measured", value, _validation(scores))
-
-
-def _mean(environments: Mapping[str, Mapping[str, float | None]], measure: str) -> float | None:
-    values = [scores[measure] for scores in environments.values()]
+        known = (f"{s}/{e}/{measure}" for s, e, scores in evaluation.environments() if measure in scores.measures)
+        return Reading(trial, "unknown metric", detail=f"(has {one_line(', '.join(known))})")
     finite = [value for value in values if value is not None]
-    return fmean(finite) if len(finite) == len(values) > 0 else None
+    if not finite or len(finite) < len(values):
+        return Reading(trial, "not finite")
+    return Reading(trial, "measured", fmean(finite), _validation(evaluation))
 
 
-def _validation(scores: Mapping[str, Any]) -> float | None:
-    merits = [_merit(own) for own in scores.get("val", {}).values()]
+def _validation(evaluation: Evaluation) -> float | None:
+    merits = [scores.merit for scores in evaluation.scores.get("val", {}).values()]
     return sum(merits) / len(merits) if merits else None
-
-
-def _merit(scores: Mapping[str, float | None]) -> float:
-    if "accuracy" in scores:
-        return scores["accuracy"] or 0.0
-    risk = scores.get("risk")
-    return -math.inf if risk is None else -risk
 
 
 def settings(readings: Sequence[Reading]) -> list[Setting]:

@@ -162,7 +162,7 @@ def render(
         differs=sum(p < ALPHA for p in tests),
         differs_holm=sum(p < ALPHA for p in holm(tests)),
         expected=ALPHA * len(tests),
-        trials=[inventory.entry(result, results.store_of(result["trial_id"])) for result in everything],
+        trials=[inventory.entry(result, results.store_of(result.trial_id)) for result in everything],
         losses=inventory.losses(everything, results.store_of),
         origins=inventory.origins(everything),
         data=inventory.data(everything),

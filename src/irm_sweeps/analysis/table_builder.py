@@ -146,7 +146,7 @@ class Builder:
         for name, every in rows.items():
             looked = [(trial_id, self.results.of(trial_id)) for trial_id in every]
             found = [result for trial_id, result in looked if trial_id not in self.results.unreadable]
-            if any(result is not None and result["status"] == "failed" for result in found):
+            if any(result is not None and result.status == "failed" for result in found):
                 commands.append(self.command(name, "rerun=failed"))
             elif None in found:
                 commands.append(self.command(name))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.wording import label
+from irm_sweeps.store.result import GitState, Result
+from irm_sweeps.wording import count
 
 LISTED = 10
 """Most metrics that are printed one by one."""
@@ -76,32 +77,34 @@ def _signed(change: Change) -> str:
     return f"{change.now - change.then:+.3g}" if change.distance < float("inf") else "no number"
 
 
-def device_of(result: Mapping[str, Any]) -> str:
-    """Return the kind of device that a trial ran on."""
-    return str((result.get("provenance", {}).get("hardware") or {}).get("device", "auto"))
+def device_of(result: Result) -> str:
+    """Return the kind of device that a trial ran on; `auto` where that was not recorded."""
+    return result.hardware.device or "auto"
 
 
-def describe(result: Mapping[str, Any]) -> str:
+def describe(result: Result) -> str:
     """Return one line on what is about to run, and how long it took."""
-    facts = circumstances_of(result)
-    n = facts.get("threads")
-    threads = "" if n is None else f", {n} thread{'s' * (n != 1)}"
-    stack = int(facts["stack size"])
+    threads, seconds = result.hardware.threads, result.timing.seconds
     return (
-        f"trial {result['trial_id']}  {label(result['config'])}  on {device_of(result)}{threads}"
-        + (f", in a stack of {stack}" if stack > 1 else "")
-        + (f": took {seconds:.1f} s" if (seconds := result.get("timing", {}).get("seconds")) is not None else "")
+        f"trial {result.trial_id}  {result.label}  on {device_of(result)}"
+        + ("" if threads is None else f", {count(threads, 'thread')}")
+        + (f", in a stack of {result.stack_size}" if result.stack_size > 1 else "")
+        + ("" if seconds is None else f": took {seconds:.1f} s")
     )
 
 
-def compare(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
+def compare(then: Result, now: Result) -> Comparison:
     """Compare two results of one trial."""
-    outcome = [Change(name, then.get(name), now.get(name)) for name in ("status", "steps", "diverged_at")]
-    digests = [r.get("provenance", {}).get("parameters_sha256") for r in (then, now)]
-    if "error" in now:
-        outcome.append(Change("error", None, now["error"]["message"]))
+    outcome = [
+        Change("status", then.status, now.status),
+        Change("steps", then.steps, now.steps),
+        Change("diverged_at", then.diverged_at, now.diverged_at),
+    ]
+    if now.error is not None:
+        outcome.append(Change("error", None, now.error.message))
     else:
-        outcome.append(Change("parameters_sha256", *(str(digest)[:12] for digest in digests)))
+        digests = [str(result.provenance.parameters_sha256)[:12] for result in (then, now)]
+        outcome.append(Change("parameters_sha256", *digests))
     old, new = dict(_metrics(then)), dict(_metrics(now))
     # A selection rule that a later version adds has nothing to be compared with.
     metrics = [Change(name, value, new.get(name)) for name, value in old.items()]
@@ -117,30 +120,28 @@ def compare(then: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     )
 
 
-def _metrics(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for rule, chosen in result["metrics"].items():
-        yield f"{rule}:step", chosen["step"]
-        for split, environments in chosen["scores"].items():
-            for environment, scores in environments.items():
-                for measure, value in scores.items():
-                    yield f"{rule}:{split}/{environment}/{measure}", value
+def _metrics(result: Result) -> Iterator[tuple[str, Any]]:
+    for rule, evaluation in result.metrics.items():
+        yield f"{rule}:step", evaluation.step
+        for split, environment, scores in evaluation.environments():
+            for measure, value in scores.measures.items():
+                yield f"{rule}:{split}/{environment}/{measure}", value
 
 
-def circumstances_of(result: Mapping[str, Any]) -> dict[str, Any]:
+def circumstances_of(result: Result) -> dict[str, Any]:
     """Return the circumstances of a result, by name: code, versions, hardware, data, stack."""
-    provenance = result.get("provenance", {})
+    provenance = result.provenance
     return {
-        "commit": commit_of(result),
-        **{f"sha256 of {module}": digest for module, digest in provenance.get("own_code", {}).items()},
-        **({"your commit": commit} if (commit := commit_of(result, "own_git")) else {}),
-        **provenance.get("software", {}),
-        **(provenance.get("hardware") or {}),
-        **{f"sha256 of {source}": digest for source, digest in provenance.get("data_sha256", {}).items()},
-        "stack size": result.get("timing", {}).get("stack_size") or 1,
+        "commit": commit_of(provenance.git),
+        **{f"sha256 of {module}": digest for module, digest in provenance.own_code.items()},
+        **({"your commit": commit_of(provenance.own_git)} if provenance.own_git else {}),
+        **provenance.software,
+        **result.hardware.recorded(),
+        **{f"sha256 of {source}": digest for source, digest in provenance.data_sha256.items()},
+        "stack size": result.stack_size,
     }
 
 
-def commit_of(result: Mapping[str, Any], whose: str = "git") -> str | None:
-    """Return the commit of the code that made a result: irm_sweeps's, or with `own_git` the user's; None if unknown."""
-    git = result.get("provenance", {}).get(whose)
-    return None if git is None else git["commit"][:12] + (" and changes" if git.get("dirty") else "")
+def commit_of(git: GitState | None) -> str | None:
+    """Return the commit of a checkout and whether it had changes; None if unknown."""
+    return None if git is None else git.short(dirty=" and changes")

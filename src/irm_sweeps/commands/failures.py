@@ -33,8 +33,8 @@ def run(options: argparse.Namespace) -> None:
     for message, ids in most_first(status.failures):
         print(f"{len(ids)} x {message}")
         result = store.result(ids[0])
-        if result is not None and result["status"] == "failed":
-            print("    " + printable(result["error"].get("details", "")).rstrip().replace("\n", "\n    "))
+        if result is not None and result.error is not None:
+            print("    " + printable(result.error.details).rstrip().replace("\n", "\n    "))
         print("    trials: " + " ".join(ids))
     for message, logs in most_first(status.ended):
         print(f"{count(len(logs), 'worker')} ended early: {message}\n    logs: {printable(' '.join(logs))}")

@@ -8,21 +8,19 @@ trained together (a stack's products are batched, which again is another order),
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from irm_sweeps.commands.comparison import circumstances_of, commit_of
+from irm_sweeps.commands.comparison import commit_of
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
-from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.manifest import RunSettings, write_manifest
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
-from irm_sweeps.trial import GROUPS, Trial
+from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import looking
-from irm_sweeps.user_modules import is_package_module
 
 
-def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[dict[str, Any], Trial]:
+def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[Result, Trial]:
     """Return a result that can be made again, and its trial; `trusted`: see `Trial.from_config`.
 
     Raises
@@ -38,31 +36,31 @@ def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[dict[
         raise UserError(f"damaged: {damage}; nothing to compare with") from None
     if result is None:
         raise UserError(f"trial {trial_id} has no result yet, so there is nothing to compare with")
-    if result["status"] == "failed":
+    if result.status == "failed":
         show = looking("show", trial_id, results=store.root)
         raise UserError(f"trial {trial_id} failed: see {show}; rerun=failed runs it again")
     return result, _trial(result, trusted=trusted)
 
 
-def _trial(result: Mapping[str, Any], *, trusted: bool = False) -> Trial:
-    targets = [str(result["config"][group]["_target_"]) for group in GROUPS]
-    if not trusted and (foreign := [target for target in targets if not is_package_module(target)]):
+def _trial(result: Result, *, trusted: bool = False) -> Trial:
+    if not trusted and (foreign := result.foreign_targets):
         raise UserError(
-            f"trial {result['trial_id']} needs {', '.join(foreign)}, which is not of irm_sweeps: if it is your own, or "
+            f"trial {result.trial_id} needs {', '.join(foreign)}, which is not of irm_sweeps: if it is your own, or "
             "of somebody you trust, add --trust"
         )
-    trial = Trial.from_config(result["config"], trusted=trusted)
-    if trial.id != result["trial_id"]:
+    trial = Trial.from_config(result.config, trusted=trusted)
+    if trial.id != result.trial_id:
+        made_by = commit_of(result.provenance.git) or "unknown commit"
         raise UserError(
-            f"this version reads the config of trial {result['trial_id']} as trial {trial.id}: a default has changed "
-            f"since; reproduce it with the version that made it ({commit_of(result) or 'unknown commit'})"
+            f"this version reads the config of trial {result.trial_id} as trial {trial.id}: a default has changed "
+            f"since; reproduce it with the version that made it ({made_by})"
         )
     return trial
 
 
 def run_again(
-    store: Store, result: Mapping[str, Any], trial: Trial, data_dir: Path, device: str, *, trusted: bool = False
-) -> dict[str, Any]:
+    store: Store, result: Result, trial: Trial, data_dir: Path, device: str, *, trusted: bool = False
+) -> Result:
     """Train a trial a second time, in a temporary store and under the recorded circumstances; return the new result.
 
     Its stack is formed again if all of it is in the store; the number of threads is the recorded one.
@@ -84,36 +82,39 @@ def run_again(
     except UserError as error:
         raise UserError(f"{error}; or say where it lies: --data-dir DIR") from None
     trial.backbone.check(trial.dataset.features, trial.dataset.outputs)
-    threads = circumstances_of(result).get("threads")
-    if isinstance(threads, int):
-        torch.set_num_threads(threads)
+    if result.hardware.threads is not None:
+        torch.set_num_threads(result.hardware.threads)
     tame_allocator()
-    stack = {member.id: member for member in _stack(store, result, trial, trusted)}
+    stack = {member.id: member.canonical for member in _stack(store, result, trial, trusted)}
     with tempfile.TemporaryDirectory(prefix="irm-sweeps-") as folder:
         fresh = Store(Path(folder) / "results")
         fresh.prepare()
-        settings = {
-            "data_dir": str(data_dir),
-            "device": str(chosen),
-            "compile": bool(result.get("provenance", {}).get("compiled")),
-            "on_error": "continue",
-            "checkpoint_seconds": 1e9,
-        }
-        configs = {member.id: member.canonical for member in stack.values()}
-        manifest = write_manifest(fresh, "reproduce", configs, [list(stack)], settings)
+        settings = RunSettings(
+            data_dir=str(data_dir),
+            device=str(chosen),
+            compile=result.provenance.compiled,
+            on_error="continue",
+            checkpoint_seconds=1e9,
+        )
+        manifest = write_manifest(fresh, "reproduce", stack, [list(stack)], settings)
         Worker(fresh, manifest, chosen, capture=False).work()
         again = fresh.result(trial.id)
     assert again is not None, "a worker writes a result for whatever it trains"
     return again
 
 
-def _stack(store: Store, result: Mapping[str, Any], trial: Trial, trusted: bool) -> list[Trial]:
+def _stack(store: Store, result: Result, trial: Trial, trusted: bool) -> list[Trial]:
     """Return the trials that were trained together with this one; it alone if another one is missing here."""
-    mates = []
-    for trial_id in result.get("provenance", {}).get("stack") or [trial.id]:
+    members = []
+    for trial_id in result.provenance.stack or [trial.id]:
+        if trial_id == trial.id:
+            members.append(trial)
+            continue
         try:
-            mate = store.result(trial_id)
-            mates.append(trial if trial_id == trial.id else _trial(mate or {}, trusted=trusted))
-        except (DamagedFile, KeyError, UserError):
+            member = store.result(trial_id)
+            if member is None:
+                return [trial]
+            members.append(_trial(member, trusted=trusted))
+        except (DamagedFile, UserError):
             return [trial]
-    return mates
+    return members

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from irm_sweeps.commands.arguments import Commands, add_store_command, add_trial_id, open_store
 from irm_sweeps.errors import UserError, printable
 from irm_sweeps.files.reading import DamagedFile
+from irm_sweeps.store.result import Result
 from irm_sweeps.typed_commands import looking
-from irm_sweeps.wording import label
 
 
 def add_parser(commands: Commands) -> None:
@@ -32,22 +30,21 @@ def run(options: argparse.Namespace) -> None:
     if result is None:
         status, logs = (looking(*words, results=store.root) for words in (("status",), ("logs", trial_id)))
         raise UserError(f"trial {trial_id} has no result yet: see {status}, or {logs}")
-    print(json.dumps(result, indent=1) if options.json else printable(scores_table(result)))
+    print(json.dumps(result.raw, indent=1) if options.json else printable(scores_table(result)))
 
 
-def scores_table(result: Mapping[str, Any]) -> str:
+def scores_table(result: Result) -> str:
     """Return status and, per split and environment, accuracy (per cent) and risk at the end of training."""
-    lines = [f"trial {result['trial_id']}  {label(result['config'])}  {result['status']}" + _when(result)]
-    if result["status"] == "failed":
-        return "\n".join([*lines, *(result["error"].get(part, "").rstrip() for part in ("message", "details"))])
-    for rule, chosen in result["metrics"].items():
-        if rule != "last" and chosen == result["metrics"].get("last"):
+    lines = [f"trial {result.trial_id}  {result.label}  {result.status}{_when(result)}"]
+    if result.error is not None:
+        return "\n".join([*lines, result.error.message.rstrip(), result.error.details.rstrip()])
+    for rule, evaluation in result.metrics.items():
+        if rule != "last" and evaluation == result.metrics.get("last"):
             continue
-        lines.append(f"{rule}, step {chosen['step']}" if rule != "last" else f"step {chosen['step']}")
-        for split, environments in chosen["scores"].items():
-            for name, scores in environments.items():
-                measures = [f"{measure} {_written(measure, value)}" for measure, value in sorted(scores.items())]
-                lines.append("  ".join([f"  {split:5s} {name:>6s}", *measures]))
+        lines.append(f"{rule}, step {evaluation.step}" if rule != "last" else f"step {evaluation.step}")
+        for split, environment, scores in evaluation.environments():
+            measures = [f"{measure} {_written(measure, value)}" for measure, value in sorted(scores.measures.items())]
+            lines.append("  ".join([f"  {split:5s} {environment:>6s}", *measures]))
     return "\n".join(lines)
 
 
@@ -57,10 +54,9 @@ def _written(measure: str, value: float | None) -> str:
     return f"{100 * value:5.1f} %" if measure == "accuracy" else f"{value:.4f}"
 
 
-def _when(result: Mapping[str, Any]) -> str:
-    timing = result.get("timing", {})
-    if result["status"] == "diverged":
-        return f" at step {result.get('diverged_at', 'unknown')}"
-    if timing.get("seconds") is None:
+def _when(result: Result) -> str:
+    if result.status == "diverged":
+        return f" {result.divergence}"
+    if result.timing.seconds is None:
         return ""
-    return f" in {timing['seconds']:.1f} s (stack of {timing.get('stack_size') or 1})"
+    return f" in {result.timing.seconds:.1f} s (stack of {result.stack_size})"

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.errors import StoreError, one_line
+from irm_sweeps.errors import StoreError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.launchers.slurm_jobs import JobRecord, in_words, living
 from irm_sweeps.launchers.worker_logs import complaints_of_ended_workers
 from irm_sweeps.slurm import SlurmError
 from irm_sweeps.store import claims
 from irm_sweeps.store.manifest import Manifest
-from irm_sweeps.store.schema import STATUSES, seconds_each
+from irm_sweeps.store.schema import STATUSES
 from irm_sweeps.store.store import Store
 from irm_sweeps.typed_commands import looking
 from irm_sweeps.wording import count, duration, label
@@ -181,12 +181,11 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
             status.damaged.append(str(damage))
             continue
         if result is not None:
-            status.counts[result["status"]] += 1
-            if result["status"] == "failed":
-                message = result["error"].get("message", "").strip().splitlines()
-                status.failures[one_line(message[-1]) if message else "no message"].append(trial_id)
-            elif (trial_seconds := seconds_each(result)) is not None:
-                seconds.append(trial_seconds)
+            status.counts[result.status] += 1
+            if result.error is not None:
+                status.failures[result.error.last_line].append(trial_id)
+            elif result.seconds is not None:
+                seconds.append(result.seconds)
             continue
         if claim is None or claim.released:
             continue

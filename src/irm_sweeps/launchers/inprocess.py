@@ -37,7 +37,7 @@ class InProcess(Launcher):
         from irm_sweeps.worker.worker import Worker
 
         tame_allocator()
-        device = choose_device(manifest.settings["device"])
+        device = choose_device(manifest.settings.device)
         open_device(device)
         worker = Worker(store, manifest, device, report=progress.add, capture=False)
         with stop_on_signals(worker.stop_requested):

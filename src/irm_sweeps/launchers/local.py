@@ -89,7 +89,7 @@ class Local(Launcher):
         UserError
             The workers cannot start, or cannot write the store; the message is the worker's own.
         """
-        pool = WorkerPool(store, manifest, self.slots(manifest.settings["device"]))
+        pool = WorkerPool(store, manifest, self.slots(manifest.settings.device))
         watcher = ResultWatcher(store, manifest, progress)
         with _sigterm_as_ctrl_c():
             try:

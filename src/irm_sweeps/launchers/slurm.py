@@ -58,7 +58,7 @@ class Slurm(Launcher):
         UserError
             SLURM's commands are missing here or refuse the job; the message is SLURM's own.
         """
-        self._check_device(manifest.settings["device"])
+        self._check_device(manifest.settings.device)
         if special := re.search(r"[%\\]", str(store.root)):
             raise UserError(
                 f"results={store.root}: SLURM gives {special[0]!r} in the name of a log a meaning of its own"

@@ -130,7 +130,7 @@ class WorkerTask:
         from irm_sweeps.worker.worker import Worker
 
         try:
-            device = _open_device(str(manifest.settings["device"]), gpu)
+            device = _open_device(manifest.settings.device, gpu)
             missing = sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0
             progress = Progress(missing)
             worker = Worker(store, manifest, device, stop_requested=stop_requested, report=progress.add)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.compose import COMPONENTS, leaves
+from irm_sweeps.compose import leaves
 from irm_sweeps.errors import UserError
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Problem, Store
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     return frame
 
 
-def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Mapping[str, Any]]], list[str]]:
+def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
     """Return one result per trial with the store it is from, and what could not be read."""
-    found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+    found: dict[str, tuple[Path, Result]] = {}
     problems = []
     for root in roots:
         if not root.is_dir():
@@ -101,42 +102,40 @@ def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Mapping[str, Any]]], 
             if isinstance(result, Problem):
                 problems.append(result.reason)
                 continue
-            known = found.get(result["trial_id"])
-            if known is None or (known[1]["status"] != "completed" and result["status"] == "completed"):
-                found[result["trial_id"]] = (root, result)
+            known = found.get(result.trial_id)
+            if known is None or (known[1].status != "completed" and result.status == "completed"):
+                found[result.trial_id] = (root, result)
     return list(found.values()), problems
 
 
-def _trial(root: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+def _trial(root: Path, result: Result) -> dict[str, Any]:
     """Return what a trial's rows have in common."""
-    config, timing = result["config"], result.get("timing", {})
-    provenance = result.get("provenance", {})
+    git = result.provenance.git
     return {
-        "trial_id": result["trial_id"],
-        "status": result["status"],
-        **{group: str(config[group].get("_target_", "")).rpartition(".")[2] for group in COMPONENTS},
-        "lam": config.get("lam"),
-        "seed": config["seed"],
-        "diverged_at": result.get("diverged_at"),
-        "error": (result.get("error") or {}).get("message"),
-        "seconds": timing.get("seconds"),
-        "stack_size": timing.get("stack_size"),
-        "finished": timing.get("finished"),
-        "device": (provenance.get("hardware") or {}).get("device"),
-        "commit": (provenance.get("git") or {}).get("commit"),
+        "trial_id": result.trial_id,
+        "status": result.status,
+        **result.class_names,
+        "lam": result.config.get("lam"),
+        "seed": result.config["seed"],
+        "diverged_at": result.diverged_at,
+        "error": (result.error.message or None) if result.error else None,
+        "seconds": result.timing.seconds,
+        "stack_size": result.timing.stack_size,
+        "finished": result.timing.finished,
+        "device": result.hardware.device,
+        "commit": git.commit if git else None,
         "store": str(root),
-        **{key: _json(value) for key, value in leaves(config) if key not in TYPES},
+        **{key: _json(value) for key, value in leaves(result.config) if key not in TYPES},
     }
 
 
-def _scores(result: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+def _scores(result: Result) -> Iterator[tuple[Any, ...]]:
     """Yield rule, step, split, environment, risk and accuracy; one row of nothing where there are none."""
-    if not result["metrics"]:
+    if not result.metrics:
         yield (None,) * 6
-    for rule, chosen in result["metrics"].items():
-        for split, environments in chosen["scores"].items():
-            for name, scores in environments.items():
-                yield rule, chosen["step"], split, name, scores.get("risk"), scores.get("accuracy")
+    for rule, evaluation in result.metrics.items():
+        for split, environment, scores in evaluation.environments():
+            yield rule, evaluation.step, split, environment, scores.risk, scores.accuracy
 
 
 def _json(value: Any) -> Any:

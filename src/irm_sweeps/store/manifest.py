@@ -9,10 +9,12 @@ import re
 import stat
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
 
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.errors import StoreError, UserError, did_you_mean
@@ -20,13 +22,65 @@ from irm_sweeps.files.atomic import make_folder, refuse_link, to_json, write_ato
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, read_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
-from irm_sweeps.store.schema import SCHEMA, check_manifest
+from irm_sweeps.store.schema import SCHEMA, Config, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.typed_commands import issued
 from irm_sweeps.user_modules import is_package_module
 
 LARGEST = 1024 * MIB
 """Most bytes of a manifest: those of a million trials have more."""
+
+_SWEEP = r"[A-Za-z0-9_.+-]+-[0-9a-f]{8}"
+_LAUNCH = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}"
+
+
+class RunSettings(Part):
+    """How to run a sweep's trials, none of which changes a result. Manifests of earlier versions lack some.
+
+    Attributes
+    ----------
+    data_dir
+        Where data is looked for.
+    device
+        As in `device=`.
+    compile
+        Whether training steps are compiled.
+    on_error
+        Whether a failed trial ends the launch.
+    checkpoint_seconds
+        Time between two checkpoints of a stack.
+    folders
+        Where the command was typed, and so where a user's own files are imported from.
+    logger
+        Config of the logger; None: no logger.
+    """
+
+    data_dir: str
+    device: str
+    compile: bool = False
+    on_error: Literal["continue", "stop"]
+    checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    folders: list[str] = Field(default_factory=list)
+    logger: dict[str, Any] | None = None
+
+
+class _ManifestFile(Part):
+    """What `manifest.json` holds."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Annotated[str, StringConstraints(pattern=rf"\A{_SWEEP}\z")]
+    trials: dict[TrialId, Config]
+    stacks: list[list[TrialId]]
+    settings: RunSettings
+    launch: Annotated[str, StringConstraints(pattern=rf"\A{_LAUNCH}\z")]
+    created: str
+    command: str
+
+    @model_validator(mode="after")
+    def _stacks_are_of_its_trials(self) -> Self:
+        if unknown := {trial_id for stack in self.stacks for trial_id in stack} - self.trials.keys():
+            raise ValueError(f"a stack has {min(unknown)}, which is none of its trials")
+        return self
 
 
 @dataclass(frozen=True)
@@ -42,9 +96,7 @@ class Manifest:
     stacks
         Trial ids that train together, in the order in which to start.
     settings
-        `data_dir`, `device`, `compile`, `on_error`, `checkpoint_seconds`, `logger`: how to run, not what. `folders`:
-        where the command was typed, and so where a user's own files are imported from. Manifests of earlier versions
-        lack some.
+        How to run them.
     launch
         Changes whenever the command is issued anew.
     """
@@ -52,14 +104,14 @@ class Manifest:
     name: str
     trials: Mapping[str, Mapping[str, Any]]
     stacks: Sequence[Sequence[str]]
-    settings: Mapping[str, Any]
+    settings: RunSettings
     launch: str
     created: str
     command: str
 
     def make_importable(self) -> None:
         """Let this process import what the process that issued the command could import from its folder."""
-        sys.path += [folder for folder in self.settings.get("folders", []) if folder not in sys.path]
+        sys.path += [folder for folder in self.settings.folders if folder not in sys.path]
 
     def check_own(self, store: Store) -> None:
         """Check that work on it runs nobody's code but this package's, and writes nothing outside the store.
@@ -71,7 +123,7 @@ class Manifest:
         """
         named = {str(trial[group]["_target_"]) for trial in self.trials.values() for group in COMPONENTS}
         foreign = sorted(target for target in named if not is_package_module(target))
-        if not foreign and (values := self.settings.get("logger")):
+        if not foreign and (values := self.settings.logger):
             logger = build_logger(values, trusted=False)
             foreign = [f"logger to {place}" for place in [logger.outside(store.root)] if place]
         if foreign:
@@ -100,7 +152,7 @@ def write_manifest(
     label: str,
     trials: Mapping[str, Mapping[str, Any]],
     stacks: Sequence[Sequence[str]],
-    settings: Mapping[str, Any],
+    settings: RunSettings,
 ) -> Manifest:
     """Write the manifest of a new launch, over that of an earlier launch of the same trials."""
     now = datetime.now(UTC)
@@ -117,7 +169,7 @@ def write_manifest(
     for own in (folder.parent, folder):
         refuse_link(own)
     make_folder(folder)
-    content = {"schema": SCHEMA, **manifest.__dict__}
+    content = {"schema": SCHEMA, **manifest.__dict__, "settings": settings.recorded()}
     write_atomically(folder / "manifest.json", to_json(content, indent=None))
     return manifest
 
@@ -152,15 +204,14 @@ def load_manifest(store: Store, name: str) -> Manifest:
     """
     path = store.root / "sweeps" / name / "manifest.json"
     try:
-        values = read_json(path, LARGEST)
-        check_manifest(values)
-        if values["name"] != name:
-            raise ValueError(f"it is that of {values['name']}")
+        read = validated(_ManifestFile, read_json(path, LARGEST))
+        if read.name != name:
+            raise ValueError(f"it is that of {read.name}")
     except UnreadableFile as error:
         raise StoreError(error.told()) from None
     except (FileNotFoundError, DamagedFile, ValueError) as error:
         raise UserError(f"manifest {path} cannot be read ({error}): issue the sweep's command again") from None
-    return Manifest(**{field.name: values[field.name] for field in fields(Manifest)})
+    return Manifest(read.name, read.trials, read.stacks, read.settings, read.launch, read.created, read.command)
 
 
 def sweep_names(store: Store) -> list[str]:

@@ -23,8 +23,10 @@ from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.atomic import discard, make_folder, refuse_link, sync, to_json, write_atomically, write_once
 from irm_sweeps.files.reading import DamagedFile, names_in, read_fresh, read_json, refusal
 from irm_sweeps.files.untrusted import MIB, parse_json
+from irm_sweeps.store.history import Row
 from irm_sweeps.store.layout import CHECKPOINT, HISTORY, RESULT
-from irm_sweeps.store.schema import TRIAL_ID, check_result, check_row
+from irm_sweeps.store.result import Result
+from irm_sweeps.store.schema import TRIAL_ID
 
 LONGEST_HISTORY = 1024 * MIB
 """Most bytes of a history; a million rows have a tenth of it."""
@@ -100,7 +102,7 @@ class Store:
                 "which claims on trials need: choose another"
             ) from None
 
-    def result(self, trial_id: str) -> dict[str, Any] | None:
+    def result(self, trial_id: str) -> Result | None:
         """Return the trial's result, or None if it has none.
 
         Raises
@@ -112,18 +114,16 @@ class Store:
         if path.parent.is_symlink():
             raise DamagedFile(f"{path}: in a folder that is a symbolic link, which is not followed")
         try:
-            result = read_json(path)
-            check_result(result)
+            result = Result.from_values(read_json(path))
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise DamagedFile(f"{path}: {error}") from None
-        if result["trial_id"] != trial_id:
-            raise DamagedFile(f"{path}: of trial {result['trial_id']}, not {trial_id}")
-        found: dict[str, Any] = result
-        return found
+        if result.trial_id != trial_id:
+            raise DamagedFile(f"{path}: of trial {result.trial_id}, not {trial_id}")
+        return result
 
-    def history(self, trial_id: str) -> list[dict[str, Any]] | None:
+    def history(self, trial_id: str) -> list[Row] | None:
         """Return the rows of the trial's history, or None if it has none.
 
         Raises
@@ -137,8 +137,7 @@ class Store:
             refuse_link(path.parent)
             rows = []
             for number, line in enumerate(read_fresh(path, LONGEST_HISTORY).splitlines(), start=1):  # noqa: B007
-                rows.append(parse_json(line))
-                check_row(rows[-1])
+                rows.append(Row.from_values(parse_json(line)))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except StoreError as error:
@@ -154,9 +153,10 @@ class Store:
     def _rows_counted(self, trial_id: str) -> int | None:
         """Return how many rows the history had when the result was written, where a readable result says so."""
         try:
-            return (self.result(trial_id) or {}).get("history_rows")
+            result = self.result(trial_id)
         except DamagedFile:  # which whoever asks for the result is told
             return None
+        return None if result is None else result.history_rows
 
     def has_result(self, trial_id: str) -> bool:
         """Return whether the trial has a result file, readable or not: one look, for those who ask often."""
@@ -166,7 +166,7 @@ class Store:
         """Return the ids of all trials that the store has a folder of, with or without a result."""
         return sorted(name for name in names_in(self.root) if TRIAL_ID.fullmatch(name))
 
-    def results(self) -> Iterator[dict[str, Any] | Problem]:
+    def results(self) -> Iterator[Result | Problem]:
         """Yield every result in the store, and a `Problem` for every file that should be one and is not."""
         for name in self.trial_ids():
             try:

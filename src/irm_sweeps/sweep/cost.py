@@ -14,7 +14,6 @@ from irm_sweeps.compose import facts
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.process_state import fresh_state
-from irm_sweeps.store.schema import seconds_each
 from irm_sweeps.store.store import Problem, Store
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
@@ -152,20 +151,18 @@ def _history(store: Store, wanted: set[str], on_gpu: bool, compiled: bool) -> Ma
     """Return by kind the seconds that the latest trials took on such a device; earlier ones had earlier code."""
     found: dict[str, list[tuple[str, float]]] = {}
     for result in store.results():
-        if isinstance(result, Problem) or result["status"] != "completed":
+        if isinstance(result, Problem) or result.status != "completed":
             continue
-        provenance = result.get("provenance", {})
-        device = (provenance.get("hardware") or {}).get("device")
-        if (device == "cuda") != on_gpu or bool(provenance.get("compiled")) != compiled:
+        if (result.hardware.device == "cuda") != on_gpu or result.provenance.compiled != compiled:
             continue
-        if (seconds := seconds_each(result)) is None:
+        if (seconds := result.seconds) is None:
             continue
         try:
-            key = Trial.from_config(result["config"], trusted=False).kind
+            key = Trial.from_config(result.config, trusted=False).kind
         except UserError:
             continue  # a user's own method that cannot be imported here, or another version's trial
         if key in wanted:
-            found.setdefault(key, []).append((result["timing"].get("finished", ""), seconds))
+            found.setdefault(key, []).append((result.timing.finished or "", seconds))
     return {key: [seconds for _, seconds in sorted(known)[-LATEST:]] for key, known in found.items()}
 
 
@@ -199,7 +196,7 @@ def _megabytes(store: Store, trials: int) -> float:
         if len(sizes) == 50:
             break
         if not isinstance(result, Problem):
-            sizes.append(_size(store.folder(result["trial_id"])))
+            sizes.append(_size(store.folder(result.trial_id)))
     return trials * (statistics.fmean(sizes) if sizes else BYTES_PER_TRIAL) / 1e6
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from irm_sweeps.errors import UserError
+from irm_sweeps.store.result import Result
 
 _GRAMMAR = "write auto or RULE:SPLIT/ENVIRONMENT/METRIC, e.g. last:test/0.9/accuracy"
 
@@ -24,7 +23,7 @@ def check_objective(wanted: str) -> None:
         raise UserError(f"objective={wanted}: {_GRAMMAR}")
 
 
-def objective(result: Mapping[str, Any], wanted: str, *, regression: bool = False) -> float:
+def objective(result: Result, wanted: str, *, regression: bool = False) -> float:
     """Return `wanted` of a result: `auto`, or `RULE:SPLIT/ENVIRONMENT/METRIC`.
 
     ENVIRONMENT may be `mean` or `min` over the split's environments. `auto` looks at training environments
@@ -38,20 +37,20 @@ def objective(result: Mapping[str, Any], wanted: str, *, regression: bool = Fals
         The result has no such number.
     """
     if wanted == "auto" and regression:
-        held_out = "val" in result["metrics"]
+        held_out = "val" in result.metrics
         return -objective(result, "val:val/mean/risk" if held_out else "last:train/mean/risk")
     worst = math.inf if wanted.endswith("/risk") else 0.0
-    if not result["metrics"]:
+    if not result.metrics:
         return worst
     if wanted == "auto":
-        wanted = "val:val/mean/accuracy" if "val" in result["metrics"] else "last:train/mean/accuracy"
+        wanted = "val:val/mean/accuracy" if "val" in result.metrics else "last:train/mean/accuracy"
     try:
         rule, _, path = wanted.partition(":")
         split, environment, metric = path.split("/")
-        scores = result["metrics"][rule]["scores"][split]
-        values = [scores[name][metric] for name in (scores if environment in ("mean", "min") else [environment])]
+        of = None if environment in ("mean", "min") else environment
+        values = result.metrics[rule].values(split, metric, of)
     except (KeyError, ValueError):
-        rules = ", ".join(result["metrics"])
+        rules = ", ".join(result.metrics)
         raise UserError(f"objective={wanted}: the result has no such number (rules: {rules}); {_GRAMMAR}") from None
     numbers = [worst if value is None else float(value) for value in values]
     return min(numbers) if environment == "min" else sum(numbers) / len(numbers)

@@ -10,6 +10,7 @@ from irm_sweeps.errors import StoreError, one_line
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.provenance import other_code
 from irm_sweeps.store import claims
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
 
@@ -83,15 +84,15 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
         if result is None:
             plan.to_run.append(trial_id)
             continue
-        changed = other_code(result.get("provenance", {}).get("own_code"), trial.own_code)
-        if _again(result["status"], result.get("error", {}).get("kind"), bool(changed), settings.rerun):
+        changed = other_code(result.provenance.own_code, trial.own_code)
+        if _again(result, bool(changed), settings.rerun):
             plan.to_run.append(trial_id)
-            plan.retire[trial_id] = result["status"]
+            plan.retire[trial_id] = result.status
         else:
             plan.done.append(trial_id)
             if changed:
                 plan.changed[trial_id] = changed
-            if result["status"] != "completed":
+            if result.status != "completed":
                 plan.unsuccessful.append(trial_id)
     for trial_id in plan.to_run:
         claim = claims.current(store, trial_id)
@@ -100,10 +101,10 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
     return plan
 
 
-def _again(status: str, error_kind: str | None, changed: bool, rerun: str) -> bool:
+def _again(result: Result, changed: bool, rerun: str) -> bool:
     if rerun == "all" or (rerun == "changed" and changed):
         return True
-    if rerun == "failed" and status in ("failed", "diverged"):
+    if rerun == "failed" and result.status in ("failed", "diverged"):
         return True
     # A worker that was killed says nothing about the trial: issuing the command again retries it.
-    return status == "failed" and error_kind == "crash"
+    return result.error is not None and result.error.kind == "crash"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from irm_sweeps.config import Settings
 from irm_sweeps.store.finished import Finished
-from irm_sweeps.store.manifest import Manifest, write_manifest
+from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.checks import check_compiles, check_inputs, checked_logger
 from irm_sweeps.sweep.launcher import Launcher
@@ -47,15 +47,15 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, la
         label,
         {trial_id: trial.canonical for trial_id, trial in plan.trials.items()},
         stacks.ids,
-        {
-            "data_dir": str(settings.data_dir),
-            "device": settings.device,
-            "compile": settings.compile,
-            "on_error": settings.on_error,
-            "checkpoint_seconds": settings.checkpoint_seconds,
-            "folders": [os.getcwd()],
-            "logger": logger.model_dump(mode="json", by_alias=True) if logger else None,
-        },
+        RunSettings(
+            data_dir=str(settings.data_dir),
+            device=settings.device,
+            compile=settings.compile,
+            on_error=settings.on_error,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            folders=[os.getcwd()],
+            logger=logger.model_dump(mode="json", by_alias=True) if logger else None,
+        ),
     )
     Finished(store, manifest).forget_others()
     return manifest

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
 
 from irm_sweeps.errors import one_line, printable
 from irm_sweeps.files.reading import DamagedFile
-from irm_sweeps.wording import duration, label
+from irm_sweeps.store.result import Result
+from irm_sweeps.wording import duration
 
 
 @contextmanager
@@ -74,16 +75,16 @@ class Progress:
         rate = self.finished / (time.monotonic() - self._started)
         return duration((self.total - self.finished) / rate)
 
-    def add(self, result: Mapping[str, Any]) -> None:
+    def add(self, result: Result) -> None:
         """Count one result and show it."""
-        failed = result["status"] == "failed"
-        self.counts[result["status"]] += 1
+        failed = result.error is not None
+        self.counts[result.status] += 1
         self.failures += failed
         if not self.total:
             return
-        text = f"{result['status']} {result['trial_id']} {label(result['config'])}"
-        if failed:
-            text += f": {result['error'].get('message', '')}"
+        text = f"{result.status} {result.trial_id} {result.label}"
+        if result.error is not None:
+            text += f": {result.error.message}"
         text = one_line(text, at_most=2000)
         if self._bar is not None:
             self._bar.update(self._task, advance=1, description=f"{self.time_left()} left  {text}")

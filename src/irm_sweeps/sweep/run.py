@@ -12,6 +12,7 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.store import claims
 from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect, common_settings
 from irm_sweeps.sweep.cost import report
@@ -102,7 +103,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     if result is None:
         raise UserError(f"trial {trial.id} has no result: another process took it; {_how_far(store)}")
     print(scores_table(result))
-    if result["status"] == "failed":
+    if result.status == "failed":
         raise SystemExit(1)
     return _value(trial, result, settings)
 
@@ -128,8 +129,8 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher) -> list[Any]:
     for trial, overrides in zip(batch_trials, batch, strict=True):
         result = store.result(trial.id)
         answer = JobReturn(overrides=list(overrides), cfg=None, working_dir=str(store.folder(trial.id)))
-        if result is None or result["status"] == "failed":
-            message = result["error"]["message"] if result else "no result: was the search interrupted?"
+        if result is None or result.error is not None:
+            message = result.error.message if result and result.error else "no result: was the search interrupted?"
             answer.status, answer.return_value = JobStatus.FAILED, UserError(f"trial {trial.id}: {message}")
         else:
             answer.status, answer.return_value = JobStatus.COMPLETED, _value(trial, result, settings)
@@ -137,7 +138,7 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher) -> list[Any]:
     return returns
 
 
-def _value(trial: Trial, result: Mapping[str, Any], settings: Settings) -> float:
+def _value(trial: Trial, result: Result, settings: Settings) -> float:
     """Return the number that a searching sweeper maximises."""
     return objective(result, settings.objective, regression=trial.dataset.loss == "squared")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from irm_sweeps.methods.method import Check
 from irm_sweeps.training.evaluation import Scores
+from irm_sweeps.training.merit import merit
 from irm_sweeps.training.rule_names import RuleName
 
 
@@ -32,14 +33,6 @@ def last(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:
     """Choose the last evaluation, which the published Colored MNIST codes report."""
     del shifted
     return evaluations[-1] if evaluations else None
-
-
-def merit(scores: Mapping[str, float | None]) -> float:
-    """Return an environment's accuracy, or in a regression minus its risk; the worst possible value if not finite."""
-    if "accuracy" in scores:
-        return scores["accuracy"] or 0.0
-    risk = scores["risk"]
-    return -math.inf if risk is None else -risk
 
 
 def val(evaluations: Sequence[Evaluation], shifted: str) -> Evaluation | None:

@@ -69,13 +69,11 @@ class StackRun:
         self.log = TrialLog([store.folder(held_trial.trial_id) for held_trial in held])
         self._trials = [held_trial.trial for held_trial in held]
         self._store, self._device = store, device
-        self._data_dir = Path(manifest.settings["data_dir"])
-        self._compiled = bool(manifest.settings.get("compile"))
+        self._data_dir = Path(manifest.settings.data_dir)
+        self._compiled = manifest.settings.compile
         self._capture, self._stop_requested = capture, stop_requested
         self._checkpoint_seconds, self._last_saved = checkpoint_seconds, time.monotonic()
-        self._logger = LogForwarder(
-            manifest.settings.get("logger"), manifest.name, self.log.write, folder_of=store.own_folder
-        )
+        self._logger = LogForwarder(manifest.settings.logger, manifest.name, self.log.write, folder_of=store.own_folder)
         claims = [held_trial.claim for held_trial in held]
         self._heartbeat = Heartbeat(claims, waiting, seconds=heartbeat_seconds, write_log=self.log.write)
 

@@ -23,6 +23,7 @@ from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.layout import LOG
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS
 from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.trial_log import TrialLog, tail
 from irm_sweeps.training.moves import CannotCompile, forget_programs
@@ -42,7 +43,7 @@ class _StopOnError(Exception):
     """A trial of this launch has failed, and `on_error=stop`."""
 
 
-def _ignore(result: dict[str, Any]) -> None:
+def _ignore(result: Result) -> None:
     del result
 
 
@@ -68,22 +69,22 @@ class Worker:
         manifest: Manifest,
         device: torch.device,
         *,
-        report: Callable[[dict[str, Any]], None] = _ignore,
+        report: Callable[[Result], None] = _ignore,
         capture: bool = True,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         stop_requested: threading.Event | None = None,
     ) -> None:
         self.store, self.manifest, self.device = store, manifest, device
-        self.checkpoint_seconds = float(manifest.settings["checkpoint_seconds"])
+        self.checkpoint_seconds = manifest.settings.checkpoint_seconds
         self.heartbeat_seconds = heartbeat_seconds
         self.stop_requested = stop_requested or threading.Event()
         self.tally = Tally()
         self._report, self._capture = report, capture
-        self._unreported: list[dict[str, Any]] = []
+        self._unreported: list[Result] = []
         self._finished = Finished(store, manifest)
         self._finished_before: set[str] = set()
         self._saw_doubtful_claim = False
-        self._compiled, self._compiled_kind = bool(manifest.settings.get("compile")), ""
+        self._compiled, self._compiled_kind = manifest.settings.compile, ""
         git_state()  # asked now, and kept: what has been imported is what lies there
 
     def work(self) -> Tally:
@@ -143,7 +144,7 @@ class Worker:
 
     def _should_stop_on_error(self) -> bool:
         marker = self.manifest.stop_marker(self.store)
-        if self.manifest.settings["on_error"] != "stop":
+        if self.manifest.settings.on_error != "stop":
             return False
         if self.tally.failed:
             write_once(marker, b"", durable=False)
@@ -267,7 +268,7 @@ class Worker:
             return
         self.tally.add(result["status"])
         log.write(result["status"])
-        self._unreported.append(result)
+        self._unreported.append(Result.from_values(result))
 
     def _report_results(self) -> None:
         # Not while training: a terminal that is gone is no failure of the trial.

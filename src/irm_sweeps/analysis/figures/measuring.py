@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis import selection_rules
-from irm_sweeps.analysis.figures.metrics import PanelMetric, Scores, named, one_measure
+from irm_sweeps.analysis.figures.metrics import PanelMetric, named, one_measure
 from irm_sweeps.analysis.figures.picture import Curve
 from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.histories import evaluations, history
@@ -47,7 +47,7 @@ class Measuring:
 
     def __post_init__(self) -> None:
         trials = [(trial, one.rule) for one in self.series for trial in one.trials]
-        scored = [(trial, scores) for trial, rule in trials if (scores := self._scores(trial, rule))]
+        scored = [(trial, scores) for trial, rule in trials if (scores := self.results.scores(trial.id, rule))]
         self.titles = [panel.title(scored) for panel in self.panels]
         self.measure = one_measure(metric for one in scored for panel in self.panels for metric in panel.metrics(*one))
         self._several_settings = False
@@ -58,7 +58,9 @@ class Measuring:
         for series in self.series:
             setting, remarks = self._setting_of(series)
             trials = [reading.trial for reading in setting.readings] if setting else []
-            environments = dict.fromkeys(e for t in trials for e in self._scores(t, series.rule).get(split, {}))
+            environments = dict.fromkeys(
+                e for t in trials for e in self.results.scores(t.id, series.rule).get(split, {})
+            )
             metrics = {environment: named(f"{split}/{environment}/{measure}") for environment in environments}
             measured = {e: s for e, metric in metrics.items() if (s := self._summary(metric, trials, series.rule))}
             curves.append(Curve(series.label, measured, remarks=remarks))
@@ -162,7 +164,7 @@ class Measuring:
 
     def _settings(self, trials: Sequence[Trial], rule: str) -> tuple[list[Setting], str]:
         """Read the last panel's metric of each trial, the first where it is a mean of several, and return it too."""
-        metrics = [self.panels[-1].metrics(trial, self._scores(trial, rule))[0] for trial in trials]
+        metrics = [self.panels[-1].metrics(trial, self.results.scores(trial.id, rule))[0] for trial in trials]
         readings = [read(trial, self.results, rule, metric) for trial, metric in zip(trials, metrics, strict=True)]
         return settings(readings), metrics[-1]
 
@@ -174,15 +176,8 @@ class Measuring:
         self._several_settings = True
         return setting, [setting_note(setting, candidates, rule)]
 
-    def _scores(self, trial: Trial, rule: str) -> Scores:
-        result = self.results.of(trial.id)
-        if result is None or result["status"] != "completed":
-            return {}
-        scores: Scores = result["metrics"].get(rule, {}).get("scores", {})
-        return scores
-
     def _summary(self, metric: PanelMetric, trials: Sequence[Trial], rule: str) -> Summary | None:
-        values = [metric.value(trial, self._scores(trial, rule)) for trial in trials]
+        values = [metric.value(trial, self.results.scores(trial.id, rule)) for trial in trials]
         numbers = [value for value in values if value is not None]
         return summarize(numbers) if numbers else None
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from irm_sweeps.analysis.histories import BySplit
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.metric import parts
 
 if TYPE_CHECKING:
     from irm_sweeps.trial import Trial
-
-Scores = Mapping[str, Mapping[str, Mapping[str, float | None]]]
-"""Split -> environment -> measure."""
 
 UNITS = {"accuracy": "accuracy (%)", "risk": "risk (nats)", "pwcca": "PWCCA similarity"}
 
@@ -32,21 +30,21 @@ class PanelMetric:
     """
 
     name: str
-    metrics: Callable[[Trial, Scores], list[str]]
+    metrics: Callable[[Trial, BySplit], list[str]]
 
-    def value(self, trial: Trial, scores: Scores) -> float | None:
+    def value(self, trial: Trial, scores: BySplit) -> float | None:
         """Return the mean of the metrics, accuracies in per cent; None if one is not there or not finite."""
         values, measure = [], ""
         for metric in self.metrics(trial, scores):
             split, environment, measure = parts(metric)
-            known: Mapping[str, Any] = scores.get(split, {})
-            environments = list(known.values()) if environment == "mean" else [known.get(environment, {})]
-            values += [score.get(measure) for score in environments] or [None]
+            known = scores.get(split, {})
+            names = known if environment == "mean" else [environment]
+            values += [known[name].measures.get(measure) if name in known else None for name in names] or [None]
         finite = [value for value in values if value is not None]
         scale = 100.0 if measure == "accuracy" else 1.0
         return scale * fmean(finite) if len(finite) == len(values) > 0 else None
 
-    def title(self, scored: Iterable[tuple[Trial, Scores]]) -> str:
+    def title(self, scored: Iterable[tuple[Trial, BySplit]]) -> str:
         """Return the name with the environments, where they are the same in all trials."""
         metrics = {tuple(self.metrics(trial, scores)) for trial, scores in scored}
         if len(metrics) != 1:
@@ -89,7 +87,7 @@ def _measure(trial: Trial) -> str:
     return "risk" if trial.dataset.loss == "squared" else "accuracy"
 
 
-def _in_distribution(trial: Trial, scores: Scores) -> list[str]:
+def _in_distribution(trial: Trial, scores: BySplit) -> list[str]:
     """Return the test environments that are named as training ones, else what is held out of these, else these.
 
     Where the shifted environment has a training environment's name, names mean nothing.

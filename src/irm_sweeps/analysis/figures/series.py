@@ -100,14 +100,14 @@ def of_store(results: Results, rule: str, *, trusted: bool = False) -> tuple[lis
     trials, remarks = [], []
     for result in results.everything():
         try:
-            trial = Trial.from_config(result["config"], trusted=trusted)
+            trial = Trial.from_config(result.config, trusted=trusted)
         except UserError as error:
-            remarks.append(f"skipped trial {result['trial_id']}: this version cannot read its config: {error}")
+            remarks.append(f"skipped trial {result.trial_id}: this version cannot read its config: {error}")
             continue
-        if trial.id == result["trial_id"]:
+        if trial.id == result.trial_id:
             trials.append(trial)
         else:
-            remarks.append(f"skipped trial {result['trial_id']}: this version reads its config as trial {trial.id}")
+            remarks.append(f"skipped trial {result.trial_id}: this version reads its config as trial {trial.id}")
     named = [(_method(trial), trial) for trial in sorted(trials, key=_as_in_a_grid)]
     return _by_task(named, rule, lambda *_: ""), remarks
 

@@ -1,0 +1,31 @@
+"""A row of a trial's history, `history.jsonl`: what was logged after a step, or an evaluation."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from irm_sweeps.store.result import Scores
+from irm_sweeps.store.schema import Count, Part, validated
+
+
+class Row(Part):
+    """What was logged after `step` updates; of an evaluation the scores, by split and environment."""
+
+    step: Count
+    scores: dict[str, dict[str, Scores]] | None = None
+
+    @classmethod
+    def from_values(cls, values: Any) -> Self:
+        """Return the row that a mapping holds.
+
+        Raises
+        ------
+        ValueError
+            It holds none; the message names the first place and what is wrong there.
+        """
+        return validated(cls, values)
+
+    @property
+    def logged(self) -> dict[str, Any]:
+        """The logged quantities by name, e.g. `penalty`, or `risks` with one value for each environment."""
+        return self.model_extra or {}
