@@ -3,56 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 
 from commands import SMALL, Desk, irm_sweeps, launch
 from irm_sweeps.errors import UserError
-from irm_sweeps.methods.erm import ERM
-from irm_sweeps.methods.method import Move, Point, Turn
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.training import moves
-
-
-class Wrong(ERM):
-    """ERM that says its turn wrongly."""
-
-    uses_lam: ClassVar[bool] = True
-    deed: str
-
-    def moves(self, step: int, environments: int) -> Sequence[Move]:
-        return [Move(["modle"])] if self.deed == "moves" else super().moves(step, environments)
-
-    def turn(self, at: Point, moving: Sequence[str]) -> Any:
-        turn = super().turn(at, moving)
-        own, risks = turn.objectives, turn.log["risks"]
-        match self.deed:
-            case "vector":
-                return Turn({"model": risks}, turn.log)
-            case "float":
-                return Turn({"model": 0.5}, turn.log)  # type: ignore[dict-item]
-            case "missing":
-                return Turn({}, turn.log)
-            case "unknown":
-                return Turn({**own, "adversary": own["model"]}, turn.log)
-            case "log":
-                return Turn(own, {"risks": risks, "penalty": 0.0})  # type: ignore[dict-item]
-            case "bare":
-                return own["model"]
-            case "bare objective":
-                return Turn(own["model"], turn.log)  # type: ignore[arg-type]
-            case "exit":
-                sys.exit(3)
-            case "last words":
-                sys.exit("no such file")
-            case "plain exit":
-                sys.exit()
-        return turn
-
 
 COMPLAINTS = {
     "vector": "objective of 'model' has shape [2]; a scalar is needed: reduce it (or the penalty in it) with mean()",
@@ -67,7 +25,7 @@ EXITS = {"exit": "sys.exit(3)", "last words": "sys.exit('no such file')", "plain
 
 
 def wrong(deed: str) -> list[str]:
-    return [*SMALL, "method=erm", "method._target_=test_bad_turns.Wrong", f"+method.deed={deed}"]
+    return [*SMALL, "method=erm", "method._target_=wrong_turns.Wrong", f"+method.deed={deed}"]
 
 
 @pytest.mark.parametrize("how", ["solo", "stacked", "compiled"])
