@@ -11,6 +11,7 @@ from commands import SMALL, Desk, irm_sweeps, launch
 from irm_sweeps.errors import UserError
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.training import moves
+from wrong_turns import Wrong
 
 COMPLAINTS = {
     "vector": "objective of 'model' has shape [2]; a scalar is needed: reduce it (or the penalty in it) with mean()",
