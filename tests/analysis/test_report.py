@@ -12,8 +12,8 @@ import pytest
 
 import synthetic_store as synthetic
 from browser import CHROMIUM, Page, chromium
-from irm_sweeps.analysis import report
-from irm_sweeps.analysis.options import paper_names
+from irm_sweeps.analysis import report, report_sections
+from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep import grid
@@ -143,8 +143,10 @@ def test_papers_with_results_are_shown_and_the_others_have_their_command(text: s
 def test_a_union_is_neither_shown_nor_waited_for(store: Path, outline: Outline) -> None:
     """Its tables are on the page; no command would bring a table of its own there."""
     assert load_paper("bae2021").include
-    parts = list(report.sections(Results([store]), [store], None, []))
-    assert "bae2021" not in [part.paper.name if isinstance(part, report.Section) else part.name for part in parts]
+    parts = list(report_sections.sections(Results([store]), [store], None, []))
+    assert "bae2021" not in [
+        part.paper.name if isinstance(part, report_sections.Section) else part.name for part in parts
+    ]
     assert load_paper("bae2021").title not in words(outline)
 
 
@@ -187,7 +189,7 @@ def test_what_cannot_be_shown_is_not_waited_for(store: Path, tmp_path: Path, mon
     assert "cannot be shown: demo, row erm: unknown key `method.dummy`" in unshown
     assert "unknown key" not in waited
     with pytest.raises(UserError, match=r"no paper file has a row 'ermm'.*; of mine nothing is known"):
-        list(report.sections(Results([store]), [store], None, [], ["paper.only=[ermm]"]))
+        list(report_sections.sections(Results([store]), [store], None, [], ["paper.only=[ermm]"]))
 
 
 def test_every_measured_cell_has_its_command(store: Path, outline: Outline) -> None:
@@ -425,8 +427,8 @@ def test_hydra_is_asked_nothing_twice(store: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(grid, "compose", composing)
     monkeypatch.setattr(grid, "is_group", asking)
-    parts = list(report.sections(Results([store]), [store], None, []))
-    assert {type(part) for part in parts} == {report.Section, report.Absent}
+    parts = list(report_sections.sections(Results([store]), [store], None, []))
+    assert {type(part) for part in parts} == {report_sections.Section, report_sections.Absent}
     assert composed
     assert len(composed) == len(set(composed))
     assert groups

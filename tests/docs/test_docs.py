@@ -14,7 +14,7 @@ import yaml
 
 from commands import launch
 from irm_sweeps import cli, typed_commands
-from irm_sweeps.analysis import figure_command, options, report, table_command
+from irm_sweeps.analysis import figure_command, options, paper_files, report, table_command
 from irm_sweeps.commands import init
 from irm_sweeps.compose import addressed_to_trials, compose
 from irm_sweeps.sweep.grid import trials
@@ -175,7 +175,7 @@ def understand_script(name: str, words: list[str], monkeypatch: pytest.MonkeyPat
     def stop(parser: options.Parser, argv: Sequence[str] | None) -> None:
         values = read(parser, argv)
         if getattr(values, "paper", None):
-            options.find_paper(values.paper, values.table, values.figure)
+            paper_files.find_paper(values.paper, values.table, values.figure)
         raise Understood
 
     if "--help" in words:

@@ -135,8 +135,8 @@ def a_result(content: bytes, folder: Path) -> bool:
     assert set(load_results(store.root)["trial_id"]) <= {TRIAL_ID}
     assert scores_table(result)
     assert inventory.entry(result, store.root).trial_id == TRIAL_ID
-    inventory.losses([result], lambda _: store.root)
-    for summary in (inventory.origins, inventory.data):
+    inventory.failure_groups([result], lambda _: store.root)
+    for summary in (inventory.origins, inventory.data_digests):
         summary([result])
     Progress(0).add(result)
     if result.status != "failed":

@@ -16,7 +16,7 @@ import synthetic_store
 from commands import SMALL, irm_sweeps, launch
 from hostile.conftest import SWEEP
 from irm_sweeps.analysis import figure_command, report, table_command
-from irm_sweeps.analysis.options import filling
+from irm_sweeps.analysis.fill_commands import overrides_into
 from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.slurm import Slurm
@@ -188,7 +188,7 @@ def test_the_command_that_fills_a_table_means_what_was_typed(
     with pytest.raises(SystemExit):
         figure_command.main(["--paper", "demo", "--results", str(results), *USER])
     (told,) = re.findall(r"run ((?:python|irm-sweeps) .*)", capsys.readouterr().err)
-    assert argv_of(told)[3:] == filling(results, USER)
+    assert argv_of(told)[3:] == overrides_into(results, USER)
     assert [path.name for path in tmp_path.iterdir()] == [place]
 
 

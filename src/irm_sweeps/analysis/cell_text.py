@@ -1,4 +1,4 @@
-"""The few words that stand in a printed cell."""
+"""The texts of a printed cell: its measured mean, and each column of the comparison beside it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from irm_sweeps.analysis.table import Cell
 from irm_sweeps.wording import count
 
 NOTHING = "–"
-"""Where there is no such number."""
+"""Printed where a number does not exist."""
 
-_TINY = 0.0001
+_SMALLEST_P = 0.0001
+"""Smaller p-values are printed as `<0.0001`."""
 
 
 def measured_text(cell: Cell) -> str:
-    """Return `88.6 ± 0.3 (n=10)`, with the setting if one was chosen, or why there is no such number."""
+    """Return `88.6 ± 0.3 (n=10)`, with the setting if one was chosen, or why nothing is measured."""
     if cell.measured is None:
         return cell.state or NOTHING
     chosen = f"; {spelled(cell.chosen)}" if cell.settings > 1 else ""
@@ -30,9 +31,10 @@ def published_text(cell: Cell) -> str:
 
 
 def difference_text(cell: Cell) -> str:
-    """Return `-1.3 [-2.0, -0.5]`, the difference and its interval, with ` (7 pairs)` where these are not the cell's n.
+    """Return `-1.3 [-2.0, -0.5]`, the difference and its interval; empty if nothing is compared.
 
-    Each has its sign, `-0.0` too: a bound says on which side of 0 it is. Nothing to compare: nothing.
+    ` (7 pairs)` follows if the number of pairs differs from the cell's n. Each number has its sign, also `-0.0`, so
+    that a bound shows on which side of 0 it lies.
     """
     verdict = cell.verdict
     if verdict is None:
@@ -49,32 +51,31 @@ def difference_text(cell: Cell) -> str:
 
 
 def _signed(value: float, decimals: int) -> str:
-    """Return `+0.3` or `-0.0`; 0 itself, of whichever sign, is `+0.0`."""
+    """Return `+0.3` or `-0.0`; 0 and -0 are both `+0.0`."""
     return f"{value or 0.0:+.{decimals}f}"
 
 
 def verdict_text(cell: Cell) -> str:
-    """Return the verdict; nothing where nothing can be compared."""
+    """Return the verdict; empty if nothing is compared."""
     return cell.verdict.word if cell.verdict else ""
 
 
 def p_text(cell: Cell) -> str:
-    """Return the two p-values; nothing where nothing is tested."""
+    """Return both p-values in words, for a tooltip; empty if nothing is tested."""
     if cell.verdict is None or cell.verdict.p is None:
         return ""
     return f"p = {cell.verdict.p:.3g}; Holm's p = {cell.verdict.p_holm:.3g}"
 
 
 def p_values_text(cell: Cell) -> str:
-    """Return `0.012 (0.036)`: the p-value, and with Holm's correction; nothing where nothing is tested."""
+    """Return `0.012 (0.036)`, the p-value and Holm's adjusted p-value; empty if nothing is tested."""
     if cell.verdict is None or cell.verdict.p is None or cell.verdict.p_holm is None:
         return ""
-    return f"{_small(cell.verdict.p)} ({_small(cell.verdict.p_holm)})"
+    return f"{_p(cell.verdict.p)} ({_p(cell.verdict.p_holm)})"
 
 
-def _small(p: float) -> str:
-    """Return a p-value, of which no digits are worth printing where it is tiny."""
-    return f"{p:.3g}" if p >= _TINY else f"<{_TINY:.4f}"
+def _p(p: float) -> str:
+    return f"{p:.3g}" if p >= _SMALLEST_P else f"<{_SMALLEST_P:.4f}"
 
 
 def _with_spread(summary: Summary, decimals: int) -> str:
@@ -83,26 +84,28 @@ def _with_spread(summary: Summary, decimals: int) -> str:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Something that stands beside a measured value.
+class ComparisonColumn:
+    """A column that the table prints beside each measured value.
 
     Attributes
     ----------
     heading
-        What stands above it; `in_full`: on a page, where there is room.
+        Heading in Markdown and LaTeX.
     text
-        The words of a cell.
+        Returns the text of a cell.
+    page_heading
+        Heading on an HTML page, which has more room.
     """
 
     heading: str
     text: Callable[[Cell], str]
-    in_full: str
+    page_heading: str
 
 
-KINDS = {
-    "published": Kind("published", published_text, "published"),
-    "difference": Kind("difference", difference_text, "difference [95 % interval]"),
-    "p": Kind("p (Holm)", p_values_text, "p (with Holm's correction)"),
-    "verdict": Kind("verdict", verdict_text, "verdict"),
+COMPARISON_COLUMNS = {
+    "published": ComparisonColumn("published", published_text, "published"),
+    "difference": ComparisonColumn("difference", difference_text, "difference [95 % interval]"),
+    "p": ComparisonColumn("p (Holm)", p_values_text, "p (with Holm's correction)"),
+    "verdict": ComparisonColumn("verdict", verdict_text, "verdict"),
 }
-"""All there are, by the names that `table.Table.beside` has."""
+"""Every such column, by its name in `table.Table.comparison_columns`."""

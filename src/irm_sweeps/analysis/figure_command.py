@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irm_sweeps.analysis.options import Parser, filling, find_paper, write
+from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.analysis.options import Parser
+from irm_sweeps.analysis.output_file import write_output
+from irm_sweeps.analysis.paper_files import find_paper
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.typed_commands import launching
 from irm_sweeps.wording import count
@@ -53,7 +56,7 @@ _CURVES = ("lam", "training", "heatmap")
 
 
 def parser() -> Parser:
-    """Return the command line."""
+    """Return the parser of the command line."""
     figure = Parser("figure", _DESCRIPTION, _EPILOG, paper_required=False)
     figure.add_argument("--curves", choices=_CURVES, help="a general picture in place of the paper's figure")
     figure.add_argument(
@@ -99,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         picture, skipped = _picture(options, paper, results)
         _report_missing(picture, [*results.problems, *skipped], _command(options, paper))
         draw = heatmap.draw if options.curves == "heatmap" else drawing.draw
-        write(output, draw(picture, file_format))
+        write_output(output, draw(picture, file_format))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -135,7 +138,7 @@ def _name(options: argparse.Namespace, paper: Paper | None) -> str:
 
 def _command(options: argparse.Namespace, paper: Paper | None) -> str:
     """Return the command that runs everything."""
-    overrides = filling(options.stores[0], options.overrides)
+    overrides = overrides_into(options.stores[0], options.overrides)
     return paper.command(None, overrides) if paper else launching(*overrides)
 
 

@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV and HTML; LaTeX has its own file."""
+"""A table as text in each format: Markdown, CSV and HTML here, LaTeX in `latex.py`."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.analysis.cell_text import KINDS, measured_text, p_text
+from irm_sweeps.analysis.cell_text import COMPARISON_COLUMNS, measured_text, p_text
 from irm_sweeps.analysis.latex import latex
 from irm_sweeps.analysis.notes import Note, spelled
 from irm_sweeps.analysis.table import Cell, Table
 
 
 def markdown(table: Table) -> str:
-    """Return a GitHub table, aligned so that it reads as plain text too."""
-    beside = [KINDS[name] for name in table.beside]
+    """Return a GitHub table, aligned so that it also reads as plain text."""
+    comparison = [COMPARISON_COLUMNS[name] for name in table.comparison_columns]
     header = [""]
     for column in table.columns:
-        header += [column, *(kind.heading for kind in beside)]
+        header += [column, *(beside.heading for beside in comparison)]
     lines = [header]
     for label, cells in table.rows:
         lines.append([label])
         for cell in cells:
-            numbers = "".join(f" [{table.notes.index(note) + 1}]" for note in cell.notes)
-            lines[-1] += [measured_text(cell) + numbers, *(kind.text(cell) for kind in beside)]
-    lines = [[_no_tag(text).replace("|", "\\|") for text in line] for line in lines]
+            numbers = "".join(f" [{number}]" for number in table.note_numbers(cell))
+            lines[-1] += [measured_text(cell) + numbers, *(beside.text(cell) for beside in comparison)]
+    lines = [[_without_tags(text).replace("|", "\\|") for text in line] for line in lines]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
 
     def joined(line: Sequence[str]) -> str:
@@ -33,61 +33,75 @@ def markdown(table: Table) -> str:
         return f"| {' | '.join(padded)} |"
 
     rule = f"|{'|'.join('-' * (width + 2) for width in widths)}|"
-    parts = [f"**{_no_tag(table.title)}**", "\n".join([joined(lines[0]), rule, *map(joined, lines[1:])])]
+    parts = [f"**{_without_tags(table.title)}**", "\n".join([joined(lines[0]), rule, *map(joined, lines[1:])])]
     if table.notes:
-        parts.append("\n".join(f"- [{i}] {_no_tag(_sentence(note))}" for i, note in enumerate(table.notes, 1)))
-    parts.append("\n".join(f"- {_no_tag(line)}" for line in table.footer))
+        parts.append("\n".join(f"- [{i}] {_without_tags(_sentence(note))}" for i, note in enumerate(table.notes, 1)))
+    parts.append("\n".join(f"- {_without_tags(line)}" for line in table.footer))
     return "\n\n".join(parts) + "\n"
 
 
-def _no_tag(text: str) -> str:
-    """Return text in which no HTML begins: Markdown would hand it to the browser; `p < alpha` stays as it is."""
+def _sentence(note: Note) -> str:
+    return f"{note.text}: `{note.command}`" if note.command else note.text
+
+
+def _without_tags(text: str) -> str:
+    """Return text in which Markdown starts no HTML tag; `p < alpha` is no tag and stays as it is."""
     return re.sub(r"<(?=[A-Za-z/!?])", r"\\<", text)
 
 
 def csv(table: Table) -> str:
-    """Return one line a cell, in full precision; accuracies are in per cent."""
+    """Return one line for each cell, in full precision; accuracies are in per cent."""
     import pandas as pd
 
-    records = [
-        {
-            "row": cell.row,
-            "column": cell.column,
-            "metric": cell.metric,
-            "setting": spelled(cell.chosen) or None,
-            "lam": cell.lam,
-            "mean": cell.measured.mean if cell.measured else None,
-            "sd": cell.measured.sd if cell.measured else None,
-            "n": cell.measured.n if cell.measured else 0,
-            "published_mean": cell.published.mean if cell.published else None,
-            "published_sd": cell.published.sd if cell.published else None,
-            "published_n": cell.published.n if cell.published else None,
-            "against": table.against if cell.verdict else None,
-            "pairs": cell.verdict.pairs if cell.verdict else None,
-            "difference": cell.verdict.difference if cell.verdict else None,
-            "difference_low": cell.verdict.interval[0] if cell.verdict and cell.verdict.interval else None,
-            "difference_high": cell.verdict.interval[1] if cell.verdict and cell.verdict.interval else None,
-            "p_value": cell.verdict.p if cell.verdict else None,
-            "p_holm": cell.verdict.p_holm if cell.verdict else None,
-            "verdict": cell.verdict.word if cell.verdict else None,
-            "note": "; ".join(note.text for note in cell.notes) or None,
-            "command": "; ".join(note.command for note in cell.notes if note.command) or None,
-        }
-        for cell in table.cells
-    ]
+    records = [_record(cell, table.against) for cell in table.cells]
     frame = pd.DataFrame(records).astype({"n": "Int64", "published_n": "Int64", "pairs": "Int64"})
     return frame.to_csv(index=False, lineterminator="\n")
 
 
+def _record(cell: Cell, against: str | None) -> dict[str, Any]:
+    measured, published, verdict = cell.measured, cell.published, cell.verdict
+    low, high = verdict.interval if verdict and verdict.interval else (None, None)
+    return {
+        "row": cell.row,
+        "column": cell.column,
+        "metric": cell.metric,
+        "setting": spelled(cell.chosen) or None,
+        "lam": cell.lam,
+        "mean": measured.mean if measured else None,
+        "sd": measured.sd if measured else None,
+        "n": measured.n if measured else 0,
+        "published_mean": published.mean if published else None,
+        "published_sd": published.sd if published else None,
+        "published_n": published.n if published else None,
+        "against": against if verdict else None,
+        "pairs": verdict.pairs if verdict else None,
+        "difference": verdict.difference if verdict else None,
+        "difference_low": low,
+        "difference_high": high,
+        "p_value": verdict.p if verdict else None,
+        "p_holm": verdict.p_holm if verdict else None,
+        "verdict": verdict.word if verdict else None,
+        "note": "; ".join(note.text for note in cell.notes) or None,
+        "command": "; ".join(note.command for note in cell.notes if note.command) or None,
+    }
+
+
 def html(table: Table) -> str:
-    """Return a page that needs nothing else."""
+    """Return a page that needs no other file."""
     return page("table.html", table=table)
 
 
-def page(template: str, **values: Any) -> str:
-    """Return a page made of a template, in which everything is escaped.
+TEXT: dict[str, Callable[[Cell], str]] = {
+    "measured": measured_text,
+    "p": p_text,
+}
+"""Texts of a cell beyond those of `COMPARISON_COLUMNS`, by their names in templates."""
 
-    `text` makes words of a cell, and `kinds` those that may stand beside a measured value.
+
+def page(template: str, **values: Any) -> str:
+    """Return the page that a template makes of values, all escaped.
+
+    Templates also have `text`, the functions of `TEXT`, and `columns`, the `COMPARISON_COLUMNS`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -98,20 +112,9 @@ def page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["kinds"] = KINDS
+    environment.globals["columns"] = COMPARISON_COLUMNS
     return environment.get_template(template).render(text=TEXT, **values) + "\n"
 
 
-TEXT: dict[str, Callable[[Cell], str]] = {
-    "measured": measured_text,
-    "p": p_text,
-}
-"""The words of a cell that stand in none of `KINDS`, by the name that templates use."""
-
-
-def _sentence(note: Note) -> str:
-    return f"{note.text}: `{note.command}`" if note.command else note.text
-
-
 FORMATS: dict[str, Callable[[Table], str]] = {"md": markdown, "latex": latex, "csv": csv, "html": html}
-"""Every format, by the name it has on the command line."""
+"""Every format, by its name on the command line."""

@@ -1,4 +1,4 @@
-"""What a trial logged while it trained."""
+"""The history of a trial: the quantities and the evaluations that it logged while it trained."""
 
 from __future__ import annotations
 
@@ -18,27 +18,24 @@ BySplit = Mapping[str, Mapping[str, "Scores"]]
 def history(
     stores: Sequence[Path], trial_id: str, quantity: str, problems: list[str]
 ) -> tuple[dict[int, float], list[str]]:
-    """Return a logged quantity by step, and which others there are; of several values (environments) the mean.
+    """Return a logged quantity by step, and the names of all logged quantities; of a list of values, the mean.
 
-    Steps at which it was not finite are left out. The first store that has the trial's history answers; if that is
-    damaged, there is nothing, and `problems` gets a line.
+    Steps with a value that is not finite have no entry. The history is read from the first store that has one; if it is
+    damaged, the answer is empty, and `problems` gets a line.
     """
     by_step: dict[int, float] = {}
-    others: dict[str, None] = {}
+    quantities: dict[str, None] = {}
     for row in _rows(stores, trial_id, problems):
-        others.update(dict.fromkeys(row.logged))
+        quantities.update(dict.fromkeys(row.logged))
         values = row.recorded().get(quantity)
         values = values if isinstance(values, list) else [values]
         if values and all(type(value) in (int, float) for value in values):
             by_step[row.step] = fmean(values)
-    return by_step, list(others)
+    return by_step, list(quantities)
 
 
 def evaluations(stores: Sequence[Path], trial_id: str, problems: list[str]) -> dict[int, BySplit]:
-    """Return the scores of each evaluation of a trial, by split and environment, by step.
-
-    The first store that has the trial's history answers, as in `history`.
-    """
+    """Return the scores of each evaluation of a trial by step, from the same store as `history`."""
     return {row.step: row.scores for row in _rows(stores, trial_id, problems) if row.scores is not None}
 
 

@@ -1,4 +1,4 @@
-"""What a store holds besides numbers: its trials one by one, what went wrong, and where it all comes from."""
+"""The report's lists: the trials of a store, the failed and diverged ones by reason, and the provenance of all."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from irm_sweeps.errors import printable
 from irm_sweeps.store.result import Result
 from irm_sweeps.typed_commands import looking
 
-SHOWN_IDS = 12
-"""Most trials of one failure that are named."""
-
 
 @dataclass(frozen=True)
 class Entry:
-    """One trial in the list.
+    """One trial in the list of trials.
 
     Attributes
     ----------
     worst
-        Lowest accuracy over the test environments at the end of training, in per cent; None where there is none.
+        Lowest accuracy over the test environments at the end of training, in per cent; None without an accuracy.
+    seconds
+        The trial's share of its stack's wall time; None if it was not recorded.
     foreign
-        Whether a class of it is not this package's.
+        Whether the config names a class from outside this package.
     """
 
     trial_id: str
@@ -38,28 +37,36 @@ class Entry:
 
     @property
     def command(self) -> str:
-        """The command that makes this trial again and compares."""
+        """The command that trains this trial again and compares the results."""
         return looking("reproduce", self.trial_id, *(["--trust"] if self.foreign else []), results=self.store)
 
     @property
     def show(self) -> str:
-        """The command that prints what is known of it."""
+        """The command that prints the trial's scores, or its error."""
         return looking("show", self.trial_id, results=self.store)
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Trials that were lost for one reason: `diverged`, or `failed` with the last line of the error."""
+class FailureGroup:
+    """Trials that diverged, or that failed with the same last line of the error.
+
+    Attributes
+    ----------
+    details
+        The traceback of the first trial; empty without one.
+    shown
+        Largest number of entries that the page names.
+    """
 
     status: str
     reason: str
     entries: Sequence[Entry]
     details: str
-    first: int = SHOWN_IDS
+    shown: int = 12
 
 
 def entry(result: Result, store: Path) -> Entry:
-    """Return what the list says of a result in a store; whatever its file lacks is left open."""
+    """Return the entry of a result in a store."""
     names = result.class_names
     return Entry(
         trial_id=result.trial_id,
@@ -79,8 +86,11 @@ def _worst(result: Result) -> float | None:
     return 100 * min(accuracies) if accuracies else None
 
 
-def losses(results: Sequence[Result], store_of: Callable[[str], Path]) -> list[Loss]:
-    """Group what diverged or failed by its reason, the most frequent first; `store_of`: where a trial's result lies."""
+def failure_groups(results: Sequence[Result], store_of: Callable[[str], Path]) -> list[FailureGroup]:
+    """Group the diverged and the failed trials by reason, the largest group first.
+
+    `store_of` returns the store of a trial.
+    """
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         if result.status == "diverged":
@@ -88,18 +98,18 @@ def losses(results: Sequence[Result], store_of: Callable[[str], Path]) -> list[L
         elif result.error is not None:
             groups.setdefault(("failed", result.error.last_line), []).append(result)
     return [
-        Loss(
+        FailureGroup(
             status,
             reason,
-            [entry(result, store_of(result.trial_id)) for result in lost],
-            printable(lost[0].error.details.strip()) if lost[0].error else "",
+            [entry(result, store_of(result.trial_id)) for result in group],
+            printable(group[0].error.details.strip()) if group[0].error else "",
         )
-        for (status, reason), lost in sorted(groups.items(), key=lambda item: -len(item[1]))
+        for (status, reason), group in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
 
 
 def origins(results: Sequence[Result]) -> list[tuple[int, dict[str, str]]]:
-    """Count the results by code, versions and device, the most frequent first."""
+    """Count the results by commit, versions and device, the most frequent first."""
     counts: Counter[tuple[tuple[str, str], ...]] = Counter()
     for result in results:
         software, hardware = result.provenance.software, result.hardware
@@ -114,14 +124,14 @@ def origins(results: Sequence[Result]) -> list[tuple[int, dict[str, str]]]:
     return [(n, dict(facts)) for facts, n in counts.most_common()]
 
 
-def data(results: Sequence[Result]) -> list[tuple[int, str, str]]:
-    """Count the results by source and sha256 of their data."""
+def data_digests(results: Sequence[Result]) -> list[tuple[int, str, str]]:
+    """Count the results by source and sha256 of their data, the most frequent first."""
     counts = Counter(source for result in results for source in result.provenance.data_sha256.items())
     return [(n, source, digest) for (source, digest), n in counts.most_common()]
 
 
 def _commits(result: Result) -> str:
-    """Return the commit of irm_sweeps and, where a trial's own code lies in a checkout, that of it."""
-    git, own = result.provenance.git, result.provenance.own_git
+    """Return the commit of irm_sweeps and, if the user's classes lie in a checkout, its commit."""
+    git, user_git = result.provenance.git, result.provenance.own_git
     package = git.short(dirty=" +") if git else "–"
-    return f"{package}, yours {own.short(dirty=' +')}" if own else package
+    return f"{package}, yours {user_git.short(dirty=' +')}" if user_git else package

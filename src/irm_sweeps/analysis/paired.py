@@ -1,4 +1,4 @@
-"""Each row against one of the table's own, cell by cell in the same column and paired by seed."""
+"""The comparison of each row with another row of the same table, paired by seed, by Student's paired t-test."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def compare(mine: Mapping[int, float], theirs: Mapping[int, float]) -> Verdict:
-    """Return the verdict of Student's paired t-test on the values by seed of one cell and of another.
+    """Return the verdict of Student's paired t-test on the values by seed of two cells.
 
     Over the k seeds that both have, with `d = mine - theirs`: mean(d), its interval `mean(d) ± t sd(d) / sqrt(k)`, and
-    p, both with k - 1 degrees of freedom. Where all d are equal there is no error to estimate: the interval is a point,
+    p, both with k - 1 degrees of freedom. If all d are equal there is no error to estimate: the interval is a point,
     and p is 1 if they are 0, else 0.
     """
     seeds = [seed for seed in mine if seed in theirs]
     if not seeds:
         return Verdict("too few seeds", None, None, pairs=0)
-    values = [own[seed] for own in (mine, theirs) for seed in seeds]
+    values = [by_seed[seed] for by_seed in (mine, theirs) for seed in seeds]
     differences = [exact(mine[seed] - theirs[seed], *values) for seed in seeds]
     summary, k = summarize(differences), len(seeds)
     if summary.sd is None:
@@ -53,7 +53,7 @@ def compare(mine: Mapping[int, float], theirs: Mapping[int, float]) -> Verdict:
 
 @dataclass(frozen=True)
 class Against:
-    """The comparison of a table's rows with one of them (a `table.Comparison`).
+    """Compares the rows of a table with one of them (a `table.Comparison`).
 
     Attributes
     ----------
@@ -65,70 +65,72 @@ class Against:
     against: str
 
     @classmethod
-    def row(cls, paper: Paper, asked: str) -> Against:
-        """Return the comparison with a row that is asked for by its name or its label.
+    def row(cls, paper: Paper, name_or_label: str) -> Against:
+        """Return the comparison with the row that has a name, or else a label.
 
         Raises
         ------
         UserError
-            There is no such row, or several, `paper.only` leaves it out, or it has nothing to measure.
+            No row or several rows match, the row has no trials, or `paper.only` leaves it out.
         """
-        named = [asked] if asked in paper.rows else [name for name, row in paper.rows.items() if row.label == asked]
+        labelled = [name for name, row in paper.rows.items() if row.label == name_or_label]
+        matches = [name_or_label] if name_or_label in paper.rows else labelled
         rows = [name for name, row in paper.shown.items() if row.sweep is not None]
         choice = f"rows: {', '.join(rows)}"
-        if len(named) > 1:
-            raise UserError(f"--against {asked}: {len(named)} rows have this label: {', '.join(named)}; give the name")
-        if not named:
+        option = f"--against {name_or_label}"
+        if len(matches) > 1:
+            raise UserError(f"{option}: {len(matches)} rows have this label: {', '.join(matches)}; give the name")
+        if not matches:
             known = [*rows, *(paper.rows[name].label for name in rows)]
-            raise UserError(f"--against {asked}: {paper.name} has no such row{did_you_mean(asked, known)}; {choice}")
-        (name,) = named
+            raise UserError(f"{option}: {paper.name} has no such row{did_you_mean(name_or_label, known)}; {choice}")
+        (name,) = matches
         if paper.rows[name].sweep is None:
-            raise UserError(f"--against {asked}: that row has no trials, so no seeds to pair; {choice}")
+            raise UserError(f"{option}: that row has no trials, so no seeds to pair; {choice}")
         if name not in paper.shown:
             raise UserError(
-                f"--against {asked}: paper.only=[{','.join(paper.only)}] leaves that row out; "
+                f"{option}: paper.only=[{','.join(paper.only)}] leaves that row out; "
                 f"say paper.only=[{','.join([*paper.only, name])}]"
             )
         return cls(paper, name)
 
     @property
     def label(self) -> str:
-        """The row as printed."""
+        """Label of the row that the others are compared with."""
         return self.paper.rows[self.against].label
 
     @property
     def name(self) -> str:
-        """The paper's, and the row's."""
+        """Name of the paper file and of the row."""
         return f"{self.paper.name}_against_{self.against}"
 
     @property
     def title(self) -> str:
-        """The paper's, and what it is compared with."""
+        """Title of the paper file and label of the row."""
         return f"{self.paper.title}; compared with {self.label}"
 
     def compared(self, rows: Rows) -> Rows:
-        """Return the rows that have trials, without published cells, with a verdict in each but the one row."""
-        theirs = next(cells for _, cells in rows if cells[0].row == self.against)
+        """Return the rows that have trials, without published cells; each row but `against` has verdicts."""
+        references = next(cells for _, cells in rows if cells[0].row == self.against)
         return [
-            (label, [self._compared(*pair) for pair in zip(cells, theirs, strict=True)])
+            (label, [self._compared(*pair) for pair in zip(cells, references, strict=True)])
             for label, cells in rows
             if self.paper.rows[cells[0].row].sweep is not None
         ]
 
-    def _compared(self, cell: Cell, other: Cell) -> Cell:
+    def _compared(self, cell: Cell, reference: Cell) -> Cell:
         cell = replace(cell, published=None)
-        if cell.row == self.against or cell.measured is None or other.measured is None:
+        if cell.row == self.against or cell.measured is None or reference.measured is None:
             return cell
-        return replace(cell, verdict=compare(cell.by_seed, other.by_seed))
+        return replace(cell, verdict=compare(cell.by_seed, reference.by_seed))
 
-    def beside(self, rows: Rows) -> Sequence[str]:
-        """Return the same for all tables: what is published is another question."""
+    def columns(self, rows: Rows) -> Sequence[str]:
+        """Return the columns of the comparison, the same for all tables."""
         del rows
         return ("difference", "p", "verdict")
 
     def footer(self, rows: Rows) -> Iterator[str]:
-        """Yield how the rows are compared, and what the comparison does not know."""
-        cells = [cell for _, own in rows for cell in own]
+        """Yield the lines on the comparison and on what it leaves out."""
+        cells = [cell for _, row_cells in rows for cell in row_cells]
         verdicts = [cell.verdict for cell in cells if cell.verdict]
         level = f"{100 * (1 - ALPHA):g} %"
         yield (
@@ -158,7 +160,7 @@ class Against:
             )
         if any(row.published for row in self.paper.shown.values()):
             yield "Published values, and rows that have nothing else, are not shown."
-        if told := test_set_error.left_out(cell for cell in cells if cell.verdict or cell.row == self.against):
-            yield told
-        if told := multiple_comparisons(verdicts, f"no row differed from {self.label}", "higher or lower"):
-            yield told
+        if line := test_set_error.excluded(cell for cell in cells if cell.verdict or cell.row == self.against):
+            yield line
+        if line := multiple_comparisons(verdicts, f"no row differed from {self.label}", "higher or lower"):
+            yield line

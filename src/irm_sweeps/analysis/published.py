@@ -1,4 +1,4 @@
-"""Each cell against the published one: Welch's test, and what is said of it under the table."""
+"""The comparison of each cell with its published cell, by Welch's t-test."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Published:
-    """The comparison of a paper's cells with those that its file gives (a `table.Comparison`)."""
+    """Compares a paper's cells with the published cells in its file (a `table.Comparison`)."""
 
     paper: Paper
     against: None = None
 
     @property
     def name(self) -> str:
-        """The paper's."""
+        """Name of the paper file."""
         return self.paper.name
 
     @property
     def title(self) -> str:
-        """The paper's."""
+        """Title of the paper file."""
         return self.paper.title
 
     def compared(self, rows: Rows) -> Rows:
-        """Return the rows with a verdict wherever something is measured and published."""
+        """Return the rows with a verdict in each cell that has a measured and a published mean."""
         return [(label, [_compared(cell) for cell in cells]) for label, cells in rows]
 
-    def beside(self, rows: Rows) -> Sequence[str]:
-        """Return nothing for a table without any published cell."""
-        return ("published", "difference", "verdict") if any(_published(rows)) else ()
+    def columns(self, rows: Rows) -> Sequence[str]:
+        """Return the columns of the comparison; none for a table without a published cell."""
+        return ("published", "difference", "verdict") if _any_published(rows) else ()
 
     def footer(self, rows: Rows) -> Iterator[str]:
-        """Yield where the published cells come from, and how they are compared."""
-        if not any(_published(rows)):
+        """Yield the lines on the source of the published cells and on the comparison; none without a published cell."""
+        if not _any_published(rows):
             return
         n = self.paper.published_n
         meaning = f"; ± is taken as a sample standard deviation over n = {n} trials" if n else ""
@@ -49,18 +49,18 @@ class Published:
             meaning += f", which is assumed: {why}"
         yield f"Published: {self.paper.source}{meaning}."
         yield f"Difference: measured minus published, with Welch's {100 * (1 - ALPHA):g} % confidence interval."
-        cells = [cell for _, own in rows for cell in own]
-        if told := test_set_error.told(cells):
-            yield told
+        cells = [cell for _, row_cells in rows for cell in row_cells]
+        if line := test_set_error.included(cells):
+            yield line
         yield (
             "Verdict: two-sided Welch's t-test of measured against published mean, from mean, sd and n; "
             f"alpha = {ALPHA:g}: consistent (p >= alpha) or differs (p < alpha). "
             f"Too few seeds: n < {FEWEST}, or published without ± or n."
         )
-        if told := multiple_comparisons(
+        if line := multiple_comparisons(
             (cell.verdict for cell in cells), "measured and published agreed everywhere", "differs"
         ):
-            yield told
+            yield line
 
 
 def _compared(cell: Cell) -> Cell:
@@ -69,5 +69,5 @@ def _compared(cell: Cell) -> Cell:
     return replace(cell, verdict=compare(cell.measured, cell.published))
 
 
-def _published(rows: Rows) -> Iterator[bool]:
-    return (cell.published is not None for _, cells in rows for cell in cells)
+def _any_published(rows: Rows) -> bool:
+    return any(cell.published is not None for _, cells in rows for cell in cells)

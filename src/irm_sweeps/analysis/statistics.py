@@ -1,4 +1,4 @@
-"""Two means: do they differ? Verdicts, Welch's t-test from two summaries, and what many tests together say."""
+"""Statistics of two means: Welch's t-test from two summaries, verdicts, and Holm's correction for many tests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ ALPHA = 0.05
 """Two-sided significance level of a single verdict; 1 - ALPHA is the level of an interval."""
 
 FEWEST = 3
-"""Fewest measured trials, or pairs of them, that a verdict is given for."""
+"""Smallest number of measured trials, or of pairs, for a verdict."""
 
 ROUNDING = 1e-12
-"""Differences and spreads this small against the values that they are of are float64's rounding, and none at all."""
+"""Relative size, against their values, up to which differences and spreads are rounding of float64 and count as 0."""
 
 Word = Literal["consistent", "differs", "higher", "lower", "no difference shown", "too few seeds"]
 
@@ -26,8 +26,8 @@ class Summary:
     Attributes
     ----------
     examples
-        Size of the one test set that all trials share, and that a summary it is compared with has not; then the mean is
-        an accuracy in per cent. None: every trial has its own, or both summaries have the same.
+        Size of the one test set that all trials share, if the summary that it is compared with has another; then the
+        mean is an accuracy in per cent. None: each trial has its own test set, or both summaries share one.
     """
 
     mean: float
@@ -38,7 +38,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison came to.
+    """The result of a comparison.
 
     Attributes
     ----------
@@ -47,16 +47,15 @@ class Verdict:
         p >= ALPHA; `higher` or `lower`: p < ALPHA. `too few seeds`: untested, because fewer than FEWEST trials or
         pairs are measured or the published value comes without standard deviation or number of trials.
     difference
-        Measured minus published mean, or mean difference to another row, in the unit of the two; None: no pair.
+        Measured minus published mean, or mean difference to another row, in their unit; None without a pair.
     p
         Two-sided p-value; None if untested.
     interval
-        95 % confidence interval of the difference; None where a standard deviation or a number of trials is
-        unknown.
+        95 % confidence interval of the difference; None if a standard deviation or a number of trials is unknown.
     p_holm
-        `p` adjusted for all tests of the table; None if untested, or not yet adjusted.
+        `p` adjusted for all tests of the table; None if untested, or before the adjustment.
     pairs
-        Seeds that have a value on both sides; None where the comparison is not by pairs.
+        Number of seeds with a value on both sides; None if the comparison is not by pairs.
     """
 
     word: Word
@@ -73,7 +72,7 @@ def summarize(values: Sequence[float]) -> Summary:
     Raises
     ------
     ValueError
-        There is no value.
+        `values` is empty.
     """
     import pandas as pd
 
@@ -84,22 +83,22 @@ def summarize(values: Sequence[float]) -> Summary:
 
 
 def exact(found: float, *values: float) -> float:
-    """Return a difference or a spread of values; 0 where it is no more than their `ROUNDING`."""
+    """Return a difference or a spread of values; 0 if it is within their `ROUNDING`."""
     return 0.0 if abs(found) <= ROUNDING * max(map(abs, values)) else found
 
 
 def apart(a: Summary, b: Summary) -> float:
-    """Return `m_a - m_b`; 0 where that is rounding."""
+    """Return `m_a - m_b`; 0 if it is within `ROUNDING`."""
     return exact(a.mean - b.mean, a.mean, b.mean)
 
 
 def error(a: Summary, b: Summary) -> tuple[float, float]:
-    """Return the standard error of `m_a - m_b` and its degrees of freedom (0, 0 if there is no spread at all).
+    """Return the standard error of `m_a - m_b` and its degrees of freedom; (0, 0) without any spread.
 
     The error is `sqrt(sum(v))`, with `sum(v)^2 / sum(v^2 / f)` degrees of freedom (Welch 1947, Satterthwaite 1946),
-    over two terms `v = sd^2 / n`, `f = n - 1`, and for each test set that all trials of a summary share one
-    `v = m (100 - m) / examples`, `f = examples - 1`: the binomial variance of its accuracy m in per cent. That is at
-    most what such a test set adds, since some examples are easy and others hard for every trial.
+    over the two terms `v = sd^2 / n`, `f = n - 1`, and for each test set that all trials of a summary share one more,
+    `v = m (100 - m) / examples`, `f = examples - 1`: the binomial variance of its accuracy m in per cent. This is an
+    upper bound of what such a test set adds, since some examples are easy and others hard for every trial.
 
     Raises
     ------
@@ -123,8 +122,8 @@ def error(a: Summary, b: Summary) -> tuple[float, float]:
 def welch(a: Summary, b: Summary) -> float:
     """Return the two-sided p-value of Welch's t-test.
 
-    `t = (m_a - m_b) / se` against Student's t, with `error`'s se and degrees of freedom. Two samples without any
-    spread, for which t is not defined, have p = 1 if their means are equal, else 0.
+    `t = (m_a - m_b) / se` against Student's t, with the se and the degrees of freedom of `error`. Two samples without
+    any spread, for which t is not defined, have p = 1 if their means are equal, else 0.
 
     Raises
     ------
@@ -137,8 +136,8 @@ def welch(a: Summary, b: Summary) -> float:
 def interval(a: Summary, b: Summary) -> tuple[float, float]:
     """Return Welch's confidence interval of `m_a - m_b`, at the level 1 - ALPHA.
 
-    `m_a - m_b ± t se`, with `error`'s se and the quantile t of Student's distribution with its degrees of freedom. It
-    contains 0 exactly where `welch(a, b) > ALPHA`.
+    `m_a - m_b ± t se`, with the se of `error` and the quantile t of Student's distribution with the degrees of freedom
+    of `error`. It contains 0 exactly if `welch(a, b) > ALPHA`.
 
     Raises
     ------
@@ -149,14 +148,14 @@ def interval(a: Summary, b: Summary) -> tuple[float, float]:
 
 
 def two_sided(difference: float, se: float, freedom: float) -> float:
-    """Return both tails of Student's t beyond `difference / se`; without any error, 1 for no difference, else 0."""
+    """Return both tails of Student's t beyond `difference / se`; without an error, 1 for no difference, else 0."""
     from scipy.stats import t
 
     return float(2 * t.sf(abs(difference) / se, freedom)) if se else float(difference == 0)
 
 
 def around(difference: float, se: float, freedom: float) -> tuple[float, float]:
-    """Return Student's confidence interval of a difference, at the level 1 - ALPHA; without any error, a point."""
+    """Return Student's confidence interval of a difference, at the level 1 - ALPHA; without an error, a point."""
     from scipy.stats import t
 
     half = float(t.ppf(1 - ALPHA / 2, freedom)) * se if se else 0.0
@@ -164,10 +163,10 @@ def around(difference: float, se: float, freedom: float) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values adjusted for their number, in the same order (Holm 1979).
+    """Return the p-values adjusted for the number of tests, in the same order (Holm 1979).
 
-    The i-th smallest of k becomes the largest of `(k - j + 1) p_j` over j <= i, at most 1. Where one is below
-    ALPHA its cell differs, and the chance that any such cell of the family is a false alarm is at most ALPHA,
+    The i-th smallest of k becomes the largest of `(k - j + 1) p_j` over j <= i, at most 1. If the cells
+    whose adjusted p-value is below ALPHA count as different, the chance of any false alarm among them is at most ALPHA,
     however the tests depend on each other.
     """
     k, least = len(p_values), 0.0
@@ -179,7 +178,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def compare(measured: Summary, published: Summary) -> Verdict:
-    """Return the verdict on a measured mean, given the published one."""
+    """Return the verdict on a measured mean against the published mean."""
     difference = apart(measured, published)
     unknown = measured.sd is None or published.sd is None or published.n is None
     around = None if unknown else interval(measured, published)
@@ -190,9 +189,14 @@ def compare(measured: Summary, published: Summary) -> Verdict:
 
 
 def multiple_comparisons(verdicts: Iterable[Verdict | None], equal: str, word: str) -> str:
-    """Say how many false alarms to expect among the tests, and what is left after Holm's correction.
+    """Return the line on the expected number of false alarms and on Holm's correction; empty if nothing is tested.
 
-    `equal` is what would make every alarm false, `word` what an alarm says; nothing is tested: nothing is said.
+    Parameters
+    ----------
+    equal
+        The hypothesis under which every alarm is false.
+    word
+        The verdict of an alarm.
     """
     tested = [(verdict.p, verdict.p_holm) for verdict in verdicts if verdict and verdict.p is not None]
     if not tested:

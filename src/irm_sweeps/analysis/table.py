@@ -1,4 +1,4 @@
-"""A table of cells, measured and compared with something, before it takes any format."""
+"""A table in no format yet: its cells, what they are compared with, and the correction for many tests."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from irm_sweeps.analysis.statistics import Summary, Verdict, holm
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. Values, means and sds are in the unit that is printed: per cent for accuracies.
+    """One cell. Values, means and standard deviations are in the printed unit: per cent for accuracies.
 
     Attributes
     ----------
     verdict
-        What the comparison says; None: nothing to compare, or not compared yet.
+        Result of the comparison; None if there is nothing to compare, or before the comparison.
     state
-        What is printed where nothing is measured: `missing`, `diverged`, ...; empty for a row that has
-        nothing to measure.
+        What the cell prints instead of a mean: `missing`, `diverged`, ...; empty for a row without trials.
     settings
-        Number of hyperparameter settings among the cell's trials; the mean is of one.
+        Number of hyperparameter settings among the cell's trials; the mean is over the trials of one.
     chosen
-        What sets that one apart from the others: config keys and values.
+        The config keys in which these settings differ, with the values of the chosen one.
     lam
-        Its penalty weight; None where the method has none or nothing is measured.
+        Penalty weight of the chosen setting; None if the method has none or nothing is measured.
     by_seed
-        The measured values behind the mean.
+        The values that the mean is over, by seed.
     """
 
     row: str
@@ -46,12 +45,12 @@ class Cell:
 
     @property
     def decimals(self) -> int:
-        """Digits after the point."""
+        """Number of printed digits after the point."""
         return 1 if self.metric.endswith("/accuracy") else 3
 
 
 Rows = Sequence[tuple[str, Sequence[Cell]]]
-"""Label and cells of each row."""
+"""The label and the cells of each row."""
 
 
 class Comparison(Protocol):
@@ -59,24 +58,24 @@ class Comparison(Protocol):
 
     @property
     def against(self) -> str | None:
-        """Name of the row that all others are compared with; None: each cell has its published one."""
+        """Name of the row that all others are compared with; None: each cell is compared with its published cell."""
 
     @property
     def name(self) -> str:
-        """Name of the table that makes this comparison."""
+        """Name of the table with this comparison."""
 
     @property
     def title(self) -> str:
-        """Its caption."""
+        """Caption of the table."""
 
     def compared(self, rows: Rows) -> Rows:
         """Return the rows with a verdict in each cell that can be compared, their p-values unadjusted."""
 
-    def beside(self, rows: Rows) -> Sequence[str]:
-        """Return what stands beside each measured value: names in `cell_text.KINDS`."""
+    def columns(self, rows: Rows) -> Sequence[str]:
+        """Return what the table prints beside each measured value: names in `cell_text.COMPARISON_COLUMNS`."""
 
     def footer(self, rows: Rows) -> Iterator[str]:
-        """Yield how the comparison is made."""
+        """Yield the lines that say how the comparison is made."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +84,14 @@ class Table:
 
     Attributes
     ----------
-    beside
-        What stands beside each measured value: names in `cell_text.KINDS`.
-    against
-        Name of the row that the others are compared with; None: each cell has its published one.
     notes
-        Every distinct note of the cells, in order of appearance; a cell refers to `notes.index(note) + 1`.
+        The distinct notes of the cells, in order of appearance.
     footer
-        How the numbers were made.
+        The lines that say how the numbers were made.
+    comparison_columns
+        What the table prints beside each measured value: names in `cell_text.COMPARISON_COLUMNS`.
+    against
+        Name of the row that all others are compared with; None: each cell is compared with its published cell.
     """
 
     name: str
@@ -101,7 +100,7 @@ class Table:
     rows: Rows
     notes: Sequence[Note]
     footer: Sequence[str]
-    beside: Sequence[str] = ()
+    comparison_columns: Sequence[str] = ()
     against: str | None = None
 
     @property
@@ -110,15 +109,19 @@ class Table:
         for _, cells in self.rows:
             yield from cells
 
+    def note_numbers(self, cell: Cell) -> list[int]:
+        """Return the numbers, from 1, of a cell's notes."""
+        return [self.notes.index(note) + 1 for note in cell.notes]
+
 
 def adjusted(rows: Rows) -> Rows:
-    """Return the rows with the p-values adjusted for all tests among them."""
+    """Return the rows with Holm's adjusted p-values over all their tests."""
     tested = [cell.verdict.p for _, cells in rows for cell in cells if cell.verdict and cell.verdict.p is not None]
-    left = iter(holm(tested))
+    adjusted_p = iter(holm(tested))
 
-    def one(cell: Cell) -> Cell:
+    def with_adjusted_p(cell: Cell) -> Cell:
         if cell.verdict is None or cell.verdict.p is None:
             return cell
-        return replace(cell, verdict=replace(cell.verdict, p_holm=next(left)))
+        return replace(cell, verdict=replace(cell.verdict, p_holm=next(adjusted_p)))
 
-    return [(label, [one(cell) for cell in cells]) for label, cells in rows]
+    return [(label, [with_adjusted_p(cell) for cell in cells]) for label, cells in rows]

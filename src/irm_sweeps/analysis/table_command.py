@@ -1,14 +1,22 @@
-"""Print a paper's table: every cell as measured, compared with the published one or with a row of its own."""
+"""Print a paper's table: each measured cell, compared with the published cell or with another row of the table."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from irm_sweeps.analysis.options import Parser, filling, find_paper, row_names, write
+from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.analysis.options import Parser
+from irm_sweeps.analysis.output_file import write_output
+from irm_sweeps.analysis.paper_files import find_paper, row_names
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.typed_commands import offers
+
+if TYPE_CHECKING:
+    from irm_sweeps.analysis.table import Table
+    from irm_sweeps.analysis.table_builder import Builder
 
 _DESCRIPTION = """\
 Print a paper's table from the results in the store: each cell as mean ± sd in per cent with its number n of
@@ -38,7 +46,7 @@ _SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".html": "html", ".htm
 
 
 def parser() -> Parser:
-    """Return the command line."""
+    """Return the parser of the command line."""
     table = Parser("table", _DESCRIPTION, _EPILOG)
     table.add_argument(
         "--format",
@@ -63,10 +71,10 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print or write the table that the command line asks for."""
+    """Print or write the table, or the commands that fill it, as the command line asks."""
     with one_line_errors():
         options = parser().read(argv)
-        form = options.format or ("md" if options.output is None else _format_of(options.output))
+        table_format = options.format or ("md" if options.output is None else _format_of(options.output))
         paper = find_paper(options.paper, options.table, options.figure, options.only)
 
         from irm_sweeps.analysis.formats import FORMATS
@@ -76,28 +84,40 @@ def main(argv: Sequence[str] | None = None) -> None:
         against = None if options.against is None else Against.row(paper, options.against)
         builder = Builder(paper, options.stores, options.select, options.overrides)
         if options.missing:
-            commands, hopeless = builder.missing()
-            for line in [*builder.results.problems, *hopeless]:
-                print(f"skipped {printable(line)}", file=sys.stderr)
-            print("".join(f"{command}\n" for command in commands), end="")
+            _print_missing(builder)
             return
         table = builder.table(against)
-        for problem in builder.results.problems:
-            print(f"skipped {printable(problem)}", file=sys.stderr)
-        states = {cell.state for cell in table.cells if cell.state}
-        measurable = any(row.sweep is not None for row in paper.shown.values())
-        if measurable and states <= {"missing", "not available"} and not any(cell.measured for cell in table.cells):
-            command = paper.command(None, filling(options.stores[0], options.overrides))
+        _print_skipped(builder.results.problems)
+        if _is_unmeasured(table) and any(row.sweep is not None for row in paper.shown.values()):
+            command = paper.command(None, overrides_into(options.stores[0], options.overrides))
             print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
-        text = FORMATS[form](table)
+        text = FORMATS[table_format](table)
         if options.output is None:
             print(text, end="")
         else:
-            write(options.output, text.encode())
+            write_output(options.output, text.encode())
+
+
+def _print_missing(builder: Builder) -> None:
+    """Print the commands that fill the table, and on stderr what no command can fill."""
+    commands, unavailable = builder.missing()
+    _print_skipped([*builder.results.problems, *unavailable])
+    print("".join(f"{command}\n" for command in commands), end="")
+
+
+def _print_skipped(reasons: Sequence[str]) -> None:
+    for reason in reasons:
+        print(f"skipped {printable(reason)}", file=sys.stderr)
+
+
+def _is_unmeasured(table: Table) -> bool:
+    """Return whether no trial of the table has any result."""
+    states = {cell.state for cell in table.cells if cell.state}
+    return states <= {"missing", "not available"} and not any(cell.measured for cell in table.cells)
 
 
 def _format_of(output: Path) -> str:
-    """Return the format that a file's ending names."""
+    """Return the format that the ending of the output file names."""
     if (ending := output.suffix.lower()) not in _SUFFIXES:
         raise UserError(f"--output {output}: give a file that ends in {', '.join(_SUFFIXES)}, or --format")
     return _SUFFIXES[ending]

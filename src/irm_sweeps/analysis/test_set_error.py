@@ -1,4 +1,4 @@
-"""One test set for all trials of a cell: its sampling error, which the spread of the trials does not show."""
+"""The sampling error of a test set that all trials of a cell share: the spread of the trials does not show it."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.notes import Note
-from irm_sweeps.analysis.readings import Setting
+from irm_sweeps.analysis.settings import Setting
 from irm_sweeps.analysis.table import Cell
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Row
 
 _ROUNDING = 1e-3
-"""How far from a whole number of examples an accuracy may be, in examples; stored accuracies are exact to 1e-5."""
+"""Largest distance of an accuracy from a whole number of examples, in examples; accuracies are exact to 1e-5."""
 
 
-def examples(chosen: Setting, said: int | None) -> tuple[int | None, list[Note]]:
-    """Return the size of the test set that all trials of a setting share, None if each has its own, and notes.
+def shared_examples(setting: Setting, declared: int | None) -> tuple[int | None, list[Note]]:
+    """Return the size of the test set that all trials of a setting share, None if unknown or not shared, and notes.
 
-    The paper file says it of its own trials; overrides on top of it may have made others. With `dataset.data_seed=null`
-    each trial draws its data. A test set of another size betrays itself by accuracies that are no multiples of
-    1 / size; then nothing is known of it, and a note says so.
+    The paper file declares the size for its trials; overrides on top of it may change the test set. With
+    `dataset.data_seed=null` each trial draws its test set. If accuracies are no multiples of 1 / declared, the test set
+    has another size, which is unknown, and a note says so.
     """
-    if said is None or chosen.readings[0].trial.canonical["dataset"].get("data_seed", said) is None:
+    if declared is None or setting.readings[0].trial.canonical["dataset"].get("data_seed", declared) is None:
         return None, []
-    counts = [said * value for value in chosen.values]
+    counts = [declared * value for value in setting.values]
     if all(abs(count - round(count)) < _ROUNDING for count in counts):
-        return said, []
+        return declared, []
     return None, [
         Note(
-            f"accuracies are no multiples of 1/{said}, the size of the one test set in the paper file: it is another, "
-            "whose sampling error is not in the interval and the verdict"
+            f"accuracies are no multiples of 1/{declared}, the size of the one test set in the paper file: "
+            "it is another, whose sampling error is not in the interval and the verdict"
         )
     ]
 
 
-def drawn_anew(rows: Iterable[Row], user: Sequence[str]) -> str:
-    """Say what the trials still share where overrides make each draw the test set anew; nothing: they do not."""
-    said = [word for word in user if word.lstrip("+").startswith("dataset.data_seed=")]
-    if not said or not said[-1].endswith("=null") or not any(any(row.one_test_set) for row in rows):
+def redrawn(rows: Iterable[Row], overrides: Sequence[str]) -> str:
+    """Return the line on test sets that overrides make each trial draw for itself; empty if they do not."""
+    data_seeds = [word for word in overrides if word.lstrip("+").startswith("dataset.data_seed=")]
+    if not data_seeds or not data_seeds[-1].endswith("=null") or not any(any(row.one_test_set) for row in rows):
         return ""
     return (
         "Test sets: with dataset.data_seed=null each trial draws its own from the same pool of examples; the spread of "
@@ -47,19 +47,8 @@ def drawn_anew(rows: Iterable[Row], user: Sequence[str]) -> str:
     )
 
 
-def left_out(cells: Iterable[Cell]) -> str:
-    """Say that the sampling error of these cells' test set is in no comparison of them; nothing: they have none."""
-    sizes = sorted({cell.measured.examples for cell in cells if cell.measured and cell.measured.examples})
-    if not sizes:
-        return ""
-    return (
-        f"One test set: all trials of a cell share one drawn test set (examples: {' or '.join(map(str, sizes))}). Its "
-        "sampling error is not in the interval: difference and verdict are about this test set, not about others."
-    )
-
-
-def told(cells: Iterable[Cell]) -> str:
-    """Say which sampling errors are in the differences of these cells, by which formula; nothing: none is."""
+def included(cells: Iterable[Cell]) -> str:
+    """Return the line on the errors of shared test sets that the comparison includes; empty if it includes none."""
     pairs = [(cell.measured.examples, cell.published.examples) for cell in cells if cell.measured and cell.published]
     sides = []
     for i, where in enumerate(("here", "in print")):
@@ -71,4 +60,15 @@ def told(cells: Iterable[Cell]) -> str:
         f"One test set: all trials of a cell share one drawn test set (examples: {', '.join(sides)}), which their ± "
         "does not show. The squared standard error of the difference is sd^2/n of both sides plus m(100 - m)/examples "
         "of each such test set, m the mean in %, with examples - 1 degrees of freedom in Welch's formula."
+    )
+
+
+def excluded(cells: Iterable[Cell]) -> str:
+    """Return the line that the comparison excludes the error of a shared test set; empty if no cell has one."""
+    sizes = sorted({cell.measured.examples for cell in cells if cell.measured and cell.measured.examples})
+    if not sizes:
+        return ""
+    return (
+        f"One test set: all trials of a cell share one drawn test set (examples: {' or '.join(map(str, sizes))}). Its "
+        "sampling error is not in the interval: difference and verdict are about this test set, not about others."
     )

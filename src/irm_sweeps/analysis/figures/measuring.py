@@ -13,7 +13,8 @@ from irm_sweeps.analysis.figures.picture import Curve
 from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.histories import evaluations, history
 from irm_sweeps.analysis.notes import Note, mixture_notes, setting_note, status_notes
-from irm_sweeps.analysis.readings import Results, Setting, choose, read, settings
+from irm_sweeps.analysis.readings import Results, read
+from irm_sweeps.analysis.settings import Setting, choose, settings
 from irm_sweeps.analysis.statistics import Summary, summarize
 from irm_sweeps.errors import UserError
 

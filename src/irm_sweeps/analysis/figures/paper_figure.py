@@ -12,7 +12,7 @@ from irm_sweeps.analysis.figures.measuring import Measuring, of_cells
 from irm_sweeps.analysis.figures.metrics import named
 from irm_sweeps.analysis.figures.picture import Curve, Picture
 from irm_sweeps.analysis.figures.series import of_row
-from irm_sweeps.analysis.table_builder import Builder, check_choices
+from irm_sweeps.analysis.table_builder import Builder, check_choices, lacking
 from irm_sweeps.errors import UnknownChoice, UserError
 from irm_sweeps.sweep.metric import parts
 
@@ -31,7 +31,7 @@ def paper_picture(builder: Builder) -> Picture:
     """
     figure = builder.paper.figure
     assert figure is not None
-    check_choices(builder.user)
+    check_choices(builder.overrides)
     places = _places(builder, figure)
     curves = []
     for name, row in builder.paper.shown.items():
@@ -50,7 +50,7 @@ def _measured(builder: Builder, name: str, row: Row, figure: Figure, places: Seq
     try:
         series = of_row(builder, name)
     except UnknownChoice as error:
-        return Curve(row.label, remarks=[f"{row.label}: this version has no {str(error).partition(':')[0]}"])
+        return Curve(row.label, remarks=[f"{row.label}: {lacking(error)}"])
     decides = [named(builder.paper.columns[-1].metric)]
     measuring = Measuring([series], builder.results, builder.stores, decides, mixtures=True)
     if figure.kind == "environments":

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from irm_sweeps.analysis.fill_commands import overrides_into
 from irm_sweeps.analysis.notes import spelled
-from irm_sweeps.analysis.options import filling
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.typed_commands import launching
@@ -58,10 +58,9 @@ def of_row(builder: Builder, name: str) -> Series:
         This version lacks something that the row names.
     """
     row = builder.paper.rows[name]
-    trials = {
-        trial_id: trial for column in builder.paper.columns for trial_id, trial in builder.trials(row, column).items()
-    }
-    return Series(row.label, list(trials.values()), builder.rule_for(row), partial(builder.command, name))
+    return Series(
+        row.label, list(builder.row_trials(row).values()), builder.rule_for(row), partial(builder.command, name)
+    )
 
 
 def of_paper(builder: Builder) -> tuple[list[Series], list[str]]:
@@ -84,7 +83,7 @@ def of_overrides(user: Sequence[str], stores: Sequence[Path], rule: str) -> list
     from irm_sweeps.sweep.grid import trials
 
     overrides = [word for word in user if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
-    command = launching(*filling(stores[0], overrides))
+    command = launching(*overrides_into(stores[0], overrides))
     named = [(_method(trial), trial) for trial in trials(overrides).values()]
     return _by_task(named, rule, lambda *more: " ".join([command, *more]))
 

@@ -1,0 +1,182 @@
+"""The report's sections: each paper file with its table and figure, or the reason why the page does not show it."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.analysis.paper_files import paper_names
+from irm_sweeps.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from irm_sweeps.analysis.readings import Results
+    from irm_sweeps.analysis.table import Cell, Table
+    from irm_sweeps.analysis.table_builder import Builder
+    from irm_sweeps.sweep.paper import Paper
+
+
+@dataclass(frozen=True)
+class Section:
+    """One paper's part of the page.
+
+    Attributes
+    ----------
+    rules
+        Selection rule of each row, by the row's name in the paper file.
+    commands
+        The command that runs a row's missing trials, by the row's name.
+    picture
+        The figure as a data URI; None if there is nothing to draw.
+    """
+
+    paper: Paper
+    table: Table
+    rules: dict[str, str]
+    commands: dict[str, str]
+    picture: str | None
+
+    @property
+    def cells(self) -> list[tuple[str, Cell]]:
+        """Every measured cell, with the label of its row."""
+        return [(label, cell) for label, cells in self.table.rows for cell in cells if cell.measured]
+
+    def count(self, word: str) -> int:
+        """Return the number of cells with this verdict."""
+        return sum(cell.verdict is not None and cell.verdict.word == word for cell in self.table.cells)
+
+    @property
+    def missing(self) -> int:
+        """Number of cells that have trials but no mean."""
+        return sum(bool(cell.state) for cell in self.table.cells)
+
+    @property
+    def tests(self) -> dict[Any, float]:
+        """The p-values by what was compared, so that a figure which repeats a table's cells adds no test."""
+        return {
+            (cell.metric, cell.measured, cell.published): cell.verdict.p
+            for cell in self.table.cells
+            if cell.verdict and cell.verdict.p is not None
+        }
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A paper that the page does not show; without command and reason, it has no trials in the chosen rows.
+
+    Attributes
+    ----------
+    command
+        The command that runs the paper; empty if the page would not show it then either.
+    reason
+        Why the page cannot show the paper; empty if it can.
+    """
+
+    name: str
+    title: str
+    command: str = ""
+    reason: str = ""
+
+
+def sections(
+    results: Results, stores: Sequence[Path], select: str | None, overrides: Sequence[str], only: Sequence[str] = ()
+) -> Iterator[Section | Absent]:
+    """Yield the section of every paper file that is no union of others, and then the unreadable paper files.
+
+    Raises
+    ------
+    UserError
+        No paper has one of the rows in `only`.
+    """
+    papers, unreadable = _load_papers()
+    rows = _row_names(only)
+    for row in rows:
+        _check_row(row, papers, unreadable)
+    print("looking up the trials of every paper file ...", file=sys.stderr, flush=True)
+    for paper in papers.values():
+        chosen = paper.model_copy(update={"only": tuple(row for row in rows if row in paper.rows)})
+        if rows and not chosen.only:
+            yield Absent(paper.name, paper.title)
+        else:
+            yield _section(chosen, results, stores, select, overrides)
+    for name, reason in unreadable.items():
+        yield Absent(name, name, reason=reason)
+
+
+def _section(
+    paper: Paper, results: Results, stores: Sequence[Path], select: str | None, overrides: Sequence[str]
+) -> Section | Absent:
+    from irm_sweeps.analysis.table_builder import Builder
+
+    rows = paper.shown
+    with_trials = [name for name, row in rows.items() if row.sweep is not None]
+    if not with_trials:
+        return Absent(paper.name, paper.title)
+    builder = Builder(paper, stores, select, overrides, results)
+    try:
+        has_results = any(results.of(trial_id) is not None for trial_id in builder.trial_ids())
+    except UserError as error:
+        return Absent(paper.name, paper.title, reason=str(error))
+    if not has_results:
+        return Absent(paper.name, paper.title, paper.command(None, overrides_into(stores[0], overrides)))
+    return Section(
+        paper=paper,
+        table=builder.table(),
+        rules={name: builder.rule_for(row) for name, row in rows.items()},
+        commands={name: builder.command(name) for name in with_trials},
+        picture=_picture(builder),
+    )
+
+
+def _picture(builder: Builder) -> str | None:
+    """Return the paper's figure as a data URI; None if the paper has no figure or nothing is measured."""
+    from irm_sweeps.analysis.figures.drawing import draw
+    from irm_sweeps.analysis.figures.paper_figure import paper_picture
+
+    if builder.paper.figure is None:
+        return None
+    picture = paper_picture(builder)
+    if not any(curve.measured for curve in picture.curves):
+        return None
+    svg = draw(picture, "svg")
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+
+
+def _load_papers() -> tuple[dict[str, Paper], dict[str, str]]:
+    """Return the paper files that are no union of others, and the error of each file that cannot be read, by name."""
+    from irm_sweeps.sweep.grid import HydraCache
+    from irm_sweeps.sweep.paper import load_paper
+
+    cache = HydraCache()
+    papers, unreadable = {}, {}
+    for name in paper_names():
+        try:
+            papers[name] = load_paper(name, cache)
+        except UserError as error:
+            unreadable[name] = str(error)
+    return {name: paper for name, paper in papers.items() if not paper.include}, unreadable
+
+
+def _row_names(only: Sequence[str]) -> list[str]:
+    """Return the rows that `paper.only=[ROW,...]` names, as Hydra reads it; the last of several overrides counts."""
+    from irm_sweeps.compose import compose
+
+    if not only:
+        return []
+    paper = compose(["paper=demo", *(f"++{word.lstrip('+')}" for word in only)])["paper"]
+    return list(dict.fromkeys(map(str, paper["only"])))
+
+
+def _check_row(row: str, papers: Mapping[str, Paper], unreadable: Collection[str]) -> None:
+    known = sorted({name for paper in papers.values() for name in paper.rows})
+    if row not in known:
+        unknown = f"; of {', '.join(unreadable)} nothing is known: the file cannot be read" if unreadable else ""
+        raise UserError(
+            f"paper.only: no paper file has a row {row!r}{did_you_mean(row, known)}; rows have the names under rows: "
+            f"in conf/paper/NAME.yaml{unknown}"
+        )

@@ -1,0 +1,94 @@
+"""The lines under a table that say how its numbers were measured and which results they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irm_sweeps.analysis import test_set_error
+from irm_sweeps.analysis.selection_rules import SETTINGS, STEPS, USABLE, rule_of
+from irm_sweeps.analysis.table import Cell
+
+if TYPE_CHECKING:
+    from irm_sweeps.sweep.paper import Paper
+
+
+def measurement_lines(
+    paper: Paper, cells: Sequence[Cell], select: str | None, overrides: Sequence[str]
+) -> Iterator[str]:
+    """Yield the lines on units, selection rules, penalty weights, chosen settings and the test sets.
+
+    Parameters
+    ----------
+    select
+        Selection rule of all rows; None: those of the paper file.
+    overrides
+        Overrides on top of the paper file's.
+    """
+    yield f"Measured: mean ± sample standard deviation (ddof 1){_unit(cells)}; n trials differ only in the seed."
+    yield from _selection_rules(paper, select)
+    yield from _penalty_weights(paper, cells)
+    yield from _setting_choices(paper, cells, select)
+    if line := test_set_error.redrawn(paper.shown.values(), overrides):
+        yield line
+
+
+def origin_lines(paper: Paper, stores: Sequence[Path], overrides: Sequence[str]) -> Iterator[str]:
+    """Yield the lines on the rows shown, the overrides and the stores."""
+    if paper.only:
+        yield f"Rows shown: {', '.join(paper.shown)}."
+    if overrides:
+        yield f"Overrides on top of the paper file: {' '.join(overrides)}."
+    yield f"Results from: {', '.join(map(str, stores))}."
+
+
+def _unit(cells: Sequence[Cell]) -> str:
+    in_percent = {cell.metric.endswith("/accuracy") for cell in cells}
+    if in_percent == {True, False}:
+        return ", accuracies in %"
+    return ", in %" if True in in_percent else ""
+
+
+def _selection_rules(paper: Paper, select: str | None) -> Iterator[str]:
+    rule = select or paper.select
+    replaced = "" if rule == paper.select else f" The paper file's rule is {paper.select}."
+    yield f"Selection rule {rule}: each trial is scored {STEPS[rule]}.{replaced}"
+    by_label = {row.label: rule_of(row, paper, select) for row in paper.shown.values()}
+    for label, row_rule in by_label.items():
+        if row_rule != rule:
+            yield f"Row {label} has selection rule {row_rule}: {STEPS[row_rule]}."
+
+
+def _penalty_weights(paper: Paper, cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield the penalty weight of each row, with its columns where the weight is not the same in all."""
+    columns_by_lam: dict[str, dict[float, list[str]]] = {}
+    for cell in cells:
+        if cell.lam is not None and "lam" not in cell.chosen:
+            columns_by_lam.setdefault(cell.row, {}).setdefault(cell.lam, []).append(f'"{cell.column}"')
+    rows_that_choose_lam = {cell.row for cell in cells if "lam" in cell.chosen}
+    constant: list[str] = []
+    varying: dict[str, list[str]] = {}
+    for row, lams in columns_by_lam.items():
+        label = paper.rows[row].label
+        if len(lams) == 1 and row not in rows_that_choose_lam:
+            constant.append(f"{label} {next(iter(lams)):g}")
+        else:
+            by_column = "; ".join(f"{lam:g} in {', '.join(columns)}" for lam, columns in lams.items())
+            varying.setdefault(by_column, []).append(label)
+    if constant:
+        yield f"Penalty weight lam: {', '.join(constant)}."
+    for by_column, labels in varying.items():
+        yield f"Penalty weight lam of {'; '.join(labels)}: {by_column}."
+
+
+def _setting_choices(paper: Paper, cells: Sequence[Cell], select: str | None) -> Iterator[str]:
+    """Yield how one of several settings is chosen: one line for all rows that choose alike."""
+    labels_by_choice: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        if cell.settings > 1:
+            row = paper.rows[cell.row]
+            labels_by_choice.setdefault(SETTINGS[rule_of(row, paper, select)], {})[row.label] = None
+    for choice, labels in labels_by_choice.items():
+        rows = f" of {', '.join(labels)}" if len(labels_by_choice) > 1 else ""
+        yield f"Of several hyperparameter settings{rows}{USABLE}, a cell shows the one with {choice}."
