@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.readings import Reading, Results, Setting, Status, contenders
 from irm_sweeps.errors import one_line
+from irm_sweeps.wording import written
 
 _NAMED = 5
 """Most trials or settings that one note names."""
@@ -40,7 +40,7 @@ def setting_note(chosen: Setting, candidates: Sequence[Setting], rule: str) -> N
     differs = spelled(chosen.differs)
     if len(chosen.differs) == 1:
         (key,) = chosen.differs
-        differs += f" of {', '.join(_value(setting.differs.get(key)) for setting in candidates)}"
+        differs += f" of {', '.join(written(setting.differs.get(key)) for setting in candidates)}"
     measured, equal = [setting for setting in candidates if setting.values], contenders(candidates)
     what = "results"
     if len(equal) < len(measured):
@@ -135,10 +135,4 @@ def _name(setting: Setting, reading: Reading) -> str:
 
 def spelled(values: Mapping[str, Any]) -> str:
     """Return `key=value, key=value`."""
-    return ", ".join(f"{key}={_value(value)}" for key, value in values.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else json.dumps(value)
+    return ", ".join(f"{key}={written(value)}" for key, value in values.items())

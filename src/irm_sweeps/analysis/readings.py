@@ -162,23 +162,19 @@ def _validation(evaluation: Evaluation) -> float | None:
 
 def settings(readings: Sequence[Reading]) -> list[Setting]:
     """Group a cell's readings into settings, in the order of the grid."""
-    from irm_sweeps.compose import facts
+    from irm_sweeps.sweep.labels import differences
 
     groups: dict[str, list[Reading]] = {}
-    configs: dict[str, dict[str, Any]] = {}
     for reading in readings:
         config = {key: value for key, value in reading.trial.canonical.items() if key != "seed"}
         text = json.dumps(config, sort_keys=True)
         groups.setdefault(text, []).append(reading)
-        configs.setdefault(text, config)
-    flat = {text: facts(config) for text, config in configs.items()}
-    every = dict.fromkeys(key for own in flat.values() for key in own)
-    keys = [key for key in every if _several(key, flat.values())]
-    return [Setting({k: flat[text][k] for k in keys if k in flat[text]}, groups[text]) for text in groups]
-
-
-def _several(key: str, configs: Iterable[Mapping[str, Any]]) -> bool:
-    return len({json.dumps(config[key]) if key in config else None for config in configs}) > 1
+    alike = list(groups.values())
+    differ = differences([own[0].trial for own in alike])
+    return [
+        Setting({key: value for key, value in values.items() if key != "seed"}, own)
+        for values, own in zip(differ, alike, strict=True)
+    ]
 
 
 def contenders(candidates: Sequence[Setting]) -> list[Setting]:
