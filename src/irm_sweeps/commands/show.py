@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from irm_sweeps.commands.arguments import Commands, add_store_command, add_trial_id, open_store
 from irm_sweeps.errors import UserError, one_line, printable
 from irm_sweeps.files.reading import DamagedFile
-from irm_sweeps.store.result import Result
 from irm_sweeps.typed_commands import looking
 
 if TYPE_CHECKING:
+    from irm_sweeps.store.result import Result
     from irm_sweeps.store.store import Store
 
 

@@ -43,9 +43,18 @@ def follow_objective() -> None:
             continue
         stored = defaults.load(f"hydra/sweeper/{name}.yaml")
         for key in keys:
-            if OmegaConf.select(stored.node, key) is not None:
+            if _has(stored.node, key):
                 OmegaConf.update(stored.node, key, f"${{search_direction:{key},${{objective}}}}")
         defaults.store(name, stored.node, group="hydra/sweeper", package=stored.package, provider=stored.provider)
+
+
+def _has(node: Any, key: str) -> bool:
+    """Return whether a config has a key; its value, which may refer to what is not there yet, is not looked at."""
+    for part in key.split("."):
+        if node is None or part not in node:
+            return False
+        node = node._get_node(part)
+    return True
 
 
 def told_to_minimise(sweeper: Any) -> bool | None:

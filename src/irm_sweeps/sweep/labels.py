@@ -21,13 +21,15 @@ _ABSENT: Any = object()
 def differences(trials: Sequence[Trial], also: Collection[str] = ()) -> list[dict[str, Any]]:
     """Return each trial's values of the keys in which the trials differ, and of the keys `also`.
 
-    Keys are dotted, in the order of the config; the key of a component (`dataset`) has its class. A field's default,
+    Keys are dotted, by group and name; the key of a component (`dataset`) has its class. A field's default,
     which a trial's canonical config leaves out, is a value like any other. A key that a trial's classes do not have is
     left out.
     """
     flat = [facts(trial.canonical) for trial in trials]
-    keys = dict.fromkeys(key for own in flat for key in own)
-    shown = [key for key in [*keys, *(k for k in also if k not in keys)] if key in also or _differ(key, flat)]
+    keys = {key for own in flat for key in own}
+    order = list(type(trials[0]).model_fields) if trials else []
+    shown = [key for key in {*keys, *also} if key in also or _differ(key, flat)]
+    shown.sort(key=lambda key: (order.index(group) if (group := key.partition(".")[0]) in order else len(order), key))
     rows = []
     for trial, own in zip(trials, flat, strict=True):
         values = ((key, own[key] if key in own else _field(trial, key)) for key in shown)

@@ -133,7 +133,7 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher, search: Search
     if plan.to_run:
         varied = {key for overrides in batch for key in search.varied(overrides)} if search else set()
         manifest = prepare(store, plan, settings, launcher, "search", varied)
-        with _hint_on_interrupt(), Progress(len(plan.to_run), manifest.labels) as progress:
+        with Progress(len(plan.to_run), manifest.labels) as progress:
             launcher.run(store, manifest, progress)
     if search:
         search.settings = settings

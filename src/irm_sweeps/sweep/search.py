@@ -113,7 +113,7 @@ class Search:
         direction = "minimised" if self.minimise else "maximised"
         goal = f"objective={self.settings.objective}, {direction}"
         if (best := self.best()) is None:
-            yield f"no best trial: of {n} all diverged ({goal})"
+            yield f"no best trial: {n} tried, none of which stayed finite ({goal})"
             return
         varied = {key for tried in self.tried.values() for key in self.varied(tried.overrides)}
         names = labels({trial_id: tried.trial for trial_id, tried in self.tried.items()}, varied)
