@@ -1,7 +1,8 @@
-"""Wording that all output shares: a trial's short name, counts, durations."""
+"""Wording that all output shares: a trial's short name, values, counts, durations."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,30 @@ from typing import Any
 def label(config: Mapping[str, Any]) -> str:
     """Return a trial's short readable name, e.g. `irmv1 lam=100 seed=3`."""
     method = str(config["method"].get("_target_", "?")).rpartition(".")[2]
-    lam = "" if config.get("lam") is None else f" lam={config['lam']:g}"
+    lam = "" if config.get("lam") is None else f" lam={written(config['lam'])}"
     oracle = "".join(f" {name}" for name in ("grayscale", "oracle") if config["dataset"].get(name) is True)
     return f"{method}{oracle}{lam} seed={config['seed']}"
+
+
+def written(value: Any) -> str:
+    """Return a config value as an override writes it: floats short and exact, text without quotes where it can be."""
+    if isinstance(value, str):
+        return value if _is_plain(value) else json.dumps(value, ensure_ascii=not value.isprintable())
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text can stand without quotes: one printable word, which nobody takes for a number or null."""
+    if not text or not text.isprintable() or " " in text:
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def count(n: int, what: str) -> str:

@@ -18,15 +18,18 @@ class _Adapter(HydraLauncher):
         self.launcher = launcher
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep nothing: trials are composed from their overrides."""
-        del hydra_context, task_function, config
+        """Begin a search, which a searching sweeper may be about to make; trials are composed from their overrides."""
+        from irm_sweeps.sweep.search import begin
+
+        del hydra_context, task_function
+        self.search = begin(config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run one trial per list of overrides and return their objectives, in order."""
         del initial_job_idx
         from irm_sweeps.sweep.run import run_batch
 
-        return run_batch(job_overrides, self.launcher)
+        return run_batch(job_overrides, self.launcher, self.search)
 
 
 class InProcessLauncher(_Adapter):

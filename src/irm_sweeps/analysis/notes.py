@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.readings import Reading, Results, Status
 from irm_sweeps.analysis.settings import Setting, contenders
 from irm_sweeps.errors import one_line
-from irm_sweeps.wording import count
+from irm_sweeps.wording import count, written
 
 _MOST_NAMED = 5
 """Largest number of trials or settings that one note names."""
@@ -42,7 +41,7 @@ def setting_note(chosen: Setting, candidates: Sequence[Setting], rule: str) -> N
     differs = spelled(chosen.differs)
     if len(chosen.differs) == 1:
         (key,) = chosen.differs
-        differs += f" of {', '.join(_value(setting.differs.get(key)) for setting in candidates)}"
+        differs += f" of {', '.join(written(setting.differs.get(key)) for setting in candidates)}"
     measured, compared = [setting for setting in candidates if setting.values], contenders(candidates)
     what = count(len(chosen.values), "usable seed") if len(compared) < len(measured) else "results"
     among = f"{len(compared)} settings with {what}" if len(compared) > 1 else f"the only setting with {what}"
@@ -135,10 +134,4 @@ def _named(setting: Setting, reading: Reading) -> str:
 
 def spelled(values: Mapping[str, Any]) -> str:
     """Return `key=value, key=value`."""
-    return ", ".join(f"{key}={_value(value)}" for key, value in values.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else json.dumps(value)
+    return ", ".join(f"{key}={written(value)}" for key, value in values.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -39,24 +39,17 @@ class Setting:
 
 def settings(readings: Sequence[Reading]) -> list[Setting]:
     """Group a cell's readings into settings, in the order of the grid."""
-    from irm_sweeps.compose import facts
+    from irm_sweeps.sweep.labels import differences
 
     groups: dict[str, list[Reading]] = {}
-    configs: dict[str, dict[str, Any]] = {}
     for reading in readings:
         config = {key: value for key, value in reading.trial.canonical.items() if key != "seed"}
-        text = json.dumps(config, sort_keys=True)
-        groups.setdefault(text, []).append(reading)
-        configs.setdefault(text, config)
-    flat = {text: facts(config) for text, config in configs.items()}
-    all_keys = dict.fromkeys(key for config in flat.values() for key in config)
-    keys = [key for key in all_keys if _differs(key, flat.values())]
-    return [Setting({k: flat[text][k] for k in keys if k in flat[text]}, groups[text]) for text in groups]
-
-
-def _differs(key: str, configs: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether configs have several values of a key; a config without the key has a value of its own."""
-    return len({json.dumps(config[key]) if key in config else None for config in configs}) > 1
+        groups.setdefault(json.dumps(config, sort_keys=True), []).append(reading)
+    differing_values = differences([group[0].trial for group in groups.values()])
+    return [
+        Setting({key: value for key, value in values.items() if key != "seed"}, group)
+        for values, group in zip(differing_values, groups.values(), strict=True)
+    ]
 
 
 def contenders(candidates: Sequence[Setting]) -> list[Setting]:

@@ -11,7 +11,7 @@ from irm_sweeps.commands.arguments import (
     chosen_sweep,
     open_store,
 )
-from irm_sweeps.errors import printable
+from irm_sweeps.errors import one_line, printable
 from irm_sweeps.wording import count
 
 
@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> None:
     from irm_sweeps.store.manifest import read_manifest
 
     store = open_store(options)
-    status = sweep_status(store, read_manifest(store, chosen_sweep(options, store)))
+    manifest = read_manifest(store, chosen_sweep(options, store))
+    status = sweep_status(store, manifest)
     if not status.failures:
         print(f"{status.name}: no failed trials")
     for message, ids in most_first(status.failures):
@@ -35,6 +36,8 @@ def run(options: argparse.Namespace) -> None:
         result = store.result(ids[0])
         if result is not None and result.error is not None:
             print("    " + printable(result.error.details).rstrip().replace("\n", "\n    "))
-        print("    trials: " + " ".join(ids))
+        print("    trials:")
+        for trial_id in ids:
+            print(f"      {trial_id}  {one_line(manifest.label_of(trial_id))}")
     for message, logs in most_first(status.ended):
         print(f"{count(len(logs), 'worker')} ended early: {message}\n    logs: {printable(' '.join(logs))}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from irm_sweeps.commands.arguments import Commands, add_store_command, add_trial_id, open_store
-from irm_sweeps.errors import UserError, printable
+from irm_sweeps.errors import UserError, one_line, printable
 from irm_sweeps.files.reading import DamagedFile
-from irm_sweeps.store.result import Result
 from irm_sweeps.typed_commands import looking
+
+if TYPE_CHECKING:
+    from irm_sweeps.store.result import Result
+    from irm_sweeps.store.store import Store
 
 
 def add_parser(commands: Commands) -> None:
@@ -30,12 +34,33 @@ def run(options: argparse.Namespace) -> None:
     if result is None:
         status, logs = (looking(*words, results=store.root) for words in (("status",), ("logs", trial_id)))
         raise UserError(f"trial {trial_id} has no result yet: see {status}, or {logs}")
-    print(json.dumps(result.raw, indent=1) if options.json else printable(scores_table(result)))
+    if options.json:
+        print(json.dumps(result.raw, indent=1))
+    else:
+        print(printable(scores_table(result, _label_in_sweep(store, result))))
 
 
-def scores_table(result: Result) -> str:
+def _label_in_sweep(store: Store, result: Result) -> str:
+    """Return the trial's name in the sweep of several trials that was launched last with it; else its short name."""
+    from irm_sweeps.store.manifest import load_manifest, sweep_names
+
+    try:
+        names = sweep_names(store)
+    except UserError:
+        names = []
+    for name in reversed(names):
+        try:
+            manifest = load_manifest(store, name)
+        except UserError:
+            continue
+        if result.trial_id in manifest.trials and len(manifest.trials) > 1:
+            return one_line(manifest.label_of(result.trial_id))
+    return result.label
+
+
+def scores_table(result: Result, label: str | None = None) -> str:
     """Return status and, per split and environment, accuracy (per cent) and risk at the end of training."""
-    lines = [f"trial {result.trial_id}  {result.label}  {result.status}{_when(result)}"]
+    lines = [f"trial {result.trial_id}  {label or result.label}  {result.status}{_when(result)}"]
     if result.error is not None:
         return "\n".join([*lines, result.error.message.rstrip(), result.error.details.rstrip()])
     for rule, evaluation in result.metrics.items():

@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -26,6 +26,7 @@ from irm_sweeps.store.schema import SCHEMA, Config, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.typed_commands import issued
 from irm_sweeps.user_modules import is_package_module
+from irm_sweeps.wording import label as short_name
 
 LARGEST = 1024 * MIB
 """Most bytes of a manifest: those of a million trials have more."""
@@ -75,6 +76,7 @@ class _ManifestFile(Part):
     launch: Annotated[str, StringConstraints(pattern=rf"\A{_LAUNCH}\z")]
     created: str
     command: str
+    labels: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _stacks_are_of_its_trials(self) -> Self:
@@ -99,6 +101,9 @@ class Manifest:
         How to run them.
     launch
         Changes whenever the command is issued anew.
+    labels
+        Names by trial id that tell its trials apart, where the short names do not; manifests of earlier versions have
+        none.
     """
 
     name: str
@@ -108,6 +113,11 @@ class Manifest:
     launch: str
     created: str
     command: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def label_of(self, trial_id: str) -> str:
+        """Return the name of one of its trials, e.g. `ERM lr=0.1 seed=0`."""
+        return self.labels.get(trial_id) or short_name(self.trials[trial_id])
 
     def make_importable(self) -> None:
         """Let this process import what the process that issued the command could import from its folder."""
@@ -153,6 +163,7 @@ def write_manifest(
     trials: Mapping[str, Mapping[str, Any]],
     stacks: Sequence[Sequence[str]],
     settings: RunSettings,
+    labels: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Write the manifest of a new launch, over that of an earlier launch of the same trials."""
     now = datetime.now(UTC)
@@ -164,6 +175,7 @@ def write_manifest(
         launch=now.strftime("%Y%m%dT%H%M%S.%f"),
         created=now.isoformat(timespec="seconds"),
         command=issued(),
+        labels={i: name for i, name in (labels or {}).items() if name != short_name(trials[i])},
     )
     folder = manifest.folder(store)
     for own in (folder.parent, folder):
@@ -211,7 +223,7 @@ def load_manifest(store: Store, name: str) -> Manifest:
         raise StoreError(error.told()) from None
     except (FileNotFoundError, DamagedFile, ValueError) as error:
         raise UserError(f"manifest {path} cannot be read ({error}): issue the sweep's command again") from None
-    return Manifest(read.name, read.trials, read.stacks, read.settings, read.launch, read.created, read.command)
+    return Manifest(**{name: getattr(read, name) for name in Manifest.__dataclass_fields__})
 
 
 def sweep_names(store: Store) -> list[str]:

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from irm_sweeps.compose import facts
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.process_state import fresh_state
 from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.stacks import form_stacks, gain_on_cpu
 from irm_sweeps.trial import Trial
-from irm_sweeps.wording import count, duration, label
+from irm_sweeps.wording import count, duration
 
 PROBE_STEPS = 3
 LATEST = 5
@@ -80,9 +80,9 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
 
 
 def _trial_lines(plan: Plan) -> Iterator[str]:
-    for trial_id, trial in plan.trials.items():
+    for trial_id, name in labels(plan.trials).items():
         state = "done" if trial_id in plan.done else "running" if trial_id in plan.running else "to run"
-        yield f"  {trial_id}  {state:8s}{label(trial.canonical)}"
+        yield f"  {trial_id}  {state:8s}{one_line(name)}"
 
 
 def _price_lines(prices: Sequence[Price]) -> Iterator[str]:
@@ -113,8 +113,9 @@ def _prices(
     for trial in waiting:
         kinds.setdefault(trial.kind, []).append(trial)
     history = _history(store, set(kinds), on_gpu, settings.compile)
-    examples = _distinct_names([trials[0] for trials in kinds.values()])
-    for (key, trials), example in zip(kinds.items(), examples, strict=True):
+    examples = labels({key: trials[0] for key, trials in kinds.items()})
+    for key, trials in kinds.items():
+        example = one_line(examples[key])
         if key in history:
             known = history[key]
             yield Price(example, len(trials), statistics.median(known), f"history of {len(known)}")
@@ -128,23 +129,6 @@ def _prices(
                 how = ", not compiled" if settings.compile else ""
                 how = f", in a stack of {len(stack)}{how}" if len(stack) > 1 else how
                 yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here{how}")
-
-
-def _distinct_names(trials: Sequence[Trial]) -> list[str]:
-    """Return a name for each kind: its first trial's label, and the keys that differ between kinds of one label."""
-    labels = [label(trial.canonical) for trial in trials]
-    configs = [facts(trial.canonical) for trial in trials]
-    names = []
-    for name, config in zip(labels, configs, strict=True):
-        namesakes = [other for other, other_name in zip(configs, labels, strict=True) if other_name == name]
-        differs = [key for key in config if len({str(other.get(key)) for other in namesakes}) > 1]
-        names.append(" ".join([name, *(f"{key}={_short(config[key])}" for key in differs[:4])]))
-    return names
-
-
-def _short(value: object) -> str:
-    """Return a value as text, a class by its name without the package's."""
-    return value.rpartition(".")[2] if isinstance(value, str) else str(value)
 
 
 def _history(store: Store, wanted: set[str], on_gpu: bool, compiled: bool) -> Mapping[str, list[float]]:

@@ -1,4 +1,4 @@
-"""The objective: the one number of a result that a searching sweeper maximises."""
+"""The objective: the one number of a result that a searching sweeper maximises or, of a risk, minimises."""
 
 from __future__ import annotations
 
@@ -23,23 +23,36 @@ def check_objective(wanted: str) -> None:
         raise UserError(f"objective={wanted}: {_GRAMMAR}")
 
 
-def objective(result: Result, wanted: str, *, regression: bool = False) -> float:
+def is_minimised(wanted: str) -> bool:
+    """Return whether the objective is the better the smaller it is: a risk. `auto` is not, of a regression either."""
+    return wanted.endswith("/risk")
+
+
+def objective(result: Result, wanted: str, *, regression: bool = False, minimise: bool | None = None) -> float:
     """Return `wanted` of a result: `auto`, or `RULE:SPLIT/ENVIRONMENT/METRIC`.
 
     ENVIRONMENT may be `mean` or `min` over the split's environments. `auto` looks at training environments
     only: mean accuracy on their held-out images (`val:val/mean/accuracy`), or without any on the training
-    images; of a regression, which has no accuracy, minus the mean risk there. A trial that diverged has the worst
-    value there is, accuracy 0 or an infinite risk: nan, which says as much, is what searching sweepers stop at.
+    images; of a regression, which has no accuracy, minus the mean risk there. A trial that diverged, and a risk that is
+    not finite, have the worst value there is, as a rule accuracy 0 or an infinite risk: nan, which says as much, is
+    what searching sweepers stop at.
+
+    Parameters
+    ----------
+    minimise
+        Whether the search looks for the smallest value; None: for the best (`is_minimised`).
 
     Raises
     ------
     UserError
         The result has no such number.
     """
+    minimise = is_minimised(wanted) if minimise is None else minimise
     if wanted == "auto" and regression:
         held_out = "val" in result.metrics
-        return -objective(result, "val:val/mean/risk" if held_out else "last:train/mean/risk")
-    worst = math.inf if wanted.endswith("/risk") else 0.0
+        return -objective(result, "val:val/mean/risk" if held_out else "last:train/mean/risk", minimise=not minimise)
+    smallest, largest = (-math.inf, math.inf) if wanted.endswith("/risk") else (0.0, 1.0)
+    worst = largest if minimise else smallest
     if not result.metrics:
         return worst
     if wanted == "auto":

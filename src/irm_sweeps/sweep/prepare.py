@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from irm_sweeps.config import Settings
 from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.checks import check_compiles, check_inputs, checked_logger
+from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan, make_plan
 from irm_sweeps.sweep.stacks import form_stacks
@@ -32,8 +33,13 @@ def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings) -
     return plan
 
 
-def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, label: str) -> Manifest:
-    """Check device, data, weights, logger and store, set aside results to be made again, and write the manifest."""
+def prepare(
+    store: Store, plan: Plan, settings: Settings, launcher: Launcher, label: str, varied: Collection[str] = ()
+) -> Manifest:
+    """Check device, data, weights, logger and store, set aside results to be made again, and write the manifest.
+
+    The names of the trials have the keys `varied` in any case.
+    """
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     check_inputs(waiting, settings)
     stacks = form_stacks(waiting, settings.stack, launcher.machine(settings.device), settings.data_dir)
@@ -56,6 +62,7 @@ def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, la
             folders=[os.getcwd()],
             logger=logger.model_dump(mode="json", by_alias=True) if logger else None,
         ),
+        labels(plan.trials, varied),
     )
     Finished(store, manifest).forget_others()
     return manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
@@ -35,13 +35,16 @@ class Progress:
     ----------
     total
         Trials that this command is to run; 0 to show nothing.
+    labels
+        Names by trial id that tell the sweep's trials apart, where their short names do not.
     """
 
     LINE_SECONDS = 5.0
     """Least time between two plain lines, except for failures and the last."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, labels: Mapping[str, str] | None = None) -> None:
         self.total = total
+        self._labels = labels or {}
         self.counts = {"completed": 0, "diverged": 0, "failed": 0}
         self._started = time.monotonic()
         self._last_line = 0.0
@@ -82,7 +85,7 @@ class Progress:
         self.failures += failed
         if not self.total:
             return
-        text = f"{result.status} {result.trial_id} {result.label}"
+        text = f"{result.status} {result.trial_id} {self._labels.get(result.trial_id, result.label)}"
         if result.error is not None:
             text += f": {result.error.message}"
         text = one_line(text, at_most=2000)

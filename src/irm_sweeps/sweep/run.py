@@ -22,6 +22,7 @@ from irm_sweeps.sweep.objective import objective
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.prepare import plan_trials, prepare
 from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.sweep.search import Search
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import command, looking
 from irm_sweeps.wording import count
@@ -50,7 +51,7 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     workers = launcher.workers(settings.device)
     size = f"{count(len(manifest.stacks), 'stack')}, {count(workers, 'worker')}"
     print(f"sweep {manifest.name}: {size}; {_how_far(store)}", flush=True)
-    with _hint_on_interrupt(), Progress(len(plan.to_run)) as progress:
+    with _hint_on_interrupt(), Progress(len(plan.to_run), manifest.labels) as progress:
         complete = launcher.run(store, manifest, progress)
     claims.tidy(store, plan.to_run)
     if complete:
@@ -108,23 +109,35 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     return _value(trial, result, settings)
 
 
-def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher) -> list[Any]:
+def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher, search: Search | None = None) -> list[Any]:
     """Run one trial per list of overrides and return Hydra `JobReturn`s with their objectives, in order.
 
-    This is what Hydra's own and others' sweepers call. A trial that failed raises where its value is read.
+    This is what Hydra's own and others' sweepers call. A trial that failed raises where its value is read. The others
+    are added to `search`.
+
+    Raises
+    ------
+    UserError
+        Bad overrides, missing data, or a results directory that cannot be written; `plan=true` and `paper=`, which are
+        not for searches.
     """
     from hydra.core.utils import JobReturn, JobStatus
 
     configs = [next(iter(expand(overrides))) for overrides in batch]
     batch_trials = [Trial.from_config(config) for config in configs]
     settings = common_settings(configs)
+    _check_searchable(configs, settings)
     store = Store(settings.results)
     trials = {trial.id: trial for trial in batch_trials}
     plan = plan_trials(store, trials, settings)
     if plan.to_run:
-        manifest = prepare(store, plan, settings, launcher, "search")
-        with Progress(len(plan.to_run)) as progress:
+        varied = {key for overrides in batch for key in search.varied(overrides)} if search else set()
+        manifest = prepare(store, plan, settings, launcher, "search", varied)
+        with Progress(len(plan.to_run), manifest.labels) as progress:
             launcher.run(store, manifest, progress)
+    if search:
+        search.settings = settings
+        search.make_folder(store)
     returns = []
     for trial, overrides in zip(batch_trials, batch, strict=True):
         result = store.result(trial.id)
@@ -133,14 +146,34 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher) -> list[Any]:
             message = result.error.message if result and result.error else "no result: was the search interrupted?"
             answer.status, answer.return_value = JobStatus.FAILED, UserError(f"trial {trial.id}: {message}")
         else:
-            answer.status, answer.return_value = JobStatus.COMPLETED, _value(trial, result, settings)
+            value = _value(trial, result, settings, search.told_to_minimise if search else None)
+            answer.status, answer.return_value = JobStatus.COMPLETED, value
+            if search:
+                search.add(trial, overrides, value, diverged=result.status == "diverged")
         returns.append(answer)
     return returns
 
 
-def _value(trial: Trial, result: Result, settings: Settings) -> float:
-    """Return the number that a searching sweeper maximises."""
-    return objective(result, settings.objective, regression=trial.dataset.loss == "squared")
+def _check_searchable(configs: Sequence[Mapping[str, Any]], settings: Settings) -> None:
+    """Check that a search is asked for one trial after another.
+
+    Raises
+    ------
+    UserError
+        It is asked for a plan, or for the trials of a paper file.
+    """
+    if settings.plan:
+        raise UserError("plan=true: a search chooses its trials by results, so it has no plan: leave plan=true out")
+    for config in configs:
+        if config.get("paper"):
+            raise UserError(
+                f"paper={config['paper']['name']}: its trials are given, not searched: leave hydra/sweeper out"
+            )
+
+
+def _value(trial: Trial, result: Result, settings: Settings, minimise: bool | None = None) -> float:
+    """Return the number that a searching sweeper maximises or minimises."""
+    return objective(result, settings.objective, regression=trial.dataset.loss == "squared", minimise=minimise)
 
 
 def _how_far(store: Store) -> str:

@@ -1,0 +1,102 @@
+"""Names that tell the trials of one sweep apart, wherever a command prints them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from commands import ROGUE, irm_sweeps, launch
+from irm_sweeps.analysis.notes import spelled
+from irm_sweeps.analysis.readings import Reading, settings
+from irm_sweeps.store.manifest import load_manifest, sweep_names
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.grid import trials
+from irm_sweeps.sweep.labels import labels
+from irm_sweeps.wording import label, written
+
+LINEAR = ["dataset=linear_unit_tests", "dataset.n_train=64", "backbone.depth=0", "training.steps=5", "device=cpu"]
+
+
+def names(*overrides: str) -> list[str]:
+    return list(labels(trials(overrides)).values())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["method=irmv1,vrex", "lam=1,10"], [f"{m} lam={n} seed=0" for m in ("IRMv1", "VREx") for n in (1, 10)]),
+        (["method=irmv1", "lam=1000001,1000002"], ["IRMv1 lam=1000001.0 seed=0", "IRMv1 lam=1000002.0 seed=0"]),
+        (["method=erm", "optimizer.lr=0.1,0.01"], ["ERM lr=0.1 seed=0", "ERM lr=0.01 seed=0"]),
+        (["method=erm", "optimizer=adam,sgd"], ["ERM optimizer=Adam seed=0", "ERM optimizer=SGD seed=0"]),
+        (
+            ["method=erm", "dataset=colored_mnist,linear_unit_tests", "training.l2=0,1"],
+            [f"ERM dataset={d} l2={n} seed=0" for d in ("ColoredMNIST", "LinearUnitTests") for n in (0, 1)],
+        ),
+        (["method=irmv1", "method.head=penalised,risk"],
+         ["IRMv1 lam=10000 head=penalised seed=0", "IRMv1 lam=10000 head=risk seed=0"]),
+        (["method=erm", "optimizer.decay_at=[],[0.5]"], ["ERM decay_at=[] seed=0", "ERM decay_at=[0.5] seed=0"]),
+        (["method=erm", "backbone.width=8,16", "seed=3"], ["ERM width=8 seed=3", "ERM width=16 seed=3"]),
+    ],
+)  # fmt: skip
+def test_a_name_has_the_keys_that_vary(overrides: list[str], expected: list[str]) -> None:
+    assert names(*overrides) == expected
+
+
+def test_one_trial_has_its_short_name() -> None:
+    (trial,) = trials(["method=irmv1", "optimizer.lr=0.1"]).values()
+    assert labels({trial.id: trial}) == {trial.id: label(trial.canonical)}
+    assert labels({}) == {}
+
+
+def test_several_groups_at_once() -> None:
+    found = names(
+        "method=erm,irmv1", "dataset=colored_mnist,linear_unit_tests", "optimizer=adam,sgd", "training.l2=0,0.1"
+    )
+    assert len(set(found)) == len(found) == 16
+
+
+def test_a_setting_is_named_by_its_values_default_or_not() -> None:
+    grid = trials(["method=irmv1", "method.head=penalised,risk", "optimizer.decay_at=[],[0.5]", "seed=0,1"])
+    found = settings([Reading(trial, "missing") for trial in grid.values()])
+    assert [spelled(setting.differs) for setting in found] == [
+        f"method.head={head}, optimizer.decay_at={at}" for head in ("penalised", "risk") for at in ("[]", "[0.5]")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.1, "0.1"), (1e30, "1e+30"), (1.00000001, "1.00000001"), ([], "[]"), (None, "null"), (True, "true"),
+     ("risk", "risk"), ("", '""'), ("null", '"null"'), ("two words", '"two words"')],
+)  # fmt: skip
+def test_a_value_is_written_so_that_no_other_reads_the_same(value: object, text: str) -> None:
+    assert written(value) == text
+
+
+def test_plan_progress_and_show_tell_trials_apart(tmp_path: Path) -> None:
+    grid = [*LINEAR, f"results={tmp_path}", "method=erm", "optimizer.lr=0.1,0.01", "training.l2=0,0.1"]
+    expected = {f"ERM lr={lr} l2={l2} seed=0" for lr in ("0.1", "0.01") for l2 in ("0", "0.1")}
+    planned = launch("-m", *grid, "plan=true")
+    listed = dict(re.findall(r"^  (\w{16})  to run  (.*)$", planned.out, re.M))
+    assert set(listed.values()) == expected
+
+    answer = launch("-m", *grid)
+    assert answer.code == 0, answer
+    for trial_id, name in re.findall(r"completed (\w{16}) (.*)$", answer.out, re.M):
+        assert listed[trial_id] == name
+    for trial_id, name in listed.items():
+        shown = irm_sweeps("show", trial_id, "--results", str(tmp_path)).out
+        assert shown.startswith(f"trial {trial_id}  {name}  completed")
+
+
+def test_failures_and_the_manifest_tell_trials_apart(tmp_path: Path) -> None:
+    answer = launch("-m", *ROGUE, f"results={tmp_path}", "method.deed=raise", "training.l2=0,0.1")
+    assert answer.code == 1
+    told = irm_sweeps("failures", "--results", str(tmp_path)).out
+    failed = dict(re.findall(r"^      (\w{16})  (.*)$", told, re.M))
+    assert set(failed.values()) == {"Rogue l2=0 seed=0", "Rogue l2=0.1 seed=0"}
+    store = Store(tmp_path)
+    (name,) = sweep_names(store)
+    manifest = load_manifest(store, name)
+    assert {trial_id: manifest.label_of(trial_id) for trial_id in manifest.trials} == failed
