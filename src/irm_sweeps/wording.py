@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -17,6 +17,13 @@ def label(config: Mapping[str, Any]) -> str:
 def count(n: int, what: str) -> str:
     """Return e.g. `1 stack`, `2 stacks`."""
     return f"{n} {what}{'s' * (n != 1)}"
+
+
+def in_stacks(stacks: Sequence[Sequence[str]]) -> str:
+    """Return e.g. `12 trials`, or `32 trials in 2 stacks` where some train together."""
+    trials = sum(map(len, stacks))
+    stacked = f" in {count(len(stacks), 'stack')}" if trials != len(stacks) else ""
+    return f"{count(trials, 'trial')}{stacked}"
 
 
 def duration(seconds: float) -> str:

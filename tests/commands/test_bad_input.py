@@ -31,7 +31,7 @@ MISTAKES = {
     "seed=-1": "seed=-1: input should be greater than or equal to 0",
     "+foo=1": "unknown key `foo`",
     "method=null": "must be a string",
-    "dataset.n_trian=3": "unknown key `dataset.n_trian` (did you mean `n_train`?)",
+    "dataset.n_trian=3": "unknown key `dataset.n_trian` (did you mean `dataset.n_train`?)",
     "dataset.n_train=3000": "dataset.n_train=3000 + dataset.n_val=0 exceeds the 2000 images",
     "objective=nonsense": "objective=nonsense: write auto or RULE:SPLIT/ENVIRONMENT/METRIC",
     "device=tpu": "device=tpu: choose auto, cpu, cuda or cuda:N",
@@ -49,7 +49,7 @@ MISTAKES = {
 SWEEPING_MISTAKES = {
     "lmbda=3,4": "unknown key `lmbda` (did you mean `lam`?)",
     "lam=interval(1,2)": "lam=interval(1,2): an interval needs a searching sweeper, e.g. hydra/sweeper=optuna",
-    "method=irmv1,vrex method.aneal=2": "unknown key `method.aneal` (did you mean `anneal`?)",
+    "method=irmv1,vrex method.aneal=2": "unknown key `method.aneal` (did you mean `method.anneal`?)",
     "lam=1,-1": "lam=-1: input should be greater than or equal to 0",
     "paper=nope": "paper=nope: no such paper; choose from bae2021, bae2021_figure10",
     "paper=demo paper.only=[ermm]": "no row 'ermm' (did you mean `erm`?); rows: erm, irmv1",
