@@ -307,7 +307,7 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         return UserError(f"{lists[0]}: a choice is a name; several are a sweep: {command('launch')} -m {choices}")
     message = lines[0] if lines else repr(error)
     if match := re.match(r"Interpolation key '([^']+)' not found", message):
-        referring = [word for word in overrides if match[1] in word.partition("=")[2]]
+        referring = [word for word in overrides if f"${{{match[1]}" in word.partition("=")[2]]
         place = f"{referring[0]}: " if referring else ""
         return UserError(f"{place}there is no key `{match[1]}`; ${{KEY}} stands for the value of another key")
     if message.startswith("Cannot find primary config"):

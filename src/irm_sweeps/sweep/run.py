@@ -82,9 +82,9 @@ def _print_where(store: Store, trial_id: str, overrides: Sequence[str]) -> None:
     """Print where the results are, and the commands that show one of them and the tables of the paper files."""
     print(f"results in {store.root}; look at one with: {looking('show', trial_id, results=store.root)}")
     papers = [str(name) for word in overrides if word.startswith("paper=") for _, name in each(word)]
-    of_trials = [
-        word for word in overrides if word.lstrip("+").partition("=")[0] not in {"paper", *Settings.model_fields}
-    ]
+    settings = {"paper", *Settings.model_fields}
+    words = [word.removeprefix("++") for word in overrides]  # `addressed_to_trials` puts it there
+    of_trials = [word for word in words if word.lstrip("+").partition("=")[0] not in settings]
     where = [] if is_default_store(store.root) else ["--results", str(store.root)]
     for name in papers:
         if load_paper(name).include:
