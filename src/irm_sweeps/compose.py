@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
+from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.files.untrusted import MIB, read_regular
 from irm_sweeps.hydra_versions import version_base
+from irm_sweeps.key_hints import unknown_key
+from irm_sweeps.override_grammar import unreadable
 from irm_sweeps.typed_commands import command
 
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")
@@ -46,10 +49,14 @@ def own_conf_dir() -> Path | None:
     if not name:
         beside = Path.cwd() / "conf"
         return check_names(beside) if beside.is_dir() and not (beside / "config.yaml").exists() else None
-    folder = Path(name).expanduser().absolute()
+    folder = expanded(name, "IRM_SWEEPS_CONF")
     if not folder.is_dir():
-        raise UserError(f"IRM_SWEEPS_CONF={name}: no such folder")
-    return check_names(folder)
+        what = "is a file: give the folder that it lies in" if folder.exists() else "no such folder"
+        raise UserError(f"IRM_SWEEPS_CONF={name}: {what}; unset it to use conf/ in the working directory")
+    try:
+        return check_names(folder)
+    except OSError as error:
+        raise UserError(f"IRM_SWEEPS_CONF={name} cannot be read: {error.strerror}") from None
 
 
 def check_names(folder: Path) -> Path:
@@ -198,14 +205,6 @@ def plain(config: Any, *, resolve: bool = True) -> dict[str, Any]:
     return {str(key): value for key, value in values.items() if key != "hydra"}
 
 
-def dotted_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield `a.b.c` for every leaf and every inner node of a config."""
-    for key, value in values.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from dotted_keys(value, f"{prefix}{key}.")
-
-
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield `a.b.c` and value for every leaf of a config."""
     for key, value in values.items():
@@ -218,16 +217,6 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def facts(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trial's config flat, for people to read: keys are dotted, and a group's name has its class."""
     return {key.removesuffix("._target_"): value for key, value in leaves(config)}
-
-
-def unknown_key(key: str, known: Sequence[str]) -> UserError:
-    """Return the error for a key that no config has."""
-    group, _, field = key.rpartition(".")
-    siblings = [k for k in known if k.rpartition(".")[0] == group and not k.endswith("_target_")]
-    hint = did_you_mean(key, siblings) if not group else did_you_mean(field, [k[len(group) + 1 :] for k in siblings])
-    if not hint and siblings and group:
-        hint = f": {group} has {', '.join(k[len(group) + 1 :] for k in siblings)}"
-    return UserError(f"unknown key `{key}`" + (hint or f": see {command('launch')} --help"))
 
 
 @contextmanager
@@ -267,7 +256,7 @@ def _raised_by_hydra(error: Exception) -> bool:
 def _unknown_argument(text: str) -> UserError | None:
     """Return the error for a key that the class of a config does not have, e.g. a launcher's; None for other texts."""
     match = re.search(r"unexpected keyword argument '(\w+)'.*full_key: (\S+)", text, re.S)
-    return unknown_key(f"{match[2]}.{match[1]}", []) if match else None
+    return unknown_key(f"{match[2]}.{match[1]}", {}) if match else None
 
 
 def _with_notes(error: Exception) -> str:
@@ -285,11 +274,13 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if match := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):
         return _several(match[1])
     if match := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
-        if "Multiple values" in text:
+        if "Multiple values" in text or "The value of" in text:
             return UserError(text.splitlines()[0])
-        return unknown_key(match[1], _keys(overrides))
+        return unknown_key(match[1], _config(overrides))
     if match := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
         return paper_by_path(f"paper={match[1]}", match[1])
+    if match := re.search(rf"Could not find '({'|'.join(COMPONENTS)})/([^']*/[^']*|)'", text):
+        return _no_file(match[1], match[2])
     if match := re.search(r"Could not find '([^'/]+(?:/[^'/]+)*)/([^'/]+)'", text):
         options = re.search(r"Available options in '[^']+':\s*(.*?)(?:\n\s*Config search path|\Z)", text, re.S)
         names = options[1].split() if options else []
@@ -304,10 +295,9 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
             "interval(0.1,1) goes with a searching sweeper"
         )
     if wrong and "LexerNoViableAltException" in text:
-        meant = re.sub(r"\s*;\s*", ",", wrong) if ";" in wrong else "'KEY=\"...\"' with quotes around the value"
-        return UserError(f"{wrong!r} cannot be read: write {meant}")
+        return UserError(unreadable(wrong, ""))
     if wrong and text.startswith("Error parsing override"):
-        return UserError(f"{wrong!r} cannot be read: {text.splitlines()[1]}")
+        return UserError(unreadable(wrong, text.splitlines()[1]))
     if "Error resolving interpolation" in text and (removed := [w for w in overrides if w.lstrip("~") in COMPONENTS]):
         group = removed[0].lstrip("~")
         return UserError(f"{removed[0]}: every trial has a {group}: choose another one, {group}=NAME, or leave it")
@@ -316,7 +306,17 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         choices = _LISTED.sub(r"\1=\2", lists[0])
         return UserError(f"{lists[0]}: a choice is a name; several are a sweep: {command('launch')} -m {choices}")
     message = lines[0] if lines else repr(error)
-    return UserError(message if wrong is None or wrong in message else f"{wrong!r} cannot be read: {message}")
+    if match := re.match(r"Interpolation key '([^']+)' not found", message):
+        referring = [word for word in overrides if f"${{{match[1]}" in word.partition("=")[2]]
+        place = f"{referring[0]}: " if referring else ""
+        return UserError(f"{place}there is no key `{match[1]}`; ${{KEY}} stands for the value of another key")
+    if message.startswith("Cannot find primary config"):
+        return UserError(
+            f"{message} Leave out --config-name and --config-path: --config-dir DIR adds YAMLs of your own"
+        )
+    if match := re.match(r"In '[^']*': Could not find '([^']+)/'", message):
+        return UserError(f"{match[1]}= is empty: give a name{_listed_names(match[1])}")
+    return UserError(message if wrong is None or wrong in message else unreadable(wrong, message))
 
 
 def paper_by_path(typed: str, path: str) -> UserError:
@@ -333,10 +333,25 @@ def _several(override: str) -> UserError:
     return UserError(f"{override} has several values, which is a sweep: {command('launch')} -m ...")
 
 
-def _keys(overrides: Sequence[str]) -> list[str]:
-    """Return the keys of the config that the overrides' choices make, or of the default config if these are wrong."""
-    chosen = [word for word in overrides if re.match(rf"(?:{'|'.join(COMPONENTS)})=[^,]+$", word)]
+def _no_file(group: str, choice: str) -> UserError:
+    """Return the error for a choice that is empty, or a path that no YAML lies at (`method=../my/file`)."""
+    if not choice:
+        return UserError(f"{group}= is empty: give a name{_listed_names(group)}")
+    return UserError(
+        f"{group}={choice}: no {group} has a path for a name; a YAML of your own is given with its ending, "
+        f"{group}={choice}.yaml, others by name{_listed_names(group)}"
+    )
+
+
+def _listed_names(group: str) -> str:
+    names = [path.stem for path in yamls(group)]
+    return f": {', '.join(names)}" if names else ""
+
+
+def _config(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the config that the overrides' choices make, or the default config if these are wrong."""
+    chosen = [word for word in overrides if re.match(rf"(?:{'|'.join(COMPONENTS)}|paper)=[^,]+$", word)]
     try:
-        return list(dotted_keys(compose(chosen)))
+        return compose(chosen, resolve=False)
     except UserError:
-        return list(dotted_keys(compose([])))
+        return compose([], resolve=False)

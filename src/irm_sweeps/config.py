@@ -24,7 +24,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from irm_sweeps import user_modules
-from irm_sweeps.errors import UserError, did_you_mean
+from irm_sweeps.errors import UserError
+from irm_sweeps.files.typed_paths import expanded
+from irm_sweeps.key_hints import unknown_field
 from irm_sweeps.process_state import fresh_state
 
 
@@ -164,6 +166,13 @@ class Settings(Config):
     objective: str
     """What `launch.py` returns to a searching sweeper: see `irm_sweeps.sweep.objective`."""
 
+    @field_validator("results", "data_dir", mode="before")
+    @classmethod
+    def _is_typed(cls, value: Any) -> Any:
+        if not isinstance(value, str | Path) or not str(value).strip():
+            raise ValueError("give the path of a directory; a name that is a number is written ./NAME")
+        return value
+
     @field_validator("results", "data_dir")
     @classmethod
     def _on_one_line(cls, value: Path) -> Path:
@@ -185,12 +194,15 @@ class Settings(Config):
             if name not in values:
                 raise UserError(f"`{name}` is missing: give it a value instead of removing it")
         settings = validated(cls, {name: values[name] for name in cls.model_fields})
+        if not _DEVICE.fullmatch(settings.device):
+            hint = " (did you mean `cuda`?)" if settings.device.startswith("gpu") else ""
+            raise UserError(f"device={settings.device}: choose auto, cpu, cuda or cuda:N{hint}")
         return settings.model_copy(
-            update={
-                "results": settings.results.expanduser().absolute(),
-                "data_dir": settings.data_dir.expanduser().absolute(),
-            }
+            update={name: expanded(getattr(settings, name), name) for name in ("results", "data_dir")}
         )
+
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
 
 
 C = TypeVar("C", bound=Component)
@@ -220,7 +232,8 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
             imported = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
     except (Exception, SystemExit) as error:  # the module is the user's: it may raise whatever it likes
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{group}._target_={target!r:.200} cannot be imported: {reason:.300}") from None
+        looked = user_modules.where(module_name, class_name)
+        raise UserError(f"{group}._target_={target!r:.200} cannot be imported: {reason:.300}{looked}") from None
     if imported is None:
         raise UserError(
             f"{group}._target_={target!r:.200} is no class of irm_sweeps, and what a store names is not imported"
@@ -271,17 +284,24 @@ M = TypeVar("M", bound=Config)
 def _explain(problem: Any, model: type[Config], prefix: str) -> str:
     place = prefix + ".".join(str(part) for part in problem["loc"] if part != "_target_")
     if problem["type"] == "extra_forbidden":
-        *inside, name = problem["loc"]
-        owner = _model_at(model, inside)
-        return f"unknown key `{place}`{did_you_mean(name, owner.model_fields if owner else ())}"
+        owner = _model_at(model, problem["loc"][:-1])
+        name = owner.__name__ if owner and issubclass(owner, Component) else ""
+        return unknown_field(place, name, owner.model_fields if owner else ())
     if problem["type"] == "missing":
         return f"`{place}` is missing: give it in the YAML or on the command line"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = str(problem["msg"]).removeprefix("Value error, ")
     if not problem["loc"]:
-        return f"{prefix.rstrip('.')}: {message}"
+        names_key = re.match(r"(\w+)=", message)
+        names_key = names_key if names_key and names_key[1] in model.model_fields else None
+        if prefix and message.startswith(prefix):
+            return message
+        return f"{prefix}{message}" if names_key else f"{prefix.rstrip('.')}: {message}"
     if not all(isinstance(part, str) for part in problem["loc"][:1]):
         return f"{prefix.rstrip('.')}: a key is {problem['loc'][0]!r}, not a word: quote it in the YAML"
     hint = _sweep_meant(place, problem["input"]) if model.swept and _NUMERIC.match(problem["type"]) else ""
+    if problem["type"] in ("tuple_type", "list_type") and isinstance(problem["input"], str | int | float):
+        listed = shlex.quote(f"{place}=[{problem['input']}]")
+        hint = f"; a list is written in brackets: {listed}"
     return f"{place}={problem['input']!r}: {message[0].lower()}{message[1:]}{hint}"
 
 

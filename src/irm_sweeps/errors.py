@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,16 +21,35 @@ class UnknownChoice(UserError):
     """A config group has no such choice, e.g. a method that this version does not have."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean `x`?)`` for the nearest known word, or an empty string."""
-    matches = get_close_matches(str(word)[:80], list(known), n=1, cutoff=0.5)
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """Return `` (did you mean `x`?)`` for the nearest known word, or an empty string if none is near (1: equal)."""
+    matches = get_close_matches(str(word)[:80], list(known), n=1, cutoff=cutoff)
     return f" (did you mean `{matches[0]}`?)" if matches else ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether Python, numpy or torch could not allocate memory, on the CPU or a GPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+_OUT_OF_MEMORY = re.compile(
+    "can't allocate memory|not enough memory|out of memory|ALLOC_FAILED|Storage size calculation overflowed"
+)
+_LESS_MEMORY = (
+    "a smaller training.batch_size takes less (null is all images at once), and so do stack=1, "
+    "training.precision=bf16, fewer dataset.n_train, and fewer workers at once"
+)
 
 
 def raised(error: BaseException) -> str:
     """Return the message for an error in a trial; a user's `sys.exit` counts as one, for it must not end the worker."""
     if isinstance(error, UserError):
         return str(error)
+    if is_out_of_memory(error):
+        asked = re.search(r"[Tt]ried to allocate [\d.]+ \w+|Unable to allocate [\d.]+ \w+", str(error))
+        return f"out of memory{f' ({asked[0][0].lower()}{asked[0][1:]})' if asked else ''}: {_LESS_MEMORY}"
     if isinstance(error, SystemExit):
         return f"the trial's own code called sys.exit({'' if error.code is None else repr(error.code)})"
     return f"{type(error).__name__}: {error}"

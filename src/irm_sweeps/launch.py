@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 import hydra
@@ -21,8 +20,10 @@ from irm_sweeps.compose import (
     readable_hydra_errors,
     yamls,
 )
-from irm_sweeps.errors import UserError, one_line_errors
+from irm_sweeps.errors import UserError, did_you_mean, one_line_errors
+from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.hydra_versions import register_resolver, version_base
+from irm_sweeps.key_hints import meant_by
 from irm_sweeps.typed_commands import Name, command, import_from_here, issuing
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@:-]*=|~[A-Za-z_]")
@@ -35,7 +36,9 @@ def launch(config: DictConfig) -> float:
     from irm_sweeps.sweep.run import run_trial
 
     with one_line_errors():
-        return run_trial(plain(config), InProcess())
+        with readable_hydra_errors(sys.argv[1:]):
+            values = plain(config)
+        return run_trial(values, InProcess())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -80,11 +83,20 @@ def flags_last(words: Sequence[str]) -> list[str]:
     parser.error = _refuse  # type: ignore[method-assign]
     known, unknown = parser.parse_known_args(flags)
     for word in [*unknown, *known.overrides]:
-        if "=" in words or words[max(0, words.index(word) - 1)].endswith((",", "=")):
-            _refuse(f"{word!r} stands alone: write KEY=VALUE and lists without spaces, e.g. lam=1,10")
+        before = words[max(0, words.index(word) - 1)]
+        if "=" in words or before.endswith((",", "=")) or word.startswith(","):
+            _refuse(f"{word!r} stands alone: write KEY=VALUE and lists without spaces, e.g. {_joined(words, word)}")
+        options = [option for action in parser._actions for option in action.option_strings]
+        if word.startswith("-") and (near := did_you_mean(word.partition("=")[0], options, cutoff=0.75)):
+            _refuse(f"{word!r} is no option{near}")
         _refuse(f"{word!r} is no override: write KEY=VALUE, e.g. {_meant(word)}")
     if known.config_dir:
-        check_names(Path(known.config_dir).absolute())
+        folder = expanded(known.config_dir, "--config-dir")
+        if not folder.is_dir():
+            _refuse(
+                f"--config-dir {known.config_dir}: no such folder: give the one that holds your method/, dataset/, ..."
+            )
+        check_names(folder)
     return [*overrides, *flags]
 
 
@@ -92,10 +104,17 @@ def _refuse(message: str) -> NoReturn:
     raise UserError(f"{message} (see {command('launch')} --help)")
 
 
+def _joined(words: Sequence[str], word: str) -> str:
+    """Return the override that the words around one that stands alone make, or an example."""
+    text = re.sub(r"\s*([=,])\s*", r"\1", " ".join(word for word in words if not word.startswith("-")))
+    return next((override for override in text.split() if "=" in override and word.strip(",") in override), "lam=1,10")
+
+
 def _meant(word: str) -> str:
-    """Return the override that may be meant: `lam=...` for `--lam`, `method=irmv1` for `irmv1`."""
-    if word.startswith("-"):
-        key, equals, value = word.lstrip("-").partition("=")
-        return f"{key}={value if equals else '...'}"
-    groups = [path.parent.name for path in yamls("*") if path.stem == word]
+    """Return the override that may be meant: `lam=...` for `--lam`, `method=irmv1` for `irmv1`, `lam=3` for `lam:3`."""
+    if word.startswith("-") or re.fullmatch(r"[\w.]+:[^:]+", word):
+        key, separator, value = re.sub(r"^([\w.]+):", r"\1=", word.lstrip("-")).partition("=")
+        return f"{(meant_by(key) or [key])[0]}={value if separator else '...'}"
+    first = word.partition(",")[0]
+    groups = [path.parent.name for path in yamls("*") if path.stem == first]
     return f"{groups[0]}={word}" if groups else "lam=100"

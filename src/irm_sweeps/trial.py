@@ -14,7 +14,8 @@ from irm_sweeps.backbones.backbone import Backbone
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.config import Component, Config, Settings, Training, build_component, validated
 from irm_sweeps.data.dataset import Dataset
-from irm_sweeps.errors import UserError, did_you_mean
+from irm_sweeps.errors import UserError
+from irm_sweeps.key_hints import unknown_key
 from irm_sweeps.methods.method import Method
 from irm_sweeps.provenance import own_code, own_git_state
 from irm_sweeps.training.optimizers import Optimizer
@@ -54,7 +55,7 @@ class Trial(Config):
         known = [*cls.model_fields, *Settings.model_fields, "paper"]
         for key in values:
             if key not in known:
-                raise UserError(f"unknown key `{key}`{did_you_mean(key, known)}")
+                raise unknown_key(key, {name: value for name, value in values.items() if name in known})
         for key in cls.model_fields:
             if key not in values:
                 raise UserError(f"`{key}` is missing: give it a value instead of removing it")

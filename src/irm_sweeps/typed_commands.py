@@ -34,7 +34,12 @@ def command(name: Name) -> str:
 
 def launching(*words: str) -> str:
     """Return the command that runs a sweep, as it is typed here and with its words quoted for a shell."""
-    return " ".join([command("launch"), "-m", *map(shlex.quote, words)])
+    return typed("launch", "-m", *words)
+
+
+def typed(name: Name, *words: str) -> str:
+    """Return a command as it is typed here, with its words quoted for a shell."""
+    return " ".join([command(name), *map(shlex.quote, words)])
 
 
 _ISSUED: ContextVar[Sequence[str]] = ContextVar("issued")
@@ -61,8 +66,13 @@ def issued() -> str:
 
 def looking(name: str, *words: str, results: Path) -> str:
     """Return `irm-sweeps NAME WORDS` for a store, with `--results` unless the store is `results` in this folder."""
-    where = [] if results.absolute() == Path("results").absolute() else ["--results", str(results)]
+    where = [] if is_default_store(results) else ["--results", str(results)]
     return shlex.join(["irm-sweeps", name, *words, *where])
+
+
+def is_default_store(results: Path) -> bool:
+    """Return whether a store is `results` in this folder, which commands look at unless they are told another."""
+    return results.absolute() == Path("results").absolute()
 
 
 def import_from_here() -> None:

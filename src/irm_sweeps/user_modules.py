@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import os
 import site
 import sys
 import sysconfig
@@ -10,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary
+
+from irm_sweeps.errors import did_you_mean
 
 _DIGESTS: WeakKeyDictionary[ModuleType, str | None] = WeakKeyDictionary()
 _PACKAGE = __name__.partition(".")[0]
@@ -52,6 +56,36 @@ def _is_user_file(name: str, module: ModuleType) -> bool:
     if not isinstance(file, str) or is_package_module(name) or name.partition(".")[0] in sys.stdlib_module_names:
         return False
     return not file.startswith(_installed())
+
+
+def where(module: str, name: str) -> str:
+    """Return where a class was looked for that could not be imported, to be put behind the error; may be empty.
+
+    That is the module's file, or for a module that is not there the folders of the user's that modules are looked for.
+    """
+    if not module:
+        return f": write the module that it lies in too, e.g. my_file.{name} for my_file.py"
+    if is_package_module(module):
+        return ""
+    top = module.partition(".")[0]
+    try:
+        found = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+    if found is None:
+        folders = [folder or os.getcwd() for folder in sys.path if _is_users(folder or os.getcwd())]
+        listed = ", ".join(dict.fromkeys(folders)) or "no folder besides the installed packages"
+        return f"; {top} was looked for in {listed} (the working directory and PYTHONPATH) and among installed packages"
+    imported = sys.modules.get(module)
+    file = getattr(imported, "__file__", None) or found.origin or ", ".join(found.submodule_search_locations or [])
+    if isinstance(imported, ModuleType):
+        classes = [key for key, value in vars(imported).items() if isinstance(value, type)]
+        return f" ({file}){did_you_mean(name, classes)}"
+    return f" ({file})" if file else ""
+
+
+def _is_users(folder: str) -> bool:
+    return not f"{folder}/".startswith(_installed()) and not folder.endswith(".zip")
 
 
 @cache

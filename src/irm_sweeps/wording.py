@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -39,6 +39,13 @@ def _is_plain(text: str) -> bool:
 def count(n: int, what: str) -> str:
     """Return e.g. `1 stack`, `2 stacks`."""
     return f"{n} {what}{'s' * (n != 1)}"
+
+
+def in_stacks(stacks: Sequence[Sequence[str]]) -> str:
+    """Return e.g. `12 trials`, or `32 trials in 2 stacks` where some train together."""
+    trials = sum(map(len, stacks))
+    stacked = f" in {count(len(stacks), 'stack')}" if trials != len(stacks) else ""
+    return f"{count(trials, 'trial')}{stacked}"
 
 
 def duration(seconds: float) -> str:

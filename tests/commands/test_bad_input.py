@@ -31,7 +31,7 @@ MISTAKES = {
     "seed=-1": "seed=-1: input should be greater than or equal to 0",
     "+foo=1": "unknown key `foo`",
     "method=null": "must be a string",
-    "dataset.n_trian=3": "unknown key `dataset.n_trian` (did you mean `n_train`?)",
+    "dataset.n_trian=3": "unknown key `dataset.n_trian` (did you mean `dataset.n_train`?)",
     "dataset.n_train=3000": "dataset.n_train=3000 + dataset.n_val=0 exceeds the 2000 images",
     "objective=nonsense": "objective=nonsense: write auto or RULE:SPLIT/ENVIRONMENT/METRIC",
     "device=tpu": "device=tpu: choose auto, cpu, cuda or cuda:N",
@@ -44,12 +44,55 @@ MISTAKES = {
     "paper=demo": "paper=demo is a sweep: python launch.py -m",
     "results=/proc/here": "cannot create /proc/here",
     f"results={__file__}/here": "Not a directory",
+    "results=": "results='': give the path of a directory",
+    "results=~nobody_of_this_name/x": "write 'results=\"~nobody_of_this_name/x\"'",
+    'results="~nobody_of_this_name/x"': "this machine has no home folder for ~nobody_of_this_name",
+    f"data_dir={__file__}": f"data_dir={__file__} is a file: give a directory",
+    "lr=0.1": "unknown key `lr` (did you mean `optimizer.lr`?)",
+    "learning_rate=0.1": "(did you mean `optimizer.lr`?)",
+    "epochs=3": "(did you mean `training.epochs`?)",
+    "batch_size=3": "(did you mean `training.batch_size`?)",
+    "steps=3": "(did you mean `training.steps`?)",
+    "width=3": "(did you mean `backbone.width`?)",
+    "n_train=3": "(did you mean `dataset.n_train`?)",
+    "weight_decay=3": "(did you mean `optimizer.weight_decay` or `training.l2`?)",
+    "penalty=1": "(did you mean `lam`?)",
+    "lambda=1": "unknown key `lambda` (did you mean `lam`?)",
+    "+lr=0.1": "unknown key `lr` (did you mean `optimizer.lr`?)",
+    "~lr": "(did you mean `optimizer.lr`?)",
+    "model=mlp": "(did you mean `backbone`?)",
+    "anneal=3": "(did you mean `method.anneal` of method=",
+    "training.step=3": "unknown key `training.step` (did you mean `training.steps`?)",
+    "training.lr=3": "(did you mean `optimizer.lr`?)",
+    "trainig.steps=3": "(did you mean `training.steps`?)",
+    "method.anneal=3": "unknown key `method.anneal`: ERM has no anneal; method=",
+    "dataset.glove_dim=50": "ColoredMNIST has no glove_dim; dataset=punctuated_sst2 has it",
+    "backbone.weights=none": "MLP has no weights; backbone=resnet18, resnet50 have it",
+    "optimizer.momentum=0.9": "Adam has no momentum; optimizer=sgd has it",
+    "lam=[1,10]": "several values are a sweep: -m lam=1,10",
+    "device=gpu": "device=gpu: choose auto, cpu, cuda or cuda:N (did you mean `cuda`?)",
+    "method=../x/my": "method=../x/my: no method has a path for a name; a YAML of your own is given with its ending",
+    "method=/x/my": "method=/x/my.yaml, others by name: coral, erm",
+    "method=": "method= is empty: give a name: coral, erm",
+    "method._target_=Mine": "write the module that it lies in too, e.g. my_file.Mine",
+    "method._target_=rogue.Rouge": "has no attribute 'Rouge' (",
+    "lam=${nope}": "lam=${nope}: there is no key `nope`",
+    "lam='1": '"lam=\'1" cannot be read: write lam=1',
+    "lam==3": "'lam==3' cannot be read: extraneous input '='; write lam=3",
+    "method=erm,": "'method=erm,' cannot be read: mismatched input '<EOF>'; write method=erm",
+    "lam=10^3": "write 'lam=\"10^3\"'",
+    "paper.only=[erm]": "unknown key `paper.only`: paper=NAME chooses a paper file",
+    "dataset=cifar_mnist backbone=bag_of_words": "backbone=bag_of_words needs vectors, not inputs of shape [3, ",
+    "--multirunn": "'--multirunn' is no option (did you mean `--multirun`?)",
+    "--lr=0.1": "write KEY=VALUE, e.g. optimizer.lr=0.1",
+    "--config-dir /nowhere/at/all": "--config-dir /nowhere/at/all: no such folder",
+    "lam:3": "'lam:3' is no override: write KEY=VALUE, e.g. lam=3",
 }
 
 SWEEPING_MISTAKES = {
     "lmbda=3,4": "unknown key `lmbda` (did you mean `lam`?)",
     "lam=interval(1,2)": "lam=interval(1,2): an interval needs a searching sweeper, e.g. hydra/sweeper=optuna",
-    "method=irmv1,vrex method.aneal=2": "unknown key `method.aneal` (did you mean `anneal`?)",
+    "method=irmv1,vrex method.aneal=2": "unknown key `method.aneal` (did you mean `method.anneal`?)",
     "lam=1,-1": "lam=-1: input should be greater than or equal to 0",
     "paper=nope": "paper=nope: no such paper; choose from bae2021, bae2021_figure10",
     "paper=demo paper.only=[ermm]": "no row 'ermm' (did you mean `erm`?); rows: erm, irmv1",
@@ -77,12 +120,27 @@ SWEEPING_MISTAKES = {
     "method=irmv1 lam=1e2:1e4": "; several values are a sweep: -m lam=1e2,1e4",
     "training.steps=10-20": "-m 'training.steps=range(10,20)' (without 20), or training.steps=10,20",
     "optimizer.lr=[0.1,0.01]": "; several values are a sweep: -m optimizer.lr=0.1,0.01",
+    "lr=0.1,0.2": "unknown key `lr` (did you mean `optimizer.lr`?)",
+    "stack=1,2": "stack=1,2: stack takes one value for all trials of a sweep",
+    "stack=1,2 compile=true,false": "compile=True,False: compile takes one value for all trials of a sweep",
+    "method=erm,irmv1 method.anneal=3": "unknown key `method.anneal`: ERM has no anneal; method=",
+    "method=irmv1,fishr method.on=hidden": "unknown key `method.on`: Fishr has no on; method=",
+    "paper=demo paper.only=erm": "paper.only='erm': input should be a valid tuple; a list is written in brackets: "
+    "'paper.only=[erm]'",
+    "paper=demo paper.only=[x]": "paper.only=[x]: no row 'x'; rows: erm, irmv1",
+    "lam=1,10,": "'lam=1,10,' cannot be read: mismatched input '<EOF>'; write lam=1,10",
+    "seed=choice(1,2": "write 'seed=choice(1,2)'",
+    "lam=${nope}": "lam=${nope}: there is no key `nope`",
+    "results=/proc/here plan=true": "results=/proc/here: cannot create /proc/here",
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_one_trial(mistake: str, results: Path) -> None:
-    own = [override for override in SMALL if not override.startswith(f"{mistake.partition('=')[0]}=")]
+    typed = {word.partition("=")[0] for word in mistake.split()}
+    own = [override for override in SMALL if override.partition("=")[0] not in typed]
+    if "dataset" in typed:
+        own = ["device=cpu"]
     answer = launch(*([] if "results=" in mistake else [f"results={results}"]), *own, *mistake.split())
     assert MISTAKES[mistake] in answer.complaint
     assert not list(results.glob("*/result.json"))
@@ -170,6 +228,9 @@ def test_a_users_method_that_cannot_be_imported(tmp_path: Path, monkeypatch: pyt
     monkeypatch.syspath_prepend(tmp_path)
     answer = launch(f"results={results}", *SMALL, "method._target_=broken_method.Mine")
     assert "method._target_='broken_method.Mine' cannot be imported: No module named 'nothing" in answer.complaint
+    assert f"({tmp_path / 'broken_method.py'})" in answer.complaint
+    absent = launch(f"results={results}", *SMALL, "method._target_=not_there.Mine").complaint
+    assert f"not_there was looked for in {tmp_path}" in absent
 
 
 def test_a_users_method_with_a_wrong_value(results: Path) -> None:
@@ -191,6 +252,95 @@ def test_irm_sweeps_names_what_it_does_not_find(results: Path) -> None:
     (manifest,) = results.glob("sweeps/*/manifest.json")
     manifest.write_text("{")
     assert "issue the sweep's command again" in irm_sweeps("status", *where).complaint
+
+
+WRONG_BACKBONE = ["dataset=linear_unit_tests", "backbone=mlp,resnet18", "seed=0,1,2", "device=cpu"]
+
+
+@pytest.mark.parametrize("plan", [[], ["plan=true"]], ids=["run", "plan"])
+def test_a_sweep_with_trials_that_cannot_run_is_refused_whole(plan: list[str], results: Path) -> None:
+    told = launch("-m", *WRONG_BACKBONE, *plan, f"results={results}").complaint
+    assert "3 of 6 trials cannot run, so none was started: 3 trials of LinearUnitTests with ResNet18 and ERM: " in told
+    assert "backbone=resnet18 needs images of 3 channels" in told
+    assert not results.exists()
+
+
+def test_a_method_that_the_backbone_does_not_suit_is_refused_before_anything_is_read(results: Path) -> None:
+    heads = ["dataset=cifar_mnist", "backbone=resnet18", "backbone.weights=none", "backbone.head_hidden=3,null"]
+    told = launch("-m", *heads, "method=fishr", "device=cpu", f"results={results}").complaint
+    assert "1 of 2 trials cannot run" in told
+    assert "method=fishr needs a backbone whose head is one linear layer" in told
+
+
+def test_a_plan_ends_with_an_error_code_where_a_trial_cannot_run(results: Path) -> None:
+    sweep = ["-m", f"results={results}", *ROGUE, "method._target_=wrong_turns.Wrong", "seed=0,1"]
+    answer = launch(*sweep, "method.deed=vector", "plan=true")
+    assert answer.code == 1
+    assert "2 trials cannot run or be priced: Wrong.turn: " in answer.out
+    assert launch(*sweep, "method.deed=none", "plan=true").code == 0
+
+
+def test_settings_are_checked_also_where_all_is_done(results: Path) -> None:
+    trial = [f"results={results}", *SMALL]
+    assert launch(*trial).code == 0
+    assert "device=gpu: choose" in launch(*trial, "device=gpu").complaint
+    assert "this machine shows" in launch("-m", *trial, "device=cuda:99").complaint
+    assert "is a file: give a directory" in launch(*trial, f"data_dir={__file__}").complaint
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]], ids=["trial", "sweep"])
+def test_a_trial_that_does_not_fit_in_memory_fails_in_one_line(mode: list[str], results: Path) -> None:
+    answer = launch(*mode, f"results={results}", *SMALL, "backbone.width=1000000000000")
+    assert answer.code == 1
+    assert "out of memory (tried to allocate" in answer.out
+    assert "a smaller training.batch_size takes less" in answer.out
+    assert "Traceback" not in answer.out + answer.err
+    (result,) = results.glob("*/result.json")
+    assert json.loads(result.read_text())["error"]["details"] == ""
+
+
+def test_failures_lists_diverged_trials_apart(results: Path) -> None:
+    sweep = [
+        "-m",
+        f"results={results}",
+        *SMALL,
+        "method=vrex",
+        "optimizer=sgd",
+        "optimizer.lr=1e20",
+        "lam=1",
+        "seed=0,1",
+    ]
+    launched = launch(*sweep)
+    assert "which 2 trials diverged: irm-sweeps failures" in launched.out
+    told = irm_sweeps("failures", "--results", str(results)).out
+    assert "no failed trials" in told
+    assert "2 trials diverged: an objective was no longer finite" in told
+    for trial in results.glob("*/result.json"):
+        assert f"{trial.parent.name}  VREx lam=1 seed=" in told
+
+
+def test_a_sweep_that_is_done_says_how_to_see_it(results: Path) -> None:
+    sweep = ["-m", "paper=demo", "paper.only=[erm]", "seed=0", *SMALL, f"results={results}"]
+    run, again = launch(*sweep), launch(*sweep)
+    (trial,) = results.glob("*/result.json")
+    for answer in (run, again):
+        assert f"irm-sweeps show {trial.parent.name} --results {results}" in answer.out
+        assert (
+            f"table: python analysis/tables.py --paper demo --results {results} 'paper.only=[erm]' seed=0" in answer.out
+        )
+    assert "1 trial, 1 worker" in run.out
+
+
+def test_a_folder_of_yamls_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for typed, told in [
+        (__file__, "is a file"),
+        ("/nowhere/at/all", "no such folder"),
+        ("~nobody_here", "no home folder"),
+    ]:
+        monkeypatch.setenv("IRM_SWEEPS_CONF", typed)
+        complaint = launch(*SMALL, f"results={tmp_path}").complaint
+        assert f"IRM_SWEEPS_CONF={typed}: " in complaint
+        assert told in complaint
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -29,9 +29,9 @@ SLIPS = {
     "-m lam=1, 10": "'10' stands alone: write KEY=VALUE and lists without spaces, e.g. lam=1,10",
     "method = irmv1": "'method' stands alone: write KEY=VALUE and lists without spaces",
     "-m method=[erm,vrex]": "a choice is a name; several are a sweep: python launch.py -m method=erm,vrex",
-    "-m paper=demo paper.onyl=[erm]": "unknown key `paper.onyl` (did you mean `only`?)",
-    "method=irmv1 method.aneal=3": "unknown key `method.aneal` (did you mean `anneal`?)",
-    "-m method=irmv1 method.aneal=3,4": "unknown key `method.aneal` (did you mean `anneal`?)",
+    "-m paper=demo paper.onyl=[erm]": "unknown key `paper.onyl` (did you mean `paper.only`?)",
+    "method=irmv1 method.aneal=3": "unknown key `method.aneal` (did you mean `method.anneal`?)",
+    "-m method=irmv1 method.aneal=3,4": "unknown key `method.aneal` (did you mean `method.anneal`?)",
     "method=irmv1 lmbda=3": "unknown key `lmbda` (did you mean `lam`?)",
     "method=irmv1 method.aneal=3 dataset=colored": "dataset=colored: no such dataset (did you mean `colored_mnist`?)",
 }

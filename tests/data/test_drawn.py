@@ -288,7 +288,7 @@ def test_a_draw_that_ends_in_an_error_fails_its_own_trials(
     """And neither the launcher, which chooses the size of stacks, nor the pricing of the others."""
     arguments = ["-m", *own_yaml(deed), "seed=0,1", "dataset.label_noise=0.25,0.3"]
     plan = launch(*arguments, "plan=true")
-    assert (plan.code, plan.err) == (0, "")
+    assert (plan.code, plan.err) == (1, "")
     assert said in plan.out
     answer = launch(*arguments)
     assert answer.code == 1

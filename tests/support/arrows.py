@@ -14,7 +14,10 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launc
 
 LAYERS = [
     {"errors", "files", "slurm", "typed_commands", "user_modules", "wording"},
-    {"config", "draws", "device", "process_state", "compose", "provenance", "hydra_versions"},
+    {
+        *("config", "draws", "device", "process_state", "compose", "provenance", "hydra_versions"),
+        *("key_hints", "override_grammar"),
+    },
     {"data", "backbones", "loggers"},
     {"methods"},
     {"training", "trial"},

@@ -131,7 +131,7 @@ def test_a_reference_to_nothing_is_the_users_mistake(own_conf: Path) -> None:
     [
         ("lmbda=1,2", r"unknown key `lmbda` \(did you mean `lam`\?\)"),
         ("trainig.steps=1,2", r"unknown key `trainig.steps`"),
-        ("dataset.n_trian=1,2", r"unknown key `dataset.n_trian` \(did you mean `n_train`\?\)"),
+        ("dataset.n_trian=1,2", r"unknown key `dataset.n_trian` \(did you mean `dataset.n_train`\?\)"),
         ("lam.x=1", r"unknown key `lam.x`"),
         ("lam=interval(1,2)", r"lam=interval\(1,2\): an interval needs a searching sweeper"),
         ("seed=range(0,3", "seed|range"),

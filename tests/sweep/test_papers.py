@@ -240,7 +240,7 @@ def test_fields_of_the_rows_choices_can_be_set(tmp_path: Path) -> None:
     assert answer.code == 0, answer
     assert "2 completed" in answer.out + answer.err
     assert (
-        "unknown key `dataset.glove_dmi` (did you mean `glove_dim`?)"
+        "unknown key `dataset.glove_dmi` (did you mean `dataset.glove_dim`?)"
         in launch(*common, "dataset.glove_dmi=8").complaint
     )
 

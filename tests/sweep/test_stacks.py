@@ -198,5 +198,5 @@ def test_a_plan_says_how_it_stacks_and_why(tmp_path: Path) -> None:
     answer = launch(*command)
     assert answer.code == 0
     assert f"\nstack=auto: 1 for 40 trials: {ON_CPU}\ntiny trials, as ERM seed=0: stack=16 is" in answer.out
-    assert "40 stacks on 1 worker:" in answer.out
-    assert "3 stacks on 1 worker:" in launch(*command, "stack=16").out
+    assert "40 trials on 1 worker:" in answer.out
+    assert "40 trials in 3 stacks on 1 worker:" in launch(*command, "stack=16").out

@@ -11,6 +11,7 @@ from torch import nn
 
 from irm_sweeps.backbones.backbone import Backbone
 from irm_sweeps.backbones.mlp import MLP
+from irm_sweeps.errors import UserError
 
 
 class BagOfWords(Backbone):
@@ -28,6 +29,17 @@ class BagOfWords(Backbone):
     """`torch`: PyTorch's initialisation of Linear (Choe et al.). `xavier`: Glorot-uniform weights, zero biases."""
 
     def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
-        """Return `depth` x (Linear, ReLU) and the linear head."""
+        """Return `depth` x (Linear, ReLU) and the linear head.
+
+        Raises
+        ------
+        UserError
+            The inputs are images, not vectors.
+        """
+        if len(features) != 1:
+            raise UserError(
+                f"backbone=bag_of_words needs vectors, not inputs of shape {list(features)}: choose another dataset, "
+                "or for images backbone=resnet18 or mlp"
+            )
         width = math.prod(features) if self.width is None else self.width
         return MLP(depth=self.depth, width=width, init=self.init).build(features, outputs, generator)

@@ -1,4 +1,4 @@
-"""`irm-sweeps failures`: why trials of a sweep failed, and workers ended early."""
+"""`irm-sweeps failures`: why trials of a sweep failed, which diverged, and why workers ended early."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from irm_sweeps.wording import count
 
 def add_parser(commands: Commands) -> None:
     """Declare the options."""
-    about = "The failed trials of a sweep, grouped by the last line of their error."
+    about = "The failed trials of a sweep, grouped by the last line of their error, and those that diverged."
     add_optional_sweep(add_store_command(commands, "failures", about))
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print each kind of failure with one trial's traceback, the most frequent first."""
+    """Print each kind of failure with one trial's traceback, the most frequent first, and apart the diverged trials."""
     from irm_sweeps.commands.sweep_status import most_first, sweep_status
     from irm_sweeps.store.manifest import read_manifest
 
@@ -39,5 +39,10 @@ def run(options: argparse.Namespace) -> None:
         print("    trials:")
         for trial_id in ids:
             print(f"      {trial_id}  {one_line(manifest.label_of(trial_id))}")
+    if n := sum(map(len, status.diverged.values())):
+        print(f"{count(n, 'trial')} diverged: an objective was no longer finite")
+        for name, ids in status.diverged.items():
+            print(f"    {' '.join(ids)}  {printable(name)}")
+        print("    a smaller optimizer.lr or lam may keep them finite; rerun=failed trains them again as they are")
     for message, logs in most_first(status.ended):
         print(f"{count(len(logs), 'worker')} ended early: {message}\n    logs: {printable(' '.join(logs))}")

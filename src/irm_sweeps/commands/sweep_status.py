@@ -50,6 +50,8 @@ class SweepStatus:
         why.
     failures
         Last line of the error -> ids of the trials.
+    diverged
+        Short name, and where the objective was first not finite -> ids of the trials.
     ended
         Last words of workers that ended before the sweep was done -> their logs.
     jobs
@@ -67,6 +69,7 @@ class SweepStatus:
     running: list[Running] = field(default_factory=list)
     orphaned: int = 0
     failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    diverged: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     ended: dict[str, list[str]] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
@@ -186,6 +189,8 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
                 status.failures[result.error.last_line].append(trial_id)
             elif result.seconds is not None:
                 seconds.append(result.seconds)
+            if result.status == "diverged":
+                status.diverged[f"{manifest.label_of(trial_id)} {result.divergence}"].append(trial_id)
             continue
         if claim is None or claim.released:
             continue

@@ -58,7 +58,7 @@ class Slurm(Launcher):
         UserError
             SLURM's commands are missing here or refuse the job; the message is SLURM's own.
         """
-        self._check_device(manifest.settings.device)
+        self.check(manifest.settings.device)
         if special := re.search(r"[%\\]", str(store.root)):
             raise UserError(
                 f"results={store.root}: SLURM gives {special[0]!r} in the name of a log a meaning of its own"
@@ -77,7 +77,8 @@ class Slurm(Launcher):
         print(f"follow:  {follow}\ncancel:  {cancel}", flush=True)
         return self._wait(store, manifest, record, progress) if self.options.wait else False
 
-    def _check_device(self, device: str) -> None:
+    def check(self, device: str) -> None:
+        """Check that the tasks get the device that is asked for."""
         if device.startswith("cuda:"):
             raise UserError(f"device={device}: SLURM chooses the GPU; use device=cuda or device=auto")
         if device == "cuda" and self.options.gpus_per_node == 0:

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from irm_sweeps.backbones.backbone import head_sizes, in_full
+from irm_sweeps.backbones.backbone import Model, head_sizes, in_full
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import STATE, Fresh, Move, Pace, Point
 from irm_sweeps.methods.penalized import Penalized
@@ -34,6 +34,11 @@ class Fishr(Penalized):
     averaged variance is divided by 1 - ema, so that the gradient's size does not depend on it."""
     reduce: Literal["mean", "sum"]
     """Over parameters and environments: mean of both (DomainBed), or sum (the authors' script)."""
+
+    def check_backbone(self, model: Model) -> None:
+        """Check that the head is one linear layer, whose gradients have a closed form."""
+        if not model.head_is_linear:
+            raise UserError("method=fishr needs a backbone whose head is one linear layer")
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the moving average, `[environments, entries of the head]`, if `ema` is not 0."""
@@ -76,11 +81,9 @@ class Fishr(Penalized):
         squares = (variance - variance.mean(0)).square()
         return squares.sum() if self.reduce == "sum" else squares.mean()
 
-    @staticmethod
-    def _variance(at: Point, features: Tensor, logits: Tensor) -> Tensor:
+    def _variance(self, at: Point, features: Tensor, logits: Tensor) -> Tensor:
         """Return the population variance of each entry of the head's gradient, `[environments, entries]`."""
-        if not at.model.head_is_linear:
-            raise UserError("method=fishr needs a backbone whose head is one linear layer")
+        self.check_backbone(at.model)
         residual = columns(at.residuals(logits))
         features = in_full(features)
         h = torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)

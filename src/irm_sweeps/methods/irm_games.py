@@ -14,6 +14,8 @@ from irm_sweeps.config import Number
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import STATE, Check, Fresh, Method, Move, Pace, Point, Pooling, Turn
 
+_NO_BATCH_STATISTICS = "method.variant=f needs a backbone without batch statistics: take method.variant=v"
+
 
 class IRMGames(Method):
     """Ahuja et al. (2020): the ensemble w_av = (1/E) sum_e w_e over a representation phi; player e minimises
@@ -72,6 +74,11 @@ class IRMGames(Method):
                     f"method.variant=v; take method.{name}={usual}"
                 )
         return self
+
+    def check_backbone(self, model: Model) -> None:
+        """Check for F-IRM that there are no batch statistics, of which each player would have its own."""
+        if self.variant == "f" and model.buffers():
+            raise UserError(_NO_BATCH_STATISTICS)
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the classifiers of all environments but the first, `player.E.NAME`; the first uses the backbone's.
@@ -172,7 +179,7 @@ class IRMGames(Method):
         if self.variant == "v":
             return self._mean_vote(model, parameters, model.represent(parameters, inputs))
         if any(name.startswith(BUFFER) for name in parameters):
-            raise UserError("method.variant=f needs a backbone without batch statistics: take method.variant=v")
+            raise UserError(_NO_BATCH_STATISTICS)
         votes = [model.classify(own, model.represent(own, inputs)) for own in self._classifiers(parameters)]
         return torch.stack(votes).mean(0)
 

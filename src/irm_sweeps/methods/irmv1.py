@@ -40,6 +40,11 @@ class IRMv1(Penalized):
     """With `on=hidden`: sum over the entries of a gradient (a squared norm), or mean over the entries of
     weight and bias each, then their sum (IRMBed; smaller by the width of the representation)."""
 
+    def check_backbone(self, model: Model) -> None:
+        """Check with `on=hidden` that the head is one linear layer, whose gradient has a closed form."""
+        if self.on == "hidden" and not model.head_is_linear:
+            raise UserError("method.on=hidden needs a backbone whose head is one linear layer")
+
     def representation(self, model: Model, parameters: Parameters, inputs: Tensor) -> Tensor:
         """Return the logits where the dummy classifier multiplies them (as bae2021 Figure 10 has it)."""
         features = model.represent(parameters, inputs)
@@ -67,8 +72,7 @@ class IRMv1(Penalized):
 
     def _hidden(self, at: Point, residual: Tensor, features: Tensor) -> Tensor:
         """Return the norm per environment of the head's gradient: weight `[k, width]` and bias `[k]`."""
-        if not at.model.head_is_linear:
-            raise UserError("method.on=hidden needs a backbone whose head is one linear layer")
+        self.check_backbone(at.model)
         residual, features = columns(residual), in_full(features)
         if at.batch.even:
             return self._products(at.batch.by_environment(residual), at.batch.by_environment(features))

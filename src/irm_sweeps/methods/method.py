@@ -200,6 +200,16 @@ class Method(Component):
     adapts: ClassVar[bool] = False
     """Whether the method takes an inner step, whose parameters `adapted` returns."""
 
+    def check_backbone(self, model: Model) -> None:
+        """Check, before a sweep starts, that the method can train this network; checks nothing by default.
+
+        Raises
+        ------
+        UserError
+            It cannot.
+        """
+        del model
+
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the initial tensors that the method adds to the backbone's; none by default.
 

@@ -80,13 +80,18 @@ class Store:
         """
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"results={self.root} is a file: give a directory")
-        make_folder(self.root)
+        try:
+            make_folder(self.root)
+        except StoreError as error:
+            raise StoreError(f"results={self.root}: {error}: give a directory that you may write") from None
         probe = self.root / f".probe.{secrets.token_hex(6)}"
         link = probe.with_name(f"{probe.name}.link")
         try:
             probe.write_bytes(b"x" * 4096)
         except OSError as error:
-            raise StoreError(f"results={self.root} cannot be written: {error.strerror or error}") from None
+            raise StoreError(
+                f"results={self.root} cannot be written: {error.strerror or error}: give a directory that you may write"
+            ) from None
         else:
             self._check_links(probe, link)
         finally:

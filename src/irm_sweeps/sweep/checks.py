@@ -1,12 +1,29 @@
-"""What is checked once, in the parent, before any worker starts: data, weights, compilation, logger."""
+"""What is checked once, in the parent, before any worker starts: settings, compilation, data, weights, logger."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from irm_sweeps.config import Settings
+from irm_sweeps.files.typed_paths import refuse_file
 from irm_sweeps.loggers.logger import Logger, build_logger
+from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.trial import Trial
+
+
+def check_settings(settings: Settings, launcher: Launcher) -> None:
+    """Check the settings that say where things lie and run, also where nothing is left to run.
+
+    Raises
+    ------
+    UserError
+        There is no such device, a folder is a file, or the logger's config is wrong.
+    """
+    refuse_file(settings.results, "results")
+    refuse_file(settings.data_dir, "data_dir")
+    launcher.check(settings.device)
+    if settings.logger:
+        build_logger(settings.logger)
 
 
 def check_compiles(trials: Iterable[Trial], settings: Settings) -> None:

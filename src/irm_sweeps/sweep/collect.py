@@ -81,7 +81,17 @@ def common_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:
     }
     distinct = {str(s): s for s in map(Settings.from_config, given.values())}
     if len(distinct) != 1:
-        raise UserError(f"one value for all trials of a sweep, please: {', '.join(Settings.model_fields)}")
+        raise _several_values(list(distinct.values()))
     settings = next(iter(distinct.values()))
     check_objective(settings.objective)
     return settings
+
+
+def _several_values(settings: Sequence[Settings]) -> UserError:
+    """Return the error for a sweep over settings; it names those that differ."""
+    differing = []
+    for name in Settings.model_fields:
+        values = list(dict.fromkeys(str(getattr(one, name)) for one in settings))
+        if len(values) > 1:
+            differing.append(f"{name}={','.join(values)}: {name} takes one value for all trials of a sweep")
+    return UserError("; ".join(differing) + ": launch one sweep for each")

@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.stacks import form_stacks, gain_on_cpu
 from irm_sweeps.trial import Trial
-from irm_sweeps.wording import count, duration
+from irm_sweeps.wording import count, duration, in_stacks
 
 PROBE_STEPS = 3
 LATEST = 5
@@ -50,13 +50,18 @@ class Price:
     basis: str
 
 
-def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> Iterator[str]:
-    """Yield the lines of `plan=true`: what is done, what would run, and what it costs."""
+def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> Generator[str, None, int]:
+    """Yield the lines of `plan=true`: what is done, what would run, and what it costs.
+
+    Returns
+    -------
+    The number of trials that cannot run, as far as a few steps here show.
+    """
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     if len(plan.trials) <= LISTED:
         yield from _trial_lines(plan)
     if not waiting:
-        return
+        return 0
     machine = launcher.machine(settings.device)
     stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
     yield from stacks.lines()
@@ -66,17 +71,19 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     prices = list(_prices(store, waiting, stacks.ids, settings, launcher, machine.on_gpu))
     yield from _price_lines(prices)
     priced = [(price.trials, price.seconds) for price in prices if price.seconds is not None]
+    unpriced = sum(price.trials for price in prices if price.seconds is None)
     if not priced:
-        return
+        return unpriced
     if len(priced) < len(prices):
         yield "the others:"
     seconds = sum(trials * each for trials, each in priced)
     busy = min(machine.workers, len(stacks.ids))
     unit = "GPU-hours" if machine.on_gpu else "worker-hours"
     yield (
-        f"{count(len(stacks.ids), 'stack')} on {count(busy, 'worker')}: about {seconds / 3600:.2f} {unit}, "
+        f"{in_stacks(stacks.ids)} on {count(busy, 'worker')}: about {seconds / 3600:.2f} {unit}, "
         f"{duration(seconds / busy)} of wall time, {_megabytes(store, len(waiting)):.1f} MB of disk"
     )
+    return unpriced
 
 
 def _trial_lines(plan: Plan) -> Iterator[str]:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from irm_sweeps.compose import compose, dotted_keys, hydra_initialized, plain, readable_hydra_errors, unknown_key
+from irm_sweeps.compose import compose, hydra_initialized, plain, readable_hydra_errors
 from irm_sweeps.errors import UserError
+from irm_sweeps.key_hints import unknown_key
 from irm_sweeps.trial import Trial
 
 MOST = 1_000_000
@@ -73,7 +74,7 @@ def expand(overrides: Sequence[str], cache: HydraCache | None = None) -> Iterato
         for axis, i in zip(axes, indices, strict=True):
             if not axis.composed:
                 _assign(config, axis.key, axis.values[i])
-        yield _resolved(config) if refers else config
+        yield _resolved(config, overrides) if refers else config
 
 
 def _copied(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,14 +108,14 @@ def _base(composed: Sequence[str]) -> tuple[dict[str, Any], bool]:
     config = compose(composed, resolve=False)
     if re.search(r"\$\{(?![\w.]+:)", str(config)):
         return config, True
-    return _resolved(config), False
+    return _resolved(config, composed), False
 
 
-def _resolved(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config with its references to other keys replaced by their values."""
+def _resolved(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a config with its references to other keys replaced by their values; `overrides` made it."""
     from omegaconf import OmegaConf
 
-    with readable_hydra_errors():
+    with readable_hydra_errors(overrides):
         return plain(OmegaConf.create(config))
 
 
@@ -191,5 +192,5 @@ def _assign(config: dict[str, Any], key: str, value: Any) -> None:
     for part in path:
         node = node.get(part) if isinstance(node, Mapping) else None
     if not isinstance(node, dict) or leaf not in node:
-        raise unknown_key(key, list(dotted_keys(config)))
+        raise unknown_key(key, config)
     node[leaf] = {**node[leaf], **value} if isinstance(value, dict) and isinstance(node[leaf], dict) else value

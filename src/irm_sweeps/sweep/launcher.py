@@ -22,6 +22,17 @@ class Launcher(ABC):
     def uses_gpu(self, device: str) -> bool:
         """Return whether its workers train on GPUs."""
 
+    def check(self, device: str) -> None:
+        """Check, before anything is planned, that workers can be started for `device=DEVICE`.
+
+        Raises
+        ------
+        UserError
+            There is no such device.
+        """
+        self.workers(device)
+        self.uses_gpu(device)
+
     def gpus(self, device: str) -> Sequence[str]:
         """Return the GPUs here that its workers share out, as CUDA_VISIBLE_DEVICES names them; none where they train
         elsewhere or on CPUs."""

@@ -67,7 +67,8 @@ class Paper(Config):
         for name in self.only:
             known, what = (self.include, "file") if self.include else (tuple(self.rows), "row")
             if name not in known:
-                raise ValueError(f"no {what} {name!r}{did_you_mean(name, known)}; {what}s: {', '.join(known)}")
+                typed = f"only=[{','.join(self.only)}]"
+                raise ValueError(f"{typed}: no {what} {name!r}{did_you_mean(name, known)}; {what}s: {', '.join(known)}")
 
     def _check_row(self, name: str, row: Row, labels: Sequence[str]) -> None:
         for label in row.by_column:

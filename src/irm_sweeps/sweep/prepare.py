@@ -7,10 +7,12 @@ import sys
 from collections.abc import Collection, Mapping
 
 from irm_sweeps.config import Settings
+from irm_sweeps.files.typed_paths import check_writable
 from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
-from irm_sweeps.sweep.checks import check_compiles, check_inputs, checked_logger
+from irm_sweeps.sweep.checks import check_compiles, check_inputs, check_settings, checked_logger
+from irm_sweeps.sweep.contracts import check_contracts
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan, make_plan
@@ -18,16 +20,21 @@ from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.trial import Trial
 
 
-def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings) -> Plan:
+def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, launcher: Launcher) -> Plan:
     """Return what the store has of the trials and what is to run; name changed code of the user's on stderr.
 
     Raises
     ------
     UserError
-        The trials cannot be trained under these settings.
+        A setting is wrong, the trials cannot be trained under these settings, or some of those that are to run cannot
+        be trained at all.
     """
+    check_settings(settings, launcher)
     check_compiles(trials.values(), settings)
     plan = make_plan(store, trials, settings)
+    check_contracts([trials[trial_id] for trial_id in plan.to_run])
+    if settings.plan and plan.to_run:
+        check_writable(store.root, "results")
     if warning := plan.warning():
         print(warning, file=sys.stderr)
     return plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,20 +16,21 @@ from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect, common_settings
 from irm_sweeps.sweep.cost import report
-from irm_sweeps.sweep.grid import expand
+from irm_sweeps.sweep.grid import each, expand
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.objective import objective
+from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.prepare import plan_trials, prepare
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.search import Search
 from irm_sweeps.trial import Trial
-from irm_sweeps.typed_commands import command, looking
-from irm_sweeps.wording import count
+from irm_sweeps.typed_commands import command, is_default_store, looking, typed
+from irm_sweeps.wording import count, in_stacks
 
 
 def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
-    """Run what a sweep lacks; return how many of the trials that ran have failed.
+    """Run what a sweep lacks; return how many of the trials that ran have failed, or with `plan` cannot run.
 
     Raises
     ------
@@ -38,24 +39,25 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     """
     trials, settings, label = collect(overrides)
     store = Store(settings.results)
-    plan = plan_trials(store, trials, settings)
+    plan = plan_trials(store, trials, settings, launcher)
     _print_plan(plan)
     if settings.plan:
-        for line in report(store, plan, settings, launcher):
-            print(line)
-        return 0
+        return _print_all(report(store, plan, settings, launcher))
     claims.tidy(store, plan.done)
     if not plan.to_run:
+        _print_where(store, plan.done[0], overrides)
         return 0
     manifest = prepare(store, plan, settings, launcher, label)
     workers = launcher.workers(settings.device)
-    size = f"{count(len(manifest.stacks), 'stack')}, {count(workers, 'worker')}"
+    size = f"{in_stacks(manifest.stacks)}, {count(workers, 'worker')}"
     print(f"sweep {manifest.name}: {size}; {_how_far(store)}", flush=True)
     with _hint_on_interrupt(), Progress(len(plan.to_run), manifest.labels) as progress:
         complete = launcher.run(store, manifest, progress)
     claims.tidy(store, plan.to_run)
     if complete:
-        _print_end(store, plan, settings, manifest, progress)
+        print(progress.summary())
+        _print_where(store, plan.to_run[0], overrides)
+        _print_failures(store, manifest, progress)
     return progress.failures
 
 
@@ -68,14 +70,37 @@ def _print_plan(plan: Plan) -> None:
         print(f"{len(plan.unsuccessful)} of those done failed or diverged: rerun=failed runs them again")
 
 
-def _print_end(store: Store, plan: Plan, settings: Settings, manifest: Manifest, progress: Progress) -> None:
-    """Print how the trials ended, and the commands that show a result and the failures."""
-    print(progress.summary())
-    show = looking("show", plan.to_run[0], results=store.root)
-    print(f"results in {settings.results}; look at one with: {show}")
+def _print_all(lines: Generator[str, None, int]) -> int:
+    """Print lines as they come, and return what the generator returns."""
+    while True:
+        try:
+            print(next(lines), flush=True)
+        except StopIteration as end:
+            return int(end.value)
+
+
+def _print_where(store: Store, trial_id: str, overrides: Sequence[str]) -> None:
+    """Print where the results are, and the commands that show one of them and the tables of the paper files."""
+    print(f"results in {store.root}; look at one with: {looking('show', trial_id, results=store.root)}")
+    papers = [str(name) for word in overrides if word.startswith("paper=") for _, name in each(word)]
+    settings = {"paper", *Settings.model_fields}
+    words = [word.removeprefix("++") for word in overrides]  # `addressed_to_trials` puts it there
+    of_trials = [word for word in words if word.lstrip("+").partition("=")[0] not in settings]
+    where = [] if is_default_store(store.root) else ["--results", str(store.root)]
+    for name in papers:
+        if load_paper(name).include:
+            print(f"tables and figures: {typed('report', *where, *of_trials)}")
+        else:
+            print(f"table: {typed('table', '--paper', name, *where, *of_trials)}")
+
+
+def _print_failures(store: Store, manifest: Manifest, progress: Progress) -> None:
+    """Print the command that says why trials failed, and which diverged, if any did."""
+    failures = looking("failures", manifest.name, results=store.root)
     if progress.failures:
-        failures = looking("failures", manifest.name, results=store.root)
         print(f"why {count(progress.failures, 'trial')} failed: {failures}")
+    elif diverged := progress.counts["diverged"]:
+        print(f"which {count(diverged, 'trial')} diverged: {failures}")
 
 
 def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
@@ -87,7 +112,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
         raise UserError(f"paper={config['paper']['name']} is a sweep: {command('launch')} -m paper=...")
     trial, settings = Trial.from_config(config), common_settings([config])
     store = Store(settings.results)
-    plan = plan_trials(store, {trial.id: trial}, settings)
+    plan = plan_trials(store, {trial.id: trial}, settings, launcher)
     if settings.plan:
         print(plan.summary())
         return float("nan")
@@ -129,7 +154,7 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher, search: Search
     _check_searchable(configs, settings)
     store = Store(settings.results)
     trials = {trial.id: trial for trial in batch_trials}
-    plan = plan_trials(store, trials, settings)
+    plan = plan_trials(store, trials, settings, launcher)
     if plan.to_run:
         varied = {key for overrides in batch for key in search.varied(overrides)} if search else set()
         manifest = prepare(store, plan, settings, launcher, "search", varied)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import provenance
-from irm_sweeps.errors import UserError, raised
+from irm_sweeps.errors import UserError, is_out_of_memory, raised
 from irm_sweeps.store.schema import SCHEMA
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def finished(
 
 def failed(trial: Trial, error: BaseException) -> dict[str, Any]:
     """Return the result of a trial whose code raised an error or `SystemExit`."""
-    details = "" if isinstance(error, UserError) else "".join(traceback.format_exception(error))
+    explained = isinstance(error, UserError) or is_out_of_memory(error)
+    details = "" if explained else "".join(traceback.format_exception(error))
     return _failure(trial, "exception", raised(error), details)
 
 

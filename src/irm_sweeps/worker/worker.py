@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from irm_sweeps.device import is_lost
-from irm_sweeps.errors import StoreError, one_line
+from irm_sweeps.errors import StoreError, is_out_of_memory, one_line
 from irm_sweeps.files.atomic import FAULTS, write_once
 from irm_sweeps.provenance import git_state
 from irm_sweeps.store import claims
@@ -242,7 +243,9 @@ class Worker:
     def _fail(self, held_trial: HeldTrial, error: BaseException, log: TrialLog) -> None:
         """Write the result of a trial whose code raised."""
         result = failed(held_trial.trial, error)
-        log.write(result["error"]["details"])
+        log.write(result["error"]["details"] or result["error"]["message"])
+        if is_out_of_memory(error):  # where it ran out is of use to the author of a method, and of no other use
+            log.write("".join(traceback.format_exception(error)))
         if held_trial.claim.is_latest():
             self._write_result(held_trial.trial, result, [])
 
