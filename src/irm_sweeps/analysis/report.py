@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.options import Parser, filling, paper_names, write
 from irm_sweeps.errors import UserError, did_you_mean, one_line_errors, printable
+from irm_sweeps.files.reading import is_folder
 from irm_sweeps.typed_commands import launching
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the page."""
     with one_line_errors():
         options = parser().read(argv)
-        missing = [store for store in options.stores if not store.is_dir()]
+        missing = [store for store in options.stores if not is_folder(store)]
         if missing:
             raise UserError(
                 f"--results {missing[0]}: no such directory; run something first: {launching('paper=demo')}"

@@ -66,14 +66,15 @@ def open_store(options: argparse.Namespace) -> Store:
     Raises
     ------
     UserError
-        It is not there, or is a file.
+        It is not there, is a file, or may not be looked at.
     """
+    from irm_sweeps.files.reading import is_folder, is_there
     from irm_sweeps.store.store import Store
 
     root = options.results.expanduser().absolute()
-    if root.exists() and not root.is_dir():
+    if is_there(root) and not is_folder(root):
         raise UserError(f"--results {options.results} is a file: give a directory")
-    if not root.is_dir():
+    if not is_folder(root):
         raise UserError(
             f"{root}: no such directory; --results DIR names the store, "
             f"or run something first: {launching('paper=demo')}"

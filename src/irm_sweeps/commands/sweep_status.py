@@ -164,7 +164,7 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     status = SweepStatus(store.root, manifest.name, len(manifest.trials))
     seconds = []
     active_workers = set()
-    for trial_id, config in manifest.trials.items():
+    for trial_id in manifest.trials:
         try:
             result = store.result(trial_id)
             claim = None if result else claims.current(store, trial_id)
@@ -192,7 +192,7 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
         if in_force:
             active_workers.add(claim.holder)
             where = claim.holder.host + (f" job {claim.holder.job}" if claim.holder.job else "")
-            status.running.append(Running(trial_id, label(config), where, claim.step, claim.steps))
+            status.running.append(Running(trial_id, label(manifest.trials[trial_id]), where, claim.step, claim.steps))
         else:
             status.orphaned += 1
     if status.done < status.total:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from irm_sweeps import slurm
+from irm_sweeps.errors import StoreError
 from irm_sweeps.files.atomic import discard, make_folder, to_json, write_atomically, write_once
-from irm_sweeps.files.reading import DamagedFile, read_json
+from irm_sweeps.files.reading import DamagedFile, names_in, read_json
 from irm_sweeps.slurm import JobState
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
@@ -64,7 +65,14 @@ class JobRecord:
 
         It is damaged, or a launcher is, or died, between sbatch and the record.
         """
-        return self._read() is None or any(self._folder.glob("submitting.*"))
+        return self._read() is None or self._tokens() != []
+
+    def _tokens(self) -> list[Path] | None:
+        """Return the tokens of submissions under way or cut short; None where they may not be listed."""
+        try:
+            return [self._folder / name for name in names_in(self._folder) if name.startswith("submitting.")]
+        except StoreError:
+            return None
 
     def find_lost(self) -> list[str]:
         """Record, and return, the queued jobs that are missing from the record; their batch script tells the sweep.
@@ -76,7 +84,7 @@ class JobRecord:
         """
         if not self.cut_short():
             return []
-        tokens = list(self._folder.glob("submitting.*"))
+        tokens = self._tokens() or []
         scripts = slurm.batch_scripts(JOB_NAME)
         folder_of_scripts = str(self._folder / "jobs") + "/"
         recorded = set(self.ids())

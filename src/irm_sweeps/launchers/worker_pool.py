@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
+from irm_sweeps.files.reading import is_folder
 from irm_sweeps.launchers.worker_task import DEVICE_ERROR, WorkerTask
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
@@ -112,7 +113,7 @@ class WorkerPool:
             start to work. The workers that are left are stopped.
         """
         self._registered()
-        if not self._manifest.folder(self._store).is_dir():
+        if not is_folder(self._manifest.folder(self._store)):
             self._check_store()
         for slot, job in list(self.jobs):
             if job.done():
@@ -143,7 +144,7 @@ class WorkerPool:
 
     def _check_store(self) -> None:
         try:
-            if not self._manifest.folder(self._store).is_dir():
+            if not is_folder(self._manifest.folder(self._store)):
                 raise StoreError(f"{self._manifest.folder(self._store)} was removed while the sweep ran")
             self._store.prepare()
         except StoreError:
