@@ -80,7 +80,7 @@ def test_workers_outlive_their_launcher_and_the_next_one_joins_them(
     assert answer.code == 0, answer
     assert outcomes(desk.in_store()) == undisturbed
     assert set(desk.times_trained().values()) == {1}
-    assert len(list(desk.results.glob("sweeps/*/jobs/*_submitted.pkl"))) == 2, "the second started no worker"
+    assert len(list(desk.results.glob("sweeps/*/jobs/*_log.out"))) == 2, "the second started no worker"
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
