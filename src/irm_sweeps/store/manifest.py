@@ -234,6 +234,23 @@ def _read(stream: JsonStream) -> Manifest:
     return Manifest(read.name, trials, read.stacks, read.settings, read.launch, read.created, read.command)
 
 
+def is_copy(store: Store, name: str) -> bool:
+    """Return whether a sweep's folder was copied or renamed by hand: its manifest is that of another sweep."""
+    try:
+        written = stream_json(store.root / "sweeps" / name / "manifest.json", LARGEST, _name_in)
+    except (FileNotFoundError, DamagedFile):  # whoever reads the sweep is told
+        return False
+    return written not in (None, name)
+
+
+def _name_in(stream: JsonStream) -> Any:
+    for key in stream.members():
+        value = stream.value()
+        if key == "name":
+            return value
+    return None
+
+
 def sweep_names(store: Store) -> list[str]:
     """Return the names of all sweeps of a store, the most recently launched last.
 
