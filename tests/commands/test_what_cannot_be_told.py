@@ -200,8 +200,7 @@ def test_no_command_ends_in_a_traceback(place: str, half_done: tuple[Store, str]
         ["reproduce", trial, *where],
         ["work", sweep, *where],
         ["table", "--paper", "demo", "seed=0", *FEW, *where],
-        ["report", *where, "--output", "/dev/null"],
-        ["launch", "-m", "seed=0,1", *SMALL, f"results={store.root}"],
+        ["launch", "-m", "seed=0,1", *SMALL, f"results={store.root}", "hydra/launcher=inprocess"],
     ]
     reading = ["-c", f"from irm_sweeps import load_results; load_results({str(store.root)!r})"]
     with closed(path(store, trial), left):
@@ -243,7 +242,7 @@ def test_strays_are_no_sweeps(half_done: tuple[Store, str]) -> None:
             else:
                 (folder / name).symlink_to(folder)
     assert [irm_sweeps(*words, *where) for words in (["status"], ["status", "--all"], ["failures"])] == before
-    for words in (["show", "0"], ["logs", trial], ["report", "--output", "/dev/null"], ["cancel", sweep]):
+    for words in (["show", "0"], ["logs", trial], ["cancel", sweep]):
         assert irm_sweeps(*words, *where).code in (0, 2)
     assert len(load_results(store.root).trial_id.unique()) == 1
     again = launch("-m", "seed=0,1", *SMALL, f"results={store.root}")

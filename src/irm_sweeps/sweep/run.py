@@ -73,7 +73,7 @@ def _check_no_trial_is_left(store: Store, manifest: Manifest, progress: Progress
     if not left:
         return
     reason = f"other workers are at work on {len(elsewhere)} of them" if elsewhere else "nobody is at work on them"
-    message = f"{count(len(left), 'trial')} of this sweep have no result yet, {reason}; {_how_far(store)}"
+    message = f"{count(len(left), 'trial')} of this sweep without a result: {reason}; {_how_far(store)}"
     if not progress.failures:
         raise UserError(message)
     print(message, file=sys.stderr)
