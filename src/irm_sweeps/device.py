@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.errors import UserError, one_line
@@ -47,8 +48,7 @@ def visible_gpus(device: str) -> list[str]:
         return []
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
-        # CUDA shows those before the first name that it does not know.
-        gpus = [name.strip() for name in allowed.split(",") if name.strip()][: torch.cuda.device_count()]
+        gpus = _shown([name.strip() for name in allowed.split(",")], torch.cuda.device_count())
     else:
         gpus = [str(index) for index in range(torch.cuda.device_count())]
     if device.startswith("cuda:"):
@@ -57,6 +57,17 @@ def visible_gpus(device: str) -> list[str]:
             raise UserError(f"device={device}: CUDA_VISIBLE_DEVICES shows {len(gpus)} GPUs")
         return [gpus[index]]
     return gpus
+
+
+def _shown(names: Sequence[str], n: int) -> list[str]:
+    """Return those of the names in CUDA_VISIBLE_DEVICES that CUDA shows, of which one process sees `n`.
+
+    CUDA shows those before the first name that it does not know: an empty one, `-1`, a GPU that is not there. Of parts
+    of GPUs (MIG) it shows a process the first only, but each can have a process of its own.
+    """
+    if names[0].startswith("MIG-"):
+        return list(dict.fromkeys(takewhile(lambda name: name.startswith("MIG-"), names)))
+    return list(takewhile(bool, names))[:n]
 
 
 def open_device(device: torch.device) -> None:

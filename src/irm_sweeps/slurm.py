@@ -175,9 +175,14 @@ def rank() -> str:
     return os.environ.get("SLURM_PROCID", "0")
 
 
+def has_several_tasks() -> bool:
+    """Return whether this process's job has several tasks."""
+    return int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
 def is_first_of_several_tasks() -> bool:
     """Return whether this process is the first of several tasks of one job."""
-    return int(os.environ.get("SLURM_NTASKS", "1")) > 1 and os.environ.get("SLURM_PROCID") == "0"
+    return has_several_tasks() and os.environ.get("SLURM_PROCID") == "0"
 
 
 def gpu_of_task() -> str | None:

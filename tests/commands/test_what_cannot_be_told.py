@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from commands import CAN_BE_PLAIN, SMALL, FakeCommand, as_plain_user, irm_sweeps, launch
+from commands import CAN_BE_PLAIN, SMALL, FakeCommand, as_plain_user, each_as_plain_user, irm_sweeps, launch
+from irm_sweeps import load_results
 from irm_sweeps.store.manifest import sweep_names
 from irm_sweeps.store.store import Store
 
@@ -92,10 +94,10 @@ def test_a_submission_under_way_may_have_jobs(store: Store) -> None:
 
 
 @contextmanager
-def closed(path: Path) -> Iterator[None]:
-    """Let nobody but a root read it meanwhile."""
+def closed(path: Path, left: int = 0) -> Iterator[None]:
+    """Let nobody but a root do more with it meanwhile than the mode `left` allows."""
     mode = path.stat().st_mode
-    path.chmod(0)
+    path.chmod(left)
     try:
         yield
     finally:
@@ -147,3 +149,134 @@ def test_a_result_that_may_not_be_read_is_neither_damaged_nor_missing(tmp_path: 
         assert missing.out == ""
         refused = as_plain_user("launch", "-m", *sweep, f"results={store.root}").complaint
         assert refused == f"error: {why}: make it readable for you, or choose another results="
+
+
+LIST_ONLY, ENTER_ONLY = 0o600, 0o300
+CLOSED = {
+    "the folder above, without x": (lambda store, trial: store.root.parent, LIST_ONLY),
+    "the store, without x": (lambda store, trial: store.root, LIST_ONLY),
+    "the store, without r": (lambda store, trial: store.root, ENTER_ONLY),
+    "sweeps, without x": (lambda store, trial: store.root / "sweeps", LIST_ONLY),
+    "sweeps, without r": (lambda store, trial: store.root / "sweeps", ENTER_ONLY),
+    "the sweep, without r": (lambda store, trial: store.root / "sweeps" / sweep_names(store)[-1], ENTER_ONLY),
+    "the manifest": (lambda store, trial: store.root / "sweeps" / sweep_names(store)[-1] / "manifest.json", 0),
+    "the trial, without x": (lambda store, trial: store.folder(trial), LIST_ONLY),
+    "the trial, without r": (lambda store, trial: store.folder(trial), ENTER_ONLY),
+}
+"""What another user may not do with which part of a store."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a sweep of two trials."""
+    results = tmp_path_factory.mktemp("home") / "results"
+    launch("-m", f"results={results}", *SMALL, "seed=0,1")
+    return results
+
+
+@pytest.fixture
+def half_done(finished: Path, tmp_path: Path) -> tuple[Store, str]:
+    """The same sweep, of which the first trial has lost its result."""
+    store = Store(tmp_path / "home" / "results")
+    shutil.copytree(finished, store.root)
+    trial, _ = store.trial_ids()
+    (store.folder(trial) / "result.json").unlink()
+    return store, trial
+
+
+@stopped_by_permissions
+@pytest.mark.parametrize("place", CLOSED)
+def test_no_command_ends_in_a_traceback(place: str, half_done: tuple[Store, str]) -> None:
+    store, trial = half_done
+    path, left = CLOSED[place]
+    where = ["--results", str(store.root)]
+    sweep = sweep_names(store)[-1]
+    commands = [
+        ["status", *where],
+        ["status", "--all", *where],
+        ["failures", *where],
+        ["show", trial, *where],
+        ["logs", trial, *where],
+        ["reproduce", trial, *where],
+        ["work", sweep, *where],
+        ["table", "--paper", "demo", "seed=0", *FEW, *where],
+        ["launch", "-m", "seed=0,1", *SMALL, f"results={store.root}", "hydra/launcher=inprocess"],
+    ]
+    reading = ["-c", f"from irm_sweeps import load_results; load_results({str(store.root)!r})"]
+    with closed(path(store, trial), left):
+        *answers, read = each_as_plain_user(*commands, reading)
+    for words, answer in zip(commands, answers, strict=True):
+        assert "Traceback" not in answer.out + answer.err, (words, answer)
+        assert answer.code in (0, 2), (words, answer)
+        assert answer.code == 0 or answer.err.splitlines()[-1].startswith("error: "), (words, answer)
+    assert "PermissionError" not in read.err, read
+    if "trial" in place:
+        assert ", 1 unknown" in answers[0].out
+        assert "unknown: " in answers[2].out
+
+
+STRAYS = [
+    "X backup",
+    "demo-639744ff.old",
+    "\N{GREEK SMALL LETTER LAMDA}-0123abcd",
+    "two\nlines-01234567",
+    "~",
+    "-",
+    "\udcff",
+]
+
+
+def test_strays_are_no_sweeps(half_done: tuple[Store, str]) -> None:
+    """Files, folders and links of any name, in the store, among its sweeps and in a trial's folder."""
+    store, trial = half_done
+    where = ["--results", str(store.root)]
+    (sweep,) = sweep_names(store)
+    before = [irm_sweeps(*words, *where) for words in (["status"], ["status", "--all"], ["failures"])]
+    for folder in (store.root, store.root / "sweeps", store.folder(trial), store.root / "sweeps" / sweep):
+        for n, name in enumerate(STRAYS):
+            kind = n % 3
+            if kind == 0:
+                shutil.copytree(store.root / "sweeps" / sweep, folder / name, symlinks=True)
+            elif kind == 1:
+                (folder / name).write_text("{")
+            else:
+                (folder / name).symlink_to(folder)
+    assert [irm_sweeps(*words, *where) for words in (["status"], ["status", "--all"], ["failures"])] == before
+    for words in (["show", "0"], ["logs", trial], ["cancel", sweep]):
+        assert irm_sweeps(*words, *where).code in (0, 2)
+    assert len(load_results(store.root).trial_id.unique()) == 1
+    again = launch("-m", "seed=0,1", *SMALL, f"results={store.root}")
+    assert again.code == 0, again
+    assert "1 done, 1 to run" in again.out
+
+
+def test_a_copy_of_a_sweep_is_named_and_left_out(half_done: tuple[Store, str]) -> None:
+    store, _ = half_done
+    (sweep,) = sweep_names(store)
+    copy = store.root / "sweeps" / f"backup-{sweep}"
+    shutil.copytree(store.root / "sweeps" / sweep, copy)
+    os.utime(copy / "manifest.json", (2e9, 2e9))
+    answer = irm_sweeps("status", "--results", str(store.root))
+    assert answer.code == 0, answer
+    assert answer.out.startswith(f"{sweep}: 1/2 done")
+    assert answer.err == f"left out: {copy} has the manifest of another sweep\n"
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_every_file_obeys_the_umask(umask: int, tmp_path: Path) -> None:
+    """So colleagues who share a group can share a store, and one's own stays one's own."""
+    results = tmp_path / "results"
+    before = os.umask(umask)
+    try:
+        answer = launch(
+            "-m", f"results={results}", *SMALL, "seed=0,1", "hydra/launcher=local", "hydra.launcher.slots=1"
+        )
+    finally:
+        os.umask(before)
+    assert answer.code == 0, answer
+    modes = {path: path.stat().st_mode & 0o777 for path in results.rglob("*")}
+    assert {"result.json", "history.jsonl", "log.txt", "manifest.json", "jobs"} <= {path.name for path in modes}
+    wrong = {
+        str(path): oct(mode) for path, mode in modes.items() if mode != (0o777 if path.is_dir() else 0o666) & ~umask
+    }
+    assert wrong == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -16,7 +17,7 @@ from safetensors.torch import save
 from hostile.poison import FILES
 from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.store import Store
-from irm_sweeps.training.checkpoint import BadCheckpoint, pack, unpack
+from irm_sweeps.training.checkpoint import FORMAT, BadCheckpoint, pack, unpack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.worker import Worker
@@ -36,8 +37,13 @@ def header(size: int, text: bytes) -> bytes:
 def stated(text: str) -> Callable[[str], bytes]:
     """A checkpoint whose plain state is this text."""
     return lambda trial_id: save(
-        {"diverged_at": torch.tensor(-1)}, {"format": "irm_sweeps checkpoint 1", "trial_id": trial_id, "state": text}
+        {"diverged_at": torch.tensor(-1)}, {"format": FORMAT, "trial_id": trial_id, "state": text}
     )
+
+
+def with_digest(content: bytes) -> bytes:
+    """The digest does not hide what is wrong with the rest."""
+    return content + hashlib.sha256(content).digest()
 
 
 PLAIN = {"step": 3, "seconds": 0.1, "history": [], "evaluations": []}
@@ -49,7 +55,7 @@ BYTES: dict[str, Callable[[str], bytes]] = {
     "a tensor of 2^60 bytes": lambda i: header(
         len(text := json.dumps(
             {
-                "__metadata__": {"format": "irm_sweeps checkpoint 1", "trial_id": i, "state": json.dumps(PLAIN)},
+                "__metadata__": {"format": FORMAT, "trial_id": i, "state": json.dumps(PLAIN)},
                 "x": {"dtype": "F32", "shape": [2**58], "data_offsets": [0, 2**60]},
             }
         ).encode()),
@@ -64,6 +70,23 @@ BYTES: dict[str, Callable[[str], bytes]] = {
     "no step": stated("{}"),
     "no history": stated(json.dumps({**PLAIN, "history": [1]})),
     "scores in words": stated(json.dumps({**PLAIN, "evaluations": [{"step": 1, "scores": {"test": "high"}}]})),
+    "evaluations false": stated(json.dumps({**PLAIN, "evaluations": False})),
+    "evaluations null": stated(json.dumps({**PLAIN, "evaluations": None})),
+    "evaluations by name": stated(json.dumps({**PLAIN, "evaluations": {}})),
+    "an accuracy that is true": stated(
+        json.dumps({**PLAIN, "evaluations": [{"step": 1, "scores": {"test": {"0.9": {"accuracy": True}}}}]})
+    ),
+    "an evaluation after the step": stated(json.dumps({**PLAIN, "evaluations": [{"step": 4, "scores": {}}]})),
+    "a history of words": stated(json.dumps({**PLAIN, "history": [{"step": 1, "penalty": "high"}]})),
+    "a history of lists of words": stated(json.dumps({**PLAIN, "history": [{"step": 1, "risks": [1, "high"]}]})),
+    "a history out of order": stated(json.dumps({**PLAIN, "history": [{"step": 2}, {"step": 1}]})),
+    "seconds true": stated(json.dumps({**PLAIN, "seconds": True})),
+    "seconds null": stated(json.dumps({**PLAIN, "seconds": None})),
+    "a step of one half": stated(json.dumps({**PLAIN, "step": 0.5})),
+    "a step that is true": stated(json.dumps({**PLAIN, "step": True})),
+    "code in numbers": stated(json.dumps({**PLAIN, "own_code": {"mine.py": 1}})),
+    "state that is a list": stated("[]"),
+    "state that is false": stated("false"),
     "no tensors": stated(json.dumps(PLAIN)),
 }  # fmt: skip
 
@@ -77,6 +100,10 @@ CHANGES: dict[str, Callable[[dict[str, torch.Tensor], dict[str, Any]], Any]] = {
     ),
     "a moment of another shape": lambda t, _: t.update({moment(t): torch.ones(1, 1)}),
     "half of a moment": lambda t, _: t.pop(moment(t)),
+    "an evaluation of no environment": lambda _, plain: plain.update(evaluations=[{"step": 1, "scores": {}}]),
+    "an evaluation of other environments": lambda _, plain: plain.update(
+        evaluations=[{"step": 1, "scores": {"train": {"x": {"risk": 1.0, "accuracy": 1.0}}}}]
+    ),
     "no diverged_at": lambda tensors, _: tensors.pop("diverged_at"),
     "diverged in the future": lambda tensors, _: tensors.update(diverged_at=torch.tensor(19)),
     "diverged_at of many": lambda tensors, _: tensors.update(diverged_at=torch.tensor([1, 2])),
@@ -155,7 +182,7 @@ def test_one_whose_tensors_or_step_do_not_fit(change: str, results: Path, made_h
 @pytest.mark.parametrize("poison", BYTES)
 def test_bytes_that_are_none(poison: str, results: Path, victim: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("BOMB", str(tmp_path / "exploded"))
-    content = BYTES[poison](victim.parent.name)
+    content = with_digest(BYTES[poison](victim.parent.name))
     if poison != "no tensors":
         with pytest.raises(BadCheckpoint):
             unpack(victim.parent.name, content)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ import pytest
 from irm_sweeps.data import idx
 from irm_sweeps.data.mnist import load_digits
 from irm_sweeps.errors import UserError
+from irm_sweeps.files import downloads
 from irm_sweeps.files.downloads import Published
 
 CONTENT = bytes(range(256)) * 1000
@@ -91,6 +93,7 @@ LIES: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
     "a web page": sends(b"<html>please log in</html>"),
     "not found": sends(CONTENT, status=404),
     "a ring of redirections": to_itself,
+    "no HTTP": lambda handler: handler.wfile.write(b"220 mail server ready\r\n\r\n") and None,
     "a shut door": lambda handler: handler.connection.close(),
 }
 
@@ -105,6 +108,45 @@ def test_a_lie_leaves_no_file(lie: str, server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"{server.url}/file\.bin: "):
         published(f"{server.url}/file.bin").fetch(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def trickles(before: bytes, piece: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Send a piece twenty times a second, until nobody listens."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        with suppress(OSError):
+            handler.wfile.write(before)
+            while True:
+                handler.wfile.write(piece)
+                time.sleep(0.05)
+
+    return answer
+
+
+TRICKLES = {
+    "of content": trickles(b"HTTP/1.0 200 OK\r\n\r\n", b"x"),
+    "of a status": trickles(b"HTTP/1.0 200 ", b"x"),
+    "of headers": trickles(b"HTTP/1.0 200 OK\r\n", b"X: y\r\n"),
+    "of a header": trickles(b"HTTP/1.0 200 OK\r\nX: ", b"x"),
+    "in chunks": trickles(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "of a chunk's size": trickles(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+}
+
+
+@pytest.mark.parametrize("trickle", TRICKLES)
+def test_a_trickle_has_a_deadline(
+    trickle: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "SECONDS", 1.0)
+    monkeypatch.setattr(downloads, "SLOWEST", len(CONTENT))
+    server.answers |= {"/slow/file.bin": TRICKLES[trickle], "/file.bin": sends(CONTENT)}
+    slow = f"{server.url}/slow/file.bin"
+    started = time.monotonic()
+    with pytest.raises(UserError, match=rf"{slow}: (too slow|got more than)"):
+        published(slow).fetch(tmp_path)
+    assert time.monotonic() - started < 30
+    assert list(tmp_path.iterdir()) == []
+    assert published(slow, f"{server.url}/file.bin").fetch(tmp_path).read_bytes() == CONTENT
 
 
 def test_the_next_address_is_asked(server: Server, tmp_path: Path) -> None:

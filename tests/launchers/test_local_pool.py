@@ -49,6 +49,11 @@ def left_over(desk: Desk) -> list[str]:
     return [path.name for path in desk.results.glob("????????????????/*") if path.name not in wanted]
 
 
+def pickles(desk: Desk) -> list[str]:
+    """What submitit writes for a worker to read, and after it."""
+    return [path.name for path in desk.results.glob("sweeps/*/jobs/*.pkl")]
+
+
 def test_a_killed_worker_is_replaced_and_its_trial_goes_on(desk: Desk, undisturbed: dict[str, dict[str, Any]]) -> None:
     command = desk.sweep(*SLOW, "seed=range(0,4)", slots=1)
     trial_id, pid = next(iter(eventually(lambda: checkpointed(desk), "a checkpoint").items()))
@@ -61,6 +66,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(desk: Desk, undisturb
     assert outcomes(desk.in_store()) == undisturbed
     assert desk.times_trained()[trial_id] == 2
     assert left_over(desk) == []
+    assert pickles(desk) == []
 
 
 def test_workers_outlive_their_launcher_and_the_next_one_joins_them(
@@ -80,7 +86,8 @@ def test_workers_outlive_their_launcher_and_the_next_one_joins_them(
     assert answer.code == 0, answer
     assert outcomes(desk.in_store()) == undisturbed
     assert set(desk.times_trained().values()) == {1}
-    assert len(list(desk.results.glob("sweeps/*/jobs/*_submitted.pkl"))) == 2, "the second started no worker"
+    assert len(list(desk.results.glob("sweeps/*/jobs/*_log.out"))) == 2, "the second started no worker"
+    eventually(lambda: not [name for name in pickles(desk) if name.endswith("_submitted.pkl")], "workers tidy up")
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
@@ -99,6 +106,7 @@ def test_an_interrupted_sweep_stops_cleanly_and_goes_on_where_it_was(
     assert answer.err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in answer.err
     assert desk.workers() == []
+    assert pickles(desk) == []
     assert list(desk.results.glob("*/result.json")) == []
     saved = [path.parent.name for path in desk.results.glob("*/checkpoint.safetensors")]
     assert len(saved) == slots

@@ -71,6 +71,31 @@ def test_a_gpu_by_its_uuid(gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names(Local(None, 1, None)) == ["GPU-aa", "GPU-bb"]
 
 
+@pytest.mark.parametrize(
+    ("listed", "seen", "used"),
+    [
+        ("0,-1,1", 1, ["0"]),
+        (" 1 , 0 ", 2, ["1", "0"]),
+        ("0,,1", 1, ["0"]),
+        ("0,9,1", 1, ["0"]),
+        ("GPU-aa,GPU-none,GPU-bb", 1, ["GPU-aa"]),
+        ("0,0", 0, []),
+        ("9", 0, []),
+        ("NoDevFiles", 0, []),
+        ("MIG-aa,MIG-bb", 1, ["MIG-aa", "MIG-bb"]),
+        ("MIG-aa, MIG-aa,-1,MIG-bb", 1, ["MIG-aa"]),
+    ],
+)
+def test_what_cuda_visible_devices_means(
+    gpus: None, monkeypatch: pytest.MonkeyPatch, listed: str, seen: int, used: list[str]
+) -> None:
+    """`seen` is what torch, by CUDA's rule, counts in one process."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: seen > 0)
+    assert [name for name in names(Local(1 if not used else None, 1, None)) if name] == used
+
+
 @pytest.mark.parametrize("hidden", ["", "-1"])
 def test_hidden_gpus_are_not_used(gpus: None, monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)

@@ -26,6 +26,11 @@ pytestmark = pytest.mark.slurm
 Outcomes = dict[str, dict[str, Any]]
 
 
+def pickles(bench: Bench) -> list[str]:
+    """What submitit writes for a worker to read, and after it."""
+    return sorted(path.name for path in bench.results.glob("sweeps/*/jobs/*.pkl"))
+
+
 def test_array_of_workers_runs_every_trial_once(bench: Bench) -> None:
     jobs = bench.submit(*GATED, "seed=range(0,6)", "hydra.launcher.workers=2")
     assert len(jobs) == 2
@@ -38,6 +43,7 @@ def test_array_of_workers_runs_every_trial_once(bench: Bench) -> None:
     assert {outcome["status"] for outcome in outcomes.values()} == {"completed"}
     assert set(await_states(jobs).values()) == {("COMPLETED", "0:0")}
     assert bench.logs().count("stack of 1 on") == 6
+    assert pickles(bench) == []
 
     again = bench.launch(*SLURM, *GATED, "seed=range(0,6)")
     assert "6 done, 0 to run" in again.stdout
@@ -166,6 +172,7 @@ def test_a_disturbed_job_goes_on_where_it_was(bench: Bench, undisturbed: Outcome
     bench.await_checkpoints()
     disturb(job)
     eventually(lambda: "resumed at step" in bench.logs(), "the job resumes", patience=90)
+    assert pickles(bench) == [f"{job}_submitted.pkl"], "it may start a third time"
     bench.gate.touch()
     outcomes = bench.await_results(1)
     assert outcomes == {trial_id: undisturbed[trial_id] for trial_id in outcomes}
@@ -267,9 +274,11 @@ def test_a_cancelled_job_frees_its_trial(bench: Bench, undisturbed: Outcomes) ->
     eventually(lambda: not bench.status()["running"], "the claim is free", patience=20)
     assert await_states([job])[job][0].startswith("CANCELLED")
     bench.gate.touch()
-    bench.submit(*GATED, "seed=0,1")
+    (second,) = bench.submit(*GATED, "seed=0,1")
+    assert await_states([second])
     assert bench.await_results(2) == undisturbed
     assert "resumed at step" in bench.logs()
+    assert pickles(bench) == [], "of the cancelled job the second launch removed it"
 
 
 def test_a_failing_trial_fails_its_array_task_and_no_other_trial(bench: Bench) -> None:

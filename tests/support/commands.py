@@ -101,6 +101,13 @@ def as_plain_user(*arguments: str) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
+def each_as_plain_user(*commands: Sequence[str]) -> list[Answer]:
+    """Run `irm-sweeps ...` commands, or `-c CODE`, in forks of one child process that obeys file permissions."""
+    command = [*_PLAIN_USER, sys.executable, str(SUPPORT / "each_command.py"), json.dumps(commands)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    return [Answer(*answer) for answer in json.loads(done.stdout)]
+
+
 @contextmanager
 def own_process(argv: list[str]) -> Iterator[None]:
     """Restore the process state that a command changes: arguments, environment, and Hydra's log handlers."""

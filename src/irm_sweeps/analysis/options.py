@@ -10,6 +10,7 @@ from pathlib import Path
 from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.reading import is_folder, is_there
 from irm_sweeps.typed_commands import Name, OneLineParser, command, import_from_here, offers
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")
@@ -100,7 +101,7 @@ class Parser(OneLineParser):
                 raise UserError(f"{word}: of a paper's keys only paper.only=[ROW,...], a list, can be given here")
         options.stores = stores or [Path("results")]
         for store in options.stores:
-            if store.exists() and not store.is_dir():
+            if is_there(store) and not is_folder(store):
                 raise UserError(f"--results {store} is a file: give a directory")
         return options
 

@@ -55,13 +55,14 @@ class Results:
     """
 
     def __init__(self, stores: Iterable[Path]) -> None:
+        from irm_sweeps.files.reading import is_there
         from irm_sweeps.store.store import Store
 
         self._stores = [Store(root) for root in stores]
         self._by_id: dict[str, Result | None] = {}
         self._stores_of: dict[str, Path] = {}
         self.unreadable: set[str] = set()
-        self.problems = [f"{store.root}: no such store" for store in self._stores if not store.root.exists()]
+        self.problems = [f"{store.root}: no such store" for store in self._stores if not is_there(store.root)]
 
     def of(self, trial_id: str) -> Result | None:
         """Return a trial's result, or None if no store has a readable one."""

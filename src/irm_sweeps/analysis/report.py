@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from irm_sweeps.analysis.options import Parser
 from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.errors import UserError, one_line_errors, printable
+from irm_sweeps.files.reading import is_folder
 from irm_sweeps.typed_commands import launching
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the page where the command line asks."""
     with one_line_errors():
         options = parser().read(argv)
-        missing = [store for store in options.stores if not store.is_dir()]
+        missing = [store for store in options.stores if not is_folder(store)]
         if missing:
             raise UserError(
                 f"--results {missing[0]}: no such directory; run something first: {launching('paper=demo')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -66,14 +67,15 @@ def open_store(options: argparse.Namespace) -> Store:
     Raises
     ------
     UserError
-        It is not there, or is a file.
+        It is not there, is a file, or may not be looked at.
     """
+    from irm_sweeps.files.reading import is_folder, is_there
     from irm_sweeps.store.store import Store
 
     root = options.results.expanduser().absolute()
-    if root.exists() and not root.is_dir():
+    if is_there(root) and not is_folder(root):
         raise UserError(f"--results {options.results} is a file: give a directory")
-    if not root.is_dir():
+    if not is_folder(root):
         raise UserError(
             f"{root}: no such directory; --results DIR names the store, "
             f"or run something first: {launching('paper=demo')}"
@@ -82,16 +84,20 @@ def open_store(options: argparse.Namespace) -> Store:
 
 
 def chosen_sweep(options: argparse.Namespace, store: Store) -> str:
-    """Return the sweep that is named, or else the last launched.
+    """Return the sweep that is named, or else the last launched; a copy of a sweep's folder is named and left out.
 
     Raises
     ------
     UserError
         None is named and the store has none.
     """
-    from irm_sweeps.store.manifest import sweep_names
+    from irm_sweeps.store.manifest import is_copy, sweep_names
 
     names = sweep_names(store)
-    if options.sweep is None and not names:
-        raise UserError(f"no sweep has been launched in {store.root}: {launching('paper=demo')} is one")
-    return str(names[-1] if options.sweep is None else options.sweep)
+    if options.sweep is not None:
+        return str(options.sweep)
+    for name in reversed(names):
+        if not is_copy(store, name):
+            return name
+        print(f"left out: {store.root / 'sweeps' / name} has the manifest of another sweep", file=sys.stderr)
+    raise UserError(f"no sweep has been launched in {store.root}: {launching('paper=demo')} is one")

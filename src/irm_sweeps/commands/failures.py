@@ -30,7 +30,9 @@ def run(options: argparse.Namespace) -> None:
     manifest = read_manifest(store, chosen_sweep(options, store))
     status = sweep_status(store, manifest)
     if not status.failures:
-        print(f"{status.name}: no failed trials")
+        print(f"{status.name}: no failed trials" + (" among those that can be read" if status.unknown else ""))
+    for reason in status.unknown:
+        print(printable(f"unknown: {reason}"))
     for message, ids in most_first(status.failures):
         print(f"{len(ids)} x {message}")
         result = store.result(ids[0])

@@ -147,7 +147,7 @@ def refuse_link(folder: Path) -> None:
     StoreError
         It is one.
     """
-    if folder.is_symlink():
+    if os.path.islink(folder):
         raise StoreError(f"{folder} is a symbolic link, which is not followed: put the folder itself there")
 
 

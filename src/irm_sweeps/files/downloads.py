@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
+import threading
+import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,8 +20,12 @@ from irm_sweeps.files.atomic import replacing
 
 SECONDS = 60.0
 """How long a server may be silent."""
+SLOWEST = 2**15
+"""Least bytes a second, on average: a file may take `SECONDS` and its size divided by this."""
 BLOCK = 2**20
-"""Bytes read at a time."""
+"""Most bytes read at a time."""
+_AHEAD = 8
+"""Most blocks that are read before they are needed."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Published:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._download(url, path)
-            except (OSError, ValueError) as error:  # urllib's errors are of these kinds
+            except (OSError, ValueError, HTTPException) as error:  # urllib's errors are of these kinds
                 failures.append(f"{url}: {' '.join(str(error).split()) or type(error).__name__}")
             else:
                 return path
@@ -68,15 +77,16 @@ class Published:
             )
 
     def _download(self, url: str, path: Path) -> None:
-        with urllib.request.urlopen(url, timeout=SECONDS) as response, replacing(path) as file:
-            sha256 = self._copy(response, file)
+        deadline = time.monotonic() + SECONDS + self.size / SLOWEST
+        with closing(_blocks(url, deadline)) as blocks, replacing(path) as file:
+            sha256 = self._copy(blocks, file)
             if sha256 != self.sha256:
                 raise ValueError(f"its sha256 is {sha256}, not {self.sha256}")
 
-    def _copy(self, response: BinaryIO, file: BinaryIO) -> str:
+    def _copy(self, blocks: Iterable[bytes], file: BinaryIO) -> str:
         """Copy the published number of bytes and no more; return their sha256."""
         digest, remaining = hashlib.sha256(), self.size
-        while block := response.read(BLOCK):
+        for block in blocks:
             remaining -= len(block)
             if remaining < 0:
                 raise ValueError(f"it has more than {self.size} bytes")
@@ -85,3 +95,45 @@ class Published:
         if remaining:
             raise ValueError(f"it ended {remaining} bytes early")
         return digest.hexdigest()
+
+
+def _blocks(url: str, deadline: float) -> Generator[bytes, None, None]:
+    """Yield what a server sends, until it ends.
+
+    It is asked in a thread, because neither a name server nor one that sends a line a byte at a time can be
+    interrupted. A thread that comes too late ends by itself.
+
+    Parameters
+    ----------
+    deadline
+        By the monotonic clock.
+
+    Raises
+    ------
+    OSError, ValueError, HTTPException
+        The server does not answer, or not until the deadline.
+    """
+    arrived: queue.Queue[bytes | Exception] = queue.Queue(_AHEAD)
+    abandoned = threading.Event()
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=SECONDS) as response:
+                while not abandoned.is_set() and (block := response.read1(BLOCK)):
+                    arrived.put(block)
+            arrived.put(b"")
+        except Exception as error:
+            arrived.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        while block := arrived.get(timeout=max(0.0, deadline - time.monotonic())):
+            if isinstance(block, Exception):
+                raise block
+            yield block
+    except queue.Empty:
+        raise TimeoutError("too slow: its time was up before all of it had arrived") from None
+    finally:
+        abandoned.set()
+        while not arrived.empty():  # so that the thread finds room for what it has, and ends
+            arrived.get_nowait()

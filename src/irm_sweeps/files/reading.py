@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from irm_sweeps.errors import StoreError
-from irm_sweeps.files.untrusted import MIB, parse_json, read_regular
+from irm_sweeps.files.json_stream import JsonStream
+from irm_sweeps.files.untrusted import MIB, open_regular, parse_json, read_regular
+
+T = TypeVar("T")
 
 _ATTEMPTS = 3
 """A file that is replaced while another host reads it is briefly stale there; the next attempt reads the new one."""
 _NOT_OUR_FILE = frozenset({errno.ELOOP, errno.EINVAL, errno.EFBIG, errno.EISDIR})
 """A link, a pipe or a device, a file too large to be ours, a folder: as `untrusted.open_regular` refuses them."""
+
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 class DamagedFile(Exception):
@@ -44,8 +53,15 @@ def read_json(path: Path, at_most: int = 16 * MIB) -> Any:
     UnreadableFile
         It is another user's, or the disk or the file server fails.
     """
-    try:
+    with _reading(path):
         return parse_json(read_fresh(path, at_most))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise what a failure to read this file means."""
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except OSError as error:
@@ -62,13 +78,40 @@ def read_fresh(path: Path, at_most: int) -> bytes:
     OSError
         As `read_regular`.
     """
+    return _fresh(partial(read_regular, path, at_most))
+
+
+def stream_json(path: Path, at_most: int, read: Callable[[JsonStream], T]) -> T:
+    """Return what `read` makes of an ordinary file of strict JSON, which it reads piece by piece.
+
+    Parameters
+    ----------
+    read
+        Raises ValueError where the content is not what it should be.
+
+    Raises
+    ------
+    FileNotFoundError, DamagedFile, UnreadableFile
+        As `read_json`.
+    """
+
+    def attempt() -> T:
+        with open_regular(path) as file:
+            return read(JsonStream(file, at_most))
+
+    with _reading(path):
+        return _fresh(attempt)
+
+
+def _fresh(read: Callable[[], T]) -> T:
+    """Return what `read` returns; try again where the file was replaced meanwhile."""
     for _ in range(_ATTEMPTS - 1):
         try:
-            return read_regular(path, at_most)
+            return read()
         except OSError as error:
             if error.errno != errno.ESTALE:
                 raise
-    return read_regular(path, at_most)
+    return read()
 
 
 def refusal(path: Path, error: OSError) -> DamagedFile | UnreadableFile:
@@ -76,6 +119,38 @@ def refusal(path: Path, error: OSError) -> DamagedFile | UnreadableFile:
     if error.errno in _NOT_OUR_FILE:
         return DamagedFile(f"{path}: {error.strerror}")
     return UnreadableFile(f"cannot read {path}: {error.strerror or error}")
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is a file or a folder of this name; a symbolic link counts as what it leads to.
+
+    Raises
+    ------
+    StoreError
+        This user may not ask, or the file server fails: nobody knows.
+    """
+    return _mode(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder of this name, or a symbolic link to one.
+
+    Raises
+    ------
+    StoreError
+        As `is_there`.
+    """
+    mode = _mode(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return None
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def names_in(folder: Path) -> list[str]:

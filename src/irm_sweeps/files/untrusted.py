@@ -62,7 +62,7 @@ def read_regular(path: Path, at_most: int, *, follow: bool = False) -> bytes:
 
 
 def append_regular(path: Path) -> int:
-    """Return a descriptor to append to an ordinary file, created if absent; a link or a pipe is refused.
+    """Return a descriptor to append to an ordinary file, which is created if absent; a link or a pipe is refused.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def append_regular(path: Path) -> int:
         It cannot be opened, or is not an ordinary file.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, flags, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "no regular file", str(path))
@@ -87,19 +87,33 @@ def parse_json(text: bytes | str) -> Any:
     """
     decoded = text.decode() if isinstance(text, bytes) else text
     try:
-        value = _strict(decoded)
+        value = _STRICT.decode(decoded)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+    return _checked(value, decoded)
+
+
+def parse_json_at(text: str, start: int) -> tuple[Any, int]:
+    """Return the value of strict JSON that begins at `start`, and where it ends.
+
+    Raises
+    ------
+    ValueError
+        As `parse_json`.
+    """
+    try:
+        value, end = _STRICT.raw_decode(text, start)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    return _checked(value, text[start:end]), end
+
+
+def _checked(value: Any, text: str) -> Any:
+    """Return a value as `parse_json` does, of which this is the text."""
     _check_depth(value)
-    if "\\ud" in decoded or "\\uD" in decoded:
-        value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    if "\\ud" in text or "\\uD" in text:
+        return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     return value
-
-
-def _strict(text: str) -> Any:
-    return json.loads(
-        text, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded, object_pairs_hook=_each_key_once
-    )
 
 
 _TOO_DEEP = f"nested more than {DEPTH} deep"
@@ -137,3 +151,8 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         raise ValueError("a key stands twice")
     return mapping
+
+
+_STRICT = json.JSONDecoder(
+    parse_constant=_refuse, parse_float=_finite, parse_int=_bounded, object_pairs_hook=_each_key_once
+)

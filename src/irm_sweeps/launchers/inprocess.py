@@ -32,7 +32,7 @@ class InProcess(Launcher):
         return visible_gpus(device)[:1]
 
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
-        """Work on the manifest until nothing is left to claim."""
+        """Work on the manifest until nothing is left to claim: trials that other workers hold are left to them."""
         from irm_sweeps.worker.exceptions import Interrupted
         from irm_sweeps.worker.worker import Worker
 

@@ -11,6 +11,8 @@ from types import FrameType
 
 from irm_sweeps.device import choose_device, visible_gpus
 from irm_sweeps.errors import UserError
+from irm_sweeps.launchers.job_pickles import discard_earlier_pickles
+from irm_sweeps.launchers.slurm_jobs import JobRecord
 from irm_sweeps.launchers.watch_results import ResultWatcher
 from irm_sweeps.launchers.worker_pool import Slot, WorkerPool
 from irm_sweeps.store.manifest import Manifest
@@ -97,6 +99,7 @@ class Local(Launcher):
             except KeyboardInterrupt:
                 pool.stop()
                 raise
+        discard_earlier_pickles(manifest.folder(store) / "jobs", JobRecord(store, manifest).ids())
         return True
 
 

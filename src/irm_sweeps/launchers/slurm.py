@@ -66,6 +66,7 @@ class Slurm(Launcher):
         record = JobRecord(store, manifest)
         record.find_lost()
         queued = record.living()
+        record.discard_pickles_of_ended(queued)
         if queued:
             print(f"{len(queued)} workers of an earlier launch are queued or running: {_brief(list(queued))}")
         missing = self._missing_tasks(manifest, queued)
@@ -166,6 +167,7 @@ class Slurm(Launcher):
                     line = f"SLURM does not answer, trying again: {error}"
                 else:
                     line = f"SLURM: {in_words(jobs)}"
+                    record.discard_pickles_of_ended(jobs)
                     if not jobs:
                         return _all_jobs_ended(watcher, complaints_of_ended_workers(store, manifest))
                 if line != printed:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from irm_sweeps import slurm
+from irm_sweeps.errors import StoreError
 from irm_sweeps.files.atomic import discard, make_folder, to_json, write_atomically, write_once
-from irm_sweeps.files.reading import DamagedFile, read_json
+from irm_sweeps.files.reading import DamagedFile, is_there, names_in, read_json
+from irm_sweeps.launchers.job_pickles import discard_pickles
 from irm_sweeps.slurm import JobState
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
@@ -64,7 +66,14 @@ class JobRecord:
 
         It is damaged, or a launcher is, or died, between sbatch and the record.
         """
-        return self._read() is None or any(self._folder.glob("submitting.*"))
+        return self._read() is None or self._tokens() != []
+
+    def _tokens(self) -> list[Path] | None:
+        """Return the tokens of submissions under way or cut short; None where they may not be listed."""
+        try:
+            return [self._folder / name for name in names_in(self._folder) if name.startswith("submitting.")]
+        except StoreError:
+            return None
 
     def find_lost(self) -> list[str]:
         """Record, and return, the queued jobs that are missing from the record; their batch script tells the sweep.
@@ -76,7 +85,7 @@ class JobRecord:
         """
         if not self.cut_short():
             return []
-        tokens = list(self._folder.glob("submitting.*"))
+        tokens = self._tokens() or []
         scripts = slurm.batch_scripts(JOB_NAME)
         folder_of_scripts = str(self._folder / "jobs") + "/"
         recorded = set(self.ids())
@@ -90,6 +99,12 @@ class JobRecord:
         """Return the states of those of its jobs that are queued or running, by id; raises as `living`."""
         return living(self.ids())
 
+    def discard_pickles_of_ended(self, queued: Collection[str]) -> None:
+        """Remove what submitit wrote for those of its jobs that have begun and are not among the queued or running."""
+        folder = self._folder / "jobs"
+        ended = set(self.ids()) - set(queued)
+        discard_pickles(folder, {job for job in ended if is_there(folder / f"{job}_0_log.out")})
+
     def cancel(self) -> list[str]:
         """Cancel what is queued or running; return its ids.
 
@@ -102,6 +117,8 @@ class JobRecord:
         ids = list(self.living())
         if ids:
             slurm.cancel(ids)
+        self.discard_pickles_of_ended(ids)
+        discard_pickles(self._folder / "jobs", ids)
         return ids
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from irm_sweeps.files.reading import DamagedFile
+from irm_sweeps.files.reading import DamagedFile, is_there
 from irm_sweeps.store import claims
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
@@ -56,4 +56,4 @@ class ResultWatcher:
 
     def stopped_by_error(self) -> bool:
         """Return whether a failure has ended this launch (`on_error=stop`)."""
-        return self._manifest.stop_marker(self._store).exists()
+        return is_there(self._manifest.stop_marker(self._store))

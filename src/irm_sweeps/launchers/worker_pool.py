@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
+from irm_sweeps.files.reading import is_folder
+from irm_sweeps.launchers.job_pickles import discard_pickles
 from irm_sweeps.launchers.worker_task import DEVICE_ERROR, WorkerTask
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
@@ -47,7 +49,8 @@ class WorkerPool:
         from submitit import LocalExecutor
 
         self._store, self._manifest, self._slots = store, manifest, list(slots)
-        self._executor = LocalExecutor(manifest.folder(store) / "jobs")
+        self._folder = manifest.folder(store) / "jobs"
+        self._executor = LocalExecutor(self._folder)
         self._executor.update_parameters(timeout_min=YEAR_MINUTES)
         self.jobs: list[tuple[Slot, Any]] = []
         self._at_work: set[int] = set()
@@ -112,7 +115,7 @@ class WorkerPool:
             start to work. The workers that are left are stopped.
         """
         self._registered()
-        if not self._manifest.folder(self._store).is_dir():
+        if not is_folder(self._manifest.folder(self._store)):
             self._check_store()
         for slot, job in list(self.jobs):
             if job.done():
@@ -121,6 +124,8 @@ class WorkerPool:
     def _collect(self, slot: Slot, job: Any) -> None:
         """Forget one worker that has ended; raises as `collect`."""
         self.jobs.remove((slot, job))
+        returned = job.paths.result_pickle.exists()
+        discard_pickles(self._folder, [job.job_id])
         started_to_work = int(job.job_id) in self._at_work
         self._at_work.discard(int(job.job_id))
         last_line = tail(job.paths.stderr, 1)
@@ -132,7 +137,7 @@ class WorkerPool:
         if last_line.startswith("error: "):
             self.stop()
             raise StoreError(last_line.removeprefix("error: "))
-        if job.paths.result_pickle.exists():
+        if returned:
             return
         self._check_store()
         if not started_to_work:
@@ -143,7 +148,7 @@ class WorkerPool:
 
     def _check_store(self) -> None:
         try:
-            if not self._manifest.folder(self._store).is_dir():
+            if not is_folder(self._manifest.folder(self._store)):
                 raise StoreError(f"{self._manifest.folder(self._store)} was removed while the sweep ran")
             self._store.prepare()
         except StoreError:
@@ -164,6 +169,7 @@ class WorkerPool:
                     if not job.done():
                         os.kill(int(job.job_id), signal.SIGTERM)
             time.sleep(0.1)
+        discard_pickles(self._folder, [job.job_id for _, job in self.jobs if job.done()])
 
 
 @contextmanager

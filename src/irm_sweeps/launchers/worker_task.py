@@ -82,7 +82,12 @@ class WorkerTask:
         stop = StopSignals()  # before the slow imports: no signal may arrive unhandled
         faulthandler.enable()
         _set_up_torch(threads)
-        if code := self._exit_code(gpu, stop):
+        code = self._exit_code(gpu, stop)
+        if code in (0, FAILED):  # after an orderly stop the job may start again
+            from irm_sweeps.launchers.job_pickles import discard_own_pickles_at_exit
+
+            discard_own_pickles_at_exit(Path(self.results) / "sweeps" / self.sweep / "jobs")
+        if code:
             sys.exit(code)
 
     def checkpoint(self) -> Any:

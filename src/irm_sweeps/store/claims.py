@@ -17,7 +17,7 @@ from typing import Any
 
 from irm_sweeps.errors import StoreError
 from irm_sweeps.files.atomic import discard, make_folder, to_json, write_atomically, write_once
-from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, read_json
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile, is_there, names_in, read_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.store.layout import CHECKPOINT, HISTORY, RESULT
 from irm_sweeps.store.liveness import Process, this_process
@@ -206,7 +206,7 @@ def _create(claim: Claim) -> bool:
         # A claim that a power cut erases has lost its holder too.
         return write_once(claim.path, claim.content(), durable=False)
     except StoreError:
-        if (claim.path.parent / RESULT).exists():
+        if is_there(claim.path.parent / RESULT):
             return False  # whoever finished the trial has tidied up
         raise
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.compose import leaves
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.reading import is_folder
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Problem, Store
 
@@ -96,7 +97,7 @@ def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
     found: dict[str, tuple[Path, Result]] = {}
     problems = []
     for root in roots:
-        if not root.is_dir():
+        if not is_folder(root):
             raise UserError(f"{root}: no such directory; give the one that launch.py had as results=")
         for result in Store(root).results():
             if isinstance(result, Problem):

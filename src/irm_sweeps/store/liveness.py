@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps import slurm
+from irm_sweeps.files.atomic import discard
 
 STALE_SECONDS = 120.0
 """A process on another host whose last heartbeat is older than this counts as dead."""
@@ -142,7 +143,7 @@ def _is_hidden(pid: int) -> bool:
         os.kill(pid, 0)
     except PermissionError:
         return True
-    except OSError:
+    except (OSError, OverflowError):  # no number of a process
         return False
     return False
 
@@ -171,8 +172,11 @@ def age_of(path: Path) -> float:
     that server's clock was set back since. Where this user may not write, this host's clock is used.
     """
     modified = path.stat().st_mtime
+    now = path.with_name(f".now.{secrets.token_hex(6)}")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now.") as now:
-            return os.stat(now.name).st_mtime - modified
+        with now.open("xb"):
+            return now.stat().st_mtime - modified
     except OSError:
         return time.time() - modified
+    finally:
+        discard(now)

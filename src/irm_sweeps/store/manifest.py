@@ -12,18 +12,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.errors import StoreError, UserError, did_you_mean
 from irm_sweeps.files.atomic import make_folder, refuse_link, to_json, write_atomically
-from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, read_json
+from irm_sweeps.files.json_stream import JsonStream
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
-from irm_sweeps.store.schema import SCHEMA, Config, Part, TrialId, validated
+from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
+from irm_sweeps.store.stored_trials import StoredTrials
 from irm_sweeps.typed_commands import issued
 from irm_sweeps.user_modules import is_package_module
 from irm_sweeps.wording import label as short_name
@@ -32,6 +34,7 @@ LARGEST = 1024 * MIB
 """Most bytes of a manifest: those of a million trials have more."""
 
 _SWEEP = r"[A-Za-z0-9_.+-]+-[0-9a-f]{8}"
+_NAME = re.compile(_SWEEP)
 _LAUNCH = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}"
 
 
@@ -66,23 +69,16 @@ class RunSettings(Part):
 
 
 class _ManifestFile(Part):
-    """What `manifest.json` holds."""
+    """What `manifest.json` holds besides its trials."""
 
     schema_: Literal[1] = Field(alias="schema")
     name: Annotated[str, StringConstraints(pattern=rf"\A{_SWEEP}\z")]
-    trials: dict[TrialId, Config]
     stacks: list[list[TrialId]]
     settings: RunSettings
     launch: Annotated[str, StringConstraints(pattern=rf"\A{_LAUNCH}\z")]
     created: str
     command: str
     labels: dict[str, str] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _stacks_are_of_its_trials(self) -> Self:
-        if unknown := {trial_id for stack in self.stacks for trial_id in stack} - self.trials.keys():
-            raise ValueError(f"a stack has {min(unknown)}, which is none of its trials")
-        return self
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ class Manifest:
     name
         `<label>-<hash of the trial ids>`: the same trials are the same sweep.
     trials
-        Canonical config by trial id, in the order of the grid.
+        Canonical config by trial id, in the order of the grid; of a manifest that was read, parsed at each look.
     stacks
         Trial ids that train together, in the order in which to start.
     settings
@@ -216,18 +212,62 @@ def load_manifest(store: Store, name: str) -> Manifest:
     """
     path = store.root / "sweeps" / name / "manifest.json"
     try:
-        read = validated(_ManifestFile, read_json(path, LARGEST))
-        if read.name != name:
-            raise ValueError(f"it is that of {read.name}")
+        manifest = stream_json(path, LARGEST, _read)
+        if manifest.name != name:
+            raise ValueError(f"it is that of {manifest.name}")
     except UnreadableFile as error:
         raise StoreError(error.told()) from None
     except (FileNotFoundError, DamagedFile, ValueError) as error:
         raise UserError(f"manifest {path} cannot be read ({error}): issue the sweep's command again") from None
-    return Manifest(**{name: getattr(read, name) for name in Manifest.__dataclass_fields__})
+    return manifest
+
+
+def _read(stream: JsonStream) -> Manifest:
+    """Read a manifest, of which only one trial is parsed at a time.
+
+    Raises
+    ------
+    ValueError
+        It is none; the message names the first place and what is wrong there.
+    """
+    fields: dict[str, Any] = {}
+    trials: StoredTrials | None = None
+    for key in stream.members():
+        if key == "trials":
+            trials = StoredTrials.read(stream)
+        else:
+            fields[key] = stream.value()
+    stream.end()
+    read = validated(_ManifestFile, fields)
+    if trials is None:
+        raise ValueError("trials: Field required")
+    if unknown := {trial_id for stack in read.stacks for trial_id in stack if trial_id not in trials}:
+        raise ValueError(f"a stack has {min(unknown)}, which is none of its trials")
+    others = {name: getattr(read, name) for name in Manifest.__dataclass_fields__ if name != "trials"}
+    return Manifest(trials=trials, **others)
+
+
+def is_copy(store: Store, name: str) -> bool:
+    """Return whether a sweep's folder was copied or renamed by hand: its manifest is that of another sweep."""
+    try:
+        written = stream_json(store.root / "sweeps" / name / "manifest.json", LARGEST, _name_in)
+    except (FileNotFoundError, DamagedFile):  # whoever reads the sweep is told
+        return False
+    return written not in (None, name)
+
+
+def _name_in(stream: JsonStream) -> Any:
+    for key in stream.members():
+        value = stream.value()
+        if key == "name":
+            return value
+    return None
 
 
 def sweep_names(store: Store) -> list[str]:
-    """Return the names of all sweeps of a store, the most recently launched last; links are none.
+    """Return the names of all sweeps of a store, the most recently launched last.
+
+    Links are none, nor are files, folders without a manifest, and names that no sweep has.
 
     Those of which that may not be asked come first.
 
@@ -239,7 +279,11 @@ def sweep_names(store: Store) -> list[str]:
     folder = store.root / "sweeps"
     if os.path.islink(folder):
         return []
-    launched = {name: when for name in names_in(folder) if (when := _launched(folder / name)) is not None}
+    launched = {
+        name: when
+        for name in names_in(folder)
+        if _NAME.fullmatch(name) and (when := _launched(folder / name)) is not None
+    }
     return sorted(launched, key=lambda name: launched[name])
 
 

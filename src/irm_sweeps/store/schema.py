@@ -63,6 +63,18 @@ def _check_config(values: Any) -> Any:
 Config = Annotated[Mapping[str, Any], PlainValidator(_check_config)]
 """A trial's canonical config as it lies in the file, of which the parts that every trial has are checked."""
 
+
+def check_config(values: Any) -> None:
+    """Check the parts that the config of every trial has.
+
+    Raises
+    ------
+    ValueError
+        One is missing or wrong; the message names it.
+    """
+    validated(_Config, values)
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.atomic import discard, make_folder, refuse_link, sync, to_json, write_atomically, write_once
-from irm_sweeps.files.reading import DamagedFile, names_in, read_fresh, read_json, refusal
+from irm_sweeps.files.reading import DamagedFile, is_folder, is_there, names_in, read_fresh, read_json, refusal
 from irm_sweeps.files.untrusted import MIB, parse_json
 from irm_sweeps.store.history import Row
 from irm_sweeps.store.layout import CHECKPOINT, HISTORY, RESULT
@@ -78,7 +78,7 @@ class Store:
         StoreError
             They cannot, e.g. because the disk is full.
         """
-        if self.root.exists() and not self.root.is_dir():
+        if is_there(self.root) and not is_folder(self.root):
             raise StoreError(f"results={self.root} is a file: give a directory")
         try:
             make_folder(self.root)
@@ -116,7 +116,7 @@ class Store:
             There is a result file, but it is no valid result of this trial.
         """
         path = self.folder(trial_id) / RESULT
-        if path.parent.is_symlink():
+        if os.path.islink(path.parent):
             raise DamagedFile(f"{path}: in a folder that is a symbolic link, which is not followed")
         try:
             result = Result.from_values(read_json(path))
@@ -164,8 +164,14 @@ class Store:
         return None if result is None else result.history_rows
 
     def has_result(self, trial_id: str) -> bool:
-        """Return whether the trial has a result file, readable or not: one look, for those who ask often."""
-        return (self.folder(trial_id) / RESULT).exists()
+        """Return whether the trial has a result file, readable or not: one look, for those who ask often.
+
+        Raises
+        ------
+        StoreError
+            This user may not look into the trial's folder.
+        """
+        return is_there(self.folder(trial_id) / RESULT)
 
     def trial_ids(self) -> list[str]:
         """Return the ids of all trials that the store has a folder of, with or without a result."""

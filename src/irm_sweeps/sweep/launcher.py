@@ -54,5 +54,5 @@ class Launcher(ABC):
 
         Returns
         -------
-        Whether all trials have been dealt with; False if the launcher returned before they were.
+        Whether its workers have ended, with nothing left for them; False if it returned while they go on.
         """

@@ -58,7 +58,28 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
         print(progress.summary())
         _print_where(store, plan.to_run[0], overrides)
         _print_failures(store, manifest, progress)
+        _check_no_trial_is_left(store, manifest, progress)
     return progress.failures
+
+
+def _check_no_trial_is_left(store: Store, manifest: Manifest, progress: Progress) -> None:
+    """Print, or where no trial has failed raise, that trials of the launch have no result.
+
+    Raises
+    ------
+    UserError
+        Other workers train them, or their workers were stopped.
+    """
+    left = [trial_id for stack in manifest.stacks for trial_id in stack if not store.has_result(trial_id)]
+    elsewhere = [trial_id for trial_id in left if (claim := claims.current(store, trial_id)) and claim.is_in_force()]
+    left = [trial_id for trial_id in left if not store.has_result(trial_id)]  # one may just have been finished
+    if not left:
+        return
+    reason = f"other workers are at work on {len(elsewhere)} of them" if elsewhere else "nobody is at work on them"
+    message = f"{count(len(left), 'trial')} of this sweep without a result: {reason}; {_how_far(store)}"
+    if not progress.failures:
+        raise UserError(message)
+    print(message, file=sys.stderr)
 
 
 def _print_plan(plan: Plan) -> None:

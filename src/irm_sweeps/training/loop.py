@@ -22,6 +22,7 @@ from irm_sweeps.draws import Draws
 from irm_sweeps.methods.risks import LOSSES
 from irm_sweeps.process_state import fresh_state
 from irm_sweeps.training.agreement import Agreement
+from irm_sweeps.training.checkpoint import check_evaluations
 from irm_sweeps.training.evaluation import Scores, evaluate, stacked_logits
 from irm_sweeps.training.game import Game, Scene, check_players
 from irm_sweeps.training.moves import CompiledMoves, Moves
@@ -206,7 +207,10 @@ class StackTraining:
             raise ValueError(f"the trials of a stack must stand at one step, not at {sorted(steps)}")
         if max(steps) > self.steps:
             raise ValueError(f"at step {max(steps)} of {self.steps}")
-        for tensors, _ in states:
+        measures = ("risk",) if self._first.dataset.loss == "squared" else ("risk", "accuracy")
+        for trial, (tensors, plain) in enumerate(states):
+            environments = {split: stacked.names[trial] for split, stacked in self.data.sets.items()}
+            check_evaluations(plain, environments, measures)
             self.parameters.check({name: tensor for name, tensor in tensors.items() if name != "diverged_at"})
             at = tensors.get("diverged_at")
             if at is None or at.shape != () or at.dtype != torch.int64 or not -1 <= int(at) <= max(steps):

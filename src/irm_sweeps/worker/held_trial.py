@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from irm_sweeps.errors import StoreError
+from irm_sweeps.files.reading import is_there
 from irm_sweeps.store import claims
 from irm_sweeps.store.checkpoints import Checkpoint, read_checkpoint
 from irm_sweeps.store.claims import Claim
@@ -78,5 +79,5 @@ def claim_free(store: Store, manifest: Manifest, trial_ids: Sequence[str]) -> It
     finally:
         for held_trial in held:
             with suppress(StoreError):  # where the disk is full, this process's end releases it
-                if held_trial.claim.path.exists() and held_trial.claim.is_latest():
+                if is_there(held_trial.claim.path) and held_trial.claim.is_latest():
                     held_trial.release()

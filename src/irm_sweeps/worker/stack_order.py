@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from irm_sweeps.files.reading import names_in
+from irm_sweeps.files.reading import is_there, names_in
 from irm_sweeps.store.store import Store
 
 Stack = Sequence[str]
@@ -39,7 +39,7 @@ def try_untouched(store: Store, stacks: Sequence[Stack], attempt: Callable[[Stac
     misses = misses_since_listing = 0
     while remaining:
         stack = _pop_ahead(remaining, misses)
-        if not store.folder(stack[0]).exists() and attempt(stack):
+        if not is_there(store.folder(stack[0])) and attempt(stack):
             misses = 0
             continue
         misses, misses_since_listing = misses + 1, misses_since_listing + 1

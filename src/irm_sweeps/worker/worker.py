@@ -18,6 +18,7 @@ import torch
 from irm_sweeps.device import is_lost
 from irm_sweeps.errors import StoreError, is_out_of_memory, one_line
 from irm_sweeps.files.atomic import FAULTS, write_once
+from irm_sweeps.files.reading import is_there
 from irm_sweeps.provenance import git_state
 from irm_sweeps.store import claims
 from irm_sweeps.store.finished import Finished
@@ -149,7 +150,7 @@ class Worker:
             return False
         if self.tally.failed:
             write_once(marker, b"", durable=False)
-        return marker.exists()
+        return is_there(marker)
 
     def _work_on(self, stack: Stack) -> bool:
         """Train the free trials of a stack, one group after another; return whether any was free.

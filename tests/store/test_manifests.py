@@ -1,0 +1,107 @@
+"""Manifests are read trial by trial: strictly, and in little memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands import SMALL, irm_sweeps, launch
+from irm_sweeps.errors import UserError
+from irm_sweeps.files import json_stream
+from irm_sweeps.files.json_stream import JsonStream
+from irm_sweeps.store import claims
+from irm_sweeps.store.manifest import read_manifest, sweep_names
+from irm_sweeps.store.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A sweep of two trials."""
+    results = tmp_path / "results"
+    assert launch("-m", f"results={results}", *SMALL, "seed=0,1").code == 0
+    return Store(results)
+
+
+def path_of(store: Store) -> Path:
+    return store.root / "sweeps" / sweep_names(store)[0] / "manifest.json"
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64 * 1024])
+def test_where_pieces_end_does_not_matter(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "_CHUNK", chunk)
+    value = {"a": 12345, "b": {"c": [1.5, -2e3, None, True], "\u03bb": '\u03bb\\"'}, "d": [], "e": {}}
+    for indent in (None, 1):
+        for ascii_only in (True, False):
+            text = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
+            stream = JsonStream(io.BytesIO(text), len(text))
+            read: dict[str, Any] = {}
+            for key in stream.members():
+                read[key] = {inner: stream.value() for inner in stream.members()} if key == "b" else stream.value()
+            stream.end()
+            assert read == value
+
+
+def members_of(text: str) -> dict[str, Any]:
+    stream = JsonStream(io.BytesIO(text.encode()), 100)
+    read = {key: stream.value() for key in stream.members()}
+    stream.end()
+    return read
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"a"', '{"a":', '{"a":1', '{"a":1,}', '{"a":1 "b":2}', '{"a":1,"a":2}', '{"a":NaN}', '{"a":1}x'],
+)
+def test_what_is_no_object_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is missing|stands twice|not JSON|Expecting|follows|Illegal"):
+        members_of(text)
+
+
+def test_a_large_manifest_takes_less_memory_than_its_file(store: Store) -> None:
+    path = path_of(store)
+    content = json.loads(path.read_text())
+    config = next(iter(content["trials"].values()))
+    content["trials"] |= {f"{seed:016x}": {**config, "seed": seed, "lam": seed / 7} for seed in range(10_000)}
+    path.write_text(json.dumps(content))
+    tracemalloc.start()
+    try:
+        manifest = read_manifest(store, path.parent.name)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert dict(manifest.trials["0000000000000007"]) == content["trials"]["0000000000000007"]
+    assert list(manifest.trials) == list(content["trials"])
+    assert peak < path.stat().st_size
+
+
+@pytest.mark.parametrize("wrong", ["dataset", "seed"])
+def test_a_wrong_trial_is_named(store: Store, wrong: str) -> None:
+    path = path_of(store)
+    content = json.loads(path.read_text())
+    trial_id = list(content["trials"])[1]
+    content["trials"][trial_id][wrong] = False
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"trials\.{trial_id}\.{wrong}"):
+        read_manifest(store, path.parent.name)
+    assert irm_sweeps("status", "--results", str(store.root)).code == 2
+
+
+def test_a_launch_that_leaves_trials_to_others_says_so(store: Store) -> None:
+    """This process holds a claim on the one trial that is left, as another worker would."""
+    trial_id, _ = store.trial_ids()
+    (store.folder(trial_id) / "result.json").unlink()
+    claim = claims.acquire(store, trial_id, "another", 20, 1)
+    assert claim is not None
+    again = ["-m", f"results={store.root}", *SMALL, "seed=0,1"]
+    answer = launch(*again)
+    assert "0 completed" in answer.out
+    assert answer.complaint.startswith(
+        "error: 1 trial of this sweep without a result: other workers are at work on 1 of them; how far it is: "
+    )
+    claim.release(0)
+    assert launch(*again).code == 0
