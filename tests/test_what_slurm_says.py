@@ -34,6 +34,15 @@ def test_the_sites_array_size(fake: FakeCommand, answer: str | None, size: int) 
     assert slurm.max_array_size() == size
 
 
+def test_variables_of_sbatch_do_not_override_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"SBATCH_TIMELIMIT": "1", "SBATCH_SIGNAL": "TERM@50", "SBATCH_JOB_NAME": "mine", "SBATCH_PARTITION": "gpu"}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    with slurm.options_of_the_launcher_only():
+        assert [name for name in own if name in os.environ] == ["SBATCH_PARTITION"]
+    assert {name: os.environ[name] for name in own} == own
+
+
 # -- what a task is given -----------------------------------------------------------------------------
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from irm_sweeps.errors import UserError
@@ -18,15 +19,33 @@ QUICK_SECONDS = 20.0
 PATIENT_SECONDS = 60.0
 """How long a command that a person typed waits for an answer."""
 DEFAULT_MAX_ARRAY_SIZE = 1001
-_STATES_BEFORE_THE_END = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STOPPED", "REQUEUED")
+_ENDED = frozenset(
+    ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
+) | {"REVOKED", "TIMEOUT"}
+"""The states that mean that a job has ended (squeue(1), JOB STATE CODES). A state of any other name means nothing."""
+_STATE = re.compile(r"([A-Z_]+)(\+| by .*)?")
+"""A state as squeue and sacct write it, e.g. `RUNNING`, `CANCELLED+`, `CANCELLED by 0`."""
 _JOB_IS_UNKNOWN = "Invalid job id"
-"""SLURM's complaint about jobs that ended long ago."""
+"""SLURM's complaint about jobs that ended long ago, and about those of another cluster."""
+_HEADING_OF_CLUSTER = "CLUSTER: "
+"""How a line begins that squeue prints above a cluster's jobs where SLURM_CLUSTERS names clusters."""
+_DEFAULTS_OF_COMMANDS = ("SQUEUE_", "SCANCEL_")
+"""How the variables begin by which a user filters or formats what these commands do when typed."""
+_DEFAULTS_OF_SBATCH = tuple(
+    f"SBATCH_{name}"
+    for name in ("JOB_NAME", "ARRAY_INX", "OUTPUT", "ERROR", "OPEN_MODE", "SIGNAL", "TIMELIMIT", "CLUSTERS", "WAIT")
+)
+"""Variables that sbatch prefers to a script's options; these contradict what the launcher asks for or records."""
 _GPU_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
 """One of these is set in a job, or a step of one, that SLURM gave GPUs."""
 
 
 class SlurmError(UserError):
     """SLURM's commands are missing here, or its controller does not answer."""
+
+
+class JobsUnknownError(SlurmError):
+    """The cluster that was asked does not know the jobs: they ended long ago, or are another cluster's."""
 
 
 class JobState(NamedTuple):
@@ -40,21 +59,27 @@ class JobState(NamedTuple):
 
 
 def ask(command: Sequence[str], timeout: float = PATIENT_SECONDS) -> str:
-    """Run one of SLURM's commands and return what it prints.
+    """Run one of SLURM's commands, without the user's filters and formats for it, and return what it prints.
 
     Raises
     ------
+    JobsUnknownError
+        The cluster does not know the jobs that are asked about.
     SlurmError
         It is missing here, fails, or takes more than `timeout` seconds; the message is SLURM's own.
     """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_DEFAULTS_OF_COMMANDS)}
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        answer = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout, env=environment
+        )
     except FileNotFoundError:
         raise SlurmError(f"no {command[0]} on this machine") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SlurmError(f"{command[0]}: {error}") from None
     if answer.returncode != 0:
-        raise SlurmError(f"{command[0]}: {in_one_line(answer.stderr)}")
+        kind = JobsUnknownError if _JOB_IS_UNKNOWN in answer.stderr else SlurmError
+        raise kind(f"{command[0]}: {in_one_line(answer.stderr)}")
     return answer.stdout
 
 
@@ -70,18 +95,14 @@ def queued_jobs(name: str, arrays: Sequence[str]) -> dict[str, JobState]:
 
     Raises
     ------
+    JobsUnknownError
+        The cluster knows none of them.
     SlurmError
-        SLURM does not answer.
+        SLURM does not answer, or in a form that is not known.
     """
     filters = [f"--name={name}", "--format=%i|%T|%r", "--jobs", ",".join(arrays)]
-    try:
-        answer = ask(["squeue", "--noheader", "--array", *filters])
-    except SlurmError as error:
-        if _JOB_IS_UNKNOWN in str(error):
-            return {}
-        raise
-    rows = [line.split("|", 2) for line in answer.splitlines()]
-    return {job: JobState(state, reason) for job, state, reason in rows}
+    rows = _rows(["--array", *filters], fields=3)
+    return {job: JobState(state, reason) for job, state, reason in rows if not _means_ended(state)}
 
 
 def batch_scripts(name: str) -> dict[str, str]:
@@ -90,20 +111,54 @@ def batch_scripts(name: str) -> dict[str, str]:
     Raises
     ------
     SlurmError
-        SLURM does not answer.
+        SLURM does not answer, or in a form that is not known.
     """
-    answer = ask(["squeue", "--noheader", "--array", f"--name={name}", "--format=%i|%o"])
-    rows = [line.partition("|") for line in answer.splitlines()]
-    return {job: script for job, _, script in rows}
+    rows = _rows(["--array", f"--name={name}", "--format=%i|%o"], fields=2)
+    return {job: script for job, script in rows}  # noqa: C416
 
 
-def has_ended(job: str) -> bool:
-    """Return True only if SLURM knows the job and it has ended, or no longer knows it."""
+def has_ended(job: str, cluster: str | None = None) -> bool:
+    """Return True only if SLURM gives a state to the job that means that it has ended.
+
+    A job that is not listed may be another cluster's, or another user's whose jobs SLURM hides (`PrivateData`).
+
+    Parameters
+    ----------
+    cluster
+        The cluster that the job runs on, None if unknown: another cluster may have a job of the same id.
+    """
+    if cluster is not None and cluster != cluster_name():
+        return False
     try:
-        answer = ask(["squeue", "--noheader", "--states=all", "--format=%T", "--jobs", job], QUICK_SECONDS)
-    except SlurmError as error:
-        return _JOB_IS_UNKNOWN in str(error)
-    return not any(state in _STATES_BEFORE_THE_END for state in answer.split())
+        rows = _rows(["--states=all", "--format=%T", "--jobs", job], fields=1, timeout=QUICK_SECONDS)
+    except SlurmError:
+        return False
+    return bool(rows) and all(_means_ended(state) for (state,) in rows)
+
+
+def _means_ended(state: str) -> bool:
+    word = _STATE.fullmatch(state)
+    return word is not None and word[1] in _ENDED
+
+
+def _rows(options: Sequence[str], fields: int, timeout: float = PATIENT_SECONDS) -> list[tuple[str, ...]]:
+    """Ask squeue, also for the jobs in hidden partitions; return the fields of each line, without spaces around them.
+
+    Raises
+    ------
+    SlurmError
+        It does not answer, or a line has other fields.
+    """
+    answer = ask(["squeue", "--noheader", "--all", *options], timeout)
+    rows = []
+    for line in answer.splitlines():
+        if not line.strip() or line.startswith(_HEADING_OF_CLUSTER):
+            continue
+        row = tuple(field.strip() for field in line.split("|", fields - 1))
+        if len(row) != fields or not all(row[:-1]):
+            raise SlurmError(f"squeue: a line of another form than was asked for: {line.strip()[:200]!r}")
+        rows.append(row)
+    return rows
 
 
 def cancel(jobs: Sequence[str]) -> None:
@@ -119,11 +174,28 @@ def cancel(jobs: Sequence[str]) -> None:
 
 def max_array_size() -> int:
     """Return the site's MaxArraySize; SLURM's default where it cannot be asked."""
+    size = _setting("MaxArraySize")
+    return int(size) if size and size.isdigit() else DEFAULT_MAX_ARRAY_SIZE
+
+
+def hides_jobs_of_others() -> bool:
+    """Return whether SLURM may show a user no jobs of others (`PrivateData=jobs`); True where it cannot be asked."""
+    private = _setting("PrivateData")
+    return private is None or "jobs" in private.split(",")
+
+
+def cluster_name() -> str | None:
+    """Return the name of the cluster that SLURM's commands ask here; None where it cannot be asked."""
+    return os.environ.get("SLURM_CLUSTERS") or job_cluster() or _setting("ClusterName")
+
+
+def _setting(name: str) -> str | None:
+    """Return a setting of the site's; None where SLURM does not tell it."""
     try:
-        size = re.search(r"MaxArraySize\s*=\s*(\d+)", ask(["scontrol", "show", "config"]))
+        found = re.search(rf"^{name}\s*=\s*(\S+)", ask(["scontrol", "show", "config"]), re.MULTILINE)
     except SlurmError:
-        size = None
-    return int(size[1]) if size else DEFAULT_MAX_ARRAY_SIZE
+        return None
+    return found[1] if found else None
 
 
 def is_being_preempted() -> bool:
@@ -150,6 +222,16 @@ def is_inside_job() -> bool:
     return "SLURM_JOB_ID" in os.environ
 
 
+@contextmanager
+def options_of_the_launcher_only() -> Iterator[None]:
+    """Hide from sbatch, while the block runs, the variables that would override what the launcher asks for."""
+    hidden = {name: os.environ.pop(name) for name in _DEFAULTS_OF_SBATCH if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
 def is_submitted_task() -> bool:
     """Return whether submitit started this process as a task of a job.
 
@@ -163,6 +245,11 @@ def job_id() -> str | None:
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
     return os.environ.get("SLURM_JOB_ID")
+
+
+def job_cluster() -> str | None:
+    """Return the name of the cluster that this process's job runs on; None outside any job."""
+    return os.environ.get("SLURM_CLUSTER_NAME") if is_inside_job() else None
 
 
 def restart_count() -> int:

@@ -7,13 +7,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from commands import CAN_BE_PLAIN, SMALL, FakeCommand, as_plain_user, each_as_plain_user, irm_sweeps, launch
 from irm_sweeps import load_results
-from irm_sweeps.store.manifest import sweep_names
+from irm_sweeps.files.atomic import write_atomically
+from irm_sweeps.store import claims
+from irm_sweeps.store.liveness import SILENT_SECONDS
+from irm_sweeps.store.manifest import read_manifest, sweep_names
 from irm_sweeps.store.store import Store
 
 SILENT = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
@@ -72,6 +76,58 @@ def test_a_silent_slurm_is_no_idle_one(submitted: Store, fake: FakeCommand) -> N
     assert "whether anything is running cannot be told" in one
     assert "nothing is running" not in one
     assert json.loads(status(submitted, names[0], "--json"))["state"] == "unknown"
+
+
+def test_jobs_that_this_cluster_does_not_know_may_be_another_clusters(submitted: Store, fake: FakeCommand) -> None:
+    fake("squeue", stderr="slurm_load_jobs error: Invalid job id specified", code=1)
+    assert states(submitted) == ["unknown", "unknown"]
+    assert "the cluster asked here knows none of them" in status(submitted)
+
+
+@pytest.mark.parametrize(("here", "state"), [("big", "stopped"), ("small", "unknown")])
+def test_which_cluster_was_given_the_jobs_is_on_record(
+    submitted: Store, fake: FakeCommand, here: str, state: str
+) -> None:
+    for path in submitted.root.glob("sweeps/*/jobs.json"):
+        (job,) = json.loads(path.read_text())["jobs"]
+        path.write_text(json.dumps({"jobs": [job], "clusters": {job.partition("_")[0]: "big"}}))
+    fake("squeue", stderr="slurm_load_jobs error: Invalid job id specified", code=1)
+    fake("scontrol", f"ClusterName = {here}\n")
+    assert states(submitted) == [state, state]
+    assert ("15_0 went to cluster big: ask there" in status(submitted)) == (here == "small")
+
+
+@pytest.mark.parametrize(("private", "state"), [("none", "stopped"), ("accounts,jobs", "unknown"), (None, "unknown")])
+def test_slurm_may_hide_jobs_of_others(
+    submitted: Store, fake: FakeCommand, monkeypatch: pytest.MonkeyPatch, private: str | None, state: str
+) -> None:
+    fake("squeue")
+    if private is not None:
+        fake("scontrol", f"PrivateData             = {private}\n")
+    assert states(submitted) == ["stopped", "stopped"], "they are this user's"
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert states(submitted) == [state, state]
+    assert ("another user's, whose jobs SLURM may hide" in status(submitted)) == (state == "unknown")
+    fake("squeue", "15_0|RUNNING|None\n")
+    assert states(submitted) == [state, "queued"]
+
+
+def test_a_worker_out_of_sight_that_misses_heartbeats_is_doubtful(store: Store, fake: FakeCommand) -> None:
+    """Its job is unknown to the cluster asked here, which proves nothing."""
+    fake("squeue", stderr="slurm_load_jobs error: Invalid job id specified", code=1)
+    manifest = read_manifest(store, sweep_names(store)[-1])
+    (trial_id,) = manifest.trials
+    claim = claims.acquire(store, trial_id, manifest.launch, 20, 1)
+    assert claim is not None
+    elsewhere = replace(claim, holder=replace(claim.holder, host="node7", machine="another", job="7_0"))
+    for silent, doubtful in ((1, False), (SILENT_SECONDS + 10, True)):
+        write_atomically(claim.path, elsewhere.content())
+        then = claim.path.stat().st_mtime - silent
+        os.utime(claim.path, (then, then))
+        (running,) = json.loads(status(store, "--json"))["running"]
+        assert running["doubtful"] == doubtful
+        assert ("no heartbeat of late: it may have died" in status(store)) == doubtful
 
 
 def test_where_nothing_was_submitted_a_silent_slurm_does_not_matter(store: Store, fake: FakeCommand) -> None:

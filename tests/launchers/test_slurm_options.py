@@ -120,6 +120,44 @@ def test_further_sbatch_options_and_flags(store: Store, manifest: Manifest, fake
 
 
 @pytest.mark.parametrize(
+    ("changes", "delay"),
+    [
+        ({}, 90),
+        ({"timeout_min": 1}, 20),
+        ({"timeout_min": 3, "signal_delay_s": 90}, 90),
+        ({"timeout_min": 1, "additional": {"time": "1-0"}}, 90),
+        ({"timeout_min": 1, "additional": {"time": "UNLIMITED"}}, 90),
+        ({"additional": {"time": "2:30"}}, 50),
+        ({"additional": {"signal": "TERM@15"}, "timeout_min": 1}, 15),
+        ({"additional": {"signal": "TERM"}}, 60),
+    ],
+)
+def test_the_signal_comes_well_after_the_start(changes: dict[str, Any], delay: int) -> None:
+    assert options(**changes).seconds_to_stop == delay
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "most"),
+    [
+        ({"timeout_min": 1, "signal_delay_s": 90}, "signal_delay_s=90", 30),
+        ({"timeout_min": 2, "signal_delay_s": 61}, "signal_delay_s=61", 60),
+        ({"timeout_min": 1, "additional": {"signal": "TERM@40"}}, "additional={signal:TERM@40}", 30),
+        ({"timeout_min": 1, "additional": {"signal": "B:TERM"}}, "additional={signal:B:TERM}", 30),
+        ({"signal_delay_s": 90, "additional": {"time": 1}}, "signal_delay_s=90", 30),
+        ({"signal_delay_s": 90, "additional": {"time": "0:2:00"}}, "signal_delay_s=90", 60),
+        ({"signal_delay_s": 1800, "additional": {"time": "0-0:59"}}, "signal_delay_s=1800", 1770),
+    ],
+)
+def test_a_task_that_would_be_asked_to_stop_at_once_is_refused(changes: dict[str, Any], named: str, most: int) -> None:
+    with pytest.raises(UserError) as refused:
+        options(**changes)
+    told = str(refused.value)
+    assert told.startswith(f"hydra.launcher.{named}: ")
+    assert f"give at most {most} s, or a time limit of at least" in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
     "name",
     [
         *("job_name", "job-name", "job", "array", "output", "error", "open_mode", "open-mode", "parsable"),
@@ -151,6 +189,63 @@ def test_living_jobs_are_those_of_the_record_that_slurm_has(record: JobRecord, f
 def test_jobs_that_slurm_has_forgotten_are_not_living(record: JobRecord, fake: FakeCommand) -> None:
     fake("squeue", stderr="slurm_load_jobs error: Invalid job id specified\n", code=1)
     assert record.living() == {}
+
+
+def test_lines_of_another_form_are_no_traceback(record: JobRecord, fake: FakeCommand) -> None:
+    fake("squeue", "CLUSTER: big\n\n12_0|RUNNING|None\n")
+    assert record.living() == {"12_0": ("RUNNING", "None")}
+    for line in ("12_0 RUNNING None", "12_0|RUNNING", "|RUNNING|None", "slurm: warning"):
+        fake("squeue", f"{line}\n12_0|RUNNING|None\n")
+        with pytest.raises(SlurmError, match=r"squeue: a line of another form than was asked for: "):
+            record.living()
+        record.about_to_submit()
+        fake("squeue", "no id and no script\n")
+        with pytest.raises(SlurmError, match="another form"):
+            record.find_lost()
+        record.submitted([])
+
+
+def test_what_the_user_filters_squeue_by_is_not_ours(
+    record: JobRecord, fake: FakeCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake("squeue")
+    monkeypatch.setenv("SQUEUE_USERS", "somebody")
+    monkeypatch.setenv("SQUEUE_FORMAT2", "jobid")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    script = tmp_path / "bin" / "squeue"
+    script.write_text(
+        f"#!{sys.executable} -S\nimport os\n"
+        "odd = [name for name in os.environ if name.startswith('SQUEUE_')]\n"
+        "print('12_0|RUNNING|' + (' '.join(odd) or os.environ['SLURM_CONF']))\n"
+    )
+    assert record.living() == {"12_0": ("RUNNING", "/etc/slurm.conf")}
+
+
+def test_jobs_that_have_ended_are_not_living(record: JobRecord, fake: FakeCommand) -> None:
+    fake("squeue", "12_0|COMPLETED|None\n12_1|COMPLETING|None\n15|CANCELLED by 0|None\n")
+    assert list(record.living()) == ["12_1"]
+
+
+def test_jobs_of_another_cluster_are_neither_asked_for_nor_cancelled_here(
+    store: Store, manifest: Manifest, fake: FakeCommand
+) -> None:
+    """The other cluster may have somebody's job of the same id."""
+    record = JobRecord(store, manifest)
+    record.about_to_submit()
+    record.submitted(["12_0", "15"])  # as by an earlier version: SLURM does not tell its name
+    fake("scontrol", "ClusterName = big\n")
+    record.about_to_submit()
+    record.submitted(["20_0"])
+    assert json.loads(record.path.read_text())["clusters"] == {"20": "big"}
+    calls = fake("squeue", "20_0|RUNNING|None\n12_0|RUNNING|None\n")
+    assert list(record.living()) == ["12_0", "20_0"]
+    fake("scontrol", "ClusterName = small\n")
+    calls.unlink()
+    assert list(record.living()) == ["12_0"]
+    assert calls.read_text().split()[-1] == "12,15"
+    fake("squeue")
+    with pytest.raises(SlurmError, match="nothing was cancelled: 20_0 went to cluster big: ask there"):
+        record.cancel()
 
 
 def test_silence_is_not_taken_for_the_jobs_end(record: JobRecord, fake: FakeCommand) -> None:

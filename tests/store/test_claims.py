@@ -161,8 +161,9 @@ def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
         ("echo PENDING", False),
         ("echo CANCELLED", True),
         ("echo FAILED", True),
-        ("exit 0", True),
-        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", True),
+        ("echo SIGNALING", False),
+        ("exit 0", False),
+        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", False),
         ("echo 'Unable to contact slurm controller' >&2; exit 1", False),
     ],
 )

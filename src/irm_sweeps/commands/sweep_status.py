@@ -11,9 +11,9 @@ from typing import Any
 
 from irm_sweeps.errors import StoreError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
-from irm_sweeps.launchers.slurm_jobs import JobRecord, in_words, living
+from irm_sweeps.launchers.slurm_jobs import JobRecord, Whereabouts, in_words, listed
 from irm_sweeps.launchers.worker_logs import complaints_of_ended_workers
-from irm_sweeps.slurm import SlurmError
+from irm_sweeps.slurm import JobState, JobsUnknownError, SlurmError
 from irm_sweeps.store import claims
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.schema import STATUSES
@@ -24,13 +24,17 @@ from irm_sweeps.wording import count, duration
 
 @dataclass
 class Running:
-    """One trial that a living worker trains; `step` is that of its last heartbeat."""
+    """One trial that a living worker trains; `step` is that of its last heartbeat.
+
+    `doubtful`: the worker is out of sight and has missed heartbeats, so it may have died.
+    """
 
     trial_id: str
     label: str
     where: str
     step: int
     steps: int
+    doubtful: bool = False
 
 
 @dataclass
@@ -132,6 +136,7 @@ class SweepStatus:
         for entry in self.running:
             lines.append(
                 f"  running  {entry.trial_id}  {entry.label}  step {entry.step}/{entry.steps}  on {entry.where}"
+                + ("  (no heartbeat of late: it may have died)" if entry.doubtful else "")
             )
         for message, ids in most_first(self.failures):
             lines.append(f"  failed   {len(ids)} x {message}  ({first(ids, 3)})")
@@ -197,7 +202,8 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
         if in_force:
             active_workers.add(claim.holder)
             where = claim.holder.host + (f" job {claim.holder.job}" if claim.holder.job else "")
-            status.running.append(Running(trial_id, manifest.label_of(trial_id), where, claim.step, claim.steps))
+            name = manifest.label_of(trial_id)
+            status.running.append(Running(trial_id, name, where, claim.step, claim.steps, claim.is_doubtful()))
         else:
             status.orphaned += 1
     if status.done < status.total:
@@ -218,24 +224,30 @@ def _estimate(status: SweepStatus, seconds: Sequence[float]) -> None:
 
 def add_jobs(store: Store, sweeps: Sequence[tuple[SweepStatus, Manifest]]) -> None:
     """Add the SLURM jobs that are queued or running to each sweep's status; SLURM is asked once for all sweeps."""
-    ids: dict[str, list[str]] = {}
+    jobs: dict[str, Whereabouts] = {}
     for status, manifest in sweeps:
         record = JobRecord(store, manifest)
-        ids[manifest.name] = record.ids()
+        jobs[manifest.name] = record.whereabouts()
         if record.cut_short():
             status.jobs_unknown = True
             status.notes.append(
                 "some SLURM jobs are not on record: a submission is under way or was cut short, or "
                 f"{record.path} cannot be read; the next launch, or cancel, finds them"
             )
+    states: dict[str, JobState] = {}
+    any_known, silence = True, None
     try:
-        states = living([job for jobs in ids.values() for job in jobs])
+        states = listed([job for own in jobs.values() for job in own.here])
+    except JobsUnknownError:
+        any_known = False
     except SlurmError as error:
-        for status, manifest in sweeps:
-            if ids[manifest.name]:
-                status.jobs_unknown = True
-                status.notes.append(f"which SLURM jobs are left is unknown: {error}")
-        return
+        silence = str(error)
     for status, manifest in sweeps:
-        if jobs := {job: states[job] for job in ids[manifest.name] if job in states}:
-            status.jobs = in_words(jobs)
+        own = jobs[manifest.name]
+        own_states = {job: states[job] for job in own.here if job in states}
+        doubt = silence if silence and own.here else own.doubt(own_states, any_known)
+        if doubt:
+            status.jobs_unknown = True
+            status.notes.append(f"which SLURM jobs are left is unknown: {doubt}")
+        if own_states:
+            status.jobs = in_words(own_states)

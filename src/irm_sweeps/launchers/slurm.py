@@ -115,13 +115,14 @@ class Slurm(Launcher):
         from submitit.core.utils import FailedSubmissionError
         from submitit.helpers import clean_env
 
-        task = WorkerTask(str(store.root), manifest.name)
+        task = WorkerTask(str(store.root), manifest.name, stop_seconds=self.options.seconds_to_stop)
         executor = self._executor(manifest, store)
         record.about_to_submit()
         # Within a job its SLURM_* variables would become the workers' options.
         outside_any_job = clean_env() if slurm.is_inside_job() else nullcontext()
+        own_options = slurm.options_of_the_launcher_only()
         try:
-            with redirect_stderr(io.StringIO()), outside_any_job, executor.batch():
+            with redirect_stderr(io.StringIO()), outside_any_job, own_options, executor.batch():
                 jobs = [executor.submit(task) for _ in range(tasks)]
         except FailedSubmissionError as error:  # sbatch did not refuse: the next command looks for the jobs
             raise UserError(

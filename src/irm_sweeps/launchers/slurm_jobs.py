@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from irm_sweeps import slurm
@@ -12,7 +14,7 @@ from irm_sweeps.errors import StoreError
 from irm_sweeps.files.atomic import discard, make_folder, to_json, write_atomically, write_once
 from irm_sweeps.files.reading import DamagedFile, is_there, names_in, read_json
 from irm_sweeps.launchers.job_pickles import discard_pickles
-from irm_sweeps.slurm import JobState
+from irm_sweeps.slurm import JobState, JobsUnknownError, SlurmError
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 
@@ -22,7 +24,7 @@ _JOB_ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,9})?")
 
 
 class JobRecord:
-    """The SLURM jobs submitted for a sweep: `results/sweeps/<sweep>/jobs.json`.
+    """The SLURM jobs submitted for a sweep, and to which cluster: `results/sweeps/<sweep>/jobs.json`.
 
     A token file stands while a submission is under way, so that one cut short is seen later.
     """
@@ -58,8 +60,37 @@ class JobRecord:
     def submitted(self, ids: Sequence[str]) -> None:
         """Record ids and remove the token."""
         if ids or self._read() is None:
-            write_atomically(self.path, to_json({"jobs": list(dict.fromkeys([*self.ids(), *ids]))}))
+            cluster = slurm.cluster_name() if ids else None
+            clusters = self._clusters() | {_array(job): cluster for job in ids if cluster is not None}
+            jobs = list(dict.fromkeys([*self.ids(), *ids]))
+            write_atomically(self.path, to_json({"jobs": jobs, **({"clusters": clusters} if clusters else {})}))
         discard(self._token)
+
+    def _clusters(self) -> dict[str, str]:
+        """Return the cluster of each array where it is on record."""
+        try:
+            return {str(array): str(cluster) for array, cluster in read_json(self.path)["clusters"].items()}
+        except (FileNotFoundError, DamagedFile, KeyError, TypeError, AttributeError):
+            return {}
+
+    def whereabouts(self) -> Whereabouts:
+        """Return which of its jobs the cluster asked here can know; asks its name only where clusters are on record."""
+        ids, clusters = self.ids(), self._clusters()
+        if not ids:
+            return Whereabouts()
+        here = slurm.cluster_name() if clusters else None
+        elsewhere = {job: name for job in ids if here and (name := clusters.get(_array(job), here)) != here}
+        left = [job for job in ids if job not in elsewhere]
+        certain = here is not None and all(_array(job) in clusters for job in left)
+        return Whereabouts(left, elsewhere, certain, self._may_be_hidden())
+
+    def _may_be_hidden(self) -> bool:
+        """Return whether the jobs are another user's and SLURM does not show these."""
+        try:
+            owner = os.stat(self.path).st_uid
+        except OSError:
+            return True
+        return os.geteuid() not in (0, owner) and slurm.hides_jobs_of_others()
 
     def cut_short(self) -> bool:
         """Return whether ids are missing from the record; `find_lost` finds them.
@@ -96,13 +127,24 @@ class JobRecord:
         return lost
 
     def living(self) -> dict[str, JobState]:
-        """Return the states of those of its jobs that are queued or running, by id; raises as `living`."""
-        return living(self.ids())
+        """Return the states of those of its jobs on this cluster that are queued or running, by id.
+
+        Raises
+        ------
+        SlurmError
+            SLURM does not answer.
+        """
+        try:
+            return listed(self.whereabouts().here)
+        except JobsUnknownError:
+            return {}
 
     def discard_pickles_of_ended(self, queued: Collection[str]) -> None:
-        """Remove what submitit wrote for those of its jobs that have begun and are not among the queued or running."""
-        folder = self._folder / "jobs"
-        ended = set(self.ids()) - set(queued)
+        """Remove what submitit wrote for its jobs that have begun and ended, where this cluster can tell."""
+        whereabouts, folder = self.whereabouts(), self._folder / "jobs"
+        if whereabouts.hidden:
+            return
+        ended = set(whereabouts.here) - set(queued)
         discard_pickles(folder, {job for job in ended if is_there(folder / f"{job}_0_log.out")})
 
     def cancel(self) -> list[str]:
@@ -111,28 +153,81 @@ class JobRecord:
         Raises
         ------
         SlurmError
-            SLURM does not answer, or refuses.
+            SLURM does not answer, refuses, or is asked on another cluster than the one that may have jobs.
         """
         self.find_lost()
         ids = list(self.living())
         if ids:
             slurm.cancel(ids)
+        elif elsewhere := self.whereabouts().elsewhere:
+            raise SlurmError(f"nothing was cancelled: {_told_elsewhere(elsewhere)}")
         self.discard_pickles_of_ended(ids)
         discard_pickles(self._folder / "jobs", ids)
         return ids
 
 
-def living(ids: Sequence[str]) -> dict[str, JobState]:
+@dataclass(frozen=True)
+class Whereabouts:
+    """What the cluster that is asked can know of a sweep's jobs.
+
+    Attributes
+    ----------
+    here
+        The jobs that it can know.
+    elsewhere
+        Jobs that another cluster was given -> its name.
+    certain
+        Whether it is on record that it was given all those in `here`.
+    hidden
+        Whether it may know jobs and not show them.
+    """
+
+    here: Sequence[str] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    certain: bool = True
+    hidden: bool = False
+
+    def doubt(self, listed: Collection[str], any_known: bool) -> str | None:
+        """Return why jobs that squeue does not list may be queued or running all the same; None where they are not.
+
+        Parameters
+        ----------
+        listed
+            The jobs that it lists.
+        any_known
+            Whether it knows any of those that it was asked for.
+        """
+        if self.elsewhere:
+            return _told_elsewhere(self.elsewhere)
+        if self.hidden and not set(self.here) <= set(listed):
+            return "they are another user's, whose jobs SLURM may hide"
+        if self.here and not any_known and not self.certain:
+            return "the cluster asked here knows none of them: they ended long ago, or are another cluster's"
+        return None
+
+
+def _told_elsewhere(elsewhere: Mapping[str, str]) -> str:
+    names = ", ".join(sorted(set(elsewhere.values())))
+    return f"{next(iter(elsewhere))}{' and more' if len(elsewhere) > 1 else ''} went to cluster {names}: ask there"
+
+
+def _array(job: str) -> str:
+    return job.partition("_")[0]
+
+
+def listed(ids: Sequence[str]) -> dict[str, JobState]:
     """Return the states of those of these jobs that are queued or running, by id, in the order of `ids`.
 
     Raises
     ------
+    JobsUnknownError
+        The cluster knows none of them.
     SlurmError
         SLURM does not answer; where there are no ids it is not asked.
     """
     if not ids:
         return {}
-    arrays = sorted({job.partition("_")[0] for job in ids}, key=int)
+    arrays = sorted({_array(job) for job in ids}, key=int)
     queued = slurm.queued_jobs(JOB_NAME, arrays)
     return {job: queued[job] for job in ids if job in queued}
 

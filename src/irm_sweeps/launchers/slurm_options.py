@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from irm_sweeps.config import Config, validated
+from irm_sweeps.errors import UserError
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -25,6 +26,13 @@ _RESERVED = {
 }
 """Options of sbatch that the launcher sets itself, and why nobody else may."""
 
+SIGNAL_DELAY_S = 90
+"""Seconds before the time limit at which a task is asked to save, where the limit is not short."""
+SBATCH_SIGNAL_DELAY_S = 60
+"""What sbatch takes for a signal that is given without a time."""
+_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+"""A time limit as sbatch takes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]]."""
+
 
 class SlurmOptions(Config):
     """What the launcher asks SLURM for. A null field is left to the site's default."""
@@ -34,11 +42,13 @@ class SlurmOptions(Config):
     runs_per_gpu: PositiveInt
     """Worker processes of an array task: so many for each of its GPUs, or in all where it asks for none."""
     timeout_min: PositiveInt
-    """Time limit of a task in minutes; a task that reaches it saves, is requeued and goes on."""
+    """Time limit of a task in minutes; a task that reaches it saves, is requeued and goes on. SLURM counts in half
+    minutes: give more than a few."""
     max_requeues: Annotated[int, Field(ge=0)]
     """How often a task may reach its time limit before it stays ended."""
-    signal_delay_s: PositiveInt
-    """Seconds before the time limit at which SLURM asks for a checkpoint."""
+    signal_delay_s: PositiveInt | None
+    """Seconds before the time limit at which SLURM asks for a checkpoint, at most half of it; null: 90, or a third of
+    a limit below 4.5 minutes."""
     partition: str | None
     account: str | None
     qos: str | None
@@ -78,8 +88,50 @@ class SlurmOptions(Config):
 
     @classmethod
     def from_config(cls, values: Mapping[str, Any]) -> SlurmOptions:
-        """Validate `hydra.launcher`."""
-        return validated(cls, values, prefix="hydra.launcher.")
+        """Validate `hydra.launcher`.
+
+        Raises
+        ------
+        UserError
+            An option is wrong, or tasks would be asked to stop soon after their start.
+        """
+        options = validated(cls, values, prefix="hydra.launcher.")
+        options._check_signal_delay()
+        return options
+
+    def _check_signal_delay(self) -> None:
+        (delay, of_delay), (limit, of_limit) = self._signal_delay(), self._time_limit()
+        if limit is None or 2 * delay <= limit:
+            return
+        raise UserError(
+            f"hydra.launcher.{of_delay}: SLURM would ask a task to stop {delay} s before its time limit of {limit} s "
+            f"(hydra.launcher.{of_limit}), so soon after its start that it trains little: give at most {limit // 2} s, "
+            f"or a time limit of at least {2 * delay} s"
+        )
+
+    @property
+    def seconds_to_stop(self) -> int:
+        """Seconds from SLURM's signal to the time limit."""
+        return self._signal_delay()[0]
+
+    def _signal_delay(self) -> tuple[int, str]:
+        """Return the seconds from SLURM's signal to the time limit, and the option that says so."""
+        for key, value in (self.additional or {}).items():
+            if value is not False and len(key) > 1 and "signal".startswith(key):
+                _, _, seconds = str(value).partition("@")
+                return int(seconds) if seconds.isdecimal() else SBATCH_SIGNAL_DELAY_S, f"additional={{{key}:{value}}}"
+        if self.signal_delay_s is not None:
+            return self.signal_delay_s, f"signal_delay_s={self.signal_delay_s}"
+        limit, _ = self._time_limit()
+        default = SIGNAL_DELAY_S if limit is None else min(SIGNAL_DELAY_S, max(1, limit // 3))
+        return default, "signal_delay_s=null"
+
+    def _time_limit(self) -> tuple[int | None, str]:
+        """Return a task's time limit in seconds (None: no limit, or a form unknown here) and the option for it."""
+        value = (self.additional or {}).get("time")
+        if value is None or isinstance(value, bool):
+            return 60 * self.timeout_min, f"timeout_min={self.timeout_min}"
+        return _seconds(str(value)), f"additional={{time:{value}}}"
 
     @property
     def tasks_per_node(self) -> int:
@@ -103,9 +155,23 @@ class SlurmOptions(Config):
             "slurm_qos": self.qos,
             "slurm_constraint": self.constraint,
             "slurm_array_parallelism": self.array_parallelism,
-            "slurm_signal_delay_s": self.signal_delay_s,
+            "slurm_signal_delay_s": self.seconds_to_stop,
             "slurm_setup": self.setup or None,
             "slurm_additional_parameters": {k: v for k, v in (self.additional or {}).items() if v is not False},
             "slurm_srun_args": srun,
         }
         return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _seconds(limit: str) -> int | None:
+    """Return the seconds of one of sbatch's time limits; None for one without an end, or of another form."""
+    found = _TIME.fullmatch(limit.strip())
+    if found is None:
+        return None
+    days, *numbers = (None if group is None else int(group) for group in found.groups())
+    given = [number for number in numbers if number is not None]
+    if days is not None:
+        hours, minutes, seconds = (*given, 0, 0)[:3]
+        return 86_400 * days + 3600 * hours + 60 * minutes + seconds
+    hours, minutes, seconds = given if len(given) == 3 else (0, *given, 0)[:3]
+    return (3600 * hours + 60 * minutes + seconds) or None  # 0: no limit

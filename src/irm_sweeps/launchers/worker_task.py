@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import slurm
 from irm_sweeps.errors import UserError
+from irm_sweeps.launchers.hung_worker import StopDeadline
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +60,8 @@ class WorkerTask:
         package is refused.
     told
         Whether to print each result and a summary: for a person who watches.
+    stop_seconds
+        Time between SLURM's signal and the job's time limit; None: not said.
     """
 
     results: str
@@ -68,6 +71,7 @@ class WorkerTask:
     folders: list[str] = field(default_factory=import_folders)
     trusted: bool = True
     told: bool = False
+    stop_seconds: float | None = None
 
     def __call__(self) -> None:
         """Work until nothing is left to claim.
@@ -79,7 +83,7 @@ class WorkerTask:
         gpu = self.visible_gpu if self.visible_gpu is not None else slurm.gpu_of_task()
         threads = self.threads or slurm.threads_of_task()
         _set_environment(gpu, threads)
-        stop = StopSignals()  # before the slow imports: no signal may arrive unhandled
+        stop = StopSignals(self.stop_seconds)  # before the slow imports: no signal may arrive unhandled
         faulthandler.enable()
         _set_up_torch(threads)
         code = self._exit_code(gpu, stop)
@@ -110,6 +114,7 @@ class WorkerTask:
                 _wait_for_siblings(store, manifest, stop.requested)
             except Interrupted:
                 return self._stopped(store, manifest, stop)
+            stop.deadline.stopped()
             return code
         except UserError as error:
             return _refused(error)
@@ -166,8 +171,9 @@ class WorkerTask:
         """Have the job requeued where it is to go on: its trials are saved and released. Return the exit code."""
         if self.told:
             print("stopped: what was being trained is saved, and any worker goes on with it", file=sys.stderr)
+        stop.deadline.stopped()
         if stop.job_is_to_be_requeued():
-            _let_siblings_save(store, manifest)
+            _let_siblings_save(store, manifest, stop.deadline.seconds_left())
             stop.requeue_job()
         return STOPPED
 
@@ -179,14 +185,19 @@ class StopSignals:
     ----------
     requested
         Set once one of them has arrived.
+    deadline
+        When this process is ended if it does not stop by itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stop_seconds: float | None = None) -> None:
         self.requested = threading.Event()
+        self.deadline = StopDeadline(stop_seconds, self.requeue_job, STOPPED)
         self._received: list[int] = []
         self._submitit = signal.getsignal(signal.SIGUSR2)
         for signum in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._receive)
+        if slurm.is_submitted_task():
+            self.deadline.watch()
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         del frame
@@ -253,11 +264,11 @@ def _wait_for_siblings(store: Store, manifest: Manifest, stop_requested: threadi
             raise Interrupted
 
 
-def _let_siblings_save(store: Store, manifest: Manifest) -> None:
-    """Wait, in the first task of a job, until the others have saved; at most a minute."""
+def _let_siblings_save(store: Store, manifest: Manifest, seconds: float) -> None:
+    """Wait, in the first task of a job, until the others have saved; at most so long, or a minute."""
     from irm_sweeps.worker.registry import siblings
 
-    deadline = time.monotonic() + SIBLINGS_SECONDS
+    deadline = time.monotonic() + min(seconds, SIBLINGS_SECONDS)
     while slurm.is_first_of_several_tasks() and siblings(store, manifest) and time.monotonic() < deadline:
         time.sleep(0.1)
 

@@ -40,22 +40,53 @@ class Heartbeat:
         self.step, self.steps = 0, held[0].steps
         self.lost = False
         self._ended = threading.Event()
+        self._renewing = threading.Lock()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
+        _beating.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _beating.discard(self)
         self._ended.set()
         self._thread.join()
+
+    def give_up(self, reason: str) -> list[str]:
+        """Write `reason` into the logs, release the claims on the trials that wait, and return the ids of the others.
+
+        The trials in training stay claimed to the end of this process, which thereby counts as a death of their worker.
+        """
+        with self._renewing:
+            self._ended.set()
+            for claim in self._waiting:
+                if claim.is_latest():
+                    claim.release(0)
+            self._waiting = []
+        self._write_log(reason)
+        return [claim.path.parent.name for claim in self._held]
 
     def _beat(self) -> None:
         while not self._ended.wait(self._seconds):
             try:
-                self.lost = self.lost or not all(claim.is_latest() for claim in self._held)
-                if not self.lost:
-                    self._held = [claim.renew(self.step, self.steps) for claim in self._held]
-                self._waiting = [claim.renew(0) for claim in self._waiting if claim.is_latest()]
+                with self._renewing:
+                    if not self._ended.is_set():
+                        self._renew()
             except (OSError, StoreError) as error:
                 self._write_log(f"heartbeat: {error}")
+
+    def _renew(self) -> None:
+        self.lost = self.lost or not all(claim.is_latest() for claim in self._held)
+        if not self.lost:
+            self._held = [claim.renew(self.step, self.steps) for claim in self._held]
+        self._waiting = [claim.renew(0) for claim in self._waiting if claim.is_latest()]
+
+
+_beating: set[Heartbeat] = set()
+"""The heartbeats of the stacks that this process trains."""
+
+
+def give_up_all(reason: str) -> list[str]:
+    """Give up what this process trains, as `Heartbeat.give_up`; called by a thread that then ends this process."""
+    return [trial_id for heartbeat in list(_beating) for trial_id in heartbeat.give_up(reason)]

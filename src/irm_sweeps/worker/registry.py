@@ -68,15 +68,15 @@ def _log_name(process: Process) -> str:
 
 
 def workers_here(store: Store, manifest: Manifest) -> list[Entry]:
-    """Return the sweep's living workers on this machine, and remove the entries of dead ones."""
+    """Return the sweep's workers on this machine, and remove the entries of dead ones."""
     living = []
     for path, entry in _entries(store, manifest):
         if not is_here(entry.process):
             continue
-        if entry.process.is_alive(path):
-            living.append(entry)
-        else:
+        if entry.process.is_seen_alive() is False:
             discard(path)
+        else:
+            living.append(entry)
     return living
 
 
@@ -100,8 +100,8 @@ def logs_of_living(store: Store, manifest: Manifest, at_work: Collection[Process
     """
     return {
         entry.log
-        for path, entry in _entries(store, manifest)
-        if (entry.process.is_alive(path) if is_here(entry.process) else entry.process in at_work)
+        for _, entry in _entries(store, manifest)
+        if (alive if (alive := entry.process.is_seen_alive()) is not None else entry.process in at_work)
     }
 
 
