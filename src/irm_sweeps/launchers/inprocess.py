@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from irm_sweeps.device import choose_device, open_device, tame_allocator, visible_gpus
@@ -13,6 +15,7 @@ from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.typed_commands import looking
 
 
 class InProcess(Launcher):
@@ -39,13 +42,21 @@ class InProcess(Launcher):
         tame_allocator()
         device = choose_device(manifest.settings.device)
         open_device(device)
-        worker = Worker(store, manifest, device, report=progress.add, capture=False)
+        stalled = partial(_print_stall, store)
+        worker = Worker(store, manifest, device, report=progress.add, capture=False, stalled=stalled)
         with stop_on_signals(worker.stop_requested):
             try:
                 worker.work()
             except Interrupted:
                 raise KeyboardInterrupt from None
         return True
+
+
+def _print_stall(store: Store, trial_ids: Sequence[str], reason: str) -> None:
+    """Print why this process is about to end."""
+    where = looking("logs", trial_ids[0], results=store.root)
+    line = f"error: trial {', '.join(trial_ids)}: {reason}, so this process ends; where it hangs: {where}"
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -49,6 +49,8 @@ class RunSettings(Part):
         Whether a failed trial ends the launch.
     checkpoint_seconds
         Time between two checkpoints of a stack.
+    stall_seconds
+        Time without a step after which a worker ends as if it had died; None: never.
     folders
         Where the command was typed, and so where a user's own files are imported from.
     logger
@@ -60,6 +62,7 @@ class RunSettings(Part):
     compile: bool = False
     on_error: Literal["continue", "stop"]
     checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    stall_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     folders: list[str] = Field(default_factory=list)
     logger: dict[str, Any] | None = None
 

@@ -28,7 +28,7 @@ from irm_sweeps.wording import count
 
 
 def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
-    """Run what a sweep lacks; return how many of the trials that ran have failed.
+    """Run what a sweep lacks; return how many of its trials have failed, or have no result although it has ended.
 
     Raises
     ------
@@ -53,9 +53,19 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     with _hint_on_interrupt(), Progress(len(plan.to_run)) as progress:
         complete = launcher.run(store, manifest, progress)
     claims.tidy(store, plan.to_run)
-    if complete:
-        _print_end(store, plan, settings, manifest, progress)
-    return progress.failures
+    if not complete:
+        return progress.failures
+    _print_end(store, plan, settings, manifest, progress)
+    return progress.failures + _print_open(store, plan, manifest)
+
+
+def _print_open(store: Store, plan: Plan, manifest: Manifest) -> int:
+    """Print on stderr how many trials have no result although the sweep has ended, and return the number."""
+    n_open = sum(not store.has_result(trial_id) for trial_id in plan.to_run)
+    if n_open:
+        status = looking("status", manifest.name, results=store.root)
+        print(f"{count(n_open, 'trial')} of this sweep still without a result; who has them: {status}", file=sys.stderr)
+    return n_open
 
 
 def _print_plan(plan: Plan) -> None:
