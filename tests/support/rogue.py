@@ -87,7 +87,10 @@ DEEDS: dict[str, Callable[[], None]] = {
 
 
 class Rogue(ERM):
-    """ERM that does `deed` at step 3, and asks its worker to stop at every later one too. A step is slow until the file named by the variable GATE exists."""
+    """ERM that does `deed` at step 3; `ask` at all later ones too.
+
+    A step is slow until the file named by the variable GATE exists.
+    """
 
     deed: Deed
 
