@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -67,6 +68,9 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
         del frame
         if stop.is_set() and signum == signal.SIGINT:
             raise KeyboardInterrupt
+        if not stop.is_set():
+            with suppress(OSError):  # not `print`, which a signal must not enter twice
+                os.write(2, b"stopping after this step; Ctrl-C again interrupts at once\n")
         stop.set()
 
     if threading.current_thread() is not threading.main_thread():

@@ -40,7 +40,7 @@ class Turnover:
             self._fruitless, self._said = 0, False
             return
         for process in ended:
-            died = process is not None and watcher.is_held_by(process)
+            died = process is not None and watcher.counts_as_death(process)
             if not died and watcher.unclaimed(at_most=1):
                 self._fruitless += 1
 

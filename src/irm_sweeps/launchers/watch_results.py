@@ -57,10 +57,14 @@ class ResultWatcher:
         claim = claims.current(self._store, trial_id)
         return claim is not None and claim.is_in_force()
 
-    def is_held_by(self, process: Process) -> bool:
-        """Return whether a process that has ended has not released all of its claims: it died while it trained."""
-        claimed = (claims.current(self._store, trial_id) for stack in self._open_stacks for trial_id in stack)
-        return any(claim is not None and claim.holder == process and not claim.released for claim in claimed)
+    def counts_as_death(self, process: Process) -> bool:
+        """Return whether a process that has ended died while it trained a trial that has not failed by that yet."""
+        return any(
+            claim.holder == process and not claim.released and claim.deaths < claims.MAX_DEATHS
+            for stack in self._open_stacks
+            for trial_id in stack
+            for claim in claims.every(self._store, trial_id)
+        )
 
     def stopped_by_error(self) -> bool:
         """Return whether a failure has ended this launch (`on_error=stop`)."""

@@ -24,6 +24,8 @@ from irm_sweeps.store.layout import CHECKPOINT, HISTORY, RESULT
 from irm_sweeps.store.liveness import Process, age_of, this_process
 from irm_sweeps.store.store import Store
 
+MAX_DEATHS = 2
+"""A trial whose workers died this often in one launch, without progress in between, has failed."""
 _NAME = re.compile(r"claim\.([1-9][0-9]{0,17})\.json")
 _LIKE_A_CLAIM = re.compile(r"claim\.[0-9]+\.json")
 _LARGEST_GAP = 1_000_000
@@ -186,18 +188,26 @@ def current(store: Store, trial_id: str) -> Claim | None:
     """
     folder = store.folder(trial_id)
     numbers = _numbers(folder)
-    if not numbers:
-        return None
-    path = folder / f"claim.{numbers[-1]}.json"
+    return _read(folder, numbers[-1]) if numbers else None
+
+
+def every(store: Store, trial_id: str) -> list[Claim]:
+    """Return all claims that the trial has had since it was begun, the latest last; raises as `current`."""
+    folder = store.folder(trial_id)
+    return [claim for n in _numbers(folder) if (claim := _read(folder, n)) is not None]
+
+
+def _read(folder: Path, n: int) -> Claim | None:
+    path = folder / f"claim.{n}.json"
     try:
-        return Claim.read(path, numbers[-1])
+        return Claim.read(path, n)
     except FileNotFoundError:
         return None
     except UnreadableFile as error:
         raise StoreError(f"{error}, so nobody knows whether the trial is being trained") from None
     except DamagedFile:
         nobody = Process("unknown", "unknown", 0, 0, None, 0)
-        return Claim(path, numbers[-1], nobody, "", 0, 0.0, released=True)
+        return Claim(path, n, nobody, "", 0, 0.0, released=True)
 
 
 def acquire(store: Store, trial_id: str, launch: str, steps: int, stack: int) -> Claim | None:

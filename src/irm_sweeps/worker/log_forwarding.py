@@ -12,6 +12,7 @@ from irm_sweeps.errors import text_of
 from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import label
+from irm_sweeps.worker.exceptions import Interrupted
 
 
 def run_name(trial: Trial) -> str:
@@ -60,7 +61,8 @@ class LogForwarder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Close the runs that are still open: their trials were interrupted, or their stack failed."""
         del error, trace
-        status = "failed" if kind is not None and issubclass(kind, Exception) else "interrupted"
+        asked = kind is not None and (issubclass(kind, Interrupted) or self._interrupted())
+        status = "failed" if kind is not None and not asked else "interrupted"
         for trial_id in list(self._streams):
             with self._errors_disable_it():
                 self._streams.pop(trial_id).close(status, {})

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from irm_sweeps.device import is_lost
-from irm_sweeps.errors import StoreError, one_line, raised
+from irm_sweeps.errors import StoreError, one_line, raised, text_of
 from irm_sweeps.files.atomic import FAULTS, write_once
 from irm_sweeps.provenance import git_state
 from irm_sweeps.store import claims
+from irm_sweeps.store.claims import MAX_DEATHS
 from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.layout import LOG
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS
@@ -35,9 +36,6 @@ from irm_sweeps.worker.stack_order import Stack, try_each, try_untouched
 from irm_sweeps.worker.stack_run import StackRun
 from irm_sweeps.worker.stall import stall_in
 from irm_sweeps.worker.tally import Tally
-
-MAX_DEATHS = 2
-"""A trial whose workers died this often in one launch, without progress in between, has failed."""
 
 
 class _StopOnError(Exception):
@@ -245,10 +243,10 @@ class Worker:
         if isinstance(error, Interrupted | KeyboardInterrupt) and self.stop_requested.is_set():
             raise Interrupted from None
         if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in FAULTS:
-            raise StoreError(f"trial {run.held[0].trial_id} cannot go on: {raised(error)}") from error
+            raise StoreError(f"trial {run.held[0].trial_id} cannot go on: {text_of(error)}") from error
         if is_lost(self.device):
-            run.log.write(f"{self.device} is lost to this process: {raised(error)}")
-            raise DeviceLost(f"{self.device} is lost to this process: {one_line(raised(error))}") from None
+            run.log.write(f"{self.device} is lost to this process: {text_of(error)}")
+            raise DeviceLost(f"{self.device} is lost to this process: {one_line(text_of(error))}") from None
 
     def _fail(self, held_trial: HeldTrial, error: BaseException, log: TrialLog) -> None:
         """Write the result of a trial whose code raised."""
