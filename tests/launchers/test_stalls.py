@@ -84,11 +84,12 @@ def test_a_launcher_ends_its_workers_that_hang(desk: Desk, how: str) -> None:
     overrides = ["-m", f"results={desk.results}", *ROGUE, "method.deed=hang", "hydra.launcher.slots=1"]
     command = desk.start(*overrides, command=ENDS_SOON if how == "patience" else ["launch.py"])
     (trial_id, pid) = next(iter(eventually(desk.holders, "a trial runs").items()))
+    eventually(lambda: "about to hang" in desk.log(trial_id), "it hangs")
     os.killpg(command.pid, signal.SIGINT)
     stderr = desk.folder / "0.err"
     eventually(lambda: f"processes {pid};" in stderr.read_text(), "it names the worker")
     if how == "Ctrl-C":
-        os.killpg(command.pid, signal.SIGINT)
+        command.send_signal(signal.SIGINT)  # to the worker too, it would interrupt what hangs
     answer = desk.answer(command, 40)
     assert answer.code == 130
     assert f"worker process {pid} " in answer.err

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from irm_sweeps.launchers.worker_task import WorkerTask
-from irm_sweeps.store.manifest import write_manifest
+from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 
 FIRST_TASK = """
@@ -48,7 +48,7 @@ def sweep(tmp_path: Path) -> list[str]:
     """The store and the name of a sweep without trials."""
     store = Store(tmp_path / "results")
     store.prepare()
-    settings = {"data_dir": "data", "device": "cpu", "on_error": "continue", "checkpoint_seconds": 30}
+    settings = RunSettings(data_dir="data", device="cpu", on_error="continue", checkpoint_seconds=30)
     return [str(store.root), write_manifest(store, "sweep", {}, [], settings).name]
 
 

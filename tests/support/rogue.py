@@ -45,6 +45,11 @@ def _lose_gpu() -> None:
     raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
+def _hang() -> None:
+    print("about to hang", flush=True)
+    time.sleep(3600)
+
+
 def _hang_with_the_interpreter() -> None:
     """Backtrack without end in C, where no other thread of Python runs meanwhile."""
     re.match(r"(a+)+$", "a" * 64 + "b")
@@ -80,7 +85,7 @@ DEEDS: dict[str, Callable[[], None]] = {
     "surrogates": lambda: _raise(RuntimeError(f"no such file: {os.fsdecode(bytes([0xE9]))}.png")),
     "long": lambda: _raise(RuntimeError("x" * 2**25)),
     "ask": lambda: os.kill(os.getpid(), signal.SIGTERM),
-    "hang": lambda: time.sleep(3600),
+    "hang": _hang,
     "hang_in_c": _hang_with_the_interpreter,
 }
 """What each deed does."""

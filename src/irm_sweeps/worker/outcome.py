@@ -84,8 +84,11 @@ def crashed(trial: Trial, attempts: int, log_tail: str, stall: str | None = None
 
 
 def stalled(trial: Trial, reason: str) -> dict[str, Any]:
-    """Return the result of a trial that made no step any more; its log has the stack traces."""
-    return _failure(trial, "crash", f"{reason}; its log tells where it hangs", "")
+    """Return the result of a trial that made no step any more; its log has the stack traces.
+
+    It is no crash, which the same command tries again.
+    """
+    return _failure(trial, "exception", f"{reason}; its log tells where it hangs", "")
 
 
 def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, Any]:
