@@ -85,6 +85,7 @@ def test_another_process_gives_the_same_id(config: dict[str, Any]) -> None:
         ("rerun", "all"),
         ("on_error", "stop"),
         ("checkpoint_seconds", 1),
+        ("stall_seconds", 60),
         ("logger", {"_target_": "irm_sweeps.loggers.none.NoLogger"}),
         ("objective", "last:test/0.9/accuracy"),
     ],

@@ -161,6 +161,8 @@ class Settings(Config):
     """Whether a failed trial ends alone or ends the sweep."""
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     """Most seconds of training that a killed process loses."""
+    stall_seconds: Annotated[float, Field(gt=0)] | None
+    """Seconds without a step after which a worker ends as if it had died; null: never."""
     logger: dict[str, Any] | None
     """Where training curves go besides `history.jsonl`: the config of an `irm_sweeps.loggers.logger.Logger`."""
     objective: str

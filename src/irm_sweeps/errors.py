@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -44,15 +44,35 @@ _LESS_MEMORY = (
 
 
 def raised(error: BaseException) -> str:
-    """Return the message for an error in a trial; a user's `sys.exit` counts as one, for it must not end the worker."""
+    """Return the message for an error in a trial, printable and of bounded length, whatever the error's methods do.
+
+    A user's `sys.exit`, or a `KeyboardInterrupt` that nobody asked for, is an error too: it must not end the worker.
+    """
     if isinstance(error, UserError):
-        return str(error)
+        return bounded(text_of(error))
     if is_out_of_memory(error):
-        asked = re.search(r"[Tt]ried to allocate [\d.]+ \w+|Unable to allocate [\d.]+ \w+", str(error))
+        asked = re.search(r"[Tt]ried to allocate [\d.]+ \w+|Unable to allocate [\d.]+ \w+", text_of(error))
         return f"out of memory{f' ({asked[0][0].lower()}{asked[0][1:]})' if asked else ''}: {_LESS_MEMORY}"
     if isinstance(error, SystemExit):
-        return f"the trial's own code called sys.exit({'' if error.code is None else repr(error.code)})"
-    return f"{type(error).__name__}: {error}"
+        code = "" if error.code is None else text_of(error.code, repr)
+        return bounded(f"the trial's own code called sys.exit({code})")
+    text = text_of(error)
+    return bounded(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def text_of(value: object, convert: Callable[[object], str] = str) -> str:
+    """Return `convert(value)`, or what that raises in words: the class may be a user's."""
+    try:
+        return convert(value)
+    except BaseException as error:
+        return f"(no message: {type(value).__name__}.__{convert.__name__}__ raised {type(error).__name__})"
+
+
+def bounded(text: str, at_most: int = 10_000) -> str:
+    """Return printable text, its middle left out where it is longer than `at_most` characters."""
+    if len(text) > at_most:
+        text = f"{text[: at_most // 2]} ... {text[-at_most // 2 :]}"
+    return printable(text)
 
 
 def printable(text: str) -> str:

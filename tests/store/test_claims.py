@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -263,3 +264,38 @@ def test_a_look_at_a_claim_writes_nothing(store: Store, monkeypatch: pytest.Monk
 
 def test_this_process_is_alive_to_itself(store: Store) -> None:
     assert this_process().is_alive(store.root / "no file is looked at")
+
+
+def test_a_stray_file_is_no_claim_and_keeps_nobody_out(store: Store) -> None:
+    folder = store.folder(ID)
+    folder.mkdir()
+    for n in ("0", "007", "999999998", "999999999", "1000000", "9" * 18, "9" * 240):
+        (folder / f"claim.{n}.json").write_text("{}")
+    (folder / "claim.3.json").mkdir()
+    for _ in range(20):
+        claim = held(store)
+        assert claim.is_latest()
+        assert acquire(store) is None
+        claim.release(0)
+    claims.clear(store, ID)
+    assert [path.name for path in folder.iterdir()] == ["claim.3.json"], "a folder is nobody's claim"
+
+
+def test_a_renewed_claim_tells_when_the_last_step_was(store: Store) -> None:
+    claim = held(store)
+    assert claim.since_step() is None, "the training has not begun"
+    renewed = rewrite(claim.renew(3, seconds_since_step=7.5, longest_step=2.0), seconds_ago=100)
+    since = claims.Claim.read(renewed.path, 1).since_step()
+    assert since is not None
+    assert 107 < since < 140
+
+
+def test_claims_of_earlier_versions_do_not_tell_when_the_last_step_was(store: Store) -> None:
+    claim = held(store)
+    values = json.loads(claim.path.read_bytes())
+    del values["seconds_since_step"], values["longest_step"]
+    claim.path.write_text(json.dumps(values))
+    old = claims.current(store, ID)
+    assert old is not None
+    assert old.is_in_force()
+    assert old.since_step() is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,31 @@ from irm_sweeps.launchers.slurm_jobs import JobRecord, Whereabouts, in_words, li
 from irm_sweeps.launchers.worker_logs import complaints_of_ended_workers
 from irm_sweeps.slurm import JobState, JobsUnknownError, SlurmError
 from irm_sweeps.store import claims
+from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.schema import STATUSES
 from irm_sweeps.store.store import Store
 from irm_sweeps.typed_commands import looking
 from irm_sweeps.wording import count, duration
 
+STALLED_SECONDS = 600.0
+"""A trial without a step for so long is called stalled, unless its steps take long;"""
+STALLED_STEPS = 20
+"""so many times as long as its longest step so far. With `stall_seconds`, that alone counts."""
+
 
 @dataclass
 class Running:
     """One trial that a living worker trains; `step` is that of its last heartbeat.
 
-    `doubtful`: the worker is out of sight and has missed heartbeats, so it may have died.
+    Attributes
+    ----------
+    seconds_since_step
+        Seconds since its last step, or since its training began; None where its claim does not tell.
+    stalled
+        Whether that is longer than training should take for a step.
+    doubtful
+        Whether the worker is out of sight and has missed heartbeats, so that it may have died.
     """
 
     trial_id: str
@@ -34,7 +48,21 @@ class Running:
     where: str
     step: int
     steps: int
+    seconds_since_step: float | None = None
+    stalled: bool = False
     doubtful: bool = False
+
+    def text(self) -> str:
+        """Return the line to print."""
+        line = f"  running  {self.trial_id}  {self.label}  step {self.step}/{self.steps}  on {self.where}"
+        if self.doubtful:
+            return f"{line}  (no heartbeat of late: it may have died)"
+        if self.seconds_since_step is None:
+            return line
+        ago = (
+            f"{duration(self.seconds_since_step)} ago" if self.step else f"none in {duration(self.seconds_since_step)}"
+        )
+        return f"{line}  last step {ago}{'  stalled' if self.stalled else ''}"
 
 
 @dataclass
@@ -133,11 +161,7 @@ class SweepStatus:
             f"{self.name}: {self.done}/{self.total} done ({counts or 'none'}), "
             f"{len(self.running)} running, {self.to_do} to do{unknown}{time_left}"
         ]
-        for entry in self.running:
-            lines.append(
-                f"  running  {entry.trial_id}  {entry.label}  step {entry.step}/{entry.steps}  on {entry.where}"
-                + ("  (no heartbeat of late: it may have died)" if entry.doubtful else "")
-            )
+        lines += [entry.text() for entry in self.running]
         for message, ids in most_first(self.failures):
             lines.append(f"  failed   {len(ids)} x {message}  ({first(ids, 3)})")
         for message, logs in most_first(self.ended):
@@ -201,15 +225,26 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
             continue
         if in_force:
             active_workers.add(claim.holder)
-            where = claim.holder.host + (f" job {claim.holder.job}" if claim.holder.job else "")
             name = manifest.label_of(trial_id)
-            status.running.append(Running(trial_id, name, where, claim.step, claim.steps, claim.is_doubtful()))
+            status.running.append(_running(claim, name, manifest.settings.stall_seconds))
         else:
             status.orphaned += 1
     if status.done < status.total:
         status.ended = complaints_of_ended_workers(store, manifest, active_workers)
     _estimate(status, seconds)
     return status
+
+
+def _running(claim: Claim, name: str, stall_seconds: float | None) -> Running:
+    """Return what a claim in force tells of its trial."""
+    where = claim.holder.host + (f" job {claim.holder.job}" if claim.holder.job else "")
+    running = Running(claim.path.parent.name, name, where, claim.step, claim.steps, doubtful=claim.is_doubtful())
+    with suppress(OSError):  # finished or taken over meanwhile
+        running.seconds_since_step = claim.since_step()
+    if running.seconds_since_step is not None:
+        limit = stall_seconds or max(STALLED_SECONDS, STALLED_STEPS * (claim.longest_step or 0.0))
+        running.stalled = running.seconds_since_step > limit
+    return running
 
 
 def _estimate(status: SweepStatus, seconds: Sequence[float]) -> None:

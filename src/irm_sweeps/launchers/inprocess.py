@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from irm_sweeps.device import choose_device, open_device, tame_allocator, visible_gpus
@@ -13,6 +16,7 @@ from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.progress import Progress
+from irm_sweeps.typed_commands import looking
 
 
 class InProcess(Launcher):
@@ -39,13 +43,21 @@ class InProcess(Launcher):
         tame_allocator()
         device = choose_device(manifest.settings.device)
         open_device(device)
-        worker = Worker(store, manifest, device, report=progress.add, capture=False)
+        stalled = partial(_print_stall, store)
+        worker = Worker(store, manifest, device, report=progress.add, capture=False, stalled=stalled)
         with stop_on_signals(worker.stop_requested):
             try:
                 worker.work()
             except Interrupted:
                 raise KeyboardInterrupt from None
         return True
+
+
+def _print_stall(store: Store, trial_ids: Sequence[str], reason: str) -> None:
+    """Print why this process is about to end."""
+    where = looking("logs", trial_ids[0], results=store.root)
+    line = f"error: trial {', '.join(trial_ids)}: {reason}, so this process ends; where it hangs: {where}"
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -56,6 +68,9 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
         del frame
         if stop.is_set() and signum == signal.SIGINT:
             raise KeyboardInterrupt
+        if not stop.is_set():
+            with suppress(OSError):  # not `print`, which a signal must not enter twice
+                os.write(2, b"stopping after this step; Ctrl-C again interrupts at once\n")
         stop.set()
 
     if threading.current_thread() is not threading.main_thread():

@@ -13,6 +13,7 @@ from irm_sweeps.device import choose_device, visible_gpus
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.job_pickles import discard_earlier_pickles
 from irm_sweeps.launchers.slurm_jobs import JobRecord
+from irm_sweeps.launchers.turnover import Turnover
 from irm_sweeps.launchers.watch_results import ResultWatcher
 from irm_sweeps.launchers.worker_pool import Slot, WorkerPool
 from irm_sweeps.store.manifest import Manifest
@@ -84,18 +85,20 @@ class Local(Launcher):
         """Start the workers and follow the sweep to its end.
 
         Workers outlive this process: if it is killed or its terminal closes, they go on. On Ctrl-C they are
-        asked to stop, and save what they are training.
+        asked to stop, and save what they are training; those that do not, are killed.
 
         Raises
         ------
         UserError
-            The workers cannot start, or cannot write the store; the message is the worker's own.
+            The workers cannot start, or cannot write the store; the message is the worker's own. Or they end one after
+            another without a result.
         """
-        pool = WorkerPool(store, manifest, self.slots(manifest.settings.device))
+        slots = self.slots(manifest.settings.device)
+        pool, turnover = WorkerPool(store, manifest, slots), Turnover(store, manifest, len(slots))
         watcher = ResultWatcher(store, manifest, progress)
         with _sigterm_as_ctrl_c():
             try:
-                _keep_busy(pool, watcher)
+                _keep_busy(pool, watcher, turnover)
             except KeyboardInterrupt:
                 pool.stop()
                 raise
@@ -103,22 +106,27 @@ class Local(Launcher):
         return True
 
 
-def _keep_busy(pool: WorkerPool, watcher: ResultWatcher) -> None:
+def _keep_busy(pool: WorkerPool, watcher: ResultWatcher, turnover: Turnover) -> None:
     """Start a worker in every slot that has something to do, until all results are there or a failure ends the launch.
 
     Raises
     ------
     UserError
-        As `WorkerPool.collect` and `WorkerPool.start`.
+        As `WorkerPool.collect`, `WorkerPool.start` and `Turnover.is_fruitless`.
     """
     while True:
         began = time.monotonic()
-        watcher.poll()
-        pool.collect()
+        new_results = watcher.poll()
+        if new_results:
+            pool.note_result()
+        ended = pool.collect()
+        if ended:
+            new_results += watcher.poll()  # a worker's last result came before its end
         stopped = watcher.stopped_by_error()
         if watcher.complete or (stopped and not pool.jobs):
             return
-        if not stopped:
+        turnover.update(new_results, ended, watcher)
+        if not stopped and not turnover.is_fruitless(any_at_work=bool(pool.jobs)):
             _fill_slots(pool, watcher)
         # On a slow file system, looking takes at most a sixth of the time.
         time.sleep(max(POLL_SECONDS, 5 * (time.monotonic() - began)))

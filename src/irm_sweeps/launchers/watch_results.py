@@ -6,6 +6,7 @@ from itertools import islice
 
 from irm_sweeps.files.reading import DamagedFile, is_there
 from irm_sweeps.store import claims
+from irm_sweeps.store.liveness import Process
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.progress import Progress
@@ -23,13 +24,15 @@ class ResultWatcher:
         """Whether every trial of the launch has a result."""
         return not self._open_stacks
 
-    def poll(self) -> None:
-        """Report the results that have appeared since the last call."""
+    def poll(self) -> int:
+        """Report the results that have appeared since the last call, and return how many there are."""
+        n_open = sum(map(len, self._open_stacks))
         for stack in self._open_stacks:
             for trial_id in list(stack):
                 if self._report(trial_id):
                     stack.discard(trial_id)
         self._open_stacks = [stack for stack in self._open_stacks if stack]
+        return n_open - sum(map(len, self._open_stacks))
 
     def _report(self, trial_id: str) -> bool:
         """Report the trial's result, if there is one; return whether there is."""
@@ -53,6 +56,15 @@ class ResultWatcher:
     def _is_claimed(self, trial_id: str) -> bool:
         claim = claims.current(self._store, trial_id)
         return claim is not None and claim.is_in_force()
+
+    def counts_as_death(self, process: Process) -> bool:
+        """Return whether a process that has ended died while it trained a trial that has not failed by that yet."""
+        return any(
+            claim.holder == process and not claim.released and claim.deaths < claims.MAX_DEATHS
+            for stack in self._open_stacks
+            for trial_id in stack
+            for claim in claims.every(self._store, trial_id)
+        )
 
     def stopped_by_error(self) -> bool:
         """Return whether a failure has ended this launch (`on_error=stop`)."""

@@ -12,14 +12,17 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.reading import is_folder
 from irm_sweeps.launchers.job_pickles import discard_pickles
+from irm_sweeps.launchers.process_tree import descendants, kill
 from irm_sweeps.launchers.worker_task import DEVICE_ERROR, WorkerTask
+from irm_sweeps.store import claims
+from irm_sweeps.store.liveness import Process, is_here
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.trial_log import tail
@@ -53,7 +56,7 @@ class WorkerPool:
         self._executor = LocalExecutor(self._folder)
         self._executor.update_parameters(timeout_min=YEAR_MINUTES)
         self.jobs: list[tuple[Slot, Any]] = []
-        self._at_work: set[int] = set()
+        self._at_work: dict[int, Process] = {}
         self._early_deaths = 0
 
     def free_slots(self) -> list[Slot]:
@@ -70,20 +73,24 @@ class WorkerPool:
 
     def starting(self) -> int:
         """Return how many of these workers have not started to work yet, and so can hold no claim."""
-        return len(self._pids() - self._at_work)
+        return len(self._pids() - self._at_work.keys())
 
     def _pids(self) -> set[int]:
         # A job's id is the pid of the process that starts the worker and watches over it.
         return {int(job.job_id) for _, job in self.jobs}
 
     def _registered(self) -> list[Entry]:
-        """Return the sweep's workers on this machine, and note which of the pool's have started to work."""
-        entries = workers_here(self._store, self._manifest)
-        newly_at_work = (self._pids() & {entry.starter for entry in entries}) - self._at_work
+        """Return the sweep's workers on this machine, and note which of the pool's have started to work.
+
+        Those are noted too that have died since.
+        """
+        living, dead = workers_here(self._store, self._manifest)
+        pids = self._pids()
+        newly_at_work = {e.starter: e.process for e in [*living, *dead] if e.starter in pids - self._at_work.keys()}
         if newly_at_work:
             self._at_work |= newly_at_work
             self._early_deaths = 0
-        return entries
+        return living
 
     def start(self, slot: Slot) -> None:
         """Start a worker that no signal meant for this terminal can reach.
@@ -101,8 +108,8 @@ class WorkerPool:
             self.stop()
             raise StoreError(f"no worker can start: {error}") from None
 
-    def collect(self) -> None:
-        """Forget the workers that have ended.
+    def collect(self) -> list[Process | None]:
+        """Forget the workers that have ended, and return their processes: None for one whose process was never known.
 
         A worker that died while it trained says nothing about the next one (a trial that kills its workers is given up
         by them), but workers that end before they start to work are replaced a few times only. The slot of a worker
@@ -117,17 +124,18 @@ class WorkerPool:
         self._registered()
         if not is_folder(self._manifest.folder(self._store)):
             self._check_store()
-        for slot, job in list(self.jobs):
-            if job.done():
-                self._collect(slot, job)
+        return [self._collect(slot, job) for slot, job in list(self.jobs) if job.done()]
 
-    def _collect(self, slot: Slot, job: Any) -> None:
+    def _collect(self, slot: Slot, job: Any) -> Process | None:
         """Forget one worker that has ended; raises as `collect`."""
         self.jobs.remove((slot, job))
         returned = job.paths.result_pickle.exists()
         discard_pickles(self._folder, [job.job_id])
-        started_to_work = int(job.job_id) in self._at_work
-        self._at_work.discard(int(job.job_id))
+        process = self._at_work.pop(int(job.job_id), None)
+        self._check_end(slot, job, started_to_work=process is not None, returned=returned)
+        return process
+
+    def _check_end(self, slot: Slot, job: Any, *, started_to_work: bool, returned: bool) -> None:
         last_line = tail(job.paths.stderr, 1)
         if last_line.startswith(DEVICE_ERROR):
             self._slots.remove(slot)
@@ -146,6 +154,10 @@ class WorkerPool:
             self.stop()
             raise UserError(f"workers end before they start to work; last message: {last_line or 'none'}")
 
+    def note_result(self) -> None:
+        """Note that a trial has got a result: workers do start to work."""
+        self._early_deaths = 0
+
     def _check_store(self) -> None:
         try:
             if not is_folder(self._manifest.folder(self._store)):
@@ -156,20 +168,63 @@ class WorkerPool:
             raise
 
     def stop(self) -> None:
-        """Ask all workers to save and stop, and wait until they have (at most a minute)."""
-        if not self.jobs:
+        """Ask all workers to save and stop; end those that have not after `STOP_SECONDS`, or on Ctrl-C at once.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C came meanwhile; no worker is left.
+        """
+        if not self._running():
             return
-        print("stopping: workers save what they are training ...", file=sys.stderr)
+        names = ", ".join(map(str, self._running().values()))
+        print(
+            f"stopping: workers save what they are training (processes {names}; at most {STOP_SECONDS:g} s, "
+            "Ctrl-C ends them at once) ...",
+            file=sys.stderr,
+            flush=True,
+        )
+        try:
+            self._ask_to_stop()
+        except KeyboardInterrupt:
+            self._kill("ended at once")
+            raise
+        self._kill(f"did not stop within {STOP_SECONDS:g} s, and was killed")
+
+    def _running(self) -> dict[int, int]:
+        """Return the pid of each worker that has not ended, by its job's id; the job's own pid while it starts."""
+        jobs = [int(job.job_id) for _, job in self.jobs if not job.done()]
+        return {job: next(iter(descendants(job)), job) for job in jobs}
+
+    def _ask_to_stop(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         asked = -math.inf
-        while time.monotonic() < deadline and not all(job.done() for _, job in self.jobs):
+        while time.monotonic() < deadline and (running := [int(j.job_id) for _, j in self.jobs if not j.done()]):
             if time.monotonic() - asked > ASK_AGAIN_SECONDS:
                 asked = time.monotonic()
-                for _, job in self.jobs:
-                    if not job.done():
-                        os.kill(int(job.job_id), signal.SIGTERM)
+                for job in running:
+                    with suppress(ProcessLookupError):
+                        os.kill(job, signal.SIGTERM)
             time.sleep(0.1)
         discard_pickles(self._folder, [job.job_id for _, job in self.jobs if job.done()])
+
+    def _kill(self, how: str) -> None:
+        """Kill the workers that are left, and what they have started; say which, and what they were training."""
+        for job, worker in self._running().items():
+            kill([*descendants(job), job])
+            trials = self._held_by(worker)
+            training = f"; the next launch goes on with {', '.join(trials)}" if trials else ""
+            print(f"worker process {worker} {how}{training}", file=sys.stderr, flush=True)
+
+    def _held_by(self, pid: int) -> list[str]:
+        """Return the ids of the trials whose claims a process of this machine held when it ended."""
+        held = []
+        for trial_id in self._manifest.trials:
+            with suppress(StoreError):
+                claim = claims.current(self._store, trial_id)
+                if claim is not None and not claim.released and is_here(claim.holder) and claim.holder.pid == pid:
+                    held.append(trial_id)
+        return held
 
 
 @contextmanager

@@ -179,7 +179,7 @@ class WorkerTask:
 
 
 class StopSignals:
-    """USR2, SIGTERM and SIGINT, which ask this process to save and stop.
+    """USR2, SIGTERM and SIGINT, which ask this process to save and stop; a second SIGINT interrupts at once.
 
     Attributes
     ----------
@@ -201,8 +201,11 @@ class StopSignals:
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         del frame
+        again = signum in self._received
         self._received.append(signum)
         self.requested.set()
+        if again and signum == signal.SIGINT:
+            raise KeyboardInterrupt
 
     def job_is_to_be_requeued(self) -> bool:
         """Return whether this is a job of submitit's, and SLURM takes its resources back or its time is up."""

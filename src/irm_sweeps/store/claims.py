@@ -3,7 +3,8 @@
 A claim is a file `claim.<n>.json` in the trial's folder, complete from the moment it exists (it is
 hard-linked into place, which fails if the name is taken, also on NFS). The highest n is in force. Who finds
 its holder dead or done with it creates n + 1; of several who try, one succeeds. Names never come back while
-a trial is open, so nobody can remove a claim that he has not seen.
+a trial is open, so nobody can remove a claim that he has not seen. A file whose number no counting can have
+reached is no claim: it would take the place of all that follow.
 """
 
 from __future__ import annotations
@@ -20,10 +21,15 @@ from irm_sweeps.files.atomic import discard, make_folder, to_json, write_atomica
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, is_there, names_in, read_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.store.layout import CHECKPOINT, HISTORY, RESULT
-from irm_sweeps.store.liveness import Process, this_process
+from irm_sweeps.store.liveness import Process, age_of, this_process
 from irm_sweeps.store.store import Store
 
-_NAME = re.compile(r"claim\.([0-9]{1,9})\.json")
+MAX_DEATHS = 2
+"""A trial whose workers died this often in one launch, without progress in between, has failed."""
+_NAME = re.compile(r"claim\.([1-9][0-9]{0,17})\.json")
+_LIKE_A_CLAIM = re.compile(r"claim\.[0-9]+\.json")
+_LARGEST_GAP = 1_000_000
+"""A claim's number is at most this much larger than the number of the trial's claims: none of them is removed."""
 TEMPORARY = (".claim.*", f".{RESULT}.*", f".{HISTORY}.*", f".{CHECKPOINT}.*", ".now.*")
 """What a writer that was killed may leave in a trial's folder."""
 
@@ -47,6 +53,11 @@ class Claim:
         The holder gave it up in an orderly way.
     step, steps
         Where the training is, for `irm-sweeps status`.
+    seconds_since_step
+        When it was renewed: seconds since the last step, or since the training began. None until the first renewal, and
+        in claims of earlier versions.
+    longest_step
+        Seconds of the longest step so far; None as above, and before the second step.
     """
 
     path: Path
@@ -59,6 +70,8 @@ class Claim:
     step: int = 0
     steps: int = 0
     stack: int = 1
+    seconds_since_step: float | None = None
+    longest_step: float | None = None
 
     def content(self) -> bytes:
         """Return the file's bytes."""
@@ -72,6 +85,8 @@ class Claim:
                 "step": self.step,
                 "steps": self.steps,
                 "stack": self.stack,
+                "seconds_since_step": self.seconds_since_step,
+                "longest_step": self.longest_step,
             }
         )
 
@@ -99,6 +114,8 @@ class Claim:
                 int(values["step"]),
                 int(values["steps"]),
                 int(values["stack"]),
+                _seconds(values.get("seconds_since_step")),
+                _seconds(values.get("longest_step")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedFile(f"{path}: not a claim ({error!r})") from None
@@ -119,9 +136,31 @@ class Claim:
         except FileNotFoundError:
             return False
 
-    def renew(self, step: int, steps: int | None = None) -> Claim:
+    def since_step(self) -> float | None:
+        """Return the seconds since the training's last step, or since its beginning; None where it is not known.
+
+        Raises
+        ------
+        FileNotFoundError
+            The claim is gone.
+        """
+        return None if self.seconds_since_step is None else self.seconds_since_step + max(0.0, age_of(self.path))
+
+    def renew(
+        self,
+        step: int,
+        steps: int | None = None,
+        seconds_since_step: float | None = None,
+        longest_step: float | None = None,
+    ) -> Claim:
         """Tell the others that this worker lives, where it is, and of how many steps if that has become known."""
-        renewed = replace(self, step=step, steps=self.steps if steps is None else steps)
+        renewed = replace(
+            self,
+            step=step,
+            steps=self.steps if steps is None else steps,
+            seconds_since_step=seconds_since_step,
+            longest_step=longest_step,
+        )
         write_atomically(self.path, renewed.content())
         return renewed
 
@@ -135,6 +174,10 @@ class Claim:
         return bool(newest) and newest[-1] == self.n
 
 
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def current(store: Store, trial_id: str) -> Claim | None:
     """Return the claim with the highest number, in force or not; a damaged one counts as given up.
 
@@ -145,18 +188,26 @@ def current(store: Store, trial_id: str) -> Claim | None:
     """
     folder = store.folder(trial_id)
     numbers = _numbers(folder)
-    if not numbers:
-        return None
-    path = folder / f"claim.{numbers[-1]}.json"
+    return _read(folder, numbers[-1]) if numbers else None
+
+
+def every(store: Store, trial_id: str) -> list[Claim]:
+    """Return all claims that the trial has had since it was begun, the latest last; raises as `current`."""
+    folder = store.folder(trial_id)
+    return [claim for n in _numbers(folder) if (claim := _read(folder, n)) is not None]
+
+
+def _read(folder: Path, n: int) -> Claim | None:
+    path = folder / f"claim.{n}.json"
     try:
-        return Claim.read(path, numbers[-1])
+        return Claim.read(path, n)
     except FileNotFoundError:
         return None
     except UnreadableFile as error:
         raise StoreError(f"{error}, so nobody knows whether the trial is being trained") from None
     except DamagedFile:
         nobody = Process("unknown", "unknown", 0, 0, None, 0)
-        return Claim(path, numbers[-1], nobody, "", 0, 0.0, released=True)
+        return Claim(path, n, nobody, "", 0, 0.0, released=True)
 
 
 def acquire(store: Store, trial_id: str, launch: str, steps: int, stack: int) -> Claim | None:
@@ -222,7 +273,7 @@ def clear(store: Store, trial_id: str) -> None:
     except StoreError:
         return
     for name in names:
-        if _NAME.fullmatch(name) or name == CHECKPOINT or _is_temporary(name):
+        if _LIKE_A_CLAIM.fullmatch(name) or name == CHECKPOINT or _is_temporary(name):
             discard(folder / name)
 
 
@@ -238,4 +289,5 @@ def tidy(store: Store, trial_ids: Iterable[str]) -> None:
 
 
 def _numbers(folder: Path) -> list[int]:
-    return sorted(int(found[1]) for name in names_in(folder) if (found := _NAME.fullmatch(name)))
+    numbers = sorted(int(found[1]) for name in names_in(folder) if (found := _NAME.fullmatch(name)))
+    return [n for n in numbers if n <= len(numbers) + _LARGEST_GAP]

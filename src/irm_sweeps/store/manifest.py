@@ -53,6 +53,8 @@ class RunSettings(Part):
         Whether a failed trial ends the launch.
     checkpoint_seconds
         Time between two checkpoints of a stack.
+    stall_seconds
+        Time without a step after which a worker ends as if it had died; None: never.
     folders
         Where the command was typed, and so where a user's own files are imported from.
     logger
@@ -64,6 +66,7 @@ class RunSettings(Part):
     compile: bool = False
     on_error: Literal["continue", "stop"]
     checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    stall_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     folders: list[str] = Field(default_factory=list)
     logger: dict[str, Any] | None = None
 

@@ -29,12 +29,13 @@ class TrialLog:
             make_folder(folder, parents=False)
 
     def write(self, text: str) -> None:
-        """Append a line; if a log cannot be written, say so on stderr and go on."""
+        """Append a line, whatever characters it has; if a log cannot be written, say so on stderr and go on."""
         stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        line = f"{stamp} {text.rstrip()}\n".encode(errors="backslashreplace")
         for path in self._paths:
             try:
-                with open(append_regular(path), "a") as file:
-                    file.write(f"{stamp} {text.rstrip()}\n")
+                with open(append_regular(path), "ab") as file:
+                    file.write(line)
             except OSError as error:
                 _report(path, error)
 
@@ -61,14 +62,28 @@ class TrialLog:
             os.close(log)
 
 
+@contextmanager
+def open_streams() -> Iterator[None]:
+    """Put back `sys.stdout` and `sys.stderr` at the block's end, open, whatever a user's code did to them."""
+    streams = {"stdout": sys.stdout, "stderr": sys.stderr}
+    try:
+        yield
+    finally:
+        for (name, stream), descriptor in zip(streams.items(), (1, 2), strict=True):
+            if stream is not None and stream.closed:
+                stream = open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
 def _report(path: Path, error: OSError) -> None:
-    with suppress(OSError):  # stderr may lie on the same disk
+    with suppress(OSError, ValueError):  # stderr may lie on the same disk, or a user's code has closed it
         print(f"cannot write {path}: {error.strerror}", file=sys.stderr)
 
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # the disk is full: words are lost, trials are not
+        # The disk is full, or a user's code has closed or replaced the stream: words are lost, trials are not.
+        with suppress(OSError, ValueError, AttributeError):
             stream.flush()
 
 

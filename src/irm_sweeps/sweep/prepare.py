@@ -66,6 +66,7 @@ def prepare(
             compile=settings.compile,
             on_error=settings.on_error,
             checkpoint_seconds=settings.checkpoint_seconds,
+            stall_seconds=settings.stall_seconds,
             folders=[os.getcwd()],
             logger=logger.model_dump(mode="json", by_alias=True) if logger else None,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -26,8 +27,6 @@ class Heartbeat:
 
     Attributes
     ----------
-    step, steps
-        How far the training is, which the renewed claims tell.
     lost
         Whether another worker has taken over one of the trials that are being trained.
     """
@@ -37,13 +36,26 @@ class Heartbeat:
     ) -> None:
         self._held, self._waiting = list(held), list(waiting)
         self._seconds, self._write_log = seconds, write_log
-        self.step, self.steps = 0, held[0].steps
+        self._step, self._steps = 0, held[0].steps
+        self._last_step = time.monotonic()
+        self._first, self._longest_step = True, 0.0
         self.lost = False
         self._ended = threading.Event()
         self._renewing = threading.Lock()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
+    def note_step(self, step: int, steps: int) -> None:
+        """Note how far the training is, which the renewed claims tell, and how long the step took.
+
+        The first step may compile or download: its time is not counted among those of the steps.
+        """
+        now = time.monotonic()
+        if not self._first:
+            self._longest_step = max(self._longest_step, now - self._last_step)
+        self._first, self._last_step, self._step, self._steps = False, now, step, steps
+
     def __enter__(self) -> Self:
+        self._last_step = time.monotonic()
         self._thread.start()
         _beating.add(self)
         return self
@@ -79,8 +91,12 @@ class Heartbeat:
     def _renew(self) -> None:
         self.lost = self.lost or not all(claim.is_latest() for claim in self._held)
         if not self.lost:
-            self._held = [claim.renew(self.step, self.steps) for claim in self._held]
+            self._held = [self._renewed(claim) for claim in self._held]
         self._waiting = [claim.renew(0) for claim in self._waiting if claim.is_latest()]
+
+    def _renewed(self, claim: Claim) -> Claim:
+        since_step = round(time.monotonic() - self._last_step, 3)
+        return claim.renew(self._step, self._steps, since_step, round(self._longest_step, 3) or None)
 
 
 _beating: set[Heartbeat] = set()

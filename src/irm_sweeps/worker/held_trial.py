@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
-from irm_sweeps.errors import StoreError
+from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.reading import is_there
 from irm_sweeps.store import claims
 from irm_sweeps.store.checkpoints import Checkpoint, read_checkpoint
@@ -15,7 +15,7 @@ from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
-from irm_sweeps.worker.exceptions import DeviceLost
+from irm_sweeps.worker.exceptions import DeviceLost, Interrupted
 
 
 class HeldTrial:
@@ -62,7 +62,8 @@ class HeldTrial:
 def claim_free(store: Store, manifest: Manifest, trial_ids: Sequence[str]) -> Iterator[list[HeldTrial]]:
     """Claim those of a stack's trials that are free; release the claims that are still in force at the block's end.
 
-    After `DeviceLost` none is released.
+    None is released where the block ends by anything but a stop or a `UserError`, or by `DeviceLost`: that counts as a
+    death of the worker.
     """
     held: list[HeldTrial] = []
     try:
@@ -74,10 +75,16 @@ def claim_free(store: Store, manifest: Manifest, trial_ids: Sequence[str]) -> It
                 held.append(HeldTrial(store, claim, config))
         yield held
     except DeviceLost:
-        held.clear()
         raise
-    finally:
-        for held_trial in held:
-            with suppress(StoreError):  # where the disk is full, this process's end releases it
-                if is_there(held_trial.claim.path) and held_trial.claim.is_latest():
-                    held_trial.release()
+    except (Interrupted, UserError):
+        _release(held)
+        raise
+    else:
+        _release(held)
+
+
+def _release(held: Sequence[HeldTrial]) -> None:
+    for held_trial in held:
+        with suppress(StoreError):  # where the disk is full, this process's end releases it
+            if is_there(held_trial.claim.path) and held_trial.claim.is_latest():
+                held_trial.release()

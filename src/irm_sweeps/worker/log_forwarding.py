@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from irm_sweeps.errors import text_of
 from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import label
+from irm_sweeps.worker.exceptions import Interrupted
 
 
 def run_name(trial: Trial) -> str:
@@ -34,6 +36,8 @@ class LogForwarder:
         Writes a line into the logs of the stack's trials.
     folder_of
         Returns the folder of a trial, by its id.
+    interrupted
+        Returns whether the worker was asked to stop, and so whether a `KeyboardInterrupt` is the user's own.
     """
 
     def __init__(
@@ -42,8 +46,10 @@ class LogForwarder:
         sweep: str,
         write_log: Callable[[str], None],
         folder_of: Callable[[str], Path],
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._config, self._sweep, self._write_log, self._folder_of = config, sweep, write_log, folder_of
+        self._interrupted = interrupted
         self._logger: Logger | None = None
         self._streams: dict[str, Stream] = {}
         self._rows_forwarded: dict[str, int] = {}
@@ -55,7 +61,8 @@ class LogForwarder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Close the runs that are still open: their trials were interrupted, or their stack failed."""
         del error, trace
-        status = "failed" if kind is not None and issubclass(kind, Exception) else "interrupted"
+        asked = kind is not None and (issubclass(kind, Interrupted) or self._interrupted())
+        status = "failed" if kind is not None and not asked else "interrupted"
         for trial_id in list(self._streams):
             with self._errors_disable_it():
                 self._streams.pop(trial_id).close(status, {})
@@ -89,8 +96,10 @@ class LogForwarder:
     def _errors_disable_it(self) -> Iterator[None]:
         try:
             yield
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and self._interrupted():
+                raise
             if not self._disabled:
-                text = " ".join(str(error).split())
+                text = " ".join(text_of(error).split())
                 self._write_log(f"the logger failed ({type(error).__name__}: {text}); training goes on without it")
             self._disabled = True

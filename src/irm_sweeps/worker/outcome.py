@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import provenance
-from irm_sweeps.errors import UserError, is_out_of_memory, raised
+from irm_sweeps.errors import UserError, bounded, is_out_of_memory, raised
 from irm_sweeps.store.schema import SCHEMA
 
 if TYPE_CHECKING:
     from irm_sweeps.training.loop import Outcome
     from irm_sweeps.trial import Trial
+
+LONGEST_DETAILS = 100_000
+"""Most characters of a traceback in a result."""
 
 
 def finished(
@@ -54,16 +57,39 @@ def finished(
 
 
 def failed(trial: Trial, error: BaseException) -> dict[str, Any]:
-    """Return the result of a trial whose code raised an error or `SystemExit`."""
+    """Return the result of a trial whose code raised anything: also what is no `Exception`, as `SystemExit`."""
     explained = isinstance(error, UserError) or is_out_of_memory(error)
-    details = "" if explained else "".join(traceback.format_exception(error))
+    details = "" if explained else _traceback(error)
     return _failure(trial, "exception", raised(error), details)
 
 
-def crashed(trial: Trial, attempts: int, log_tail: str) -> dict[str, Any]:
-    """Return the result of a trial whose worker died `attempts` times while training it."""
-    message = f"the worker died {attempts} times while training this trial (killed, out of memory, or a crash)"
+def _traceback(error: BaseException) -> str:
+    """Return the traceback of an error, whose class may be a user's: what its methods raise is not raised here."""
+    try:
+        return bounded("".join(traceback.format_exception(error)), LONGEST_DETAILS)
+    except BaseException:
+        return bounded("".join(traceback.format_tb(error.__traceback__)), LONGEST_DETAILS)
+
+
+def crashed(trial: Trial, attempts: int, log_tail: str, stall: str | None = None) -> dict[str, Any]:
+    """Return the result of a trial whose worker died `attempts` times while training it.
+
+    Parameters
+    ----------
+    stall
+        Why the last worker ended itself, if the trial made no step; None if it died otherwise.
+    """
+    why = stall or "killed, out of memory, or a crash"
+    message = f"the worker died {attempts} times while training this trial ({why})"
     return _failure(trial, "crash", message, log_tail)
+
+
+def stalled(trial: Trial, reason: str) -> dict[str, Any]:
+    """Return the result of a trial that made no step any more; its log has the stack traces.
+
+    It is no crash, which the same command tries again.
+    """
+    return _failure(trial, "exception", f"{reason}; its log tells where it hangs", "")
 
 
 def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, Any]:

@@ -67,17 +67,18 @@ def _log_name(process: Process) -> str:
     return f"{job}_{rank}_log.err"
 
 
-def workers_here(store: Store, manifest: Manifest) -> list[Entry]:
-    """Return the sweep's workers on this machine, and remove the entries of dead ones."""
-    living = []
+def workers_here(store: Store, manifest: Manifest) -> tuple[list[Entry], list[Entry]]:
+    """Return the sweep's living workers on this machine and its dead ones, whose entries are removed."""
+    living, dead = [], []
     for path, entry in _entries(store, manifest):
         if not is_here(entry.process):
             continue
         if entry.process.is_seen_alive() is False:
+            dead.append(entry)
             discard(path)
         else:
             living.append(entry)
-    return living
+    return living, dead
 
 
 def siblings(store: Store, manifest: Manifest) -> list[Entry]:
@@ -86,7 +87,8 @@ def siblings(store: Store, manifest: Manifest) -> list[Entry]:
     A job with several tasks runs one worker process per task; these are the other tasks' workers.
     """
     me = this_process()
-    return [entry for entry in workers_here(store, manifest) if entry.process.job == me.job and entry.process != me]
+    living, _ = workers_here(store, manifest)
+    return [entry for entry in living if entry.process.job == me.job and entry.process != me]
 
 
 def logs_of_living(store: Store, manifest: Manifest, at_work: Collection[Process]) -> set[str]:

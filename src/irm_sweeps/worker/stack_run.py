@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import torch
 from irm_sweeps.process_state import fresh_state
 from irm_sweeps.store.checkpoints import save_checkpoint
 from irm_sweeps.store.claims import Claim
+from irm_sweeps.store.layout import LOG
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
-from irm_sweeps.store.trial_log import TrialLog
+from irm_sweeps.store.trial_log import TrialLog, open_streams
 from irm_sweeps.training.loop import Outcome, StackTraining
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import Interrupted, Lost
@@ -24,6 +25,7 @@ from irm_sweeps.worker.heartbeat import Heartbeat
 from irm_sweeps.worker.held_trial import HeldTrial
 from irm_sweeps.worker.log_forwarding import LogForwarder
 from irm_sweeps.worker.outcome import finished
+from irm_sweeps.worker.stall import StallTimer
 
 WriteResult = Callable[[Trial, dict[str, Any], Sequence[dict[str, Any]]], None]
 """Stores a trial's result and history."""
@@ -45,6 +47,8 @@ class StackRun:
         Set by others to stop after the current step, with a checkpoint.
     capture
         Whether what is printed while training goes to the first trial's log.
+    stalled
+        Called with the trials and the reason before this process ends because the training makes no step.
 
     Attributes
     ----------
@@ -64,6 +68,7 @@ class StackRun:
         checkpoint_seconds: float,
         stop_requested: threading.Event,
         capture: bool,
+        stalled: Callable[[Sequence[HeldTrial], str], None],
     ) -> None:
         self.held = held
         self.log = TrialLog([store.folder(held_trial.trial_id) for held_trial in held])
@@ -73,9 +78,18 @@ class StackRun:
         self._compiled = manifest.settings.compile
         self._capture, self._stop_requested = capture, stop_requested
         self._checkpoint_seconds, self._last_saved = checkpoint_seconds, time.monotonic()
-        self._logger = LogForwarder(manifest.settings.logger, manifest.name, self.log.write, folder_of=store.own_folder)
+        self._logger = LogForwarder(
+            manifest.settings.logger,
+            manifest.name,
+            self.log.write,
+            folder_of=store.own_folder,
+            interrupted=stop_requested.is_set,
+        )
         claims = [held_trial.claim for held_trial in held]
         self._heartbeat = Heartbeat(claims, waiting, seconds=heartbeat_seconds, write_log=self.log.write)
+        first_log = store.folder(held[0].trial_id) / LOG
+        self._stall_timer = StallTimer(manifest.settings.stall_seconds, first_log, self._announce_stall)
+        self._stalled = stalled
 
     def train(self, write_result: WriteResult) -> None:
         """Train the stack to its end and write the results of those trials that are still this worker's.
@@ -90,9 +104,20 @@ class StackRun:
         holder = self.held[0].claim.holder
         self.log.write(f"stack of {len(self.held)} on {self._device} in process {holder.pid} on {holder.host}")
         with self._logger:
-            with self.log.capture() if self._capture else nullcontext(), self._heartbeat, fresh_state():
+            with self._surroundings():
                 outcomes = self._start_training().run(self)
             self._write_results(outcomes, write_result)
+
+    @contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        """Keep the claims alive, catch what is printed, and restore what training changes while the block runs."""
+        captured = self.log.capture() if self._capture else nullcontext()
+        with open_streams(), captured, self._heartbeat, self._stall_timer, fresh_state():
+            yield
+
+    def _announce_stall(self, reason: str) -> None:
+        self.log.write(f"{reason}: this worker ends; the stack traces are in the log of {self.held[0].trial_id}")
+        self._stalled(self.held, reason)
 
     def after_step(self, training: StackTraining) -> None:
         """Save checkpoints if they are due, and stop if that was requested.
@@ -104,7 +129,8 @@ class StackRun:
         Interrupted
             A stop was requested; every trial has a checkpoint.
         """
-        self._heartbeat.step, self._heartbeat.steps = training.step, training.steps
+        self._heartbeat.note_step(training.step, training.steps)
+        self._stall_timer.step()
         if self._heartbeat.lost:
             raise Lost
         due = time.monotonic() - self._last_saved >= self._checkpoint_seconds

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from irm_sweeps.device import is_lost
-from irm_sweeps.errors import StoreError, is_out_of_memory, one_line
+from irm_sweeps.errors import StoreError, is_out_of_memory, one_line, raised, text_of
 from irm_sweeps.files.atomic import FAULTS, write_once
 from irm_sweeps.files.reading import is_there
 from irm_sweeps.provenance import git_state
 from irm_sweeps.store import claims
+from irm_sweeps.store.claims import MAX_DEATHS
 from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.layout import LOG
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS
@@ -32,13 +33,11 @@ from irm_sweeps.training.moves import CannotCompile, forget_programs
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import DeviceLost, Interrupted, Lost
 from irm_sweeps.worker.held_trial import HeldTrial, claim_free
-from irm_sweeps.worker.outcome import crashed, failed
+from irm_sweeps.worker.outcome import crashed, failed, stalled
 from irm_sweeps.worker.stack_order import Stack, try_each, try_untouched
 from irm_sweeps.worker.stack_run import StackRun
+from irm_sweeps.worker.stall import stall_in
 from irm_sweeps.worker.tally import Tally
-
-MAX_DEATHS = 2
-"""A trial whose workers died this often in one launch, without progress in between, has failed."""
 
 
 class _StopOnError(Exception):
@@ -58,6 +57,9 @@ class Worker:
         Called with each trial's result, soon after it is written.
     capture
         Whether what is printed while training goes to the trial's log; false where a terminal is watching.
+    stalled
+        Called with the ids of a stack's trials and the reason before this process ends because the stack makes no step.
+        To be given where nobody takes over when this process dies: a trial that trains alone has failed then.
 
     Attributes
     ----------
@@ -75,6 +77,7 @@ class Worker:
         capture: bool = True,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         stop_requested: threading.Event | None = None,
+        stalled: Callable[[Sequence[str], str], None] | None = None,
     ) -> None:
         self.store, self.manifest, self.device = store, manifest, device
         self.checkpoint_seconds = manifest.settings.checkpoint_seconds
@@ -82,6 +85,7 @@ class Worker:
         self.stop_requested = stop_requested or threading.Event()
         self.tally = Tally()
         self._report, self._capture = report, capture
+        self._report_stall = stalled
         self._unreported: list[Result] = []
         self._finished = Finished(store, manifest)
         self._finished_before: set[str] = set()
@@ -185,8 +189,10 @@ class Worker:
 
     def _give_up(self, held_trial: HeldTrial) -> None:
         """Write the result of a trial that has killed too many workers."""
-        log_tail = tail(held_trial.claim.path.parent / LOG)
-        self._write_result(held_trial.trial, crashed(held_trial.trial, held_trial.claim.deaths, log_tail), [])
+        log = tail(held_trial.claim.path.parent / LOG, 1000)
+        stall = stall_in(log)
+        log_tail = log if stall else "\n".join(log.splitlines()[-20:])
+        self._write_result(held_trial.trial, crashed(held_trial.trial, held_trial.claim.deaths, log_tail, stall), [])
 
     def _train(self, group: list[HeldTrial]) -> None:
         """Train the trials of a group as one stack; if that fails, as two halves, and so on."""
@@ -212,6 +218,7 @@ class Worker:
             checkpoint_seconds=self.checkpoint_seconds,
             stop_requested=self.stop_requested,
             capture=self._capture,
+            stalled=self._stalled,
         )
         try:
             self._forget_programs_of_other_kinds(held[0].trial)
@@ -225,21 +232,23 @@ class Worker:
             if self.stop_requested.is_set():  # a stop that reaches the compiler too
                 raise Interrupted from None
             raise
-        except (Exception, SystemExit) as error:  # signals raise neither: they ask, see `stop_requested`
+        except BaseException as error:  # a user's code may raise anything; signals ask, see `stop_requested`
             self._raise_unless_of_the_trials(error, run)
             if len(held) > 1:
-                run.log.write(f"a stack of {len(held)} failed ({type(error).__name__}: {error}): trying two halves")
+                run.log.write(f"a stack of {len(held)} failed ({raised(error)}): trying two halves")
                 return False
             self._fail(held[0], error, run.log)
         return True
 
     def _raise_unless_of_the_trials(self, error: BaseException, run: StackRun) -> None:
-        """Raise what an error means if it is not the fault of the trials: the store or the device fails."""
-        if isinstance(error, OSError) and error.errno in FAULTS:
-            raise StoreError(f"trial {run.held[0].trial_id} cannot go on: {error}") from error
+        """Raise what an error means if it is not the fault of the trials: a stop, or the store or the device fails."""
+        if isinstance(error, Interrupted | KeyboardInterrupt) and self.stop_requested.is_set():
+            raise Interrupted from None
+        if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in FAULTS:
+            raise StoreError(f"trial {run.held[0].trial_id} cannot go on: {text_of(error)}") from error
         if is_lost(self.device):
-            run.log.write(f"{self.device} is lost to this process: {error}")
-            raise DeviceLost(f"{self.device} is lost to this process: {one_line(str(error))}") from None
+            run.log.write(f"{self.device} is lost to this process: {text_of(error)}")
+            raise DeviceLost(f"{self.device} is lost to this process: {one_line(text_of(error))}") from None
 
     def _fail(self, held_trial: HeldTrial, error: BaseException, log: TrialLog) -> None:
         """Write the result of a trial whose code raised."""
@@ -249,6 +258,14 @@ class Worker:
             log.write("".join(traceback.format_exception(error)))
         if held_trial.claim.is_latest():
             self._write_result(held_trial.trial, result, [])
+
+    def _stalled(self, held: Sequence[HeldTrial], reason: str) -> None:
+        """Report that a stack makes no step, in the thread that ends this process."""
+        if self._report_stall is None:
+            return
+        if len(held) == 1 and held[0].claim.is_latest():
+            self._write_result(held[0].trial, stalled(held[0].trial, reason), [])
+        self._report_stall([held_trial.trial_id for held_trial in held], reason)
 
     def _free_memory(self) -> None:
         if self._compiled:
