@@ -61,11 +61,11 @@ ROOMS = {
     "ground": Room(
         (
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
-            *("slurm", "typed_commands", "hydra_versions", "user_modules", "wording"),
+            *("slurm", "typed_commands", "hydra_versions", "redaction", "user_modules", "wording"),
         ),
         (
             "config, compose, draws, device, errors, files (atomic, downloads, reading, untrusted), hydra_versions,",
-            "process_state, provenance, slurm, typed_commands, user_modules, wording",
+            "process_state, provenance, redaction, slurm, typed_commands, user_modules, wording",
         ),
         (0, 54),
         9,

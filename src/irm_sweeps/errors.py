@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+
+from irm_sweeps.redaction import redacted
+
+LONGEST_MESSAGE = 20_000
+"""Most characters that are kept of an error's message, or of a line of a log."""
 
 
 class UserError(Exception):
@@ -27,12 +33,34 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def raised(error: BaseException) -> str:
-    """Return the message for an error in a trial; a user's `sys.exit` counts as one, for it must not end the worker."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, SystemExit):
-        return f"the trial's own code called sys.exit({'' if error.code is None else repr(error.code)})"
-    return f"{type(error).__name__}: {error}"
+    """Return the message for an error in a trial, without secrets.
+
+    A user's `sys.exit` counts as an error, for it must not end the worker; an error's own `__str__` may fail.
+    """
+    try:
+        if isinstance(error, UserError):
+            text = str(error)
+        elif isinstance(error, SystemExit):
+            text = f"the trial's own code called sys.exit({'' if error.code is None else repr(error.code)})"
+        else:
+            text = f"{type(error).__name__}: {error}"
+    except Exception as failure:
+        return f"{type(error).__name__}, whose message cannot be made ({type(failure).__name__})"
+    return redacted(shortened(text, LONGEST_MESSAGE))
+
+
+def shortened(text: str, at_most: int) -> str:
+    """Return text of at most about `at_most` characters: where it is longer, its head and its tail.
+
+    The tail begins with a whole word, so that `redacted` finds every secret in what this returns.
+    """
+    if len(text) <= at_most:
+        return text
+    head, tail = text[: at_most // 2], text[-(at_most - at_most // 2) :]
+    if boundary := re.search(r"\s", tail[:1000]):
+        tail = tail[boundary.start() :].lstrip()
+    left_out = len(text) - len(head) - len(tail)
+    return f"{head}\n[... {left_out:,} characters are left out here ...]\n{tail}"
 
 
 def printable(text: str) -> str:
@@ -63,7 +91,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"error: {redacted(printable(' '.join(str(error).split())))}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -55,12 +55,13 @@ class _Config(Part):
     seed: Count
 
 
-def _check_config(values: Any) -> Any:
+def check_config(values: Any) -> Any:
+    """Return a trial's config after checking the parts that every trial has; raises ValueError where one is wrong."""
     _Config.model_validate(values)
     return values
 
 
-Config = Annotated[Mapping[str, Any], PlainValidator(_check_config)]
+Config = Annotated[Mapping[str, Any], PlainValidator(check_config)]
 """A trial's canonical config as it lies in the file, of which the parts that every trial has are checked."""
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -10,7 +10,7 @@ from irm_sweeps.config import Settings
 from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
-from irm_sweeps.sweep.checks import check_compiles, check_inputs, checked_logger
+from irm_sweeps.sweep.checks import check_compiles, check_inputs, check_no_secrets, check_storable, checked_logger
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan, make_plan
 from irm_sweeps.sweep.stacks import form_stacks
@@ -33,8 +33,10 @@ def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings) -
 
 
 def prepare(store: Store, plan: Plan, settings: Settings, launcher: Launcher, label: str) -> Manifest:
-    """Check device, data, weights, logger and store, set aside results to be made again, and write the manifest."""
+    """Check configs, device, data, weights, logger and store, set aside old results, and write the manifest."""
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
+    check_no_secrets(plan.trials.values(), settings)
+    check_storable(plan.trials.values())
     check_inputs(waiting, settings)
     stacks = form_stacks(waiting, settings.stack, launcher.machine(settings.device), settings.data_dir)
     logger = checked_logger(settings)

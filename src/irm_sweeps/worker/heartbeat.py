@@ -30,6 +30,8 @@ class Heartbeat:
         How far the training is, which the renewed claims tell.
     lost
         Whether another worker has taken over one of the trials that are being trained.
+
+
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Heartbeat:
         self.step, self.steps = 0, held[0].steps
         self.lost = False
         self._ended = threading.Event()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Self:
@@ -50,12 +53,18 @@ class Heartbeat:
         self._ended.set()
         self._thread.join()
 
+    def drop(self, dropped: Claim) -> None:
+        """Renew a claim no more; once this returns, no renewal of it is under way."""
+        with self._lock:
+            self._held = [claim for claim in self._held if claim.path != dropped.path]
+
     def _beat(self) -> None:
         while not self._ended.wait(self._seconds):
             try:
-                self.lost = self.lost or not all(claim.is_latest() for claim in self._held)
-                if not self.lost:
-                    self._held = [claim.renew(self.step, self.steps) for claim in self._held]
+                with self._lock:
+                    latest = [claim for claim in self._held if claim.is_latest()]
+                    self.lost = self.lost or len(latest) < len(self._held)
+                    self._held = [claim.renew(self.step, self.steps) for claim in latest]
                 self._waiting = [claim.renew(0) for claim in self._waiting if claim.is_latest()]
             except (OSError, StoreError) as error:
                 self._write_log(f"heartbeat: {error}")

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import provenance
-from irm_sweeps.errors import UserError, raised
+from irm_sweeps.errors import UserError, raised, shortened
+from irm_sweeps.redaction import redacted
 from irm_sweeps.store.schema import SCHEMA
+
+LONGEST_DETAILS = 100_000
+"""Most characters that are kept of a traceback."""
 
 if TYPE_CHECKING:
     from irm_sweeps.training.loop import Outcome
@@ -55,8 +59,15 @@ def finished(
 
 def failed(trial: Trial, error: BaseException) -> dict[str, Any]:
     """Return the result of a trial whose code raised an error or `SystemExit`."""
-    details = "" if isinstance(error, UserError) else "".join(traceback.format_exception(error))
+    details = "" if isinstance(error, UserError) else _traceback(error)
     return _failure(trial, "exception", raised(error), details)
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as failure:  # a class of the user's may say anything about itself
+        return f"the traceback cannot be made ({type(failure).__name__})"
 
 
 def crashed(trial: Trial, attempts: int, log_tail: str) -> dict[str, Any]:
@@ -65,7 +76,13 @@ def crashed(trial: Trial, attempts: int, log_tail: str) -> dict[str, Any]:
     return _failure(trial, "crash", message, log_tail)
 
 
+def not_storable(trial: Trial, status: str, problem: Exception) -> dict[str, Any]:
+    """Return the result of a trial that ended, as `status` says, with values that no result can hold."""
+    return _failure(trial, "exception", f"the trial {status}, but {raised(problem)}", "")
+
+
 def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, Any]:
+    details = redacted(shortened(details, LONGEST_DETAILS))
     return {
         **_head(trial, "failed"),
         "error": {"kind": kind, "message": message, "details": details},
