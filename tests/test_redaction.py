@@ -35,6 +35,8 @@ PLAIN = [
     "dataset.tokens=100",
     "unexpected token: x",
     "git@host:x/y",
+    "ID '../../etc/passwd': no trial starts with it",
+    "'secret': no such sweep",
     "mail a@b.org, see http://host/x",
     "lam=1 seed=range(0,3)",
 ]

@@ -26,7 +26,7 @@ _QUOTED_WORD = re.compile(
 )
 _ASSIGNED = re.compile(rf"(?P<key>{_NAME}=){_VALUE}", re.I)
 _IN_MAPPING = re.compile(
-    rf"""(?P<key>(?:{_NAME}\\?['"]|[{{,]\s{{0,9}}[\w.-]{{0,100}}{_NAME})\s{{0,9}}:\s{{0,9}}){_VALUE}""", re.I
+    rf"""(?P<key>[{{,]\s{{0,99}}\\?['"]?[\w.-]{{0,100}}{_NAME}\\?['"]?\s{{0,9}}:\s{{0,9}}){_VALUE}""", re.I
 )
 _AUTHORIZATION = re.compile(r"(?P<key>\b(?:Bearer|Basic)\s)[A-Za-z0-9._~+/=-]{8,}")
 _WHOLE_WORD = re.compile(rf"(?P<key>[\w.+~/$@:-]*{_NAME}=).+", re.I | re.S)
