@@ -8,6 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+from irm_sweeps.redaction import redacted
+
+LONGEST_MESSAGE = 20_000
+"""Most characters that are kept of an error's message, or of a line of a log."""
+
 
 class UserError(Exception):
     """A mistake whose message names the value, the place and the fix; shown as one line, exit code 2."""
@@ -49,15 +54,15 @@ def raised(error: BaseException) -> str:
     A user's `sys.exit`, or a `KeyboardInterrupt` that nobody asked for, is an error too: it must not end the worker.
     """
     if isinstance(error, UserError):
-        return bounded(text_of(error))
+        return _bounded(text_of(error))
     if is_out_of_memory(error):
         asked = re.search(r"[Tt]ried to allocate [\d.]+ \w+|Unable to allocate [\d.]+ \w+", text_of(error))
         return f"out of memory{f' ({asked[0][0].lower()}{asked[0][1:]})' if asked else ''}: {_LESS_MEMORY}"
     if isinstance(error, SystemExit):
         code = "" if error.code is None else text_of(error.code, repr)
-        return bounded(f"the trial's own code called sys.exit({code})")
+        return _bounded(f"the trial's own code called sys.exit({code})")
     text = text_of(error)
-    return bounded(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    return _bounded(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 def text_of(value: object, convert: Callable[[object], str] = str) -> str:
@@ -68,11 +73,23 @@ def text_of(value: object, convert: Callable[[object], str] = str) -> str:
         return f"(no message: {type(value).__name__}.__{convert.__name__}__ raised {type(error).__name__})"
 
 
-def bounded(text: str, at_most: int = 10_000) -> str:
-    """Return printable text, its middle left out where it is longer than `at_most` characters."""
-    if len(text) > at_most:
-        text = f"{text[: at_most // 2]} ... {text[-at_most // 2 :]}"
-    return printable(text)
+def _bounded(text: str) -> str:
+    """Return text that a result and a log can hold: short, printable and without secrets."""
+    return printable(redacted(shortened(text, LONGEST_MESSAGE)))
+
+
+def shortened(text: str, at_most: int) -> str:
+    """Return text of at most about `at_most` characters: where it is longer, its head and its tail.
+
+    The tail begins with a whole word, so that `redacted` finds every secret in what this returns.
+    """
+    if len(text) <= at_most:
+        return text
+    head, tail = text[: at_most // 2], text[-(at_most - at_most // 2) :]
+    if boundary := re.search(r"\s", tail[:1000]):
+        tail = tail[boundary.start() :].lstrip()
+    left_out = len(text) - len(head) - len(tail)
+    return f"{head}\n[... {left_out:,} characters are left out here ...]\n{tail}"
 
 
 def printable(text: str) -> str:
@@ -103,7 +120,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"error: {redacted(printable(' '.join(str(error).split())))}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from irm_sweeps.errors import UserError, did_you_mean
+from irm_sweeps.redaction import redacted_words
 
 Name = Literal["launch", "table", "figure", "report"]
 
@@ -56,12 +57,12 @@ def issuing(words: Sequence[str]) -> Iterator[None]:
 
 
 def issued() -> str:
-    """Return the command line of this process, ready to paste into a shell in the same folder."""
+    """Return the command line of this process, ready to paste into a shell in the same folder; secrets are left out."""
     if (words := _ISSUED.get(None)) is None:
-        return shlex.join(sys.argv)
+        return shlex.join(redacted_words(sys.argv))
     conf = os.environ.get("IRM_SWEEPS_CONF")
     setting = [f"IRM_SWEEPS_CONF={shlex.quote(conf)}"] if conf else []
-    return " ".join([*setting, command("launch"), *map(shlex.quote, words)])
+    return " ".join([*setting, command("launch"), *map(shlex.quote, redacted_words(words))])
 
 
 def looking(name: str, *words: str, results: Path) -> str:

@@ -105,6 +105,6 @@ def test_a_sweep_that_ends_with_trials_open_does_not_exit_with_0(desk: Desk) -> 
     assert claim is not None
     assert claim.holder.pid == os.getpid()
     answer = run(desk, "seed=0,1", launcher="inprocess")
-    assert answer.code == 1
-    assert "1 trial of this sweep still without a result" in answer.err
+    assert answer.code == 2
+    assert "1 trial of this sweep without a result: other workers are at work on 1 of them" in answer.err
     assert len(desk.in_store()) == 1

@@ -22,6 +22,7 @@ from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect
 from irm_sweeps.worker.log_forwarding import LogForwarder, run_name
+from irm_sweeps.worker.shared_logger import SharedLogger
 from irm_sweeps.worker.worker import Worker
 
 CONF = Path(__file__).parents[2] / "conf" / "logger"
@@ -365,11 +366,12 @@ def test_runs_that_are_open_when_the_logger_fails_end_as_their_trials_do(
     (one,), (other,) = (collect([*SMALL, f"seed={seed}"])[0].values() for seed in (1, 2))
     values = {"_target_": "irm_sweeps.loggers.none.Recorder", "fails": "write"}
     result = {"status": "completed", "metrics": {}}
-    with LogForwarder(values, "sweep", said.append, lambda trial_id: tmp_path / trial_id) as forwarder:
-        forwarder.forward(one, [])
-        forwarder.forward(other, [{"step": 0, "penalty": 1.0}])
-        forwarder.finish(one, [{"step": 0, "penalty": 1.0}], result)
-        assert [words for words in told if words[0] != "open"] == [("write", 0), ("close", "completed")]
+    forwarder = LogForwarder(SharedLogger(values), "sweep", said.append, lambda trial_id: tmp_path / trial_id)
+    forwarder.forward(one, [])
+    forwarder.forward(other, [{"step": 0, "penalty": 1.0}])
+    forwarder.finish(one, [{"step": 0, "penalty": 1.0}], result)
+    assert [words for words in told if words[0] != "open"] == [("write", 0), ("close", "completed")]
+    forwarder.close()
     assert told[-1] == ("close", "interrupted")
     assert len(said) == 1
 
@@ -377,7 +379,7 @@ def test_runs_that_are_open_when_the_logger_fails_end_as_their_trials_do(
 def test_no_logger_is_none_of_a_worker_s_business(tmp_path: Path) -> None:
     said: list[str] = []
     (trial,) = collect(SMALL)[0].values()
-    with LogForwarder(None, "sweep", said.append, lambda trial_id: Path(trial_id)) as forwarder:
-        forwarder.forward(trial, [{"step": 0, "penalty": 1.0}])
-        forwarder.finish(trial, [], {"status": "completed", "metrics": {}})
+    forwarder = LogForwarder(SharedLogger(None), "sweep", said.append, lambda trial_id: Path(trial_id))
+    forwarder.forward(trial, [{"step": 0, "penalty": 1.0}])
+    forwarder.finish(trial, [], {"status": "completed", "metrics": {}})
     assert said == []

@@ -18,6 +18,7 @@ from irm_sweeps.loggers.logger import Logger, Run, build_logger
 from irm_sweeps.loggers.mlflow import fit
 from irm_sweeps.sweep.collect import collect
 from irm_sweeps.worker.log_forwarding import LogForwarder
+from irm_sweeps.worker.shared_logger import SharedLogger
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")
 YAML = Path(__file__).parents[2] / "conf" / "logger" / "mlflow.yaml"
@@ -156,9 +157,9 @@ def test_a_run_ends_as_its_trial_though_mlflow_refuses_a_value(
     (tmp_path / trial.id).mkdir()
     said: list[str] = []
     values = logger.model_dump(mode="json", by_alias=True)
-    with LogForwarder(values, "sweep", said.append, lambda trial_id: tmp_path / trial_id) as forwarder:
-        result = {"status": "completed", "metrics": {"last": {"penalty": 1.0}}}
-        forwarder.finish(trial, [{"step": 0, "penalty": 1.0}], result)
+    forwarder = LogForwarder(SharedLogger(values), "sweep", said.append, lambda trial_id: tmp_path / trial_id)
+    result = {"status": "completed", "metrics": {"last": {"penalty": 1.0}}}
+    forwarder.finish(trial, [{"step": 0, "penalty": 1.0}], result)
     (found,) = runs(tmp_path)
     assert found.info.status == "FINISHED"
     assert found.data.tags["irm_sweeps.status"] == "completed"

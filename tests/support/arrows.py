@@ -13,7 +13,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
 
 LAYERS = [
-    {"errors", "files", "slurm", "typed_commands", "user_modules", "wording"},
+    {"errors", "files", "redaction", "slurm", "typed_commands", "user_modules", "wording"},
     {
         *("config", "draws", "device", "process_state", "compose", "provenance", "hydra_versions"),
         *("key_hints", "override_grammar"),

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.atomic import replacing
+from irm_sweeps.redaction import redacted
 
 SECONDS = 60.0
 """How long a server may be silent."""
@@ -67,7 +68,7 @@ class Published:
                 failures.append(f"{url}: {' '.join(str(error).split()) or type(error).__name__}")
             else:
                 return path
-        raise UserError("; ".join(failures))
+        raise UserError(redacted("; ".join(failures)))
 
     def _matches(self, path: Path) -> bool:
         """Return whether a file has the published bytes."""

@@ -68,6 +68,9 @@ class Logger(Component):
     def check(self) -> None:
         """Check, before anything trains, that the logger's package is installed.
 
+        A logger that sends to a server overrides it, and asks the server once. Who calls it waits for a minute or two
+        at most (`irm_sweeps.sweep.checks`).
+
         Raises
         ------
         UserError

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from irm_sweeps.compose import leaves
+from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.loggers.logger import Logger, Run, Stream
 
 _BATCH = 500
@@ -28,6 +29,13 @@ _TRIAL = "irm_sweeps.trial_id"
 _ID_FILE = "mlflow_run.txt"
 """File in the trial's folder with the run's id, because MLflow's search reads every run of a file store."""
 _LONGEST_NAME = 250
+_BOUNDS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+}
+"""Seconds and retries of a request, where the user's environment does not say: MLflow's own are 120 s and 7 retries,
+so that each call of a server that is gone takes minutes. A server may not say itself how long to wait for it."""
 
 
 class _MlflowRun(Stream):
@@ -37,6 +45,7 @@ class _MlflowRun(Stream):
         from mlflow.entities import Param
 
         self._client = client
+        _bound_requests()
         id_file = run.folder / _ID_FILE
         _delete_earlier(client, id_file, run.trial_id)
         tags = {_TRIAL: run.trial_id}
@@ -57,6 +66,7 @@ class _MlflowRun(Stream):
     def write(self, step: int, values: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
 
+        _bound_requests()
         now = int(1000 * time.time())
         metrics = [Metric(fit(name), value, now, step) for name, value in values.items()]
         for i in range(0, len(metrics), _BATCH):
@@ -68,6 +78,12 @@ class _MlflowRun(Stream):
         finally:
             self._client.set_tag(self._id, "irm_sweeps.status", status)
             self._client.set_terminated(self._id, _STATUS.get(status, "FAILED"))
+
+
+def _bound_requests() -> None:
+    """Bound the requests of this process; before each call, because a training's end restores the environment."""
+    for name, value in _BOUNDS.items():
+        os.environ.setdefault(name, value)
 
 
 def fit(name: str) -> str:
@@ -118,19 +134,39 @@ class MLflow(Logger):
     directory: str | None
     """Folder of the file store; null: `mlflow` in the store."""
     tracking_uri: str | None
-    """MLflow server that receives the runs, e.g. `http://host:5000`; null: files."""
+    """MLflow server that receives the runs, e.g. `http://host:5000`; null: files. A password does not belong here, but
+    into the environment: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."""
 
     def outside(self, results: Path) -> str | None:
         """Return the tracking server, or a folder outside the store."""
         return self.tracking_uri or super().outside(results)
 
     def check(self) -> None:
-        """Check that MLflow is installed."""
+        """Check that MLflow is installed, and that the server answers one request, where there is a server.
+
+        Raises
+        ------
+        UserError
+            One of them is not so.
+        """
         self._prepare()
         super().check()
+        if self.tracking_uri is None:
+            return
+        from mlflow import MlflowClient
+
+        try:
+            MlflowClient(tracking_uri=self.tracking_uri).search_experiments(max_results=1)
+        except Exception as error:  # MLflow's, those of requests, and those of a database
+            raise UserError(
+                f"logger.tracking_uri={self.tracking_uri!r:.200}: no MLflow server answers there "
+                f"({one_line(raised(error))}): start it, correct the address, set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD if it asks for them, or say logger=none"
+            ) from None
 
     def _prepare(self) -> None:
-        """Allow MLflow to use files and disable its telemetry; must run before MLflow is imported."""
+        """Allow MLflow to use files, disable its telemetry, and bound its requests; before MLflow is imported."""
+        _bound_requests()
         if self.tracking_uri is None:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.loggers.logger import Logger, Run, Stream
+
+_BOUNDS = {"WANDB_INIT_TIMEOUT": "30", "WANDB_FINISH_TIMEOUT": "30"}
+"""Seconds to wait for W&B's own process, where the user's environment does not say, with `mode=offline` too."""
+_ANSWER_SECONDS = 10.0
 
 
 class _WandbRun(Stream):
@@ -24,6 +32,11 @@ class _WandbRun(Stream):
     def close(self, status: str, final: Mapping[str, float]) -> None:
         self._run.summary.update({"status": status, **{f"final/{name}": value for name, value in final.items()}})
         self._run.finish(exit_code=0 if status in ("completed", "diverged") else 1)
+
+
+def _bound_waits() -> None:
+    for name, seconds in _BOUNDS.items():
+        os.environ.setdefault(name, seconds)
 
 
 @contextmanager
@@ -52,10 +65,36 @@ class WandB(Logger):
         """Return the network with `mode=online`, or a folder outside the store."""
         return "the network" if self.mode == "online" else super().outside(results)
 
+    def check(self) -> None:
+        """Check that W&B is installed, and with `mode=online` that its server answers one request.
+
+        Raises
+        ------
+        UserError
+            One of them is not so.
+        """
+        super().check()
+        if self.mode == "offline":
+            return
+        import wandb
+
+        _bound_waits()
+        server = str(wandb.setup().settings.base_url)
+        try:
+            urllib.request.urlopen(server, timeout=_ANSWER_SECONDS).close()
+        except urllib.error.HTTPError:
+            return  # an answer, whatever it says
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"logger.mode=online: the W&B server {server} does not answer ({one_line(raised(error))}): connect "
+                "this machine, correct WANDB_BASE_URL, or say logger.mode=offline"
+            ) from None
+
     def open(self, run: Run) -> Stream:
         """Start the trial's run, whose W&B id is the trial's, and delete earlier offline files."""
         import wandb
 
+        _bound_waits()
         folder = Path(self.directory or "wandb")
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f"wandb/offline-run-*-{run.trial_id}"):

@@ -181,7 +181,10 @@ def write_manifest(
         refuse_link(own)
     make_folder(folder)
     content = {"schema": SCHEMA, **manifest.__dict__, "settings": settings.recorded()}
-    write_atomically(folder / "manifest.json", to_json(content, indent=None))
+    encoded = to_json(content, indent=None)
+    if len(encoded) > LARGEST:
+        raise UserError(f"the sweep's manifest has {len(encoded):,} bytes, more than {LARGEST:,}: launch it in parts")
+    write_atomically(folder / "manifest.json", encoded)
     return manifest
 
 

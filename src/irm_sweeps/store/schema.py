@@ -55,12 +55,12 @@ class _Config(Part):
     seed: Count
 
 
-def _check_config(values: Any) -> Any:
+def _checked(values: Any) -> Any:
     _Config.model_validate(values)
     return values
 
 
-Config = Annotated[Mapping[str, Any], PlainValidator(_check_config)]
+Config = Annotated[Mapping[str, Any], PlainValidator(_checked)]
 """A trial's canonical config as it lies in the file, of which the parts that every trial has are checked."""
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.errors import StoreError, UserError
+from irm_sweeps.errors import StoreError, UserError, one_line
 from irm_sweeps.files.atomic import discard, make_folder, refuse_link, sync, to_json, write_atomically, write_once
 from irm_sweeps.files.reading import DamagedFile, is_folder, is_there, names_in, read_fresh, read_json, refusal
 from irm_sweeps.files.untrusted import MIB, parse_json
@@ -28,8 +28,14 @@ from irm_sweeps.store.layout import CHECKPOINT, HISTORY, RESULT
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.schema import TRIAL_ID
 
+LARGEST_RESULT = 16 * MIB
+"""Most bytes of a result."""
 LONGEST_HISTORY = 1024 * MIB
 """Most bytes of a history; a million rows have a tenth of it."""
+
+
+class NotStorable(UserError):
+    """What is to be written could not be read back: too large, not finite, or not of the form of a result."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,45 @@ class Problem:
 
     path: Path
     reason: str
+
+
+def result_bytes(result: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a result file, which `Store.result` can read.
+
+    Raises
+    ------
+    NotStorable
+        It could not.
+    """
+    try:
+        content = to_json(result)
+        if len(content) > LARGEST_RESULT:
+            raise ValueError(f"it has {len(content):,} bytes, more than {LARGEST_RESULT:,}")
+        Result.from_values(parse_json(content))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise NotStorable(f"its result could not be read back: {one_line(str(error))}") from None
+    return content
+
+
+def history_bytes(history: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the bytes of a history file, which `Store.history` can read.
+
+    Raises
+    ------
+    NotStorable
+        It could not.
+    """
+    lines, size = [], 0
+    for number, row in enumerate(history, start=1):
+        try:
+            lines.append((json.dumps(row, allow_nan=False) + "\n").encode())
+            size += len(lines[-1])
+            if size > LONGEST_HISTORY:
+                raise ValueError(f"the history has more than {LONGEST_HISTORY:,} bytes")
+            Row.from_values(parse_json(lines[-1]))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise NotStorable(f"row {number} of its history could not be read back: {one_line(str(error))}") from None
+    return b"".join(lines)
 
 
 class Store:
@@ -119,7 +164,7 @@ class Store:
         if os.path.islink(path.parent):
             raise DamagedFile(f"{path}: in a folder that is a symbolic link, which is not followed")
         try:
-            result = Result.from_values(read_json(path))
+            result = Result.from_values(read_json(path, LARGEST_RESULT))
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -192,14 +237,18 @@ class Store:
         """Write history and result, in this order: whoever sees a result sees the whole trial.
 
         False, and nothing changes, if the trial has a result by now: the first one stays.
+
+        Raises
+        ------
+        NotStorable
+            A reader would take the files for damaged: nothing is written.
         """
         folder = self.own_folder(result["trial_id"])
         if self.has_result(result["trial_id"]):
             return False
+        content, lines = result_bytes(result), history_bytes(history)
         make_folder(folder, parents=False)
-        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in history)
-        content = to_json(result)
-        write_atomically(folder / HISTORY, lines.encode())
+        write_atomically(folder / HISTORY, lines)
         written = write_once(folder / RESULT, content)
         sync(self.root)
         return written

@@ -9,8 +9,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from irm_sweeps.errors import LONGEST_MESSAGE, printable, shortened
 from irm_sweeps.files.atomic import make_folder
 from irm_sweeps.files.untrusted import append_regular, open_regular
+from irm_sweeps.redaction import redacted
 from irm_sweeps.store.layout import LOG
 
 
@@ -29,9 +31,10 @@ class TrialLog:
             make_folder(folder, parents=False)
 
     def write(self, text: str) -> None:
-        """Append a line, whatever characters it has; if a log cannot be written, say so on stderr and go on."""
+        """Append text, printable, shortened and without secrets; if a log cannot be written, say so on stderr."""
+        text = printable(redacted(shortened(text.rstrip(), LONGEST_MESSAGE)))
         stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        line = f"{stamp} {text.rstrip()}\n".encode(errors="backslashreplace")
+        line = f"{stamp} {text}\n".encode(errors="backslashreplace")
         for path in self._paths:
             try:
                 with open(append_regular(path), "ab") as file:

@@ -11,7 +11,14 @@ from irm_sweeps.files.typed_paths import check_writable
 from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
-from irm_sweeps.sweep.checks import check_compiles, check_inputs, check_settings, checked_logger
+from irm_sweeps.sweep.checks import (
+    check_compiles,
+    check_inputs,
+    check_no_secrets,
+    check_settings,
+    check_storable,
+    checked_logger,
+)
 from irm_sweeps.sweep.contracts import check_contracts
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
@@ -43,11 +50,13 @@ def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, l
 def prepare(
     store: Store, plan: Plan, settings: Settings, launcher: Launcher, label: str, varied: Collection[str] = ()
 ) -> Manifest:
-    """Check device, data, weights, logger and store, set aside results to be made again, and write the manifest.
+    """Check configs, device, data, weights, logger and store, set aside old results, and write the manifest.
 
     The names of the trials have the keys `varied` in any case.
     """
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
+    check_no_secrets(plan.trials.values(), settings)
+    check_storable(plan.trials.values())
     check_inputs(waiting, settings)
     stacks = form_stacks(waiting, settings.stack, launcher.machine(settings.device), settings.data_dir)
     logger = checked_logger(settings)

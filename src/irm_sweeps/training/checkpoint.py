@@ -19,6 +19,8 @@ FORMAT = "irm_sweeps checkpoint 2"
 _DIGEST_SIZE = hashlib.sha256().digest_size
 LARGEST = 2**34
 """Maximum size of a checkpoint in bytes: 16 GiB."""
+LARGEST_HEADER = 100_000_000
+"""Maximum size in bytes of the part with a trial's history: safetensors reads no larger header."""
 
 Step = Annotated[int, Field(ge=0)]
 
@@ -82,11 +84,25 @@ class BadCheckpoint(Exception):
 
 
 def pack(trial_id: str, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
-    """Return the checkpoint of one trial: its tensors by name, and its other state as JSON values."""
+    """Return the checkpoint of one trial: its tensors by name, and its other state as JSON values.
+
+    Raises
+    ------
+    BadCheckpoint
+        `unpack` could not read it: it is too large, or a value is not finite.
+    """
     from safetensors.torch import save
 
-    metadata = {"format": FORMAT, "trial_id": trial_id, "state": json.dumps(plain, allow_nan=False)}
+    try:
+        state = json.dumps(plain, allow_nan=False)
+        _Plain.model_validate(parse_json(state))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadCheckpoint(f"{error!r:.300}") from None
+    metadata = {"format": FORMAT, "trial_id": trial_id, "state": state}
     content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    header = int.from_bytes(content[:8], "little")
+    if header > LARGEST_HEADER or len(content) + _DIGEST_SIZE > LARGEST:
+        raise BadCheckpoint(f"it has {len(content):,} bytes, {header:,} of them in its header")
     # The digest, because a power cut may leave a file of the right length whose tensors are zeros.
     return content + hashlib.sha256(content).digest()
 

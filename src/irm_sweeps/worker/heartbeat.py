@@ -79,6 +79,11 @@ class Heartbeat:
         self._write_log(reason)
         return [claim.path.parent.name for claim in self._held]
 
+    def drop(self, dropped: Claim) -> None:
+        """Renew a claim no more; once this returns, no renewal of it is under way."""
+        with self._renewing:
+            self._held = [claim for claim in self._held if claim.path != dropped.path]
+
     def _beat(self) -> None:
         while not self._ended.wait(self._seconds):
             try:
@@ -89,9 +94,9 @@ class Heartbeat:
                 self._write_log(f"heartbeat: {error}")
 
     def _renew(self) -> None:
-        self.lost = self.lost or not all(claim.is_latest() for claim in self._held)
-        if not self.lost:
-            self._held = [self._renewed(claim) for claim in self._held]
+        latest = [claim for claim in self._held if claim.is_latest()]
+        self.lost = self.lost or len(latest) < len(self._held)
+        self._held = [self._renewed(claim) for claim in latest]
         self._waiting = [claim.renew(0) for claim in self._waiting if claim.is_latest()]
 
     def _renewed(self, claim: Claim) -> Claim:

@@ -1,18 +1,16 @@
-"""Forward the histories of trials to a logger, such that no failure of the logger ends a trial."""
+"""Forward the histories of a stack's trials to the worker's logger, such that no failure of the logger ends a trial."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from irm_sweeps.errors import text_of
-from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
+from irm_sweeps.loggers.logger import Run, Stream, scalars
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import label
-from irm_sweeps.worker.exceptions import Interrupted
+from irm_sweeps.worker.shared_logger import SharedLogger
 
 
 def run_name(trial: Trial) -> str:
@@ -21,85 +19,77 @@ def run_name(trial: Trial) -> str:
 
 
 class LogForwarder:
-    """Forwards the histories of a stack's trials to a logger, while the block runs.
+    """Forwards the histories of a stack's trials to a logger.
 
-    After the logger has raised once, it gets no more rows of this stack; the runs that it has opened are still
-    closed, and one line in the trials' logs says what it raised.
+    After the logger has failed, it gets no more rows, of this stack or a later one of the worker; the runs that it has
+    opened are still closed if it can close them, and one line in the trials' logs says what it raised.
 
     Parameters
     ----------
-    config
-        The logger's config; None: no logger.
+    logger
+        The worker's logger.
     sweep
         The name of the sweep.
     write_log
         Writes a line into the logs of the stack's trials.
     folder_of
         Returns the folder of a trial, by its id.
-    interrupted
-        Returns whether the worker was asked to stop, and so whether a `KeyboardInterrupt` is the user's own.
+
+    Attributes
+    ----------
+    final_status
+        The status with which `close` closes runs.
     """
 
     def __init__(
-        self,
-        config: Mapping[str, Any] | None,
-        sweep: str,
-        write_log: Callable[[str], None],
-        folder_of: Callable[[str], Path],
-        interrupted: Callable[[], bool] = lambda: False,
+        self, logger: SharedLogger, sweep: str, write_log: Callable[[str], None], folder_of: Callable[[str], Path]
     ) -> None:
-        self._config, self._sweep, self._write_log, self._folder_of = config, sweep, write_log, folder_of
-        self._interrupted = interrupted
-        self._logger: Logger | None = None
+        self.final_status = "interrupted"
+        self._logger, self._sweep, self._write_log, self._folder_of = logger, sweep, write_log, folder_of
+        self._failed_before = bool(logger.failure)
+        self._failure_is_logged = False
         self._streams: dict[str, Stream] = {}
         self._rows_forwarded: dict[str, int] = {}
-        self._disabled = config is None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+    def close(self) -> None:
         """Close the runs that are still open: their trials were interrupted, or their stack failed."""
-        del error, trace
-        asked = kind is not None and (issubclass(kind, Interrupted) or self._interrupted())
-        status = "failed" if kind is not None and not asked else "interrupted"
         for trial_id in list(self._streams):
-            with self._errors_disable_it():
-                self._streams.pop(trial_id).close(status, {})
+            self._close(trial_id, self.final_status, {})
+
+    def forget(self) -> None:
+        """Leave the runs that are open as they are."""
+        self._streams.clear()
 
     def forward(self, trial: Trial, history: Sequence[Mapping[str, Any]]) -> None:
         """Forward the rows of a trial's history that the logger has not had yet."""
-        with self._errors_disable_it():
-            if self._disabled:
-                return
-            if trial.id not in self._streams:
-                self._streams[trial.id] = self._open(trial)
+        if self._logger.is_usable and trial.id not in self._streams:
+            self._logger.attempt(lambda: self._open(trial))
+        if stream := self._streams.get(trial.id):
             for row in history[self._rows_forwarded.get(trial.id, 0) :]:
-                self._streams[trial.id].write(int(row["step"]), dict(scalars(row)))
+                step, values = int(row["step"]), dict(scalars(row))
+                if not self._logger.attempt(lambda step=step, values=values: stream.write(step, values)):  # type: ignore[misc]
+                    break
             self._rows_forwarded[trial.id] = len(history)
+        self._log_failure()
 
     def finish(self, trial: Trial, history: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> None:
         """Forward the rest of a trial's history and its result, and close its run."""
         self.forward(trial, history)
-        with self._errors_disable_it():
-            if trial.id in self._streams:
-                self._streams.pop(trial.id).close(result["status"], dict(scalars(result["metrics"])))
+        self._close(trial.id, result["status"], dict(scalars(result["metrics"])))
 
-    def _open(self, trial: Trial) -> Stream:
-        if self._logger is None:
-            self._logger = build_logger(self._config or {})
-        return self._logger.open(
-            Run(trial.id, run_name(trial), self._sweep, trial.canonical, self._folder_of(trial.id))
-        )
+    def _open(self, trial: Trial) -> None:
+        run = Run(trial.id, run_name(trial), self._sweep, trial.canonical, self._folder_of(trial.id))
+        self._streams[trial.id] = self._logger.open(run)
 
-    @contextmanager
-    def _errors_disable_it(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and self._interrupted():
-                raise
-            if not self._disabled:
-                text = " ".join(text_of(error).split())
-                self._write_log(f"the logger failed ({type(error).__name__}: {text}); training goes on without it")
-            self._disabled = True
+    def _close(self, trial_id: str, status: str, final: Mapping[str, float]) -> None:
+        if stream := self._streams.pop(trial_id, None):
+            self._logger.attempt_to_close(lambda: stream.close(status, final))
+            self._log_failure()
+
+    def _log_failure(self) -> None:
+        """Write one line about the logger's failure into the logs of this stack's trials, once."""
+        if not self._logger.failure or self._failure_is_logged:
+            return
+        self._failure_is_logged = True
+        when = "has failed before in this worker" if self._failed_before else "failed"
+        self._write_log(f"the logger {when} ({self._logger.failure}); training goes on without it")

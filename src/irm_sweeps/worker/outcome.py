@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import provenance
-from irm_sweeps.errors import UserError, bounded, is_out_of_memory, raised
+from irm_sweeps.errors import UserError, is_out_of_memory, raised, shortened
+from irm_sweeps.redaction import redacted
 from irm_sweeps.store.schema import SCHEMA
+
+LONGEST_DETAILS = 100_000
+"""Most characters that are kept of a traceback."""
 
 if TYPE_CHECKING:
     from irm_sweeps.training.loop import Outcome
@@ -66,9 +70,9 @@ def failed(trial: Trial, error: BaseException) -> dict[str, Any]:
 def _traceback(error: BaseException) -> str:
     """Return the traceback of an error, whose class may be a user's: what its methods raise is not raised here."""
     try:
-        return bounded("".join(traceback.format_exception(error)), LONGEST_DETAILS)
+        return "".join(traceback.format_exception(error))
     except BaseException:
-        return bounded("".join(traceback.format_tb(error.__traceback__)), LONGEST_DETAILS)
+        return "".join(traceback.format_tb(error.__traceback__))
 
 
 def crashed(trial: Trial, attempts: int, log_tail: str, stall: str | None = None) -> dict[str, Any]:
@@ -92,7 +96,13 @@ def stalled(trial: Trial, reason: str) -> dict[str, Any]:
     return _failure(trial, "exception", f"{reason}; its log tells where it hangs", "")
 
 
+def not_storable(trial: Trial, status: str, problem: Exception) -> dict[str, Any]:
+    """Return the result of a trial that ended, as `status` says, with values that no result can hold."""
+    return _failure(trial, "exception", f"the trial {status}, but {raised(problem)}", "")
+
+
 def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, Any]:
+    details = redacted(shortened(details, LONGEST_DETAILS))
     return {
         **_head(trial, "failed"),
         "error": {"kind": kind, "message": message, "details": details},

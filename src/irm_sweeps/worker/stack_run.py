@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -18,6 +18,7 @@ from irm_sweeps.store.layout import LOG
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.trial_log import TrialLog, open_streams
+from irm_sweeps.training.checkpoint import BadCheckpoint
 from irm_sweeps.training.loop import Outcome, StackTraining
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import Interrupted, Lost
@@ -25,14 +26,17 @@ from irm_sweeps.worker.heartbeat import Heartbeat
 from irm_sweeps.worker.held_trial import HeldTrial
 from irm_sweeps.worker.log_forwarding import LogForwarder
 from irm_sweeps.worker.outcome import finished
+from irm_sweeps.worker.shared_logger import SharedLogger
 from irm_sweeps.worker.stall import StallTimer
 
-WriteResult = Callable[[Trial, dict[str, Any], Sequence[dict[str, Any]]], None]
-"""Stores a trial's result and history."""
+WriteResult = Callable[[Trial, dict[str, Any], Sequence[dict[str, Any]]], dict[str, Any]]
+"""Stores a trial's result and history, and returns the result that was stored."""
 
 
 class StackRun:
-    """Trains one stack, and keeps the store informed meanwhile.
+    """Trains one stack, and keeps the store informed meanwhile. A context manager: its claims are renewed in the block.
+
+    At the block's end, when all results are written, the logger's runs that are still open are closed.
 
     The training loop calls `after_step` between steps: there, checkpoints are saved when they are due, and a stop is
     obeyed.
@@ -45,6 +49,8 @@ class StackRun:
         Claims on the trials that this worker trains next, which are renewed too.
     stop_requested
         Set by others to stop after the current step, with a checkpoint.
+    logger
+        The logger of the worker.
     capture
         Whether what is printed while training goes to the first trial's log.
     stalled
@@ -67,6 +73,7 @@ class StackRun:
         heartbeat_seconds: float,
         checkpoint_seconds: float,
         stop_requested: threading.Event,
+        logger: SharedLogger,
         capture: bool,
         stalled: Callable[[Sequence[HeldTrial], str], None],
     ) -> None:
@@ -78,18 +85,37 @@ class StackRun:
         self._compiled = manifest.settings.compile
         self._capture, self._stop_requested = capture, stop_requested
         self._checkpoint_seconds, self._last_saved = checkpoint_seconds, time.monotonic()
-        self._logger = LogForwarder(
-            manifest.settings.logger,
-            manifest.name,
-            self.log.write,
-            folder_of=store.own_folder,
-            interrupted=stop_requested.is_set,
-        )
-        claims = [held_trial.claim for held_trial in held]
-        self._heartbeat = Heartbeat(claims, waiting, seconds=heartbeat_seconds, write_log=self.log.write)
+        self._forwarder = LogForwarder(logger, manifest.name, self.log.write, folder_of=store.own_folder)
+        self._is_unsaved = False
+        held_claims = [held_trial.claim for held_trial in held]
+        self._heartbeat = Heartbeat(held_claims, waiting, seconds=heartbeat_seconds, write_log=self.log.write)
         first_log = store.folder(held[0].trial_id) / LOG
         self._stall_timer = StallTimer(manifest.settings.stall_seconds, first_log, self._announce_stall)
         self._stalled = stalled
+
+    def __enter__(self) -> Self:
+        self._heartbeat.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._forwarder.close()
+        finally:
+            self._heartbeat.__exit__()
+
+    def stop_renewing(self, trial: Trial) -> None:
+        """Renew the claim on a trial no more, which is about to be removed."""
+        for held_trial in self.held:
+            if held_trial.trial_id == trial.id:
+                self._heartbeat.drop(held_trial.claim)
+
+    def end_as_failed(self) -> None:
+        """Let the logger's runs that are open at the block's end be closed as those of failed trials."""
+        self._forwarder.final_status = "failed"
+
+    def end_as_overtaken(self) -> None:
+        """Leave the logger's runs alone: another worker has begun them anew."""
+        self._forwarder.forget()
 
     def train(self, write_result: WriteResult) -> None:
         """Train the stack to its end and write the results of those trials that are still this worker's.
@@ -103,16 +129,15 @@ class StackRun:
         """
         holder = self.held[0].claim.holder
         self.log.write(f"stack of {len(self.held)} on {self._device} in process {holder.pid} on {holder.host}")
-        with self._logger:
-            with self._surroundings():
-                outcomes = self._start_training().run(self)
-            self._write_results(outcomes, write_result)
+        with self._surroundings():
+            outcomes = self._start_training().run(self)
+        self._write_results(outcomes, write_result)
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
-        """Keep the claims alive, catch what is printed, and restore what training changes while the block runs."""
+        """Catch what is printed, watch for a stall, and restore what training changes while the block runs."""
         captured = self.log.capture() if self._capture else nullcontext()
-        with open_streams(), captured, self._heartbeat, self._stall_timer, fresh_state():
+        with open_streams(), captured, self._stall_timer, fresh_state():
             yield
 
     def _announce_stall(self, reason: str) -> None:
@@ -172,16 +197,30 @@ class StackRun:
         return StackTraining(self._trials, self._data_dir, self._device, compiled=self._compiled)
 
     def _save_checkpoints(self, training: StackTraining) -> None:
-        """Write a checkpoint of every trial, and hand its history to the logger."""
+        """Write a checkpoint of every trial, and only then hand their histories to the logger."""
+        histories = []
         for i, trial in enumerate(training.trials):
             tensors, plain = training.state(i)
+            self._save_checkpoint(trial, tensors, plain)
+            histories.append(plain["history"])
+        for trial, history in zip(training.trials, histories, strict=True):
+            self._forwarder.forward(trial, history)
+
+    def _save_checkpoint(self, trial: Trial, tensors: dict[str, torch.Tensor], plain: dict[str, Any]) -> None:
+        try:
             save_checkpoint(self._store, trial, tensors, plain)
-            self._logger.forward(trial, plain["history"])
+        except BadCheckpoint as error:  # training goes on: it is the result that counts
+            if not self._is_unsaved:
+                self.log.write(f"no checkpoint of trial {trial.id} is saved, since none could be read: {error}")
+            self._is_unsaved = True
 
     def _write_results(self, outcomes: Sequence[Outcome], write_result: WriteResult) -> None:
+        """Write the results of all trials, and only then tell the logger of each."""
         stack_ids = [trial.id for trial in self._trials]
+        written = []
         for held_trial, outcome in zip(self.held, outcomes, strict=True):
             if held_trial.claim.is_latest():
                 result = finished(held_trial.trial, outcome, self._data_dir, self._device, stack_ids, self._compiled)
-                write_result(held_trial.trial, result, outcome.history)
-                self._logger.finish(held_trial.trial, outcome.history, result)
+                written.append((held_trial.trial, outcome, write_result(held_trial.trial, result, outcome.history)))
+        for trial, outcome, result in written:
+            self._forwarder.finish(trial, outcome.history, result)

@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,13 +28,14 @@ from irm_sweeps.store.layout import LOG
 from irm_sweeps.store.liveness import HEARTBEAT_SECONDS
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.result import Result
-from irm_sweeps.store.store import Store
+from irm_sweeps.store.store import NotStorable, Store
 from irm_sweeps.store.trial_log import TrialLog, tail
 from irm_sweeps.training.moves import CannotCompile, forget_programs
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import DeviceLost, Interrupted, Lost
 from irm_sweeps.worker.held_trial import HeldTrial, claim_free
-from irm_sweeps.worker.outcome import crashed, failed, stalled
+from irm_sweeps.worker.outcome import crashed, failed, not_storable, stalled
+from irm_sweeps.worker.shared_logger import SharedLogger
 from irm_sweeps.worker.stack_order import Stack, try_each, try_untouched
 from irm_sweeps.worker.stack_run import StackRun
 from irm_sweeps.worker.stall import stall_in
@@ -84,6 +86,7 @@ class Worker:
         self.heartbeat_seconds = heartbeat_seconds
         self.stop_requested = stop_requested or threading.Event()
         self.tally = Tally()
+        self._logger = SharedLogger(manifest.settings.logger, self.stop_requested)
         self._report, self._capture = report, capture
         self._report_stall = stalled
         self._unreported: list[Result] = []
@@ -217,13 +220,21 @@ class Worker:
             heartbeat_seconds=self.heartbeat_seconds,
             checkpoint_seconds=self.checkpoint_seconds,
             stop_requested=self.stop_requested,
+            logger=self._logger,
             capture=self._capture,
             stalled=self._stalled,
         )
+        with run:
+            return self._try_to_train(run)
+
+    def _try_to_train(self, run: StackRun) -> bool:
+        """Train a stack whose claims are being renewed; return as `_train_stack`."""
+        held = run.held
         try:
             self._forget_programs_of_other_kinds(held[0].trial)
-            run.train(self._write_result)
+            run.train(partial(self._write_result, stop_renewing=run.stop_renewing))
         except Lost:
+            run.end_as_overtaken()
             run.log.write("another worker has taken over: nothing more is written here")
         except StoreError:
             raise
@@ -237,7 +248,7 @@ class Worker:
             if len(held) > 1:
                 run.log.write(f"a stack of {len(held)} failed ({raised(error)}): trying two halves")
                 return False
-            self._fail(held[0], error, run.log)
+            self._fail(held[0], error, run)
         return True
 
     def _raise_unless_of_the_trials(self, error: BaseException, run: StackRun) -> None:
@@ -250,14 +261,15 @@ class Worker:
             run.log.write(f"{self.device} is lost to this process: {text_of(error)}")
             raise DeviceLost(f"{self.device} is lost to this process: {one_line(text_of(error))}") from None
 
-    def _fail(self, held_trial: HeldTrial, error: BaseException, log: TrialLog) -> None:
+    def _fail(self, held_trial: HeldTrial, error: BaseException, run: StackRun) -> None:
         """Write the result of a trial whose code raised."""
         result = failed(held_trial.trial, error)
-        log.write(result["error"]["details"] or result["error"]["message"])
+        run.end_as_failed()
+        run.log.write(result["error"]["details"] or result["error"]["message"])
         if is_out_of_memory(error):  # where it ran out is of use to the author of a method, and of no other use
-            log.write("".join(traceback.format_exception(error)))
+            run.log.write("".join(traceback.format_exception(error)))
         if held_trial.claim.is_latest():
-            self._write_result(held_trial.trial, result, [])
+            self._write_result(held_trial.trial, result, [], stop_renewing=run.stop_renewing)
 
     def _stalled(self, held: Sequence[HeldTrial], reason: str) -> None:
         """Report that a stack makes no step, in the thread that ends this process."""
@@ -279,17 +291,32 @@ class Worker:
             forget_programs()  # their graphs keep memory
         self._compiled_kind = trial.kind
 
-    def _write_result(self, trial: Trial, result: dict[str, Any], history: Sequence[dict[str, Any]]) -> None:
-        written = self.store.write_result(result, history)
+    def _write_result(
+        self,
+        trial: Trial,
+        result: dict[str, Any],
+        history: Sequence[dict[str, Any]],
+        *,
+        stop_renewing: Callable[[Trial], None] | None = None,
+    ) -> dict[str, Any]:
+        """Write a result, or of one that could not be read back a failure that says why; return what was written."""
+        try:
+            written = self.store.write_result(result, history)
+        except NotStorable as problem:
+            result = not_storable(trial, result["status"], problem)
+            written = self.store.write_result(result, [])
+        if stop_renewing is not None:
+            stop_renewing(trial)
         claims.clear(self.store, trial.id)
         self._finished.add(trial.id)
         log = TrialLog([self.store.folder(trial.id)])
         if not written:
             log.write("another worker has written the result first: it stays")
-            return
+            return result
         self.tally.add(result["status"])
         log.write(result["status"])
         self._unreported.append(Result.from_values(result))
+        return result
 
     def _report_results(self) -> None:
         # Not while training: a terminal that is gone is no failure of the trial.
