@@ -25,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from irm_sweeps import user_modules
 from irm_sweeps.errors import UserError, did_you_mean
-from irm_sweeps.process_state import fresh_state
+from irm_sweeps.process_state import fresh_state, not_restored
+from irm_sweeps.process_state.replaced import Functions, record_import
 
 
 class PerTrial:
@@ -214,7 +215,7 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
     try:
         from_package = user_modules.is_package_module(target)
         if trusted or from_package:
-            with nullcontext() if from_package or module_name in sys.modules else _first_import():
+            with nullcontext() if from_package or module_name in sys.modules else _first_import(module_name):
                 imported = getattr(importlib.import_module(module_name), class_name)
         else:
             imported = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
@@ -237,13 +238,16 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
 
 
 @contextmanager
-def _first_import() -> Iterator[None]:
-    """Import the user's modules in the block: undo their changes to the process's settings, and store their sha256.
+def _first_import(module: str) -> Iterator[None]:
+    """Import one of the user's modules in the block: undo its changes to the process's settings, and store its sha256.
 
+    What cannot be undone, as functions of torch that it replaces, is recorded: see `worker.lasting_changes`.
     Environment variables stay: a module that sets one, for a library that it uses, is imported only once.
     """
+    functions, failures = Functions(), len(not_restored)
     with fresh_state(environment=False):
         yield
+    record_import(module, functions.replaced() | set(not_restored[failures:]))
     user_modules.remember()
 
 

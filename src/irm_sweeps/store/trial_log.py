@@ -68,7 +68,7 @@ def _report(path: Path, error: OSError) -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # the disk is full: words are lost, trials are not
+        with suppress(OSError, ValueError, AttributeError):  # disk full, or closed: words are lost, trials are not
             stream.flush()
 
 

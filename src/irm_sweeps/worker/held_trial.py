@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from irm_sweeps.errors import StoreError
+from irm_sweeps.process_state import fresh_state
 from irm_sweeps.store import claims
 from irm_sweeps.store.checkpoints import Checkpoint, read_checkpoint
 from irm_sweeps.store.claims import Claim
@@ -15,6 +16,7 @@ from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import DeviceLost
+from irm_sweeps.worker.forks import children_end, end_unless
 
 
 class HeldTrial:
@@ -36,7 +38,8 @@ class HeldTrial:
     @cached_property
     def trial(self) -> Trial:
         """The trial, built from its config when it is first needed."""
-        return Trial.from_config(self._config)
+        with children_end(), fresh_state(environment=False):
+            return Trial.from_config(self._config)
 
     @property
     def step(self) -> int:
@@ -53,6 +56,7 @@ class HeldTrial:
 
     def release(self) -> None:
         """Release the claim, so that this worker or another can claim the trial again, and forget the checkpoint."""
+        end_unless(self.claim.holder.pid)
         self._checkpoint = None
         self.claim.release(0)
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import label
+from irm_sweeps.worker.forks import children_end
 
 
 def run_name(trial: Trial) -> str:
@@ -88,7 +89,8 @@ class LogForwarder:
     @contextmanager
     def _errors_disable_it(self) -> Iterator[None]:
         try:
-            yield
+            with children_end():
+                yield
         except (Exception, SystemExit) as error:
             if not self._disabled:
                 text = " ".join(str(error).split())

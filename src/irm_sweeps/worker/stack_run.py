@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from irm_sweeps.store.trial_log import TrialLog
 from irm_sweeps.training.loop import Outcome, StackTraining
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import Interrupted, Lost
+from irm_sweeps.worker.forks import children_end, end_unless
 from irm_sweeps.worker.heartbeat import Heartbeat
 from irm_sweeps.worker.held_trial import HeldTrial
 from irm_sweeps.worker.log_forwarding import LogForwarder
@@ -90,9 +91,15 @@ class StackRun:
         holder = self.held[0].claim.holder
         self.log.write(f"stack of {len(self.held)} on {self._device} in process {holder.pid} on {holder.host}")
         with self._logger:
-            with self.log.capture() if self._capture else nullcontext(), self._heartbeat, fresh_state():
+            with self.log.capture() if self._capture else nullcontext(), self._heartbeat, self._apart():
                 outcomes = self._start_training().run(self)
             self._write_results(outcomes, write_result)
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Keep what the trials' code does to the process from other trials, and end the processes that it forks."""
+        with fresh_state(seed=self._trials[0].seed), children_end():
+            yield
 
     def after_step(self, training: StackTraining) -> None:
         """Save checkpoints if they are due, and stop if that was requested.
@@ -104,6 +111,7 @@ class StackRun:
         Interrupted
             A stop was requested; every trial has a checkpoint.
         """
+        end_unless(self.held[0].claim.holder.pid)
         self._heartbeat.step, self._heartbeat.steps = training.step, training.steps
         if self._heartbeat.lost:
             raise Lost
@@ -156,6 +164,9 @@ class StackRun:
         stack_ids = [trial.id for trial in self._trials]
         for held_trial, outcome in zip(self.held, outcomes, strict=True):
             if held_trial.claim.is_latest():
-                result = finished(held_trial.trial, outcome, self._data_dir, self._device, stack_ids, self._compiled)
+                with self._apart():
+                    result = finished(
+                        held_trial.trial, outcome, self._data_dir, self._device, stack_ids, self._compiled
+                    )
                 write_result(held_trial.trial, result, outcome.history)
                 self._logger.finish(held_trial.trial, outcome.history, result)

@@ -7,6 +7,7 @@ something fails. A stack that is being trained is a `StackRun`.
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,7 +30,9 @@ from irm_sweeps.store.trial_log import TrialLog, tail
 from irm_sweeps.training.moves import CannotCompile, forget_programs
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import DeviceLost, Interrupted, Lost
+from irm_sweeps.worker.forks import end_unless
 from irm_sweeps.worker.held_trial import HeldTrial, claim_free
+from irm_sweeps.worker.lasting_changes import LastingChanges
 from irm_sweeps.worker.outcome import crashed, failed
 from irm_sweeps.worker.stack_order import Stack, try_each, try_untouched
 from irm_sweeps.worker.stack_run import StackRun
@@ -84,6 +87,8 @@ class Worker:
         self._finished = Finished(store, manifest)
         self._finished_before: set[str] = set()
         self._saw_doubtful_claim = False
+        self._changes = LastingChanges()
+        self._pid = os.getpid()
         self._compiled, self._compiled_kind = manifest.settings.compile, ""
         git_state()  # asked now, and kept: what has been imported is what lies there
 
@@ -102,6 +107,8 @@ class Worker:
             The store cannot be written: disk full, folder gone.
         DeviceLost
             The GPU no longer answers this process.
+        ProcessChanged
+            What has been trained here would change the numbers of the trials that are left.
         """
         self._finished_before = self._finished.trial_ids()
         with suppress(_StopOnError):
@@ -200,6 +207,7 @@ class Worker:
 
     def _train_stack(self, held: Sequence[HeldTrial], waiting: Sequence[HeldTrial]) -> bool:
         """Train trials as one stack; return False if it failed and its trials are yet to be trained in halves."""
+        self._changes.check(held[0].trial)
         run = StackRun(
             held,
             [held_trial.claim for held_trial in waiting],
@@ -213,7 +221,8 @@ class Worker:
         )
         try:
             self._forget_programs_of_other_kinds(held[0].trial)
-            run.train(self._write_result)
+            with self._changes.watch(held[0].trial):
+                run.train(self._write_result)
         except Lost:
             run.log.write("another worker has taken over: nothing more is written here")
         except StoreError:
@@ -259,6 +268,7 @@ class Worker:
         self._compiled_kind = trial.kind
 
     def _write_result(self, trial: Trial, result: dict[str, Any], history: Sequence[dict[str, Any]]) -> None:
+        end_unless(self._pid)
         written = self.store.write_result(result, history)
         claims.clear(self.store, trial.id)
         self._finished.add(trial.id)
