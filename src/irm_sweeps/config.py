@@ -27,7 +27,8 @@ from irm_sweeps import user_modules
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.key_hints import unknown_field
-from irm_sweeps.process_state import fresh_state
+from irm_sweeps.process_state import fresh_state, not_restored
+from irm_sweeps.process_state.replaced import Functions, record_import
 
 
 class PerTrial:
@@ -228,7 +229,7 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
     try:
         from_package = user_modules.is_package_module(target)
         if trusted or from_package:
-            with nullcontext() if from_package or module_name in sys.modules else _first_import():
+            with nullcontext() if from_package or module_name in sys.modules else _first_import(module_name):
                 imported = getattr(importlib.import_module(module_name), class_name)
         else:
             imported = vars(sys.modules[module_name])[class_name] if module_name in sys.modules else None
@@ -252,13 +253,16 @@ def import_class(target: str, base: type[C], group: str, *, trusted: bool = True
 
 
 @contextmanager
-def _first_import() -> Iterator[None]:
-    """Import the user's modules in the block: undo their changes to the process's settings, and store their sha256.
+def _first_import(module: str) -> Iterator[None]:
+    """Import one of the user's modules in the block: undo its changes to the process's settings, and store its sha256.
 
+    What cannot be undone, as functions of torch that it replaces, is recorded: see `worker.lasting_changes`.
     Environment variables stay: a module that sets one, for a library that it uses, is imported only once.
     """
+    functions, failures = Functions(), len(not_restored)
     with fresh_state(environment=False):
         yield
+    record_import(module, functions.replaced() | set(not_restored[failures:]))
     user_modules.remember()
 
 

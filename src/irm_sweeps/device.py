@@ -9,7 +9,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.errors import UserError, one_line
-from irm_sweeps.process_state import attribute, cudnn_tf32, deterministic_algorithms, matmul_precision, restored
+from irm_sweeps.process_state.setting import attribute, restored
+from irm_sweeps.process_state.torch_settings import cudnn_tf32, deterministic_algorithms, matmul_precision
 
 if TYPE_CHECKING:
     import torch
@@ -233,6 +234,6 @@ def _onednn_keeps_float32() -> bool:
 
     if not torch.backends.mkldnn.is_available():
         return False
-    numbers = torch.full((256, 256), 1 + 2**-20)
+    numbers = torch.full((256, 256), 1 + 2**-20, dtype=torch.float32, device="cpu")
     with _onednn():
         return torch.equal(numbers @ torch.eye(256), numbers)

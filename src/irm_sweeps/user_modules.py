@@ -51,6 +51,11 @@ def is_user_module(name: str) -> bool:
     return isinstance(module, ModuleType) and _is_user_file(name, module)
 
 
+def is_user_file(path: str) -> bool:
+    """Return whether a source file is neither this package's nor installed nor the standard library's."""
+    return not path.startswith(("<", *_installed()))
+
+
 def _is_user_file(name: str, module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or is_package_module(name) or name.partition(".")[0] in sys.stdlib_module_names:

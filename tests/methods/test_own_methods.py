@@ -34,6 +34,10 @@ class Naive(Penalized):
 class Sums(Naive):
     def penalty(self, at, features, logits, risks):
         return at.batch.each(lambda own: own.square().sum(), logits).mean()
+
+class Spread(Naive):
+    def penalty(self, at, features, logits, risks):
+        return at.batch.each(lambda own: own.std(0).sum(), logits).mean()
 """
 
 SUITE = """
@@ -75,6 +79,22 @@ def test_a_method_for_equal_environments_is_told_how_to_say_so(tmp_path: Path) -
     ):
         assert re.search(f"^E +{re.escape(line.strip())}", answer.stdout, re.M), (line, answer.stdout)
     assert answer.stdout.count("a naive one") == 2, "its reason stands in the report"
+
+
+def test_a_method_that_is_nan_for_one_image_is_told_how_to_say_so(tmp_path: Path) -> None:
+    create(tmp_path)
+    (tmp_path / "methods" / "naive.py").write_text(METHODS)
+    yaml = (tmp_path / "conf" / "method" / "risk_gap.yaml").read_text()
+    (tmp_path / "conf" / "method" / "spread.yaml").write_text(yaml.replace("risk_gap.RiskGap", "naive.Spread"))
+    suite = SUITE.partition("class TestExcused")[0].replace('"naive": ["method=naive"], "sums": ["method=sums"]', "{}")
+    suite = suite.replace("cases = {{}}", 'cases = {"spread": ["method=spread"]}')
+    excuse = 'class TestExcused(TestTold):\n    needs_several_images = {"spread": "one image has no spread"}\n'
+    (tmp_path / "tests" / "test_methods.py").write_text(suite + excuse)
+    words = [sys.executable, "-m", "pytest", "-q", "-rfs", "-k", "one_image", "tests/test_methods.py"]
+    answer = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert set(re.findall(r"^FAILED \S+::(\w+)::", answer.stdout, re.M)) == {"TestTold"}, answer.stdout
+    assert "needs_several_images = {'spread': '...'}" in answer.stdout
+    assert "one image has no spread" in answer.stdout
 
 
 def test_a_batch_of_unequal_environments_names_what_takes_them() -> None:

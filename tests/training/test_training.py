@@ -111,6 +111,35 @@ def test_the_optimizer_restarts_at_the_anneal(make_trial, training) -> None:
     assert not np.allclose(ends["true"]["head.weight"], ends["false"]["head.weight"], atol=1e-6)
 
 
+@pytest.mark.parametrize("reset", [True, False])
+def test_ib_erm_restarts_adam_at_its_anneal_as_domainbed_does(reset: bool, make_trial, training) -> None:
+    """Against a loop with torch's own Adam, made anew at the anneal, and a variance computed per environment."""
+    more = [f"method.reset_optimizer={str(reset).lower()}", "method.bottleneck=features", "training.steps=30"]
+    trial = make_trial("method=ib_erm", "method.anneal=12", "lam=7", "training.l2=0", "optimizer=adam", *more)
+    run = training(trial)
+    data = trial.dataset.draw(trial.seed, NOWHERE)
+    p = {name: torch.tensor(value, requires_grad=True) for name, value in arrays(run).items()}
+    optimizer = torch.optim.Adam(p.values(), lr=trial.optimizer.lr)
+    for step in range(30):
+        if reset and step == 12:
+            optimizer = torch.optim.Adam(p.values(), lr=trial.optimizer.lr)
+        risks, variances = [], []
+        for x, y in zip(data.inputs, data.labels, strict=True):
+            h = torch.from_numpy(x).double()
+            for layer in ("representation.0", "representation.2"):
+                h = torch.relu(h @ p[f"{layer}.weight"].T + p[f"{layer}.bias"])
+            logits = (h @ p["head.weight"].T + p["head.bias"]).squeeze(1)
+            risks.append(F.binary_cross_entropy_with_logits(logits, torch.from_numpy(y).double()))
+            variances.append(((h - h.mean(0)) ** 2).sum(0).div(len(h) - 1).mean())
+        loss = torch.stack(risks).mean() + (7 if step >= 12 else 0) * torch.stack(variances).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    run.run()
+    for key, value in arrays(run).items():
+        np.testing.assert_allclose(value, p[key].detach().numpy(), rtol=1e-8, atol=1e-8)
+
+
 # One step of each optimizer by its formula.
 
 

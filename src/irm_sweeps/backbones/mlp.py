@@ -42,7 +42,7 @@ class MLP(Backbone):
         return nn.Sequential(*layers), self._linear(sizes[-1], outputs, generator)
 
     def _linear(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
-        layer = _Unfilled(n_in, n_out)
+        layer = _Unfilled(n_in, n_out, device="cpu", dtype=torch.float32)
         if self.init == "xavier":
             nn.init.xavier_uniform_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)

@@ -17,6 +17,7 @@ from irm_sweeps.config import Place
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.downloads import Published
 from irm_sweeps.files.untrusted import open_regular
+from irm_sweeps.process_state import fresh_state
 
 IMAGENET = {
     "resnet18": Published(
@@ -100,8 +101,8 @@ class ResNet(Backbone):
             )
         from torchvision import models
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        seed = torch.randint(2**62, (1,), generator=generator, dtype=torch.int64, device="cpu")
+        with fresh_state(seed=int(seed)):  # torchvision takes neither a generator nor a number format
             network = getattr(models, self.architecture)(weights=None)
             width = network.fc.in_features
             head = self._head(width, outputs)

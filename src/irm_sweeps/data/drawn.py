@@ -34,7 +34,7 @@ def checked_draw(dataset: Dataset, seed: int, data_dir: Path, dtype: torch.dtype
     UserError
         As raised by `Dataset.draw` and `check_drawn`.
     """
-    with fresh_state():
+    with fresh_state(seed=seed):
         data = dataset.draw(seed, data_dir)
         check_drawn(dataset, data, dtype)
     return data

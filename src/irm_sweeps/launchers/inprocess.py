@@ -36,8 +36,14 @@ class InProcess(Launcher):
         return visible_gpus(device)[:1]
 
     def run(self, store: Store, manifest: Manifest, progress: Progress) -> bool:
-        """Work on the manifest until nothing is left to claim: trials that other workers hold are left to them."""
-        from irm_sweeps.worker.exceptions import Interrupted
+        """Work on the manifest until nothing is left to claim; trials that other workers hold are left to them.
+
+        Raises
+        ------
+        ProcessChanged
+            What has run in this process would change the numbers of the trials that are left, and there is no other.
+        """
+        from irm_sweeps.worker.exceptions import Interrupted, ProcessChanged
         from irm_sweeps.worker.worker import Worker
 
         tame_allocator()
@@ -50,6 +56,11 @@ class InProcess(Launcher):
                 worker.work()
             except Interrupted:
                 raise KeyboardInterrupt from None
+            except ProcessChanged as error:
+                raise ProcessChanged(
+                    f"{error}, so that the other trials would get other numbers here: what is finished stays; give "
+                    "hydra/launcher=local, which starts another process after such a trial"
+                ) from None
         return True
 
 

@@ -32,6 +32,10 @@ FAILED, CANNOT_WORK, STOPPED = 1, 2, 143
 """Exit codes: a trial failed or the device was lost; the store, sweep or device cannot be used; an orderly stop."""
 
 
+_KEPT_ENVIRONMENT: dict[str, str] = {}
+"""The environment in which this process began; no part of the task, which is written into files."""
+
+
 def import_folders() -> list[str]:
     """Return the folders this process imports from: a user's own method file may lie beside the front door."""
     return [os.path.abspath(folder) for folder in sys.path]
@@ -79,6 +83,7 @@ class WorkerTask:
         Exits with 1 if a trial failed, 2 if it cannot work here (the store, the device), 143 after an orderly
         stop.
         """
+        _KEPT_ENVIRONMENT.update(os.environ)
         sys.path += [folder for folder in self.folders if folder not in sys.path]
         gpu = self.visible_gpu if self.visible_gpu is not None else slurm.gpu_of_task()
         threads = self.threads or slurm.threads_of_task()
@@ -91,6 +96,7 @@ class WorkerTask:
             from irm_sweeps.launchers.job_pickles import discard_own_pickles_at_exit
 
             discard_own_pickles_at_exit(Path(self.results) / "sweeps" / self.sweep / "jobs")
+        _end_despite_threads(code)
         if code:
             sys.exit(code)
 
@@ -135,7 +141,7 @@ class WorkerTask:
     def _work(self, store: Store, manifest: Manifest, gpu: str | None, stop_requested: threading.Event) -> int:
         """Work until nothing is left to claim, or nothing more can be done here; return the exit code."""
         from irm_sweeps.sweep.progress import Progress
-        from irm_sweeps.worker.exceptions import DeviceLost
+        from irm_sweeps.worker.exceptions import DeviceLost, ProcessChanged
         from irm_sweeps.worker.registry import registered
         from irm_sweeps.worker.worker import Worker
 
@@ -151,9 +157,22 @@ class WorkerTask:
         except DeviceLost as error:
             print(f"this worker ends, another may go on: {error}", file=sys.stderr)
             return FAILED
+        except ProcessChanged as error:
+            print(f"this worker ends, and another process goes on: {error}", file=sys.stderr)
+            self._replace()
         except UserError as error:
             return _refused(error)
         return FAILED if worker.tally.failed else 0
+
+    def _replace(self) -> None:
+        """Begin anew in place of this process, where no local pool will start another worker.
+
+        The new program has this process's id, the environment that it began with, and nothing of its memory.
+        """
+        if self.told or slurm.is_submitted_task():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], _KEPT_ENVIRONMENT)
 
     def _announce(self, manifest: Manifest, missing: int, device: torch.device) -> None:
         from irm_sweeps.wording import count
@@ -274,6 +293,18 @@ def _let_siblings_save(store: Store, manifest: Manifest, seconds: float) -> None
     deadline = time.monotonic() + min(seconds, SIBLINGS_SECONDS)
     while slurm.is_first_of_several_tasks() and siblings(store, manifest) and time.monotonic() < deadline:
         time.sleep(0.1)
+
+
+def _end_despite_threads(code: int) -> None:
+    """Let this process end with its main thread, though a trial has left a thread that would keep it alive."""
+    from irm_sweeps.worker.lasting_changes import ends_by_itself
+
+    def end() -> None:
+        threading.main_thread().join()
+        os._exit(code)
+
+    if not ends_by_itself():
+        threading.Thread(target=end, daemon=True).start()
 
 
 def _refused(error: UserError) -> int:

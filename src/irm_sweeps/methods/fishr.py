@@ -46,7 +46,7 @@ class Fishr(Penalized):
         if not self.ema:
             return {}
         outputs, width = head_sizes(fresh("backbone"))
-        return {AVERAGE: torch.zeros(environments, outputs * (width + 1))}
+        return {AVERAGE: torch.zeros(environments, outputs * (width + 1), dtype=torch.float32, device="cpu")}
 
     def players(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return the model's players and the moving average."""

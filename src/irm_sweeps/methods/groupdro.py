@@ -31,7 +31,7 @@ class GroupDRO(Method):
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return equal weights."""
         del fresh, generator
-        return {LOG_WEIGHTS: torch.zeros(environments)}
+        return {LOG_WEIGHTS: torch.zeros(environments, dtype=torch.float32, device="cpu")}
 
     def players(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return the model and the weights."""

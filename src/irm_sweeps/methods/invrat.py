@@ -125,8 +125,8 @@ class InvRatEC(InvRat):
         if self.on == "output":
             outputs, _ = head_sizes(fresh("backbone"))
             return {
-                "adversary.scale": torch.ones(environments),
-                "adversary.bias": torch.zeros(environments, outputs),
+                "adversary.scale": torch.ones(environments, dtype=torch.float32, device="cpu"),
+                "adversary.bias": torch.zeros(environments, outputs, dtype=torch.float32, device="cpu"),
             }
         drawn = [fresh(f"adversary/{e}") for e in range(environments)]
         names = [name for name in drawn[0] if name.startswith("head.")]
@@ -191,12 +191,12 @@ class InvRatEB(InvRat):
         n_in = (width if self.on == "hidden" else outputs) + self.emb_dim
 
         def uniform(bound: int, *shape: int) -> Tensor:
-            drawn: Tensor = 2 * torch.rand(*shape, generator=generator) - 1
+            drawn: Tensor = 2 * torch.rand(*shape, generator=generator, dtype=torch.float32, device="cpu") - 1
             return drawn / math.sqrt(bound)
 
         name = "adversary.embedding" if self.embedding_side == "adversary" else "embedding"
         return {
-            name: torch.randn(environments, self.emb_dim, generator=generator),
+            name: torch.randn(environments, self.emb_dim, generator=generator, dtype=torch.float32, device="cpu"),
             "adversary.0.weight": uniform(n_in, self.hidden_dim, n_in),
             "adversary.0.bias": uniform(n_in, self.hidden_dim),
             "adversary.2.weight": uniform(self.hidden_dim, outputs, self.hidden_dim),

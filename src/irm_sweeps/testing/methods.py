@@ -35,6 +35,8 @@ SMALL = {"anneal": 4, "ib_anneal": 6, "stop_warmup": 0, "emb_dim": 5, "hidden_di
 
 _TRAIN_ON_UNEQUAL = "make it train on environments of unequal size, with `means`, `split` or `each` of `at.batch`"
 
+_FINITE_FOR_ONE_IMAGE = "a single image has no variance: count it as 0 (of its square root the gradient is nan too)"
+
 OPTIMIZERS = {
     "adam": ["optimizer=adam"],
     "adam minibatch": ["optimizer=adam", "training.batch_size=16"],
@@ -72,6 +74,9 @@ class MethodContract:
     equal_only
         Cases that need equally many images of all environments, with the reason. Such a method should raise a
         `UserError` for other data.
+    needs_several_images
+        Cases whose objective is not defined where an environment has a single image in a batch, with the reason. Such
+        a method should raise a `UserError` for it.
     """
 
     cases: ClassVar[Mapping[str, Sequence[str]]] = {}
@@ -79,6 +84,7 @@ class MethodContract:
     no_erm_at_lam_0: ClassVar[Mapping[str, str]] = {}
     size_matters: ClassVar[Mapping[str, str]] = {}
     equal_only: ClassVar[Mapping[str, str]] = {}
+    needs_several_images: ClassVar[Mapping[str, str]] = {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a test over cases, by the name of its argument.
@@ -265,6 +271,27 @@ class MethodContract:
             stack = training(*trials)
             assert_same_outcome(stack.run()[0], one)
             assert_same_parameters(stack, stack.trials.index(trials[0]), solo)
+
+    @pytest.mark.parametrize(("batches", "batch"), [("per_environment", 1), ("pooled", 3)])
+    def test_one_image_per_environment_gives_finite_numbers(
+        self, case: str, batches: str, batch: int, make_trial: MakeTrial, training: Train
+    ) -> None:
+        """Objectives and gradients, with one image of each environment; pooled, with some environments absent."""
+        if case in self.needs_several_images or (batches == "pooled" and case in self.equal_only):
+            pytest.skip({**self.equal_only, **self.needs_several_images}[case])
+        more = (f"training.batches={batches}", f"training.batch_size={batch}", "training.l2=0.001")
+        run = training(self.trial(make_trial, case, *THREE_ENVIRONMENTS, *more))
+        with _noting_the_fix("needs_several_images", case=case, fix=_FINITE_FOR_ONE_IMAGE):
+            for step in range(12):
+                for _, turn in play(run):
+                    tensors, owned = run.parameters.tensors(), players_of(run)
+                    for player, objective in turn().objectives.items():
+                        leaves = [tensors[name] for name in owned[player]]
+                        gradients = torch.autograd.grad(
+                            objective.sum(), leaves, allow_unused=True, materialize_grads=True, retain_graph=True
+                        )
+                        assert objective.isfinite().all(), f"the objective of {player} at step {step}"
+                        assert all(g.isfinite().all() for g in gradients), f"a gradient of {player} at step {step}"
 
     def test_a_stacked_trial_equals_its_solo_run(
         self, case: str, optimizer: str, make_trial: MakeTrial, training: Train

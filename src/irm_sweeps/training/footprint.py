@@ -85,7 +85,7 @@ def _activations(network: nn.Module, features: tuple[int, ...]) -> int:
 
     hooks = [m.register_forward_hook(count) for m in network.modules() if not list(m.children())]
     with torch.no_grad():
-        network.eval()(torch.zeros(1, *features))
+        network.eval()(torch.zeros(1, *features, dtype=torch.float32, device="cpu"))
     for hook in hooks:
         hook.remove()
     return sum(sizes)

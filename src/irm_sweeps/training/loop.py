@@ -150,7 +150,7 @@ class StackTraining:
         for trial, own in zip(self.trials, draws, strict=True):
             fresh = partial(self._fresh, trial, own)
             generator = torch.Generator().manual_seed(own.integer("parameters/method"))
-            with fresh_state():
+            with fresh_state(seed=generator.initial_seed()):
                 extra = trial.method.extra_parameters(fresh, self.data.environments, generator)
             own_weights = fresh("backbone") if initial else model.initial()
             named = {**own_weights, **extra, **model.buffers()}
@@ -163,7 +163,7 @@ class StackTraining:
     def _backbone(self, trial: Trial, draws: Draws, purpose: str) -> Model:
         stream = "parameters" if purpose == "backbone" else f"parameters/{purpose}"
         generator = torch.Generator().manual_seed(draws.integer(stream))
-        with fresh_state():
+        with fresh_state(seed=generator.initial_seed()):
             halves = trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator)
         mixed_on = self.device.type if trial.training.precision == "bf16" else None
         return Model(*halves, inner_averages=trial.backbone.inner_averages, mixed_on=mixed_on)

@@ -13,6 +13,13 @@ class Lost(Exception):
     """Another worker took this one for dead and has taken a trial over: this one writes nothing more."""
 
 
+class ProcessChanged(UserError):
+    """Code that ran in this process has changed it for good: other trials would get other numbers here.
+
+    The results that were written stay, and the claims are released: another process can go on.
+    """
+
+
 class DeviceLost(UserError):
     """The GPU no longer answers this process, whatever is asked of it: only another process can go on.
 

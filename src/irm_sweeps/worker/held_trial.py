@@ -9,6 +9,7 @@ from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.reading import is_there
+from irm_sweeps.process_state import fresh_state
 from irm_sweeps.store import claims
 from irm_sweeps.store.checkpoints import Checkpoint, read_checkpoint
 from irm_sweeps.store.claims import Claim
@@ -16,6 +17,7 @@ from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import DeviceLost, Interrupted
+from irm_sweeps.worker.forks import children_end, end_unless
 
 
 class HeldTrial:
@@ -37,7 +39,8 @@ class HeldTrial:
     @cached_property
     def trial(self) -> Trial:
         """The trial, built from its config when it is first needed."""
-        return Trial.from_config(self._config)
+        with children_end(), fresh_state(environment=False):
+            return Trial.from_config(self._config)
 
     @property
     def step(self) -> int:
@@ -54,6 +57,7 @@ class HeldTrial:
 
     def release(self) -> None:
         """Release the claim, so that this worker or another can claim the trial again, and forget the checkpoint."""
+        end_unless(self.claim.holder.pid)
         self._checkpoint = None
         self.claim.release(0)
 

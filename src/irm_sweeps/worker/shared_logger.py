@@ -11,11 +11,22 @@ from typing import Any
 from irm_sweeps.errors import one_line, raised
 from irm_sweeps.loggers.bounded_calls import CallThread, NoAnswer
 from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger
+from irm_sweeps.worker.forks import children_end
 
 CALL_SECONDS = 60.0
 """How long one call of a logger may take, and ten calls in a row together."""
 STOP_SECONDS = 10.0
 """How long one call may take once the worker is asked to stop: whoever asked may soon kill it."""
+
+
+def _ending_children(call: Callable[[], object]) -> Callable[[], object]:
+    """Return the call such that a process that it forks ends with it."""
+
+    def run() -> object:
+        with children_end():
+            return call()
+
+    return run
 
 
 class SharedLogger:
@@ -74,7 +85,7 @@ class SharedLogger:
     def _run(self, call: Callable[[], object]) -> bool:
         began = time.monotonic()
         try:
-            self._thread.run(call, self._bound)
+            self._thread.run(_ending_children(call), self._bound)
             self._recent.append(time.monotonic() - began)
             if len(self._recent) == self._recent.maxlen and sum(self._recent) > self._call_seconds:
                 raise NoAnswer(f"its last {len(self._recent)} calls took {sum(self._recent):.0f} s")

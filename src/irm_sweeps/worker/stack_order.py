@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from irm_sweeps.files.reading import is_there, names_in
 from irm_sweeps.store.store import Store
 
+_CHOICE = random.Random()  # not the global generator, which belongs to the trials' code
+
 Stack = Sequence[str]
 """The ids of trials that train together."""
 
@@ -66,7 +68,7 @@ def try_each(stacks: Sequence[Stack], attempt: Callable[[Stack], bool]) -> None:
 
 def _pop_ahead(remaining: list[Stack], misses: int) -> Stack:
     """Remove and return one of the next 2^misses stacks, at random; the next stack without misses."""
-    return remaining.pop(random.randrange(min(2**misses, len(remaining))))
+    return remaining.pop(_CHOICE.randrange(min(2**misses, len(remaining))))
 
 
 def _without_folder(store: Store, stacks: Sequence[Stack]) -> tuple[list[Stack], int]:

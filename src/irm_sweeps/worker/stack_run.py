@@ -22,6 +22,7 @@ from irm_sweeps.training.checkpoint import BadCheckpoint
 from irm_sweeps.training.loop import Outcome, StackTraining
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import Interrupted, Lost
+from irm_sweeps.worker.forks import children_end, end_unless
 from irm_sweeps.worker.heartbeat import Heartbeat
 from irm_sweeps.worker.held_trial import HeldTrial
 from irm_sweeps.worker.log_forwarding import LogForwarder
@@ -137,12 +138,18 @@ class StackRun:
     def _surroundings(self) -> Iterator[None]:
         """Catch what is printed, watch for a stall, and restore what training changes while the block runs."""
         captured = self.log.capture() if self._capture else nullcontext()
-        with open_streams(), captured, self._stall_timer, fresh_state():
+        with open_streams(), captured, self._stall_timer, self._apart():
             yield
 
     def _announce_stall(self, reason: str) -> None:
         self.log.write(f"{reason}: this worker ends; the stack traces are in the log of {self.held[0].trial_id}")
         self._stalled(self.held, reason)
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Keep what the trials' code does to the process from other trials, and end the processes that it forks."""
+        with fresh_state(seed=self._trials[0].seed), children_end():
+            yield
 
     def after_step(self, training: StackTraining) -> None:
         """Save checkpoints if they are due, and stop if that was requested.
@@ -154,6 +161,7 @@ class StackRun:
         Interrupted
             A stop was requested; every trial has a checkpoint.
         """
+        end_unless(self.held[0].claim.holder.pid)
         self._heartbeat.note_step(training.step, training.steps)
         self._stall_timer.step()
         if self._heartbeat.lost:
@@ -220,7 +228,9 @@ class StackRun:
         written = []
         for held_trial, outcome in zip(self.held, outcomes, strict=True):
             if held_trial.claim.is_latest():
-                result = finished(held_trial.trial, outcome, self._data_dir, self._device, stack_ids, self._compiled)
-                written.append((held_trial.trial, outcome, write_result(held_trial.trial, result, outcome.history)))
+                trial = held_trial.trial
+                with self._apart():
+                    result = finished(trial, outcome, self._data_dir, self._device, stack_ids, self._compiled)
+                written.append((trial, outcome, write_result(trial, result, outcome.history)))
         for trial, outcome, result in written:
             self._forwarder.finish(trial, outcome.history, result)

@@ -7,6 +7,7 @@ something fails. A stack that is being trained is a `StackRun`.
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -33,7 +34,9 @@ from irm_sweeps.store.trial_log import TrialLog, tail
 from irm_sweeps.training.moves import CannotCompile, forget_programs
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import DeviceLost, Interrupted, Lost
+from irm_sweeps.worker.forks import end_unless
 from irm_sweeps.worker.held_trial import HeldTrial, claim_free
+from irm_sweeps.worker.lasting_changes import LastingChanges
 from irm_sweeps.worker.outcome import crashed, failed, not_storable, stalled
 from irm_sweeps.worker.shared_logger import SharedLogger
 from irm_sweeps.worker.stack_order import Stack, try_each, try_untouched
@@ -93,6 +96,8 @@ class Worker:
         self._finished = Finished(store, manifest)
         self._finished_before: set[str] = set()
         self._saw_doubtful_claim = False
+        self._changes = LastingChanges()
+        self._pid = os.getpid()
         self._compiled, self._compiled_kind = manifest.settings.compile, ""
         git_state()  # asked now, and kept: what has been imported is what lies there
 
@@ -111,6 +116,8 @@ class Worker:
             The store cannot be written: disk full, folder gone.
         DeviceLost
             The GPU no longer answers this process.
+        ProcessChanged
+            What has been trained here would change the numbers of the trials that are left.
         """
         self._finished_before = self._finished.trial_ids()
         with suppress(_StopOnError):
@@ -211,6 +218,7 @@ class Worker:
 
     def _train_stack(self, held: Sequence[HeldTrial], waiting: Sequence[HeldTrial]) -> bool:
         """Train trials as one stack; return False if it failed and its trials are yet to be trained in halves."""
+        self._changes.check(held[0].trial)
         run = StackRun(
             held,
             [held_trial.claim for held_trial in waiting],
@@ -232,7 +240,8 @@ class Worker:
         held = run.held
         try:
             self._forget_programs_of_other_kinds(held[0].trial)
-            run.train(partial(self._write_result, stop_renewing=run.stop_renewing))
+            with self._changes.watch(held[0].trial):
+                run.train(partial(self._write_result, stop_renewing=run.stop_renewing))
         except Lost:
             run.end_as_overtaken()
             run.log.write("another worker has taken over: nothing more is written here")
@@ -300,6 +309,7 @@ class Worker:
         stop_renewing: Callable[[Trial], None] | None = None,
     ) -> dict[str, Any]:
         """Write a result, or of one that could not be read back a failure that says why; return what was written."""
+        end_unless(self._pid)
         try:
             written = self.store.write_result(result, history)
         except NotStorable as problem:

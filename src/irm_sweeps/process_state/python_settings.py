@@ -1,0 +1,49 @@
+"""The settings of the Python interpreter and of numpy that all code of a process shares."""
+
+from __future__ import annotations
+
+import gc
+import locale
+import sys
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from irm_sweeps.process_state.setting import Setting, attribute
+
+
+def settings() -> Iterator[Setting]:
+    """Yield the settings that a trial's code may meet."""
+    yield Setting("garbage collection", gc.isenabled, lambda on: gc.enable() if on else gc.disable(), True)
+    yield Setting("thresholds of garbage collection", gc.get_threshold, lambda values: gc.set_threshold(*values))
+    yield Setting("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit)
+    yield Setting("switch interval", sys.getswitchinterval, sys.setswitchinterval)
+    yield Setting("digits of integers", sys.get_int_max_str_digits, sys.set_int_max_str_digits)
+    yield Setting("tracing function", lambda: (sys.gettrace(),), lambda one: sys.settrace(one[0]))
+    yield Setting("profiling function", lambda: (sys.getprofile(),), lambda one: sys.setprofile(one[0]))
+    yield Setting("warnings", lambda: list(warnings.filters), _put_filters)
+    yield attribute(warnings, "showwarning")
+    yield Setting("sys.path", lambda: list(sys.path), _put_path)
+    yield Setting("locale", partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL))
+    yield from _of_numpy()
+
+
+def _put_filters(filters: list[Any]) -> None:
+    warnings.resetwarnings()  # which also makes Python forget what it has decided by the former filters
+    warnings.filters.extend(filters)  # type: ignore[attr-defined]
+
+
+def _put_path(folders: list[str]) -> None:
+    """Restore the order; folders that were added go to the end, where libraries that added them still find them."""
+    added = [folder for folder in sys.path if folder not in folders]
+    sys.path[:] = [*folders, *added]
+
+
+def _of_numpy() -> Iterator[Setting]:
+    import numpy as np
+
+    new = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+    yield Setting("numpy's errors", np.geterr, lambda kinds: np.seterr(**kinds), new)
+    yield Setting("numpy's error handler", lambda: (np.geterrcall(),), lambda one: np.seterrcall(one[0]), (None,))
+    yield Setting("numpy's buffer", np.getbufsize, np.setbufsize)

@@ -1,0 +1,55 @@
+"""One setting that all code of a process shares: how it is read and set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+Put = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, with the functions that read and set it.
+
+    Attributes
+    ----------
+    new
+        Its value in a new process; None where the machine or the user chooses it.
+    """
+
+    name: str
+    get: Callable[[], Any]
+    put: Put
+    new: Any = None
+
+    def become(self, value: Any) -> None:
+        """Set a value, unless the value is None or the setting has it already."""
+        if value is not None and self.get() != value:
+            self.put(value)
+
+
+@contextmanager
+def restored(settings: Iterable[Setting]) -> Iterator[None]:
+    """Set these settings back to their present values at the end of the block, in this order."""
+    before = [(setting, setting.get()) for setting in settings]
+    try:
+        yield
+    finally:
+        for setting, value in before:
+            if value is not None:
+                setting.put(value)
+
+
+def optional_attribute(owner: Any, name: str, new: Any = None) -> Iterator[Setting]:
+    """Yield a setting that is an attribute, if this version of torch has it."""
+    if hasattr(owner, name):
+        yield attribute(owner, name, new)
+
+
+def attribute(owner: Any, name: str, new: Any = None) -> Setting:
+    """Return a setting that is an attribute of a module or an object of torch."""
+    return Setting(f"{owner}.{name}", lambda: getattr(owner, name), partial(setattr, owner, name), new)
