@@ -124,7 +124,8 @@ class WorkerPool:
     def _collect(self, slot: Slot, job: Any) -> None:
         """Forget one worker that has ended; raises as `collect`."""
         self.jobs.remove((slot, job))
-        returned = job.paths.result_pickle.exists()
+        # A worker that ends as it should removes its task; one that is asked to stop does not.
+        returned = not job.paths.submitted_pickle.exists()
         discard_pickles(self._folder, [job.job_id])
         started_to_work = int(job.job_id) in self._at_work
         self._at_work.discard(int(job.job_id))
