@@ -43,17 +43,17 @@ def discard_earlier_pickles(folder: Path, slurm_jobs: Collection[str]) -> None:
 def discard_own_pickles_at_exit(folder: Path) -> None:
     """Remove this worker's pickles from `folder` when its process ends, which has done all that there was to do.
 
-    The tasks of a job share the task that was submitted: one of several that is yet to start would find it gone. What
-    a worker returned, the launcher on the same machine still looks for.
+    The tasks of a SLURM job share the file that was submitted: one of several that is yet to start would find it gone.
     """
     from submitit import JobEnvironment
 
-    if Path(os.environ.get("SUBMITIT_FOLDER", "/")).absolute() != folder.absolute() or slurm.has_several_tasks():
+    if Path(os.environ.get("SUBMITIT_FOLDER", "/")).absolute() != folder.absolute():
+        return
+    if slurm.is_submitted_task() and slurm.has_several_tasks():
         return
     paths = JobEnvironment().paths
     atexit.register(discard, paths.submitted_pickle)
-    if slurm.is_submitted_task():
-        atexit.register(discard, paths.result_pickle)
+    atexit.register(discard, paths.result_pickle)
 
 
 def _pickles(folder: Path) -> list[tuple[Path, str]]:

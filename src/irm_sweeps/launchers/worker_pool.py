@@ -129,7 +129,8 @@ class WorkerPool:
     def _collect(self, slot: Slot, job: Any) -> Process | None:
         """Forget one worker that has ended; raises as `collect`."""
         self.jobs.remove((slot, job))
-        returned = job.paths.result_pickle.exists()
+        # A worker that ends as it should removes its task; one that is asked to stop does not.
+        returned = not job.paths.submitted_pickle.exists()
         discard_pickles(self._folder, [job.job_id])
         process = self._at_work.pop(int(job.job_id), None)
         self._check_end(slot, job, started_to_work=process is not None, returned=returned)
