@@ -156,7 +156,7 @@ def _asking(keys: Sequence[str]) -> str:
 def _nearest(word: str, known: Sequence[str], at_least: float = 0.5) -> str | None:
     """Return the known word that is most like `word`; None if none is near (1: equal)."""
     ratios = {name: SequenceMatcher(None, name, word[:80]).ratio() for name in known}
-    best = max(ratios, key=lambda name: ratios[name], default=None)
+    best = max(ratios, key=lambda name: (ratios[name], name), default=None)
     return best if best is not None and ratios[best] >= at_least else None
 
 
