@@ -27,7 +27,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -60,11 +59,10 @@ def worker_on(root: Path, name: str) -> Any:
     from irm_sweeps.worker.worker import Worker
 
     class Simulated(Worker):
-        def _train(self, held: Any, waiting: Any = ()) -> None:
-            del waiting
-            for claim in held:
-                trial = self._trial(claim)
-                self._write(trial, {**RESULT, "trial_id": trial.id, "config": trial.canonical}, [{"step": 0}])
+        def _train(self, group: Any) -> None:
+            for held in group:
+                trial = held.trial
+                self._write_result(trial, {**RESULT, "trial_id": trial.id, "config": trial.canonical}, [{"step": 0}])
 
     store = Store(root)
     return Simulated(store, read_manifest(store, name), torch.device("cpu"))
@@ -187,8 +185,11 @@ class InMemory:
         self.looks = self.reads = 0
 
     def folder(self, trial_id: str) -> Any:
+        return trial_id
+
+    def is_there(self, folder: Any) -> bool:
         self.looks += 1
-        return SimpleNamespace(exists=lambda: trial_id in self.begun)
+        return folder in self.begun
 
     def names(self, _: Path) -> list[str]:
         from irm_sweeps.worker.stack_order import NAMES_PER_READ
@@ -218,7 +219,8 @@ def in_lock_step(workers: int, trials: int) -> tuple[float, float]:
         stack_order.try_untouched(store, stacks, attempt)  # type: ignore[arg-type]
         step.abort()
 
-    with patch.object(stack_order, "names_in", store.names):
+    patches = {"names_in": store.names, "is_there": store.is_there}
+    with patch.multiple(stack_order, **patches):
         threads = [threading.Thread(target=work) for _ in range(workers)]
         for thread in threads:
             thread.start()
