@@ -51,7 +51,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 
 def unknown_key(key: str, config: Mapping[str, Any]) -> UserError:
     """Return the error for a key that a composed config does not have, with the keys that may be meant."""
-    return UserError(f"unknown key `{key}`" + (_hint(key, config) or f": see {command('launch')} --help"))
+    return UserError(f"unknown key `{key}`" + (_hint(str(key), config) or f": see {command('launch')} --help"))
 
 
 def unknown_field(place: str, owner: str, fields: Iterable[str]) -> str:

@@ -68,6 +68,6 @@ def _parses(override: str) -> bool:
 
     try:
         OverridesParser.create().parse_override(override)
-    except HydraException:
+    except (HydraException, RecursionError):
         return False
     return True

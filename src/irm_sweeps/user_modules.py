@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
-from irm_sweeps.errors import did_you_mean
+from irm_sweeps.errors import did_you_mean, one_line
 
 _DIGESTS: WeakKeyDictionary[ModuleType, str | None] = WeakKeyDictionary()
 _PACKAGE = __name__.partition(".")[0]
@@ -80,7 +80,8 @@ def where(module: str, name: str) -> str:
     if found is None:
         folders = [folder or os.getcwd() for folder in sys.path if _is_users(folder or os.getcwd())]
         listed = ", ".join(dict.fromkeys(folders)) or "no folder besides the installed packages"
-        return f"; {top} was looked for in {listed} (the working directory and PYTHONPATH) and among installed packages"
+        places = f"{one_line(listed)} (the working directory and PYTHONPATH) and among installed packages"
+        return f"; {top:.80} was looked for in {places}"
     imported = sys.modules.get(module)
     file = getattr(imported, "__file__", None) or found.origin or ", ".join(found.submodule_search_locations or [])
     if isinstance(imported, ModuleType):

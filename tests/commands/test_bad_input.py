@@ -236,7 +236,7 @@ def test_a_users_method_that_cannot_be_imported(tmp_path: Path, monkeypatch: pyt
 def test_a_users_method_with_a_wrong_value(results: Path) -> None:
     assert str(SUPPORT) in sys.path
     answer = launch(f"results={results}", *ROGUE, "method.deed=dance")
-    assert "method.deed='dance': input should be 'none', 'raise', 'kill' or 'lose'" in answer.complaint
+    assert "method.deed='dance': input should be 'none', 'raise', 'kill', 'lose', " in answer.complaint
 
 
 def test_irm_sweeps_names_what_it_does_not_find(results: Path) -> None:

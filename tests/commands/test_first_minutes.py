@@ -152,7 +152,7 @@ def test_what_cannot_be_priced_is_said_once(tmp_path: Path) -> None:
 def test_a_list_that_tells_kinds_apart_is_shown_whole(tmp_path: Path) -> None:
     own = [word for word in SMALL if "test_p_e" not in word]
     sweep = ["method=erm", "dataset.test_p_e=[0.1,0.9],[0.1,0.8]", f"results={tmp_path / 'results'}"]
-    assert "dataset.test_p_e=[0.1, 0.8]" in launch("-m", *sweep, *own, "plan=true").out
+    assert "test_p_e=[0.1,0.8]" in launch("-m", *sweep, *own, "plan=true").out
 
 
 def test_a_results_folder_that_is_a_file(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ store = Store(root)
 Client(str(root), number).install()
 deadline = time.monotonic() + 120
 left = trials[number:] + trials[:number]
+component = {"_target_": "irm_sweeps.methods.erm.ERM"}
+config = {**dict.fromkeys(("dataset", "backbone", "method", "optimizer"), component), "training": {}, "seed": 0}
 while left and time.monotonic() < deadline:
     for trial_id in left:
         claim = claims.acquire(store, trial_id, "launch", 10, 1)
@@ -39,7 +41,7 @@ while left and time.monotonic() < deadline:
         print(trial_id, flush=True)
         claim.renew(5)
         time.sleep(0.002)
-        result = {"schema": 1, "trial_id": trial_id, "status": "completed", "config": {}, "by": number}
+        result = {"schema": 1, "trial_id": trial_id, "status": "completed", "config": config, "metrics": {}}
         assert claim.is_latest() and store.write_result(result, []), trial_id
         claims.clear(store, trial_id)
     left = [trial_id for trial_id in left if not store.has_result(trial_id)]
@@ -50,7 +52,7 @@ while left and time.monotonic() < deadline:
 def test_clients_that_believe_what_they_have_seen_train_nothing_twice(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     store.prepare()
-    path = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parent), os.environ.get("PYTHONPATH", "")])
     clients = [
         subprocess.Popen(
             [sys.executable, "-c", CLIENT, str(store.root), str(i), str(TRIALS)],

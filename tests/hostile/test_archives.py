@@ -178,7 +178,7 @@ NUMBERS = ["1 2 nan", "1 2 inf", "1 2 1e400", "1 2", "1 2 3 4", "1 2 x", "", "1 
 @pytest.mark.parametrize("numbers", NUMBERS, ids=lambda text: text[:9])
 def test_vectors_that_are_none_are_one_line(numbers: str, tmp_path: Path) -> None:
     (tmp_path / "glove.6B.3d.txt").write_text(f"a 1 2 3\nthe {numbers}\n")
-    with pytest.raises(UserError, match=r"glove\.6B\.3d\.txt, line 2: ") as refused:
+    with pytest.raises(UserError, match=r"glove\.6B\.3d\.txt, line 2(: | has )") as refused:
         load_vectors(tmp_path, 3, ["the"])
     assert len(str(refused.value)) < 500
 
@@ -203,5 +203,5 @@ def test_texts_without_end_are_not_read(tmp_path: Path) -> None:
             file.truncate(2**36)
     with pytest.raises(UserError, match="larger than"):
         load_sst2(tmp_path)
-    with pytest.raises(UserError, match="line 1: "):
+    with pytest.raises(UserError, match="line 1 has 65536 bytes or more"):
         load_vectors(tmp_path, 3, ["the"])

@@ -12,6 +12,7 @@ import pytest
 
 from commands import irm_sweeps, launch
 from irm_sweeps import load_results
+from irm_sweeps.launchers import entry
 from irm_sweeps.launchers.worker_task import WorkerTask
 
 STORED = Path(__file__).with_name("stored_2026_11.tar.gz")
@@ -79,5 +80,6 @@ def test_the_trial_that_was_killed_goes_on_from_its_checkpoint(store: Path) -> N
 
 
 def test_a_worker_that_was_submitted_is_the_same_one() -> None:
+    assert entry.WorkerTask is WorkerTask
     task = cloudpickle.loads(base64.b64decode(PICKLED))
     assert task == WorkerTask("/tmp/results", "demo-0123abcd", "1", 2, ["/tmp/mine"])

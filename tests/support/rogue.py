@@ -100,7 +100,7 @@ class Rogue(ERM):
     deed: Deed
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
-        if self.deed in DEEDS and (at.step == 3 or (at.step > 3 and self.deed == "ask")):
+        if (at.step == 3 or (at.step > 3 and self.deed == "ask")) and self.deed in DEEDS:
             DEEDS[self.deed]()
         if (gate := os.environ.get("GATE")) and not Path(gate).exists():
             time.sleep(STEP_SECONDS)

@@ -9,7 +9,8 @@ import pytest
 
 from commands import ROGUE, irm_sweeps, launch
 from irm_sweeps.analysis.notes import spelled
-from irm_sweeps.analysis.readings import Reading, settings
+from irm_sweeps.analysis.readings import Reading
+from irm_sweeps.analysis.settings import settings
 from irm_sweeps.store.manifest import load_manifest, sweep_names
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import trials

@@ -151,7 +151,7 @@ def test_a_checkpoint_that_cannot_be_trusted_is_not_used(desk: Desk, damage: str
         path.unlink()
     from irm_sweeps.training.checkpoint import pack
 
-    content = pack(other, {}, {"step": 3})
+    content = pack(other, {}, {"step": 3, "seconds": 1.0, "history": [], "evaluations": []})
     (desk.results / trial_id / "checkpoint.safetensors").write_bytes(content[:9] if damage == "cut short" else content)
     assert sweep(desk, *SMALL, "seed=0,1").code == 0
     assert outcomes(desk.in_store()) == undisturbed

@@ -117,7 +117,7 @@ def test_they_train_apart_and_their_log_says_why(way: str, tmp_path: Path) -> No
         assert ours["status"] == theirs["status"] == "completed"
         for name, scores in theirs["metrics"]["last"]["scores"]["test"].items():
             assert ours["metrics"]["last"]["scores"]["test"][name] == pytest.approx(scores, rel=1e-9)
-        assert f"a stack of 3 failed (UserError: Late.{way}" in logs[i]
+        assert f"a stack of 3 failed (Late.{way}" in logs[i]
         assert "trying two halves" in logs[i]
     assert "stack of 2 on cpu" in logs[1]
     assert "stack of 2 on cpu" in logs[2]

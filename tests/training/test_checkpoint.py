@@ -100,5 +100,5 @@ def test_other_safetensors_are_refused() -> None:
 
 
 def test_a_number_that_json_lacks_is_never_written() -> None:
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(BadCheckpoint, match="JSON"):
         pack("abc", TENSORS, {"risk": float("nan")})

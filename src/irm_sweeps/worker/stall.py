@@ -48,7 +48,10 @@ class StallTimer:
     def __enter__(self) -> Self:
         if self._seconds is not None:
             self._last_step = time.monotonic()
-            self._thread = threading.Thread(target=self._watch, args=(self._seconds,), daemon=True)
+            file = self._open_log()
+            # At once, and not by the thread: the interpreter may be held before that runs.
+            faulthandler.dump_traceback_later(self._seconds + GRACE_SECONDS, exit=True, file=file)
+            self._thread = threading.Thread(target=self._watch, args=(self._seconds, file), daemon=True)
             self._thread.start()
         return self
 
@@ -61,11 +64,13 @@ class StallTimer:
         """Note that the training has made a step."""
         self._last_step = time.monotonic()
 
-    def _watch(self, seconds: float) -> None:
+    def _open_log(self) -> BinaryIO:
         try:
-            file = open(append_regular(self._log), "ab")  # noqa: SIM115
+            return open(append_regular(self._log), "ab")
         except OSError:
-            file = open(os.devnull, "ab")  # noqa: SIM115
+            return open(os.devnull, "ab")
+
+    def _watch(self, seconds: float, file: BinaryIO) -> None:
         with file:
             try:
                 while not self._ended.wait(min(1.0, seconds / 10)):
