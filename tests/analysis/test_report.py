@@ -126,11 +126,12 @@ def words(outline: Outline) -> str:
 
 def test_the_verdicts_come_first_and_count_every_test(text: str, outline: Outline) -> None:
     said = words(outline)
-    counts = re.search(r"(\d+) published cells tested: (\d+) consistent, (\d+) differ", said)
+    counts = re.search(r"(\d+) published cells compared: (\d+) equivalent, (\d+) differ, (\d+) undecided", said)
     assert counts is not None
-    assert int(counts[1]) == 9 == int(counts[2]) + int(counts[3])
-    assert said.index("published cells tested") < said.index("bae2021 Table 1: test accuracy")
-    assert "0.45 would differ by chance" in said
+    assert int(counts[1]) == 12 == sum(int(counts[i]) for i in (2, 3, 4))
+    assert "Of 9 tests" in said, "three cells are printed without ±"
+    assert said.index("published cells compared") < said.index("bae2021 Table 1: test accuracy")
+    assert "0.45 would by chance" in said
     assert "36 trials from" in said
 
 
@@ -260,7 +261,7 @@ def test_overrides_and_several_stores(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "(n=4)" in said
     assert "4 trials from" in said
     assert "overrides seed=range(0,4)" in said
-    assert "No published cell can be tested yet" in said
+    assert "No published cell can be compared yet" in said
 
 
 @pytest.mark.parametrize(

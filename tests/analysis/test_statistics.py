@@ -11,7 +11,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irm_sweeps.analysis.statistics import Summary, compare, error, holm, interval, summarize, welch
+from irm_sweeps.analysis.equivalence import compare
+from irm_sweeps.analysis.statistics import Summary, error, holm, interval, summarize, welch
 from irm_sweeps.sweep.paper import load_paper
 
 
@@ -75,8 +76,8 @@ def test_rounding_is_neither_a_difference_nor_a_spread(share):
     print_has = Summary(round(100 * share), 0.0, 10)
     for measured in (summarize([100 * share] * 3), Summary(100 * share, 1e-14, 3)):
         found = compare(measured, print_has)
-        assert (found.word, found.difference, found.p, found.interval) == ("consistent", 0, 1, (0, 0))
-    apart = compare(summarize([100 * share] * 3), Summary(round(100 * share) + 0.1, 0.0, 10))
+        assert (found.word, found.difference, found.p, found.interval) == ("equivalent", 0, 1, (0, 0))
+    apart = compare(summarize([100 * share] * 3), Summary(round(100 * share) + 0.1, 0.0, 10), margin=0.09)
     assert (apart.word, apart.p) == ("differs", 0)
 
 
@@ -112,7 +113,7 @@ def test_one_test_set_against_the_terms_written_out(sizes):
     a, b = Summary(55.8, 2.3, 10, sizes[0]), Summary(62.0, 1.9, 10, sizes[1])
     assert welch(a, b) == pytest.approx(2 * scipy.stats.t.cdf(-6.2 / se, df), rel=1e-9)
     assert interval(a, b) == pytest.approx(scipy.stats.t.interval(0.95, df, loc=-6.2, scale=se), rel=1e-9)
-    assert compare(a, b).word == ("differs" if None in sizes else "consistent")
+    assert compare(a, b).word == ("differs" if None in sizes else "undecided")
 
 
 def test_trials_on_one_test_set_each_raise_few_false_alarms():
@@ -130,30 +131,6 @@ def test_trials_on_one_test_set_each_raise_few_false_alarms():
     alarms = {size: said.count("differs") / len(said) for size, said in words.items()}
     assert alarms[280] < 0.09, "alpha = .05, and four standard errors of 400 tests"
     assert alarms[None] > 0.5
-
-
-def test_words():
-    published = Summary(70.0, 1.0, 10)
-    assert compare(Summary(70.2, 1.0, 10), published).word == "consistent"
-    differs = compare(Summary(66.5, 1.0, 10), published)
-    assert (differs.word, differs.difference) == ("differs", -3.5)
-    assert differs.p < 1e-5
-
-
-@pytest.mark.parametrize(
-    ("measured", "published"),
-    [
-        (Summary(90.0, 0.1, 2), Summary(70.0, 1.0, 10)),
-        (Summary(90.0, None, 1), Summary(70.0, 1.0, 10)),
-        (Summary(90.0, 0.1, 10), Summary(70.0, None, 10)),
-        (Summary(90.0, 0.1, 10), Summary(70.0, 1.0, None)),
-    ],
-)
-def test_untested_cells_say_so_and_still_give_the_difference(measured, published):
-    verdict = compare(measured, published)
-    assert (verdict.word, verdict.difference, verdict.p) == ("too few seeds", 20.0, None)
-    known = None not in (measured.sd, published.sd, published.n)
-    assert (verdict.interval is not None) == known
 
 
 @pytest.mark.parametrize(
@@ -247,7 +224,7 @@ def test_a_published_cell_agrees_with_itself():
         for cell in row.published:
             if cell is not None and len(cell) == 2:
                 own = Summary(*cell, 10)
-                assert compare(own, own).word == "consistent"
+                assert compare(own, own).word in ("equivalent", "undecided")
                 assert welch(own, own) == 1
 
 

@@ -21,7 +21,7 @@ def measured_text(cell: Cell) -> str:
     """Return `88.6 ± 0.3 (n=10)`, with the setting if one was chosen, or why nothing is measured."""
     if cell.measured is None:
         return cell.state or NOTHING
-    chosen = f"; {spelled(cell.chosen)}" if cell.settings > 1 else ""
+    chosen = f"; {spelled(cell.chosen)}{', chosen on test' * cell.chosen_on_test}" if cell.settings > 1 else ""
     return f"{_with_spread(cell.measured, cell.decimals)} (n={cell.measured.n}{chosen})"
 
 
@@ -56,15 +56,19 @@ def _signed(value: float, decimals: int) -> str:
 
 
 def verdict_text(cell: Cell) -> str:
-    """Return the verdict; empty if nothing is compared."""
-    return cell.verdict.word if cell.verdict else ""
+    """Return the verdict, `undecided (needs n=14)` if a number of trials would decide it; empty without comparison."""
+    if cell.verdict is None:
+        return ""
+    return cell.verdict.word + (f" (needs n={cell.verdict.needs})" if cell.verdict.needs else "")
 
 
 def p_text(cell: Cell) -> str:
-    """Return both p-values in words, for a tooltip; empty if nothing is tested."""
+    """Return both p-values and the power in words, for a tooltip; empty if nothing is tested."""
     if cell.verdict is None or cell.verdict.p is None:
         return ""
-    return f"p = {cell.verdict.p:.3g}; Holm's p = {cell.verdict.p_holm:.3g}"
+    notices = cell.verdict.notices
+    power = f"; would notice a difference of {notices:.{cell.decimals}f}" if notices else ""
+    return f"p = {cell.verdict.p:.3g}; Holm's p = {cell.verdict.p_holm:.3g}{power}"
 
 
 def p_values_text(cell: Cell) -> str:

@@ -54,7 +54,7 @@ def csv(table: Table) -> str:
     import pandas as pd
 
     records = [_record(cell, table.against) for cell in table.cells]
-    frame = pd.DataFrame(records).astype({"n": "Int64", "published_n": "Int64", "pairs": "Int64"})
+    frame = pd.DataFrame(records).astype({"n": "Int64", "published_n": "Int64", "pairs": "Int64", "needs_n": "Int64"})
     return frame.to_csv(index=False, lineterminator="\n")
 
 
@@ -81,6 +81,8 @@ def _record(cell: Cell, against: str | None) -> dict[str, Any]:
         "p_value": verdict.p if verdict else None,
         "p_holm": verdict.p_holm if verdict else None,
         "verdict": verdict.word if verdict else None,
+        "notices": verdict.notices if verdict else None,
+        "needs_n": verdict.needs if verdict else None,
         "note": "; ".join(note.text for note in cell.notes) or None,
         "command": "; ".join(note.command for note in cell.notes if note.command) or None,
     }

@@ -37,17 +37,20 @@ class Note:
 
 
 def setting_note(chosen: Setting, candidates: Sequence[Setting], rule: str) -> Note:
-    """Return the note on the setting that a cell shows, and on the settings passed over for fewer usable seeds."""
+    """Return the note on the setting that a cell shows, and on the settings passed over for seeds without a value."""
     differs = spelled(chosen.differs)
     if len(chosen.differs) == 1:
         (key,) = chosen.differs
         differs += f" of {', '.join(written(setting.differs.get(key)) for setting in candidates)}"
     measured, compared = [setting for setting in candidates if setting.values], contenders(candidates)
-    what = count(len(chosen.values), "usable seed") if len(compared) < len(measured) else "results"
+    seeds = len(chosen.readings)
+    what = "results" if len(compared) == len(measured) else "all its seeds"
+    if len(chosen.values) < seeds:
+        what = f"{len(chosen.values)} of {count(seeds, 'seed')} so far"
     among = f"{len(compared)} settings with {what}" if len(compared) > 1 else f"the only setting with {what}"
     text = f"setting: {differs}; of {among} out of {len(candidates)} it has {selection_rules.SETTINGS[rule]}"
-    if passed := [_passed(setting) for setting in measured if len(setting.values) < len(chosen.values)]:
-        text += f"; passed over, with fewer usable seeds: {_listed(passed)}"
+    if passed := [_passed(setting) for setting in measured if setting not in compared]:
+        text += f"; passed over, without a value of every seed: {_listed(passed)}"
     if any(reading.status in ("missing", "failed") for setting in candidates for reading in setting.readings):
         text += "; provisional while trials are missing or failed"
     return Note(text)

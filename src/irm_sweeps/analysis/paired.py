@@ -162,5 +162,5 @@ class Against:
             yield "Published values, and rows that have nothing else, are not shown."
         if line := test_set_error.excluded(cell for cell in cells if cell.verdict or cell.row == self.against):
             yield line
-        if line := multiple_comparisons(verdicts, f"no row differed from {self.label}", "higher or lower"):
+        if line := multiple_comparisons(verdicts, f"no row differed from {self.label}"):
             yield line

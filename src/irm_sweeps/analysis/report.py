@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,7 +85,8 @@ def render(
     everything = results.everything()
     shown = [part for part in parts if isinstance(part, Section)]
     hidden = [part for part in parts if isinstance(part, Absent)]
-    tests = list({compared: p for section in shown for compared, p in section.tests.items()}.values())
+    verdicts = {compared: verdict for section in shown for compared, verdict in section.verdicts.items()}.values()
+    p_values = [verdict.p for verdict in verdicts if verdict.p is not None]
     git = provenance.git_state()
     return page(
         "report.html",
@@ -92,10 +94,11 @@ def render(
         absent=[part for part in hidden if part.command],
         broken=[part for part in hidden if part.reason],
         without_rows=[part for part in hidden if not part.command and not part.reason],
-        tests=len(tests),
-        differs=sum(p < ALPHA for p in tests),
-        differs_holm=sum(p < ALPHA for p in holm(tests)),
-        expected=ALPHA * len(tests),
+        words=Counter(verdict.word for verdict in verdicts),
+        tests=len(p_values),
+        below=sum(p < ALPHA for p in p_values),
+        below_holm=sum(p < ALPHA for p in holm(p_values)),
+        expected=ALPHA * len(p_values),
         trials=[inventory.entry(result, results.store_of(result.trial_id)) for result in everything],
         failures=inventory.failure_groups(everything, results.store_of),
         origins=inventory.origins(everything),

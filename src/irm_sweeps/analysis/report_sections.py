@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from irm_sweeps.analysis.readings import Results
+    from irm_sweeps.analysis.statistics import Verdict
     from irm_sweeps.analysis.table import Cell, Table
     from irm_sweeps.analysis.table_builder import Builder
     from irm_sweeps.sweep.paper import Paper
@@ -56,13 +57,9 @@ class Section:
         return sum(bool(cell.state) for cell in self.table.cells)
 
     @property
-    def tests(self) -> dict[Any, float]:
-        """The p-values by what was compared, so that a figure which repeats a table's cells adds no test."""
-        return {
-            (cell.metric, cell.measured, cell.published): cell.verdict.p
-            for cell in self.table.cells
-            if cell.verdict and cell.verdict.p is not None
-        }
+    def verdicts(self) -> dict[Any, Verdict]:
+        """The verdicts by what was compared, so that a figure which repeats a table's cells adds none."""
+        return {(cell.metric, cell.measured, cell.published): cell.verdict for cell in self.table.cells if cell.verdict}
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from irm_sweeps.training.rule_names import RULE_NAMES
+from irm_sweeps.training.rule_names import RULE_NAMES, RuleName
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Paper, Row
+    from irm_sweeps.trial import Trial
 
 STEPS = {
     "last": "at the end of training",
     "val": "at the step with the highest mean accuracy on held-out images of the training environments"
-    " (of a regression, the lowest mean risk)",
+    " (of a regression, the lowest mean risk); DomainBed's training-domain validation",
     "oracle": "at the step with the highest accuracy on the shifted test environment (of a regression, the lowest"
-    " risk): an upper bound",
+    " risk): an upper bound, DomainBed's test-domain validation (no data without the spurious feature, which the rows"
+    " named oracle have)",
     "stop": "at the step that the method's own stopping rule chooses from training environments",
 }
 """Rule -> the step at which it scores each trial; the trial computes the scores when it runs."""
 
-USABLE = " (of those with the most seeds that have a value)"
+USABLE = " (of those with a value of every seed)"
 """The settings that are compared: see `settings.contenders`."""
 
 SETTINGS: dict[str, str] = {
@@ -30,6 +34,16 @@ SETTINGS: dict[str, str] = {
 """Rule -> how `settings.choose` chooses one of several hyperparameter settings, over the seeds."""
 
 
-def rule_of(row: Row, paper: Paper, select: str | None) -> str:
-    """Return the selection rule of a row: the one on the command line, else the row's, else the paper's."""
-    return select or row.select or paper.select
+def rule_of(row: Row, paper: Paper, select: str | None, trials: Iterable[Trial] = ()) -> str:
+    """Return the selection rule of a row: from the command line, the row, the paper, or `honest`."""
+    return select or row.select or paper.select or honest(trials)
+
+
+def honest(trials: Iterable[Trial]) -> RuleName:
+    """Return the rule that needs no look at the test environment: `val` if settings are compared, else `last`.
+
+    Trials that hold no images back have no `val`, and so get `last`.
+    """
+    rows = list(trials)
+    several = len({json.dumps({**trial.canonical, "seed": 0}, sort_keys=True) for trial in rows}) > 1
+    return "val" if several and all(getattr(trial.dataset, "n_val", 0) for trial in rows) else "last"

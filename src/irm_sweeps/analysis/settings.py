@@ -32,6 +32,11 @@ class Setting:
         return [reading.value for reading in self.readings if reading.value is not None]
 
     @property
+    def waits(self) -> bool:
+        """Whether every seed without a value has not run yet."""
+        return all(reading.value is not None or reading.status == "missing" for reading in self.readings)
+
+    @property
     def by_seed(self) -> dict[int, float]:
         """The measured values by seed."""
         return {reading.trial.seed: reading.value for reading in self.readings if reading.value is not None}
@@ -53,14 +58,20 @@ def settings(readings: Sequence[Reading]) -> list[Setting]:
 
 
 def contenders(candidates: Sequence[Setting]) -> list[Setting]:
-    """Return the settings with the most seeds that have a value, in the order of the grid; none without any value.
+    """Return the settings that a cell chooses among, in the order of the grid; none if it cannot choose.
 
-    It does not matter why a seed has no value. A seed that diverged, or of which the rule chose no evaluation, is an
-    outcome of its setting, and the mean over the other seeds would flatter the setting. A seed that is missing or
-    failed can still be run; until then the means of two settings are over unequal numbers of seeds.
+    Those are the settings of which every seed has a value. A seed that failed or diverged, or of which the rule chose
+    no evaluation, is an outcome of its setting, and the mean over the other seeds would flatter the setting. While no
+    setting is complete, those are compared that only wait for seeds, of these the ones with the most values. A single
+    setting is no choice: it is shown with the values that it has.
     """
-    most = max((len(setting.values) for setting in candidates), default=0)
-    return [setting for setting in candidates if most and len(setting.values) == most]
+    measured = [setting for setting in candidates if setting.values]
+    complete = [setting for setting in measured if len(setting.values) == len(setting.readings)]
+    if complete or len(candidates) == 1:
+        return complete or measured
+    waiting = [setting for setting in measured if setting.waits]
+    most = max((len(setting.values) for setting in waiting), default=0)
+    return [setting for setting in waiting if len(setting.values) == most]
 
 
 def choose(candidates: Sequence[Setting], rule: str, metric: str) -> Setting | None:

@@ -1,4 +1,4 @@
-"""Statistics of two means: Welch's t-test from two summaries, verdicts, and Holm's correction for many tests."""
+"""Statistics of two means: Welch's t-test and interval from two summaries, and Holm's correction for many tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FEWEST = 3
 ROUNDING = 1e-12
 """Relative size, against their values, up to which differences and spreads are rounding of float64 and count as 0."""
 
-Word = Literal["consistent", "differs", "higher", "lower", "no difference shown", "too few seeds"]
+Word = Literal["equivalent", "differs", "undecided", "higher", "lower", "no difference shown", "too few seeds"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Verdict:
     Attributes
     ----------
     word
-        Of a published value, `consistent`: p >= ALPHA; `differs`: p < ALPHA. Of another row, `no difference shown`:
-        p >= ALPHA; `higher` or `lower`: p < ALPHA. `too few seeds`: untested, because fewer than FEWEST trials or
-        pairs are measured or the published value comes without standard deviation or number of trials.
+        Of a published value, `equivalent`, `differs` or `undecided`: see `irm_sweeps.analysis.equivalence`. Of another
+        row, `no difference shown`: p >= ALPHA; `higher` or `lower`: p < ALPHA; `too few seeds`: untested, because
+        fewer than FEWEST pairs are measured.
     difference
         Measured minus published mean, or mean difference to another row, in their unit; None without a pair.
     p
@@ -56,6 +56,11 @@ class Verdict:
         `p` adjusted for all tests of the table; None if untested, or before the adjustment.
     pairs
         Number of seeds with a value on both sides; None if the comparison is not by pairs.
+    notices
+        Smallest true difference that a published cell's test would find with probability POWER; None if untested.
+    needs
+        Number of trials that would decide an undecided cell with probability POWER; None if it is decided, or no
+        number would.
     """
 
     word: Word
@@ -64,6 +69,8 @@ class Verdict:
     interval: tuple[float, float] | None = None
     p_holm: float | None = None
     pairs: int | None = None
+    notices: float | None = None
+    needs: int | None = None
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -177,33 +184,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def compare(measured: Summary, published: Summary) -> Verdict:
-    """Return the verdict on a measured mean against the published mean."""
-    difference = apart(measured, published)
-    unknown = measured.sd is None or published.sd is None or published.n is None
-    around = None if unknown else interval(measured, published)
-    if unknown or (measured.n or 0) < FEWEST:
-        return Verdict("too few seeds", difference, None, around)
-    p = welch(measured, published)
-    return Verdict("differs" if p < ALPHA else "consistent", difference, p, around)
-
-
-def multiple_comparisons(verdicts: Iterable[Verdict | None], equal: str, word: str) -> str:
-    """Return the line on the expected number of false alarms and on Holm's correction; empty if nothing is tested.
+def multiple_comparisons(verdicts: Iterable[Verdict | None], equal: str) -> str:
+    """Return the line on the expected number of small p-values and on Holm's correction; empty if nothing is tested.
 
     Parameters
     ----------
     equal
-        The hypothesis under which every alarm is false.
-    word
-        The verdict of an alarm.
+        The hypothesis under which every p-value below ALPHA is a false alarm.
     """
     tested = [(verdict.p, verdict.p_holm) for verdict in verdicts if verdict and verdict.p is not None]
     if not tested:
         return ""
-    k, differ = len(tested), sum(p < ALPHA for p, _ in tested)
+    k, below = len(tested), sum(p < ALPHA for p, _ in tested)
     left = sum((p_holm or 0.0) < ALPHA for _, p_holm in tested)
     return (
         f"Multiple comparisons: {k} tests, uncorrected; if {equal}, {ALPHA * k:.2g} "
-        f"of them would still say {word}, on average. {differ} do; {left} with Holm's correction for the {k} tests."
+        f"of them would still have p < {ALPHA:g}, on average. {below} have; {left} with Holm's correction for the {k} "
+        "tests."
     )

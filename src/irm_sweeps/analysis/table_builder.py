@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from irm_sweeps.analysis import test_set_error
 from irm_sweeps.analysis.fill_commands import overrides_into
 from irm_sweeps.analysis.notes import Note, mixture_notes, setting_note, status_notes
-from irm_sweeps.analysis.published import Published
+from irm_sweeps.analysis.published import ASSUMED_N, Published
 from irm_sweeps.analysis.readings import Reading, Results, read
 from irm_sweeps.analysis.selection_rules import rule_of
 from irm_sweeps.analysis.settings import choose, settings
@@ -80,7 +80,7 @@ class Builder:
             rows=rows,
             notes=list(dict.fromkeys(note for cell in cells for note in cell.notes)),
             footer=[
-                *measurement_lines(self.paper, cells, self.select, self.overrides),
+                *measurement_lines(self.paper, cells, self.select, self.rules(), self.overrides),
                 *comparison.footer(rows),
                 *origin_lines(self.paper, self.stores, self.overrides),
             ],
@@ -125,11 +125,16 @@ class Builder:
             chosen=chosen.differs,
             lam=chosen.readings[0].trial.lam,
             by_seed=by_seed,
+            chosen_on_test=len(candidates) > 1 and rule != "val",
         )
 
     def rule_for(self, row: Row) -> str:
         """Return the selection rule of a row."""
-        return rule_of(row, self.paper, self.select)
+        return rule_of(row, self.paper, self.select, _known(self.row_trials, row))
+
+    def rules(self) -> dict[str, str]:
+        """Return the selection rule of each row that is shown, by its name."""
+        return {name: self.rule_for(row) for name, row in self.paper.shown.items()}
 
     def published(self, row: Row, index: int) -> Summary | None:
         """Return the published cell of a row in a column; None if nothing is published there."""
@@ -139,7 +144,7 @@ class Builder:
         mean, *sd = cell
         if not sd:
             return Summary(mean, None, None)
-        return Summary(mean, sd[0], self.paper.published_n, row.test_sets(index)[1])
+        return Summary(mean, sd[0], self.paper.published_n or ASSUMED_N, row.test_sets(index)[1])
 
     def trials(self, row: Row, column: Column) -> Mapping[str, Trial]:
         """Return the trials of a cell by id; columns with the same trials compose them once.
@@ -209,9 +214,18 @@ class Builder:
         return self.paper.command(row, [*overrides_into(self.stores[0], self.overrides), *more])
 
 
+def _known(trials_of: Callable[[Row], Mapping[str, Trial]], row: Row) -> Iterator[Trial]:
+    """Yield the trials of a row; none if it has none or this version lacks something that it names."""
+    if row.sweep is not None:
+        with contextlib.suppress(UnknownChoice):
+            yield from trials_of(row).values()
+
+
 def _state(readings: Sequence[Reading]) -> str:
     """Return why a cell has no mean, in the words that the cell prints."""
     statuses = {reading.status for reading in readings}
+    if "measured" in statuses:
+        return "no complete setting"
     return next((status for status in ("missing", "diverged", "failed") if statuses == {status}), "no value")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis import test_set_error
-from irm_sweeps.analysis.selection_rules import SETTINGS, STEPS, USABLE, rule_of
+from irm_sweeps.analysis.selection_rules import SETTINGS, STEPS, USABLE
 from irm_sweeps.analysis.table import Cell
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def measurement_lines(
-    paper: Paper, cells: Sequence[Cell], select: str | None, overrides: Sequence[str]
+    paper: Paper, cells: Sequence[Cell], select: str | None, rules: Mapping[str, str], overrides: Sequence[str]
 ) -> Iterator[str]:
     """Yield the lines on units, selection rules, penalty weights, chosen settings and the test sets.
 
@@ -23,13 +23,15 @@ def measurement_lines(
     ----------
     select
         Selection rule of all rows; None: those of the paper file.
+    rules
+        Selection rule of each row, by its name.
     overrides
         Overrides on top of the paper file's.
     """
     yield f"Measured: mean ± sample standard deviation (ddof 1){_unit(cells)}; n trials differ only in the seed."
-    yield from _selection_rules(paper, select)
+    yield from _selection_rules(paper, select, rules)
     yield from _penalty_weights(paper, cells)
-    yield from _setting_choices(paper, cells, select)
+    yield from _setting_choices(paper, cells, rules)
     if line := test_set_error.redrawn(paper.shown.values(), overrides):
         yield line
 
@@ -50,14 +52,13 @@ def _unit(cells: Sequence[Cell]) -> str:
     return ", in %" if True in in_percent else ""
 
 
-def _selection_rules(paper: Paper, select: str | None) -> Iterator[str]:
-    rule = select or paper.select
-    replaced = "" if rule == paper.select else f" The paper file's rule is {paper.select}."
+def _selection_rules(paper: Paper, select: str | None, rules: Mapping[str, str]) -> Iterator[str]:
+    rule = select or paper.select or next(iter(rules.values()), "last")
+    replaced = f" The paper file's rule is {paper.select}." if paper.select not in (rule, None) else ""
     yield f"Selection rule {rule}: each trial is scored {STEPS[rule]}.{replaced}"
-    by_label = {row.label: rule_of(row, paper, select) for row in paper.shown.values()}
-    for label, row_rule in by_label.items():
+    for name, row_rule in rules.items():
         if row_rule != rule:
-            yield f"Row {label} has selection rule {row_rule}: {STEPS[row_rule]}."
+            yield f"Row {paper.rows[name].label} has selection rule {row_rule}: {STEPS[row_rule]}."
 
 
 def _penalty_weights(paper: Paper, cells: Sequence[Cell]) -> Iterator[str]:
@@ -82,13 +83,12 @@ def _penalty_weights(paper: Paper, cells: Sequence[Cell]) -> Iterator[str]:
         yield f"Penalty weight lam of {'; '.join(labels)}: {by_column}."
 
 
-def _setting_choices(paper: Paper, cells: Sequence[Cell], select: str | None) -> Iterator[str]:
+def _setting_choices(paper: Paper, cells: Sequence[Cell], rules: Mapping[str, str]) -> Iterator[str]:
     """Yield how one of several settings is chosen: one line for all rows that choose alike."""
     labels_by_choice: dict[str, dict[str, None]] = {}
     for cell in cells:
         if cell.settings > 1:
-            row = paper.rows[cell.row]
-            labels_by_choice.setdefault(SETTINGS[rule_of(row, paper, select)], {})[row.label] = None
+            labels_by_choice.setdefault(SETTINGS[rules[cell.row]], {})[paper.rows[cell.row].label] = None
     for choice, labels in labels_by_choice.items():
         rows = f" of {', '.join(labels)}" if len(labels_by_choice) > 1 else ""
         yield f"Of several hyperparameter settings{rows}{USABLE}, a cell shows the one with {choice}."

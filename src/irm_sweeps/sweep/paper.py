@@ -31,11 +31,14 @@ class Paper(Config):
     include: tuple[str, ...] = ()
     """Names of other paper files: this one stands for all their trials, each once, and has no table of its own."""
     published_n: Annotated[int, Field(ge=2)] | None = None
-    """Trials behind each published mean."""
+    """Trials behind each published mean; null where print does not say: then 3 are assumed, and the table says so."""
     published_n_assumed: str = ""
     """Why `published_n` is taken for granted, where print does not say it; the table says so. Empty: print says it."""
-    select: RuleName = "last"
-    """Selection rule of the printed table."""
+    margin: Annotated[float, Field(gt=0, le=100)] = 2.0
+    """Largest difference from a published accuracy, in points, that counts as none: the verdict `equivalent`."""
+    select: RuleName | None = None
+    """Selection rule of the printed table; null: `val` for a row of several settings that hold images back, else
+    `last`."""
     sweep: Overrides = ()
     """Overrides common to all trials."""
     rows: dict[str, Row] = Field(default_factory=dict)
@@ -166,7 +169,7 @@ class Paper(Config):
 
     def _check_cell(self, row: str, column: Column, trials_by_id: Mapping[str, Trial], user: Sequence[str]) -> None:
         """Refuse a cell that no trial can fill, unless `user` changes what it needs, as a shrunken run does."""
-        rule = self.rows[row].select or self.select
+        rule = self.rows[row].select or self.select or "last"
         keys = [override.lstrip("+~") for override in user]
         try:
             for trial in trials_by_id.values():

@@ -37,7 +37,7 @@ def test_csv_has_one_line_a_cell(show, full):
     assert len(records(text)) == 8 * 3 == len(text.splitlines()) - 1
     assert text.splitlines()[0] == (
         "row,column,metric,setting,lam,mean,sd,n,published_mean,published_sd,published_n,against,pairs,difference,"
-        "difference_low,difference_high,p_value,p_holm,verdict,note,command"
+        "difference_low,difference_high,p_value,p_holm,verdict,notices,needs_n,note,command"
     )
 
 

@@ -1,0 +1,86 @@
+"""The verdict on a measured mean against a published one: equivalent, differs or undecided, and its power."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from irm_sweeps.analysis.statistics import ALPHA, FEWEST, Summary, Verdict, apart, error, interval, welch
+
+MARGIN = 2.0
+"""Largest difference of two accuracies, in points, that counts as none, where a paper file does not say otherwise."""
+
+POWER = 0.8
+"""Probability with which a difference is to be found, or an undecided cell decided."""
+
+MOST = 1000
+"""Largest number of trials that is proposed."""
+
+
+def compare(measured: Summary, published: Summary, margin: float | None = MARGIN, rounding: float = 0.0) -> Verdict:
+    """Return the verdict on a measured mean against the published mean.
+
+    With Welch's interval of the difference at the level 1 - ALPHA, the verdict is
+
+    * `equivalent` if the interval lies within ± margin: two one-sided tests, each at the level ALPHA / 2 (Schuirmann
+      1987), reject a difference of the margin or more;
+    * else `differs` if the interval excludes 0 and the difference is larger than what rounding in print can make;
+    * else `undecided`. So is a mean of fewer than FEWEST trials, or a published one without spread or number of trials.
+
+    Parameters
+    ----------
+    margin
+        Largest difference that counts as none, in the unit of the means; None: no difference is small.
+    rounding
+        Half a unit of the last published digit.
+    """
+    difference = apart(measured, published)
+    if published.sd is None or published.n is None:
+        return Verdict("undecided", difference, None)
+    if measured.sd is None or measured.n is None or measured.n < FEWEST:
+        known = None if measured.sd is None else interval(measured, published)
+        return Verdict("undecided", difference, None, known, needs=deciding_n(measured, published, margin))
+    low, high = interval(measured, published)
+    verdict = Verdict(
+        "undecided", difference, welch(measured, published), (low, high), notices=noticed(measured, published)
+    )
+    if margin is not None and -margin <= low and high <= margin:
+        return replace(verdict, word="equivalent")
+    if not low <= 0 <= high and abs(difference) > rounding:
+        return replace(verdict, word="differs")
+    return replace(verdict, needs=deciding_n(measured, published, margin))
+
+
+def noticed(measured: Summary, published: Summary) -> float:
+    """Return the smallest true difference that Welch's test finds with probability POWER.
+
+    `(t_a + t_b) se`, with the quantiles of Student's distribution at 1 - ALPHA / 2 and at POWER, and the standard error
+    and degrees of freedom of `statistics.error`.
+    """
+    from scipy.stats import t
+
+    se, freedom = error(measured, published)
+    return float(t.ppf(1 - ALPHA / 2, freedom) + t.ppf(POWER, freedom)) * se if se else 0.0
+
+
+def deciding_n(measured: Summary, published: Summary, margin: float | None) -> int | None:
+    """Return the number of trials that would decide the verdict with probability POWER; None if MOST would not.
+
+    The true difference and the spread of the trials are taken to be those measured so far; the spread of a single
+    trial, which is unknown, is taken to be the published one. At that number the distance of the difference from 0, or
+    from the margin, is `noticed`.
+    """
+    difference = abs(apart(measured, published))
+    within = 0.0 if margin is None else margin - difference
+    goal = max(difference, within)
+    sd = published.sd if measured.sd is None else measured.sd
+
+    def decides(n: int) -> bool:
+        return noticed(replace(measured, sd=sd, n=n), published) <= goal
+
+    few, many = max(FEWEST, (measured.n or 0) + 1), MOST
+    if not decides(many):
+        return None
+    while few < many:
+        middle = (few + many) // 2
+        few, many = (few, middle) if decides(middle) else (middle + 1, many)
+    return few
