@@ -18,11 +18,15 @@ _SMALLEST_P = 0.0001
 
 
 def measured_text(cell: Cell) -> str:
-    """Return `88.6 ± 0.3 (n=10)`, with the setting if one was chosen, or why nothing is measured."""
+    """Return `88.6 ± 0.3 (n=10)`, with the setting if one was chosen, or why nothing is measured.
+
+    Of seeds that have run, some without a value, it says `(n=9 of 10)`.
+    """
     if cell.measured is None:
         return cell.state or NOTHING
     chosen = f"; {spelled(cell.chosen)}{', chosen on test' * cell.chosen_on_test}" if cell.settings > 1 else ""
-    return f"{_with_spread(cell.measured, cell.decimals)} (n={cell.measured.n}{chosen})"
+    of = f" of {cell.measured.n + cell.lost}" if cell.measured.n and cell.lost else ""
+    return f"{_with_spread(cell.measured, cell.decimals)} (n={cell.measured.n}{of}{chosen})"
 
 
 def published_text(cell: Cell) -> str:

@@ -69,7 +69,8 @@ class Published:
         yield (
             f"Verdict: equivalent, if the interval lies within ± {margin}; else differs, if it excludes 0 and the "
             "difference exceeds the rounding in print; else undecided, with the n that would probably decide it, if "
-            f"difference and spread stay as they are. Undecided in any case: n < {FEWEST}, or published without ±."
+            "difference and spread stay as they are (without an n none would, mostly for the error in print). "
+            f"Undecided in any case: n < {FEWEST}, or published without ±."
         )
         notices = [cell.verdict.notices for cell in cells if cell.verdict and cell.verdict.notices is not None]
         if notices:
@@ -87,9 +88,8 @@ class Published:
         if cell.measured is None or cell.published is None:
             return cell
         margin = self.paper.margin if cell.metric.endswith("/accuracy") else None
-        return replace(
-            cell, verdict=compare(cell.measured, cell.published, margin, rounding=0.5 * 10.0**-cell.decimals)
-        )
+        verdict = compare(cell.measured, cell.published, margin, rounding=0.5 * 10.0**-cell.decimals)
+        return replace(cell, verdict=replace(verdict, needs=None) if cell.lost else verdict)
 
 
 def _any_spread(rows: Rows) -> bool:

@@ -32,9 +32,9 @@ class Setting:
         return [reading.value for reading in self.readings if reading.value is not None]
 
     @property
-    def waits(self) -> bool:
-        """Whether every seed without a value has not run yet."""
-        return all(reading.value is not None or reading.status == "missing" for reading in self.readings)
+    def lost(self) -> int:
+        """Number of seeds that have run and have no value: failed, diverged, or without a chosen evaluation."""
+        return sum(reading.value is None and reading.status != "missing" for reading in self.readings)
 
     @property
     def by_seed(self) -> dict[int, float]:
@@ -69,7 +69,7 @@ def contenders(candidates: Sequence[Setting]) -> list[Setting]:
     complete = [setting for setting in measured if len(setting.values) == len(setting.readings)]
     if complete or len(candidates) == 1:
         return complete or measured
-    waiting = [setting for setting in measured if setting.waits]
+    waiting = [setting for setting in measured if not setting.lost]
     most = max((len(setting.values) for setting in waiting), default=0)
     return [setting for setting in waiting if len(setting.values) == most]
 

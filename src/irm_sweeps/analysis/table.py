@@ -30,6 +30,8 @@ class Cell:
         The values that the mean is over, by seed.
     chosen_on_test
         Whether the setting was chosen by the cell's own metric.
+    lost
+        Number of seeds that have run and have no value.
     """
 
     row: str
@@ -45,6 +47,7 @@ class Cell:
     lam: float | None = None
     by_seed: Mapping[int, float] = field(default_factory=dict)
     chosen_on_test: bool = False
+    lost: int = 0
 
     @property
     def decimals(self) -> int:

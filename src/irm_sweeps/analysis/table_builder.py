@@ -125,6 +125,7 @@ class Builder:
             chosen=chosen.differs,
             lam=chosen.readings[0].trial.lam,
             by_seed=by_seed,
+            lost=chosen.lost,
             chosen_on_test=len(candidates) > 1 and rule != "val",
         )
 

@@ -321,3 +321,10 @@ def test_validation_needs_validation_images(show, demo, tmp_path):
     assert "unselected" not in text
     assert re.search(r"ERM +\| no value \[", text)
     assert "no evaluation under selection rule val (run and tabulate with dataset.n_val=N" in text
+
+
+def test_a_lost_seed_is_counted_in_the_cell(show, demo, tmp_path):
+    first, *others = synthetic.trials_of(demo, "vrex")
+    synthetic.write(tmp_path / "results", synthetic.diverged(first, 7))
+    synthetic.write(tmp_path / "results", *(synthetic.completed(trial, by_seed) for trial in others))
+    assert "(n=2 of 3) [" in show("--paper", "demo")
