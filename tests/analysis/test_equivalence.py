@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irm_sweeps.analysis.equivalence import MARGIN, MOST, POWER, compare, deciding_n, noticed
-from irm_sweeps.analysis.statistics import Summary, interval, summarize
+from irm_sweeps.analysis.equivalence import MARGIN, MOST, POWER, compare, deciding_n, noticed, planned_looks, said
+from irm_sweeps.analysis.statistics import ALPHA, Summary, interval, summarize
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,37 @@ def test_false_verdicts_stay_below_their_level():
     """Four standard errors of 1,500 cells are 0.023."""
     assert _share("differs", 0.0, 5) < 0.05 + 0.023
     assert _share("equivalent", MARGIN, 30, sd=1.0) < 0.025 + 0.023
+
+
+def test_planned_looks_grow_by_half():
+    assert planned_looks(20) == (3, 5, 8, 12, 18, 20)
+    assert planned_looks(3) == (3,)
+    assert planned_looks(4) == (3, 4)
+
+
+def _ever(word, truth, alpha, sd=1.0, repeats=1500):
+    """The share of simulated cells that say the word at the first look that says anything."""
+    rng = numpy.random.default_rng(1)
+    hits = 0
+    for _ in range(repeats):
+        theirs, ours = summarize(rng.normal(0, sd, 10).tolist()), rng.normal(truth, sd, 20).tolist()
+        words = (said(*interval(summarize(ours[:n]), theirs, alpha)) for n in planned_looks(20))
+        hits += next((found for found in words if found != "undecided"), "undecided") == word
+    return hits / repeats
+
+
+def test_looking_repeatedly_raises_no_more_false_alarms():
+    """Four standard errors of 1,500 cells at 0.05 are 0.023. The spread is so large that none is equivalent early."""
+    shared = ALPHA / len(planned_looks(20))
+    assert _ever("differs", 0.0, shared, sd=4.0) < ALPHA
+    assert _ever("differs", 0.0, ALPHA, sd=4.0) > ALPHA + 0.023, "Welch's test at every look"
+    assert _ever("equivalent", MARGIN, shared) < ALPHA / 2
+    assert _ever("equivalent", MARGIN, ALPHA) > ALPHA / 2 + 0.017
+
+
+def test_the_interval_and_p_of_several_looks_agree():
+    a, b = Summary(72.0, 1.0, 8), Summary(70.6, 1.0, 10)
+    once, often = compare(a, b), compare(a, b, looks=6)
+    assert often.p == pytest.approx(6 * once.p)
+    assert often.interval == pytest.approx(interval(a, b, 0.05 / 6))
+    assert (once.word, often.word) == ("differs", "undecided")

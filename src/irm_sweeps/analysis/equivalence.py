@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from irm_sweeps.analysis.statistics import ALPHA, FEWEST, Summary, Verdict, apart, error, interval, welch
+from irm_sweeps.analysis.statistics import ALPHA, FEWEST, Summary, Verdict, Word, apart, error, interval, welch
 
 MARGIN = 2.0
 """Largest difference of two accuracies, in points, that counts as none, where a paper file does not say otherwise."""
@@ -16,7 +16,9 @@ MOST = 1000
 """Largest number of trials that is proposed."""
 
 
-def compare(measured: Summary, published: Summary, margin: float | None = MARGIN, rounding: float = 0.0) -> Verdict:
+def compare(
+    measured: Summary, published: Summary, margin: float | None = MARGIN, rounding: float = 0.0, looks: int = 1
+) -> Verdict:
     """Return the verdict on a measured mean against the published mean.
 
     With Welch's interval of the difference at the level 1 - ALPHA, the verdict is
@@ -32,37 +34,49 @@ def compare(measured: Summary, published: Summary, margin: float | None = MARGIN
         Largest difference that counts as none, in the unit of the means; None: no difference is small.
     rounding
         Half a unit of the last published digit.
+    looks
+        How often the verdict is asked for while trials are added. Each look has the share ALPHA / looks of the error
+        (Bonferroni), so that the chance of a false verdict at any of them is at most that of a single look.
     """
     difference = apart(measured, published)
     if published.sd is None or published.n is None:
         return Verdict("undecided", difference, None)
     if measured.sd is None or measured.n is None or measured.n < FEWEST:
-        known = None if measured.sd is None else interval(measured, published)
-        return Verdict("undecided", difference, None, known, needs=deciding_n(measured, published, margin))
-    low, high = interval(measured, published)
+        known = None if measured.sd is None else interval(measured, published, ALPHA / looks)
+        return Verdict("undecided", difference, None, known, needs=deciding_n(measured, published, margin, looks))
+    low, high = interval(measured, published, ALPHA / looks)
     verdict = Verdict(
-        "undecided", difference, welch(measured, published), (low, high), notices=noticed(measured, published)
+        said(low, high, margin, rounding),
+        difference,
+        min(1.0, looks * welch(measured, published)),
+        (low, high),
+        notices=noticed(measured, published, looks),
     )
+    if verdict.word != "undecided":
+        return verdict
+    return replace(verdict, needs=deciding_n(measured, published, margin, looks))
+
+
+def said(low: float, high: float, margin: float | None = MARGIN, rounding: float = 0.0) -> Word:
+    """Return the word for an interval of the difference, whose middle is the difference."""
     if margin is not None and -margin <= low and high <= margin:
-        return replace(verdict, word="equivalent")
-    if not low <= 0 <= high and abs(difference) > rounding:
-        return replace(verdict, word="differs")
-    return replace(verdict, needs=deciding_n(measured, published, margin))
+        return "equivalent"
+    return "differs" if not low <= 0 <= high and abs(low + high) / 2 > rounding else "undecided"
 
 
-def noticed(measured: Summary, published: Summary) -> float:
+def noticed(measured: Summary, published: Summary, looks: int = 1) -> float:
     """Return the smallest true difference that Welch's test finds with probability POWER.
 
-    `(t_a + t_b) se`, with the quantiles of Student's distribution at 1 - ALPHA / 2 and at POWER, and the standard error
-    and degrees of freedom of `statistics.error`.
+    `(t_a + t_b) se`, with the quantiles of Student's distribution at 1 - ALPHA / looks / 2 and at POWER, and the
+    standard error and degrees of freedom of `statistics.error`.
     """
     from scipy.stats import t
 
     se, freedom = error(measured, published)
-    return float(t.ppf(1 - ALPHA / 2, freedom) + t.ppf(POWER, freedom)) * se if se else 0.0
+    return float(t.ppf(1 - ALPHA / looks / 2, freedom) + t.ppf(POWER, freedom)) * se if se else 0.0
 
 
-def deciding_n(measured: Summary, published: Summary, margin: float | None) -> int | None:
+def deciding_n(measured: Summary, published: Summary, margin: float | None, looks: int = 1) -> int | None:
     """Return the number of trials that would decide the verdict with probability POWER; None if MOST would not.
 
     The true difference and the spread of the trials are taken to be those measured so far; the spread of a single
@@ -75,7 +89,7 @@ def deciding_n(measured: Summary, published: Summary, margin: float | None) -> i
     sd = published.sd if measured.sd is None else measured.sd
 
     def decides(n: int) -> bool:
-        return noticed(replace(measured, sd=sd, n=n), published) <= goal
+        return noticed(replace(measured, sd=sd, n=n), published, looks) <= goal
 
     few, many = max(FEWEST, (measured.n or 0) + 1), MOST
     if not decides(many):
@@ -84,3 +98,15 @@ def deciding_n(measured: Summary, published: Summary, margin: float | None) -> i
         middle = (few + many) // 2
         few, many = (few, middle) if decides(middle) else (middle + 1, many)
     return few
+
+
+def planned_looks(most: int) -> tuple[int, ...]:
+    """Return the numbers of trials at which a verdict is asked for: 3, 5, 8, 12, 18, ... and at last `most`.
+
+    Each is half as large again as the one before it, so that a cell which a few trials decide stops early, and there
+    are few looks to share the error.
+    """
+    looks = [FEWEST]
+    while looks[-1] < most:
+        looks.append(min(most, looks[-1] + (looks[-1] + 1) // 2))
+    return tuple(looks)

@@ -140,18 +140,18 @@ def welch(a: Summary, b: Summary) -> float:
     return two_sided(apart(a, b), *error(a, b))
 
 
-def interval(a: Summary, b: Summary) -> tuple[float, float]:
-    """Return Welch's confidence interval of `m_a - m_b`, at the level 1 - ALPHA.
+def interval(a: Summary, b: Summary, alpha: float = ALPHA) -> tuple[float, float]:
+    """Return Welch's confidence interval of `m_a - m_b`, at the level 1 - alpha.
 
     `m_a - m_b ± t se`, with the se of `error` and the quantile t of Student's distribution with the degrees of freedom
-    of `error`. It contains 0 exactly if `welch(a, b) > ALPHA`.
+    of `error`. It contains 0 exactly if `welch(a, b) > alpha`.
 
     Raises
     ------
     ValueError
         A standard deviation or a number of trials is unknown.
     """
-    return around(apart(a, b), *error(a, b))
+    return around(apart(a, b), *error(a, b), alpha)
 
 
 def two_sided(difference: float, se: float, freedom: float) -> float:
@@ -161,11 +161,11 @@ def two_sided(difference: float, se: float, freedom: float) -> float:
     return float(2 * t.sf(abs(difference) / se, freedom)) if se else float(difference == 0)
 
 
-def around(difference: float, se: float, freedom: float) -> tuple[float, float]:
-    """Return Student's confidence interval of a difference, at the level 1 - ALPHA; without an error, a point."""
+def around(difference: float, se: float, freedom: float, alpha: float = ALPHA) -> tuple[float, float]:
+    """Return Student's confidence interval of a difference, at the level 1 - alpha; without an error, a point."""
     from scipy.stats import t
 
-    half = float(t.ppf(1 - ALPHA / 2, freedom)) * se if se else 0.0
+    half = float(t.ppf(1 - alpha / 2, freedom)) * se if se else 0.0
     return difference - half, difference + half
 
 
