@@ -1,0 +1,91 @@
+"""The picture of accuracy under shift against accuracy in distribution, a point for each trial, on probit axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from irm_sweeps.analysis.accuracy_line import FEWEST, Line, line, probit
+from irm_sweeps.analysis.figures.drawing import STYLE, add_caption, file_of, literal
+from irm_sweeps.analysis.figures.metrics import PanelMetric
+from irm_sweeps.analysis.figures.plots import COLOURS, MARKERS
+from irm_sweeps.analysis.figures.series import Series
+from irm_sweeps.analysis.readings import Results
+from irm_sweeps.errors import UserError
+
+_TICKS = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
+"""Accuracies in per cent that the axes name."""
+
+Points = dict[str, list[tuple[float, float]]]
+"""Accuracies of each trial, [0, 1], in distribution and under shift, by series."""
+
+
+def points(series: Sequence[Series], results: Results, inside: PanelMetric, shifted: PanelMetric) -> Points:
+    """Return the points of all trials that have both accuracies.
+
+    Raises
+    ------
+    UserError
+        The trials are regressions, which have no accuracy.
+    """
+    found: Points = {}
+    for one in series:
+        for trial in one.trials:
+            if trial.dataset.loss == "squared":
+                raise UserError("--curves line: a regression has no accuracy; it is for classification")
+            scores = results.scores(trial.id, one.rule)
+            x, y = inside.value(trial, scores), shifted.value(trial, scores)
+            if x is not None and y is not None:
+                found.setdefault(one.label, []).append((x / 100, y / 100))
+    return found
+
+
+def draw(found: Points, titles: tuple[str, str], title: str, file_format: str) -> bytes:
+    """Return the bytes of a `png`, `pdf` or `svg` file.
+
+    Raises
+    ------
+    UserError
+        There is no trial.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    pairs = [pair for each in found.values() for pair in each]
+    if not pairs:
+        raise UserError("--curves line: no trial has an accuracy in distribution and under shift yet")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.0, 5.2), layout="constrained")
+        axes = figure.subplots()
+        for i, (label, each) in enumerate(found.items()):
+            xs, ys = ([probit(value) for value in side] for side in zip(*each, strict=True))
+            style: dict[str, Any] = {
+                "color": COLOURS[i % len(COLOURS)],
+                "marker": MARKERS[i % len(MARKERS)],
+                "markersize": 4,
+            }
+            axes.plot(xs, ys, linestyle="none", alpha=0.8, label=literal(label), **style)
+        fit = line(*zip(*pairs, strict=True))
+        if fit:
+            ends = [probit(min(x for x, _ in pairs)), probit(max(x for x, _ in pairs))]
+            axes.plot(ends, [fit.slope * x + fit.intercept for x in ends], color="#444444", linewidth=1)
+        for axis, name in ((axes.xaxis, titles[0]), (axes.yaxis, titles[1])):
+            axis.set_ticks([probit(tick / 100) for tick in _TICKS], [str(tick) for tick in _TICKS])
+            axis.set_label_text(f"{literal(name)}, accuracy (%)")
+        sides = [[probit(value) for value in side] for side in zip(*pairs, strict=True)]
+        axes.set_xlim(min(sides[0]) - 0.1, max(sides[0]) + 0.1)
+        axes.set_ylim(min(sides[1]) - 0.1, max(sides[1]) + 0.1)
+        axes.legend(fontsize=8)
+        add_caption(figure, f"{title}: {said(fit, len(pairs))}.")
+        return file_of(figure, title, file_format)
+
+
+def said(fit: Line | None, n: int) -> str:
+    """Return slope and correlation of the line, and what they say of the data set."""
+    if fit is None:
+        return f"no line through {n} trials: at least {FEWEST} with different accuracies are needed"
+    low, high = fit.interval
+    return (
+        f"slope {fit.slope:.2f} and correlation {fit.correlation:.2f} [{low:.2f}, {high:.2f}] of the probits over "
+        f"{fit.n} trials; {fit.in_words}"
+    )
