@@ -57,7 +57,7 @@ _CURVES = ("lam", "training", "heatmap")
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    figure = Parser("figure", _DESCRIPTION, _EPILOG, paper_required=False)
+    figure = Parser("figure", _DESCRIPTION, _EPILOG)
     figure.add_argument("--curves", choices=_CURVES, help="a general picture in place of the paper's figure")
     figure.add_argument(
         "--metric",
@@ -108,11 +108,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _check(options: argparse.Namespace) -> None:
     if options.paper is None and not options.curves:
         raise UserError(f"give --paper NAME for its figure, or --curves {'|'.join(_CURVES)} for a general picture")
-    for option in ("table", "figure"):
-        if options.paper is None and getattr(options, option) is not None:
-            raise UserError(f"--{option} {getattr(options, option)}: of which paper? add --paper NAME")
-    if options.paper is None and options.only:
-        raise UserError(f"{options.only[0]}: of which paper? add --paper NAME")
     if options.curves != "training" and (options.quantity or options.log_y):
         raise UserError("--quantity and --log-y go with --curves training")
     if options.metric and (not options.curves or options.quantity):

@@ -23,6 +23,7 @@ from irm_sweeps.files.json_stream import JsonStream
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
+from irm_sweeps.redaction import redacted_words
 from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.stored_trials import StoredTrials
@@ -82,6 +83,7 @@ class _ManifestFile(Part):
     created: str
     command: str
     labels: dict[str, str] = Field(default_factory=dict)
+    overrides: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ class Manifest:
     labels
         Names by trial id that tell its trials apart, where the short names do not; manifests of earlier versions have
         none.
+    overrides
+        Those of the command that say which trials there are, `paper=` included; of a search, a single trial and in
+        manifests of earlier versions there are none.
     """
 
     name: str
@@ -113,6 +118,7 @@ class Manifest:
     created: str
     command: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
 
     def label_of(self, trial_id: str) -> str:
         """Return the name of one of its trials, e.g. `ERM lr=0.1 seed=0`."""
@@ -163,6 +169,7 @@ def write_manifest(
     stacks: Sequence[Sequence[str]],
     settings: RunSettings,
     labels: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
 ) -> Manifest:
     """Write the manifest of a new launch, over that of an earlier launch of the same trials."""
     now = datetime.now(UTC)
@@ -175,6 +182,7 @@ def write_manifest(
         created=now.isoformat(timespec="seconds"),
         command=issued(),
         labels={i: name for i, name in (labels or {}).items() if name != short_name(trials[i])},
+        overrides=redacted_words(overrides),
     )
     folder = manifest.folder(store)
     for own in (folder.parent, folder):
