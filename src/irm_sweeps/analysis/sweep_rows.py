@@ -98,18 +98,15 @@ class _Seed:
 
 def rows(sweep: SweepTrials, results: Results, rule: str, datasets: Datasets) -> tuple[list[Row], list[Column]]:
     """Return the settings of a sweep in the order of the grid, and the columns of their table."""
-    settings: dict[str, list[str]] = {}
-    for trial_id, config in sweep.configs.items():
-        key = json.dumps({name: part for name, part in config.items() if name != "seed"}, sort_keys=True)
-        settings.setdefault(key, []).append(trial_id)
-    seeds = {
-        trial_id: _seed(trial_id, config["dataset"], results, rule, datasets)
-        for trial_id, config in sweep.configs.items()
-    }
+    trials: dict[str, list[str]] = {}
+    for trial_id, setting in sweep.settings.items():
+        trials.setdefault(json.dumps(setting, sort_keys=True), []).append(trial_id)
+    datasets_of = {trial_id: setting["dataset"] for trial_id, setting in sweep.settings.items()}
+    seeds = {trial_id: _seed(trial_id, dataset, results, rule, datasets) for trial_id, dataset in datasets_of.items()}
     shown = columns(seed.environments for seed in seeds.values() if seed.environments)
     return [
-        _row(sweep.settings[ids[0]], sweep.configs[ids[0]]["dataset"], [seeds[trial_id] for trial_id in ids], shown)
-        for ids in settings.values()
+        _row(sweep.names[ids[0]], datasets_of[ids[0]], [seeds[trial_id] for trial_id in ids], shown)
+        for ids in trials.values()
     ], shown
 
 

@@ -25,17 +25,17 @@ class SweepTrials:
     ----------
     name
         Name of the sweep, whether it was launched under this name or not.
-    configs
-        Config by trial id, in the order of the grid.
     settings
-        By trial id: the name of its setting, which is all that varies within the sweep but the seed.
+        By trial id, in the order of the grid: its config without the seed, which the trials of a setting share.
+    names
+        By trial id: the name of its setting, in the words that are typed.
     fill
         The command that trains what has no result; empty if none is known.
     """
 
     name: str
-    configs: Mapping[str, Mapping[str, Any]]
-    settings: Mapping[str, str]
+    settings: Mapping[str, Mapping[str, Any]]
+    names: Mapping[str, str]
     fill: str
 
 
@@ -54,11 +54,10 @@ def selected(options: argparse.Namespace) -> SweepTrials:
 
 def of_trials(name: str, trials: Mapping[str, Trial], fill: str) -> SweepTrials:
     """Return the sweep that consists of these trials."""
-    from irm_sweeps.sweep.labels import labels
+    from irm_sweeps.sweep.labels import setting_labels, setting_of
 
-    configs = {trial_id: trial.canonical for trial_id, trial in trials.items()}
-    names = {trial_id: _without_seed(label) for trial_id, label in labels(trials).items()}
-    return SweepTrials(name, configs, names, fill)
+    settings = {trial_id: setting_of(trial) for trial_id, trial in trials.items()}
+    return SweepTrials(name, settings, setting_labels(trials), fill)
 
 
 def of_overrides(overrides: Sequence[str], stores: Sequence[Path]) -> SweepTrials:
@@ -79,8 +78,20 @@ def of_overrides(overrides: Sequence[str], stores: Sequence[Path]) -> SweepTrial
 
 def of_manifest(manifest: Manifest) -> SweepTrials:
     """Return the trials of a sweep that was launched."""
-    names = {trial_id: _without_seed(manifest.label_of(trial_id)) for trial_id in manifest.trials}
-    return SweepTrials(manifest.name, dict(manifest.trials), names, manifest.command)
+    from irm_sweeps.names import setting_names
+
+    settings = {trial_id: _setting_of(config) for trial_id, config in manifest.trials.items()}
+    names = dict(zip(settings, setting_names(list(settings.values())), strict=True))
+    return SweepTrials(manifest.name, settings, names, manifest.command)
+
+
+def _setting_of(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored config without the seed and the fields that say where something lies, with those added later."""
+    from irm_sweeps.store.later_fields import PLACES, filled
+
+    config = filled(stored)
+    places = {group: {k: v for k, v in config[group].items() if k not in keys} for group, keys in PLACES.items()}
+    return {key: value for key, value in {**config, **places}.items() if key != "seed"}
 
 
 def named(name: str, stores: Sequence[Path]) -> SweepTrials:
@@ -126,7 +137,3 @@ def latest_manifest(stores: Sequence[Path]) -> Manifest:
             return load_manifest(store, (sweeps or names)[0])
     where = ", ".join(map(str, stores))
     raise UserError(f"no sweep has been launched in {where}: {launching('method=irmv1,vrex', 'lam=1,100')} is one")
-
-
-def _without_seed(label: str) -> str:
-    return label.rpartition(" seed=")[0]

@@ -23,13 +23,13 @@ from irm_sweeps.files.json_stream import JsonStream
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
+from irm_sweeps.names import label as short_name
 from irm_sweeps.redaction import redacted_words
 from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.stored_trials import StoredTrials
 from irm_sweeps.typed_commands import issued
 from irm_sweeps.user_modules import is_package_module
-from irm_sweeps.wording import label as short_name
 
 LARGEST = 1024 * MIB
 """Most bytes of a manifest: those of a million trials have more."""
@@ -95,7 +95,8 @@ class Manifest:
     name
         `<label>-<hash of the trial ids>`: the same trials are the same sweep.
     trials
-        Canonical config by trial id, in the order of the grid; of a manifest that was read, parsed at each look.
+        Config by trial id, in the order of the grid; of a manifest that was read, parsed at each look. It is whole, but
+        for manifests of earlier versions, which lack fields at their default.
     stacks
         Trial ids that train together, in the order in which to start.
     settings
@@ -121,7 +122,7 @@ class Manifest:
     overrides: Sequence[str] = ()
 
     def label_of(self, trial_id: str) -> str:
-        """Return the name of one of its trials, e.g. `ERM lr=0.1 seed=0`."""
+        """Return the name of one of its trials, e.g. `erm lr=0.1 seed=0`."""
         return self.labels.get(trial_id) or short_name(self.trials[trial_id])
 
     def make_importable(self) -> None:

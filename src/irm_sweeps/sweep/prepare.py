@@ -73,7 +73,7 @@ def prepare(
     manifest = write_manifest(
         store,
         label,
-        {trial_id: trial.canonical for trial_id, trial in plan.trials.items()},
+        {trial_id: trial.config for trial_id, trial in plan.trials.items()},
         stacks.ids,
         RunSettings(
             data_dir=str(settings.data_dir),
