@@ -35,7 +35,7 @@ class Parser(OneLineParser):
         )
         if one_paper:
             self._add_paper()
-            self._add_sweep()
+            add_sweep(self, "without --paper: the sweep of this name, or of the beginning of it")
         self.add_argument(
             "--results",
             nargs="+",
@@ -67,12 +67,6 @@ class Parser(OneLineParser):
         self.add_argument("--table", metavar="N", help="number of the paper's table")
         self.add_argument("--figure", metavar="N", help="number of the paper's figure")
 
-    def _add_sweep(self) -> None:
-        sweep = self.add_argument(
-            "--sweep", metavar="NAME", help="without --paper: the sweep of this name, or of the beginning of it"
-        )
-        offers(sweep, _sweep_names)
-
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """Return the checked options.
 
@@ -102,12 +96,16 @@ class Parser(OneLineParser):
             if not re.fullmatch(r"\+*paper\.only=\[.*\]", word):
                 raise UserError(f"{word}: of a paper's keys only paper.only=[ROW,...], a list, can be given here")
         options.stores = stores or [Path("results")]
-        if "paper" in options:
-            _check_selection(options)
+        _check_selection(options)
         for store in options.stores:
             if is_there(store) and not is_folder(store):
                 raise UserError(f"--results {store} is a file: give a directory")
         return options
+
+
+def add_sweep(parser: OneLineParser, about: str) -> None:
+    """Add the name of a sweep, with its completion."""
+    offers(parser.add_argument("--sweep", metavar="NAME", help=about), _sweep_names)
 
 
 def _sweep_names(parsed_args: argparse.Namespace, **_: object) -> list[str]:
@@ -123,19 +121,18 @@ def _sweep_names(parsed_args: argparse.Namespace, **_: object) -> list[str]:
 
 def _check_selection(options: argparse.Namespace) -> None:
     """Check that a paper, a sweep's name and overrides do not contradict each other."""
-    if options.sweep is not None and options.paper is not None:
-        raise UserError(f"--sweep {options.sweep} --paper {options.paper}: give one of them")
-    if options.sweep is not None and options.overrides:
-        raise UserError(
-            f"--sweep {options.sweep} {options.overrides[0]}: give the sweep's name, or the overrides that it was "
-            "launched with"
-        )
-    if options.paper is None:
-        for option in ("table", "figure"):
-            if getattr(options, option) is not None:
-                raise UserError(f"--{option} {getattr(options, option)}: of which paper? add --paper NAME")
-        if options.only:
-            raise UserError(f"{options.only[0]}: of which paper? add --paper NAME")
+    paper = getattr(options, "paper", None)
+    if options.sweep is not None and paper is not None:
+        raise UserError(f"--sweep {options.sweep} --paper {paper}: give one of them")
+    if options.sweep is not None and (words := [*options.only, *options.overrides]):
+        raise UserError(f"--sweep {options.sweep} {words[0]}: a sweep's name says which trials: leave {words[0]} out")
+    if "paper" not in options or paper is not None:
+        return
+    for option in ("table", "figure"):
+        if getattr(options, option) is not None:
+            raise UserError(f"--{option} {getattr(options, option)}: of which paper? add --paper NAME")
+    if options.only:
+        raise UserError(f"{options.only[0]}: of which paper? add --paper NAME")
 
 
 def _check_override(word: str, *, names_a_paper: bool) -> None:

@@ -131,17 +131,21 @@ def _paper(options: argparse.Namespace) -> None:
 
     from irm_sweeps.analysis.formats import FORMATS
     from irm_sweeps.analysis.paired import Against
+    from irm_sweeps.analysis.paper_runs import overrides_of_run
+    from irm_sweeps.analysis.readings import Results
     from irm_sweeps.analysis.table_builder import Builder
 
     against = None if options.against is None else Against.row(paper, options.against)
-    builder = Builder(paper, options.stores, options.select, options.overrides)
+    results = Results(options.stores)
+    overrides = options.overrides or overrides_of_run(paper, options, results)
+    builder = Builder(paper, options.stores, options.select, overrides, results)
     if options.missing:
         _print_missing(builder)
         return
     table = builder.table(against)
     _print_skipped(builder.results.problems)
     if _is_unmeasured(table) and any(row.sweep is not None for row in paper.shown.values()):
-        command = paper.command(None, overrides_into(options.stores[0], options.overrides))
+        command = paper.command(None, overrides_into(options.stores[0], overrides))
         print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
     _print_or_write(FORMATS[table_format](table), options.output)
 
