@@ -62,7 +62,7 @@ ROOMS = {
         (
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
             *("slurm", "typed_commands", "hydra_versions", "redaction", "user_modules", "wording"),
-            *("key_hints", "override_grammar"),
+            *("key_hints", "override_grammar", "choices", "names"),
         ),
         (
             "config, compose, draws, device, errors, files (atomic, downloads, ...), hydra_versions, key_hints,",

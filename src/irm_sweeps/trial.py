@@ -77,15 +77,22 @@ class Trial(Config):
         return trial
 
     @cached_property
+    def config(self) -> dict[str, Any]:
+        """The whole config as plain JSON values, every field at its value: what the store has."""
+        return self._dumped(exclude_defaults=False)
+
+    @cached_property
     def canonical(self) -> dict[str, Any]:
-        """The config as plain JSON values: what the id is made of.
+        """The config as plain JSON values without those at their default: what the id is made of.
 
         A field that was added to a class after its first results has a default in the schema: the value which
         earlier trials had. At that value it is left out, so that ids outlive the addition.
         """
-        plain: dict[str, Any] = json.loads(
-            json.dumps(self.model_dump(mode="json", by_alias=True, exclude_defaults=True), allow_nan=False)
-        )
+        return self._dumped(exclude_defaults=True)
+
+    def _dumped(self, *, exclude_defaults: bool) -> dict[str, Any]:
+        values = self.model_dump(mode="json", by_alias=True, exclude_defaults=exclude_defaults)
+        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
         return plain
 
     @cached_property

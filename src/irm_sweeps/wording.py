@@ -1,18 +1,10 @@
-"""Wording that all output shares: a trial's short name, values, counts, durations."""
+"""Wording that all output shares: values, counts, durations."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-
-def label(config: Mapping[str, Any]) -> str:
-    """Return a trial's short readable name, e.g. `irmv1 lam=100 seed=3`."""
-    method = str(config["method"].get("_target_", "?")).rpartition(".")[2]
-    lam = "" if config.get("lam") is None else f" lam={written(config['lam'])}"
-    oracle = "".join(f" {name}" for name in ("grayscale", "oracle") if config["dataset"].get(name) is True)
-    return f"{method}{oracle}{lam} seed={config['seed']}"
 
 
 def written(value: Any) -> str:

@@ -46,7 +46,13 @@ def test_a_row_is_a_trial_under_a_rule_in_an_environment(store, demo):
     (row,) = row.to_dict("records")
     assert row["accuracy"] == pytest.approx(by_seed(trial, "0.9"), rel=1e-15)
     assert (row["risk"], row["step"], row["seed"], row["lam"]) == (0.5, 300, 2, 10000)
-    assert (row["dataset"], row["backbone"], row["method"], row["optimizer"]) == ("ColoredMNIST", "MLP", "VREx", "Adam")
+    assert (row["dataset"], row["backbone"], row["method"], row["optimizer"]) == (
+        "colored_mnist",
+        "mlp",
+        "vrex",
+        "adam",
+    )
+    assert (row["setting"], row["method._target_"]) == ("vrex lam=10000 l2=0.01", "irm_sweeps.methods.rex.VREx")
     assert (row["training.steps"], row["optimizer.lr"], row["backbone.width"]) == (300, 0.001, 64)
     assert row["dataset.p_e"] == "[0.2, 0.1]"
     assert row["status"] == "completed"
@@ -55,8 +61,8 @@ def test_a_row_is_a_trial_under_a_rule_in_an_environment(store, demo):
 
 def test_a_method_without_penalty_has_no_lam(store):
     frame = irm_sweeps.load_results(store)
-    assert frame.loc[frame["method"] == "ERM", "lam"].isna().all()
-    assert set(frame.loc[frame["method"] == "VREx", "lam"]) == {10000}
+    assert frame.loc[frame["method"] == "erm", "lam"].isna().all()
+    assert set(frame.loc[frame["method"] == "vrex", "lam"]) == {10000}
 
 
 def test_lost_trials_are_there_with_their_reason(store):
@@ -135,7 +141,7 @@ def test_the_documented_example_runs(store, capsys, monkeypatch):
             exec(block, names)
     said = capsys.readouterr().out
     assert "RuntimeError: no luck" in said
-    assert re.search(r"VREx +10000.0 [^A-Z]*0\.9 +60\.9 +10\.0", said)
+    assert re.search(r"vrex lam=10000 l2=0.01 [^a-z]*0\.9 +60\.9 +10\.0 +3", said)
 
 
 def test_a_frame_survives_parquet(store, tmp_path):

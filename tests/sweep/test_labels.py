@@ -11,11 +11,14 @@ from commands import ROGUE, irm_sweeps, launch
 from irm_sweeps.analysis.notes import spelled
 from irm_sweeps.analysis.readings import Reading
 from irm_sweeps.analysis.settings import settings
+from irm_sweeps.compose import conf_dir
+from irm_sweeps.names import label, setting_names
 from irm_sweeps.store.manifest import load_manifest, sweep_names
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import trials
-from irm_sweeps.sweep.labels import labels
-from irm_sweeps.wording import label, written
+from irm_sweeps.sweep.labels import labels, setting_labels
+from irm_sweeps.sweep.paper import load_paper
+from irm_sweeps.wording import written
 
 LINEAR = ["dataset=linear_unit_tests", "dataset.n_train=64", "backbone.depth=0", "training.steps=5", "device=cpu"]
 
@@ -27,18 +30,27 @@ def names(*overrides: str) -> list[str]:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["method=irmv1,vrex", "lam=1,10"], [f"{m} lam={n} seed=0" for m in ("IRMv1", "VREx") for n in (1, 10)]),
-        (["method=irmv1", "lam=1000001,1000002"], ["IRMv1 lam=1000001.0 seed=0", "IRMv1 lam=1000002.0 seed=0"]),
-        (["method=erm", "optimizer.lr=0.1,0.01"], ["ERM lr=0.1 seed=0", "ERM lr=0.01 seed=0"]),
-        (["method=erm", "optimizer=adam,sgd"], ["ERM optimizer=Adam seed=0", "ERM optimizer=SGD seed=0"]),
+        (["method=irmv1,vrex", "lam=1,10"], [f"{m} lam={n} seed=0" for m in ("irmv1", "vrex") for n in (1, 10)]),
+        (["method=irmv1", "lam=1000001,1000002"], ["irmv1 lam=1000001.0 seed=0", "irmv1 lam=1000002.0 seed=0"]),
+        (["method=irmv1", "lam=0.1234567,0.12345671"], [f"irmv1 lam={n} seed=0" for n in ("0.1234567", "0.12345671")]),
+        (["method=erm", "optimizer.lr=0.1,0.01"], ["erm lr=0.1 seed=0", "erm lr=0.01 seed=0"]),
+        (["method=erm", "optimizer=adam,sgd"], ["erm optimizer=adam seed=0", "erm optimizer=sgd seed=0"]),
         (
             ["method=erm", "dataset=colored_mnist,linear_unit_tests", "training.l2=0,1"],
-            [f"ERM dataset={d} l2={n} seed=0" for d in ("ColoredMNIST", "LinearUnitTests") for n in (0, 1)],
+            [f"erm dataset={d} l2={n} seed=0" for d in ("colored_mnist", "linear_unit_tests") for n in (0, 1)],
         ),
         (["method=irmv1", "method.head=penalised,risk"],
-         ["IRMv1 lam=10000 head=penalised seed=0", "IRMv1 lam=10000 head=risk seed=0"]),
-        (["method=erm", "optimizer.decay_at=[],[0.5]"], ["ERM decay_at=[] seed=0", "ERM decay_at=[0.5] seed=0"]),
-        (["method=erm", "backbone.width=8,16", "seed=3"], ["ERM width=8 seed=3", "ERM width=16 seed=3"]),
+         ["irmv1 lam=10000 head=penalised seed=0", "irmv1 lam=10000 head=risk seed=0"]),
+        (["method=erm", "optimizer.decay_at=[],[0.5]"], ["erm decay_at=[] seed=0", "erm decay_at=[0.5] seed=0"]),
+        (["method=erm", "backbone.width=8,16", "seed=3"], ["erm width=8 seed=3", "erm width=16 seed=3"]),
+        (["method=erm", "dataset.noise_gap=0,0.1"], ["erm noise_gap=0 seed=0", "erm noise_gap=0.1 seed=0"]),
+        (["method=erm", "dataset.grayscale=true,false"], ["erm grayscale=true seed=0", "erm grayscale=false seed=0"]),
+        (["method=erm", "dataset.grayscale=true"], ["erm grayscale seed=0"]),
+        (["method=irmv1,vrex", "lam=1", "method.anneal=5"], ["irmv1 lam=1 seed=0", "vrex lam=1 seed=0"]),
+        (["method=vrex,irmv1", "lam=1", "method.anneal=5,6"],
+         [f"{m} lam=1 anneal={n} seed=0" for m in ("vrex", "irmv1") for n in (5, 6)]),
+        (["method=erm,irmv1", "lam=1", "training.steps=5,6"],
+         [f"{m} steps={n} seed=0" for m in ("erm", "irmv1 lam=1") for n in (5, 6)]),
     ],
 )  # fmt: skip
 def test_a_name_has_the_keys_that_vary(overrides: list[str], expected: list[str]) -> None:
@@ -47,8 +59,55 @@ def test_a_name_has_the_keys_that_vary(overrides: list[str], expected: list[str]
 
 def test_one_trial_has_its_short_name() -> None:
     (trial,) = trials(["method=irmv1", "optimizer.lr=0.1"]).values()
-    assert labels({trial.id: trial}) == {trial.id: label(trial.canonical)}
+    assert labels({trial.id: trial}) == {trial.id: label(trial.config)}
     assert labels({}) == {}
+
+
+def test_every_line_of_a_papers_plan_is_another() -> None:
+    for name in ("bae2021_table5", "bae2021_table1", "demo"):
+        found, _ = load_paper(name).all_trials([])
+        assert len(set(labels(found).values())) == len(found), name
+
+
+def test_seeds_share_the_name_of_their_setting() -> None:
+    grid = trials(["method=irmv1", "lam=1,10", "seed=0,1,2"])
+    found = setting_labels(grid)
+    assert [found[trial_id] for trial_id in grid] == ["irmv1 lam=1"] * 3 + ["irmv1 lam=10"] * 3
+
+
+def test_a_setting_has_one_name_wherever_its_weights_lie() -> None:
+    deep = ["dataset=cifar_mnist", "backbone=resnet18", "method=erm", "backbone.weights=imagenet"]
+    here, there = (
+        next(iter(trials([*deep, f"backbone.weights_path={path}", f"seed={seed}"]).items()))
+        for seed, path in enumerate(("/here/r.pth", "/there/r.pth"))
+    )
+    assert set(setting_labels(dict([here, there])).values()) == {"erm"}
+
+
+def test_a_class_without_a_yaml_has_its_own_name() -> None:
+    (trial,) = trials(["method=erm"]).values()
+    own = [{**trial.config, "method": {"_target_": f"{module}.Mine"}} for module in ("my", "your")]
+    assert setting_names(own[:1]) == ["Mine"]
+    assert setting_names(own) == ["my.Mine", "your.Mine"]
+
+
+def test_a_yaml_of_ones_own_gives_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is another one's with other values, or begins with it; of one without a class nothing is told."""
+    folder = tmp_path / "conf" / "method"
+    folder.mkdir(parents=True)
+    irmv1 = (Path(conf_dir()) / "method" / "irmv1.yaml").read_text()
+    (folder / "late.yaml").write_text(re.sub(r"anneal:.*", "anneal: 7000", irmv1))
+    (folder / "early.yaml").write_text("defaults: [irmv1]\nanneal: 3\n")
+    (folder / "broken.yaml").write_text("_target_ [")
+    monkeypatch.chdir(tmp_path)
+    config = {
+        c["method"]["anneal"]: c for c in (t.config for t in trials(["method=irmv1,late,early", "lam=1"]).values())
+    }
+    irmv1_anneal = next(anneal for anneal in config if anneal not in (7000, 3))
+    chosen = {anneal: label(own) for anneal, own in config.items()}
+    assert chosen == {irmv1_anneal: "irmv1 lam=1 seed=0", 7000: "late lam=1 seed=0", 3: "early lam=1 seed=0"}
+    monkeypatch.chdir("/")
+    assert label(config[7000]) == "irmv1 lam=1 seed=0"
 
 
 def test_several_groups_at_once() -> None:
@@ -77,7 +136,7 @@ def test_a_value_is_written_so_that_no_other_reads_the_same(value: object, text:
 
 def test_plan_progress_and_show_tell_trials_apart(tmp_path: Path) -> None:
     grid = [*LINEAR, f"results={tmp_path}", "method=erm", "optimizer.lr=0.1,0.01", "training.l2=0,0.1"]
-    expected = {f"ERM lr={lr} l2={l2} seed=0" for lr in ("0.1", "0.01") for l2 in ("0", "0.1")}
+    expected = {f"erm lr={lr} l2={l2} seed=0" for lr in ("0.1", "0.01") for l2 in ("0", "0.1")}
     planned = launch("-m", *grid, "plan=true")
     listed = dict(re.findall(r"^  (\w{16})  to run  (.*)$", planned.out, re.M))
     assert set(listed.values()) == expected

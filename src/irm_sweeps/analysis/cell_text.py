@@ -26,12 +26,12 @@ def measured_text(cell: Cell) -> str:
         return cell.state or NOTHING
     chosen = f"; {spelled(cell.chosen)}{', chosen on test' * cell.chosen_on_test}" if cell.settings > 1 else ""
     of = f" of {cell.measured.n + cell.lost}" if cell.measured.n and cell.lost else ""
-    return f"{_with_spread(cell.measured, cell.decimals)} (n={cell.measured.n}{of}{chosen})"
+    return f"{with_spread(cell.measured, cell.decimals)} (n={cell.measured.n}{of}{chosen})"
 
 
 def published_text(cell: Cell) -> str:
     """Return `88.6 ± 0.3`, or a dash."""
-    return _with_spread(cell.published, cell.decimals) if cell.published else NOTHING
+    return with_spread(cell.published, cell.decimals) if cell.published else NOTHING
 
 
 def difference_text(cell: Cell) -> str:
@@ -86,7 +86,8 @@ def _p(p: float) -> str:
     return f"{p:.3g}" if p >= _SMALLEST_P else f"<{_SMALLEST_P:.4f}"
 
 
-def _with_spread(summary: Summary, decimals: int) -> str:
+def with_spread(summary: Summary, decimals: int) -> str:
+    """Return `88.6 ± 0.3`, or the mean alone where there is no standard deviation."""
     mean = f"{summary.mean:.{decimals}f}"
     return mean if summary.sd is None else f"{mean} ± {summary.sd:.{decimals}f}"
 

@@ -32,12 +32,15 @@ failed is said on stderr.
 Rows, trials and selection rule are those of conf/paper/NAME.yaml; its section `figure` says what is drawn: a measure
 over the test environments, a metric over a number of the config, a logged quantity over training, or bars.
 
-With --curves, one of three general pictures in its place, in panels for test environments like training and for the
+With --curves, one of the general pictures in its place, in panels for test environments like training and for the
 shifted one:
   lam       accuracy over the penalty weight, which must have been swept; a method without one is a flat line
   training  the evaluations of training (training.evaluate_every=K), or with --quantity what was logged, over steps
   heatmap   a number for each method (row) and each backbone and dataset (column); of a paper, its table
-They are of a paper's rows; without --paper, of the sweep that these overrides make; without either, of the store."""
+  budget    the expected result of a search over the number of settings tried, by validation and by test oracle
+  line      accuracy under shift against accuracy in distribution, a point a trial, with the line through all
+They are of a paper's rows; without --paper, of the sweep that --sweep names or the overrides make; without any, of
+the store."""
 
 _EPILOG = """\
 examples:
@@ -46,18 +49,21 @@ examples:
   %(prog)s --paper bae2021 --table 1 'seed=range(0,3)' dataset.source=embedded
   %(prog)s --curves lam --paper demo lam=1,100,10000
   %(prog)s --curves lam method=irmv1,vrex lam=1,10,100 seed=0,1 dataset.source=embedded
+  %(prog)s --curves lam --sweep sweep-0123abcd
   %(prog)s --curves training --quantity penalty --log-y method=irmv1 lam=100 'seed=range(0,3)'
   %(prog)s --curves heatmap --select val --output heatmap.svg
 
 exit codes: 0 drawn; 2 something to correct, said in one line."""
 
 _FORMATS = ("png", "pdf", "svg")
-_CURVES = ("lam", "training", "heatmap")
+_OF_TRIALS = ("budget", "line")
+"""The pictures that are of all trials, where the others show the chosen setting of each series."""
+_CURVES = ("lam", "training", "heatmap", *_OF_TRIALS)
 
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    figure = Parser("figure", _DESCRIPTION, _EPILOG, paper_required=False)
+    figure = Parser("figure", _DESCRIPTION, _EPILOG)
     figure.add_argument("--curves", choices=_CURVES, help="a general picture in place of the paper's figure")
     figure.add_argument(
         "--metric",
@@ -72,7 +78,8 @@ def parser() -> Parser:
     figure.add_argument(
         "--trust",
         action="store_true",
-        help="with --curves, of a store: import the classes that its trials name, also where they are not irm_sweeps's",
+        help="with --curves, of a store or --sweep: import the classes that its trials name, also where they are not "
+        "irm_sweeps's",
     )
     figure.add_argument(
         "--output",
@@ -96,9 +103,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UserError(f"--output {output}: give a file that ends in .png, .pdf or .svg")
 
         from irm_sweeps.analysis.figures import drawing, heatmap
+        from irm_sweeps.analysis.paper_runs import overrides_of_run
         from irm_sweeps.analysis.readings import Results
 
         results = Results(options.stores)
+        if paper and not options.overrides:
+            options.overrides = overrides_of_run(paper, options, results)
+        if options.curves in _OF_TRIALS:
+            write_output(output, _drawn_of_trials(options, paper, results, file_format))
+            return
         picture, skipped = _picture(options, paper, results)
         _report_missing(picture, [*results.problems, *skipped], _command(options, paper))
         draw = heatmap.draw if options.curves == "heatmap" else drawing.draw
@@ -106,17 +119,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
+    if options.sweep is not None and not options.curves:
+        raise UserError(f"--sweep {options.sweep}: give --curves {'|'.join(_CURVES)} too")
     if options.paper is None and not options.curves:
         raise UserError(f"give --paper NAME for its figure, or --curves {'|'.join(_CURVES)} for a general picture")
-    for option in ("table", "figure"):
-        if options.paper is None and getattr(options, option) is not None:
-            raise UserError(f"--{option} {getattr(options, option)}: of which paper? add --paper NAME")
-    if options.paper is None and options.only:
-        raise UserError(f"{options.only[0]}: of which paper? add --paper NAME")
     if options.curves != "training" and (options.quantity or options.log_y):
         raise UserError("--quantity and --log-y go with --curves training")
-    if options.metric and (not options.curves or options.quantity):
-        raise UserError("--metric goes with --curves, and not with --quantity")
+    if options.metric and (not options.curves or options.quantity or options.curves in _OF_TRIALS):
+        raise UserError("--metric goes with --curves lam, training and heatmap, and not with --quantity")
 
 
 def _paper(options: argparse.Namespace) -> Paper | None:
@@ -138,6 +148,10 @@ def _name(options: argparse.Namespace, paper: Paper | None) -> str:
 
 def _command(options: argparse.Namespace, paper: Paper | None) -> str:
     """Return the command that runs everything."""
+    if options.sweep:
+        from irm_sweeps.analysis.sweep_trials import find_manifest
+
+        return find_manifest(options.sweep, options.stores).command
     overrides = overrides_into(options.stores[0], options.overrides)
     return paper.command(None, overrides) if paper else launching(*overrides)
 
@@ -157,7 +171,7 @@ def _picture(options: argparse.Namespace, paper: Paper | None, results: Results)
     series, skipped = _series(options, builder, results)
     panels = [metrics.named(metric) for metric in options.metric] if options.metric else metrics.DEFAULT
     measuring = Measuring(series, results, options.stores, panels)
-    title = paper.title if paper else " ".join(options.overrides)
+    title = paper.title if paper else options.sweep or " ".join(options.overrides)
     try:
         if options.curves == "lam":
             return general.lam_picture(measuring, title), skipped
@@ -169,16 +183,44 @@ def _picture(options: argparse.Namespace, paper: Paper | None, results: Results)
         raise
 
 
+def _drawn_of_trials(options: argparse.Namespace, paper: Paper | None, results: Results, file_format: str) -> bytes:
+    """Return the file of a picture that is of all trials, and print what is in no series."""
+    from irm_sweeps.analysis.figures import accuracy_line, budget, metrics
+    from irm_sweeps.analysis.table_builder import Builder
+
+    builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
+    series, skipped = _series(options, builder, results)
+    _print_skipped([*results.problems, *skipped])
+    title = paper.title if paper else options.sweep or " ".join(options.overrides) or "all trials"
+    inside, shifted = metrics.DEFAULT
+    if options.curves == "budget":
+        return budget.draw(series, results, shifted, title, file_format)
+    scored = [
+        (trial, scores) for one in series for trial in one.trials if (scores := results.scores(trial.id, one.rule))
+    ]
+    return accuracy_line.draw(
+        accuracy_line.points(series, results, inside, shifted),
+        (inside.title(scored), shifted.title(scored)),
+        title,
+        file_format,
+    )
+
+
 def _series(options: argparse.Namespace, builder: Builder | None, results: Results) -> tuple[list[Series], list[str]]:
-    """Return the series of a paper, else of the sweep that the overrides make, else of the store."""
-    from irm_sweeps.analysis.figures.series import of_overrides, of_paper, of_store
+    """Return the series of a paper, else of the sweep that is named or that overrides make, else of the store."""
+    from irm_sweeps.analysis.figures.series import of_manifest, of_overrides, of_paper, of_store
+    from irm_sweeps.analysis.sweep_trials import find_manifest
 
     rule = options.select or "last"
     if builder:
         return of_paper(builder)
     if options.overrides:
         return of_overrides(options.overrides, options.stores, rule), []
-    series, skipped = of_store(results, rule, trusted=options.trust)
+    if options.sweep:
+        manifest = find_manifest(options.sweep, options.stores)
+        series, skipped = of_manifest(manifest, rule, trusted=options.trust)
+    else:
+        series, skipped = of_store(results, rule, trusted=options.trust)
     if skipped and not series:
         raise UserError(
             f"none of {count(len(skipped), 'result')} can be drawn; {skipped[0]}; "

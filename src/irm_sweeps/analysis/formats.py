@@ -11,6 +11,7 @@ from irm_sweeps.analysis.cell_text import COMPARISON_COLUMNS, measured_text, p_t
 from irm_sweeps.analysis.latex import latex
 from irm_sweeps.analysis.notes import Note, spelled
 from irm_sweeps.analysis.table import Cell, Table
+from irm_sweeps.analysis.table_text import paper_text
 
 
 def markdown(table: Table) -> str:
@@ -118,5 +119,11 @@ def page(template: str, **values: Any) -> str:
     return environment.get_template(template).render(text=TEXT, **values) + "\n"
 
 
-FORMATS: dict[str, Callable[[Table], str]] = {"md": markdown, "latex": latex, "csv": csv, "html": html}
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "text": paper_text,
+    "md": markdown,
+    "latex": latex,
+    "csv": csv,
+    "html": html,
+}
 """Every format, by its name on the command line."""

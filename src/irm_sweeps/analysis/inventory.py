@@ -67,11 +67,11 @@ class FailureGroup:
 
 def entry(result: Result, store: Path) -> Entry:
     """Return the entry of a result in a store."""
-    names = result.class_names
+    choices = result.choices
     return Entry(
         trial_id=result.trial_id,
         store=store,
-        name=f"{result.label}  {names['dataset']} {names['backbone']}",
+        name=f"{result.label}  {choices['dataset']} {choices['backbone']}",
         status=result.status,
         worst=_worst(result),
         seconds=result.seconds,

@@ -1,4 +1,4 @@
-"""The command-line options that table, figure and report share: a paper file, stores, a selection rule, overrides."""
+"""The command-line options that table, figure and report share: a paper or a sweep, stores, a selection rule."""
 
 from __future__ import annotations
 
@@ -22,14 +22,10 @@ class Parser(OneLineParser):
     Parameters
     ----------
     one_paper
-        Whether `--paper` names a paper; `report` shows all papers.
-    paper_required
-        Whether `--paper` must be given; `figure` also draws sweeps that belong to no paper.
+        Whether `--paper` names a paper, or `--sweep` a sweep; `report` shows all.
     """
 
-    def __init__(
-        self, name: Name, description: str, epilog: str, *, one_paper: bool = True, paper_required: bool = True
-    ) -> None:
+    def __init__(self, name: Name, description: str, epilog: str, *, one_paper: bool = True) -> None:
         super().__init__(
             prog=command(name),
             description=description,
@@ -38,7 +34,8 @@ class Parser(OneLineParser):
             allow_abbrev=False,
         )
         if one_paper:
-            self._add_paper(paper_required)
+            self._add_paper()
+            add_sweep(self, "without --paper: the sweep of this name, or of the beginning of it")
         self.add_argument(
             "--results",
             nargs="+",
@@ -59,10 +56,9 @@ class Parser(OneLineParser):
             help="the overrides that the trials were run with, as in launch's command line",
         )
 
-    def _add_paper(self, required: bool) -> None:
+    def _add_paper(self) -> None:
         paper = self.add_argument(
             "--paper",
-            required=required,
             metavar="NAME",
             help="which file of conf/paper: `--paper bae2021 --table 1` is bae2021_table1.yaml, "
             "`--paper demo` is demo.yaml",
@@ -100,10 +96,43 @@ class Parser(OneLineParser):
             if not re.fullmatch(r"\+*paper\.only=\[.*\]", word):
                 raise UserError(f"{word}: of a paper's keys only paper.only=[ROW,...], a list, can be given here")
         options.stores = stores or [Path("results")]
+        _check_selection(options)
         for store in options.stores:
             if is_there(store) and not is_folder(store):
                 raise UserError(f"--results {store} is a file: give a directory")
         return options
+
+
+def add_sweep(parser: OneLineParser, about: str) -> None:
+    """Add the name of a sweep, with its completion."""
+    offers(parser.add_argument("--sweep", metavar="NAME", help=about), _sweep_names)
+
+
+def _sweep_names(parsed_args: argparse.Namespace, **_: object) -> list[str]:
+    """Return the names of the sweeps in the stores, for the Tab key."""
+    from irm_sweeps.store.manifest import sweep_names
+    from irm_sweeps.store.store import Store
+
+    try:
+        return [name for root in parsed_args.results or ["results"] for name in sweep_names(Store(Path(root)))]
+    except UserError:
+        return []
+
+
+def _check_selection(options: argparse.Namespace) -> None:
+    """Check that a paper, a sweep's name and overrides do not contradict each other."""
+    paper = getattr(options, "paper", None)
+    if options.sweep is not None and paper is not None:
+        raise UserError(f"--sweep {options.sweep} --paper {paper}: give one of them")
+    if options.sweep is not None and (words := [*options.only, *options.overrides]):
+        raise UserError(f"--sweep {options.sweep} {words[0]}: a sweep's name says which trials: leave {words[0]} out")
+    if "paper" not in options or paper is not None:
+        return
+    for option in ("table", "figure"):
+        if getattr(options, option) is not None:
+            raise UserError(f"--{option} {getattr(options, option)}: of which paper? add --paper NAME")
+    if options.only:
+        raise UserError(f"{options.only[0]}: of which paper? add --paper NAME")
 
 
 def _check_override(word: str, *, names_a_paper: bool) -> None:

@@ -21,9 +21,16 @@ ASSUMED_N = 3
 
 @dataclass(frozen=True)
 class Published:
-    """Compares a paper's cells with the published cells in its file (a `table.Comparison`)."""
+    """Compares a paper's cells with the published cells in its file (a `table.Comparison`).
+
+    Attributes
+    ----------
+    looks
+        How often verdicts are asked for while seeds are added.
+    """
 
     paper: Paper
+    looks: int = 1
     against: None = None
 
     @property
@@ -38,7 +45,7 @@ class Published:
 
     def compared(self, rows: Rows) -> Rows:
         """Return the rows with a verdict in each cell that has a measured and a published mean."""
-        return [(label, [self._compared(cell) for cell in cells]) for label, cells in rows]
+        return [(label, [self.compared_cell(cell) for cell in cells]) for label, cells in rows]
 
     def columns(self, rows: Rows) -> Sequence[str]:
         """Return the columns of the comparison; none for a table without a published cell."""
@@ -55,7 +62,14 @@ class Published:
             if why or n is None:
                 meaning += f", which is assumed: {why or 'print does not say, and the paper file sets no published_n'}"
         yield f"Published: {self.paper.source}{meaning}."
-        yield f"Difference: measured minus published, with Welch's {100 * (1 - ALPHA):g} % confidence interval."
+        level = 100 * (1 - ALPHA / self.looks)
+        yield f"Difference: measured minus published, with Welch's {level:.4g} % confidence interval."
+        if self.looks > 1:
+            yield (
+                f"Seeds until decided: a cell is looked at up to {self.looks} times while seeds are added. Each look "
+                f"has the share {ALPHA:g}/{self.looks} of the error, and p is multiplied by {self.looks}, so that "
+                f"looking again makes no false verdict likelier than {100 * ALPHA:g} %."
+            )
         cells = [cell for _, row_cells in rows for cell in row_cells]
         if line := test_set_error.included(cells):
             yield line
@@ -84,11 +98,12 @@ class Published:
                 "with the same dataset, so verdicts tend to err together."
             )
 
-    def _compared(self, cell: Cell) -> Cell:
+    def compared_cell(self, cell: Cell) -> Cell:
+        """Return a cell with its verdict, if it has a measured and a published mean."""
         if cell.measured is None or cell.published is None:
             return cell
         margin = self.paper.margin if cell.metric.endswith("/accuracy") else None
-        verdict = compare(cell.measured, cell.published, margin, rounding=0.5 * 10.0**-cell.decimals)
+        verdict = compare(cell.measured, cell.published, margin, rounding=0.5 * 10.0**-cell.decimals, looks=self.looks)
         return replace(cell, verdict=replace(verdict, needs=None) if cell.lost else verdict)
 
 

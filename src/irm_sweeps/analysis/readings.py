@@ -109,14 +109,9 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
     from irm_sweeps.errors import one_line
 
     result = results.of(trial.id)
-    if result is None:
-        return Reading(trial, "unreadable" if trial.id in results.unreadable else "missing")
-    if result.status == "diverged":
-        return Reading(trial, "diverged", detail=result.divergence)
-    if result.error is not None:
-        return Reading(trial, "failed", detail=one_line(result.error.message) or "no message")
-    if rule not in result.metrics:
-        return Reading(trial, "unselected")
+    status = state(result, rule, unreadable=trial.id in results.unreadable)
+    if result is None or status != "measured":
+        return Reading(trial, status, detail=_detail(result))
     evaluation = result.metrics[rule]
     split, environment, measure = parts(metric)
     try:
@@ -128,6 +123,27 @@ def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:
     if not finite or len(finite) < len(values):
         return Reading(trial, "not finite")
     return Reading(trial, "measured", fmean(finite), _validation_merit(evaluation))
+
+
+def state(result: Result | None, rule: str, *, unreadable: bool) -> Status:
+    """Return the status of a trial's result under a selection rule, whatever the metric.
+
+    `unreadable`: whether the trial has a result that may not be read.
+    """
+    if result is None:
+        return "unreadable" if unreadable else "missing"
+    if result.status != "completed":
+        return result.status
+    return "measured" if rule in result.metrics else "unselected"
+
+
+def _detail(result: Result | None) -> str:
+    """Return what went wrong in a trial that did not complete."""
+    from irm_sweeps.errors import one_line
+
+    if result is None or result.status == "completed":
+        return ""
+    return result.divergence if result.error is None else one_line(result.error.message) or "no message"
 
 
 def _validation_merit(evaluation: Evaluation) -> float | None:

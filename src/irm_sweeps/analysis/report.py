@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irm_sweeps.analysis.options import Parser
+from irm_sweeps.analysis.options import Parser, add_sweep
 from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.files.reading import is_folder
@@ -19,17 +20,21 @@ if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
 
 _DESCRIPTION = """\
-Write one HTML page that needs nothing else, neither network nor other files: first the verdicts, then the tables and
-figures of every paper file that has any result, what failed or diverged and why, where the results come from, and
-every trial with the command that makes it again. The papers without results are listed with theirs. With
-paper.only=[ROW,...] each paper has those of these rows that it has, and papers without any are left out."""
+Write one HTML page that needs nothing else, neither network nor other files: first the verdicts, then the table of
+every sweep with its curve over lam, the tables and figures of every paper file that has any result, what failed or
+diverged and why, where the results come from, and every trial with the command that makes it again. The papers without
+results are listed with theirs. A paper that was run with overrides only is shown with those of its latest run. With
+paper.only=[ROW,...] each paper has those of these rows that it has, and papers without any are left out.
+
+With --sweep the page has one sweep, its table, failures, provenance and trials, and no papers."""
 
 _EPILOG = """\
 examples:
   %(prog)s
   %(prog)s --results results /scratch/other/results --output report.html
   %(prog)s 'seed=range(0,3)'
-      (a shrunken run: give the overrides with which the papers were run)
+      (a shrunken run, of several: the overrides with which the papers were run)
+  %(prog)s --sweep sweep-0123abcd
 
 exit codes: 0 written, and its path printed; 2 something to correct, said in one line."""
 
@@ -37,6 +42,13 @@ exit codes: 0 written, and its path printed; 2 something to correct, said in one
 def parser() -> Parser:
     """Return the parser of the command line."""
     report = Parser("report", _DESCRIPTION, _EPILOG, one_paper=False)
+    add_sweep(report, "only the sweep of this name, or of the beginning of it")
+    report.add_argument(
+        "--trust",
+        action="store_true",
+        help="import the classes that a sweep's trials name, also where they are not irm_sweeps's, to learn which "
+        "environment is shifted",
+    )
     report.add_argument(
         "--output", type=Path, metavar="FILE", help="an .html file (default: report.html in the first store)"
     )
@@ -59,30 +71,38 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         check_choices(options.overrides)
         results = Results(options.stores)
-        text = render(results, options.stores, options.select, options.overrides, options.only)
+        text = render(results, options)
         for problem in results.problems:
             print(f"skipped {printable(problem)}", file=sys.stderr)
         write_output(output, text.encode())
 
 
-def render(
-    results: Results, stores: Sequence[Path], select: str | None, overrides: Sequence[str], only: Sequence[str] = ()
-) -> str:
-    """Return the page; `only` (`paper.only=[ROW,...]`) restricts it to these rows and the papers that have one.
+def render(results: Results, options: argparse.Namespace) -> str:
+    """Return the page; `paper.only=[ROW,...]` restricts it to these rows and the papers that have one.
 
     Raises
     ------
     UserError
-        No paper has one of the rows in `only`.
+        No paper has one of the rows, or there is no such sweep.
     """
     from irm_sweeps import __version__, provenance
     from irm_sweeps.analysis import inventory
     from irm_sweeps.analysis.formats import page
     from irm_sweeps.analysis.report_sections import Absent, Section, sections
+    from irm_sweeps.analysis.report_sweeps import sweep_section, sweep_sections
     from irm_sweeps.analysis.statistics import ALPHA, holm
+    from irm_sweeps.analysis.sweep_trials import find_manifest
 
-    parts = list(sections(results, stores, select, overrides, only))
-    everything = results.everything()
+    stores, select = options.stores, options.select
+    if options.sweep:
+        manifest = find_manifest(options.sweep, stores)
+        sweeps = [sweep_section(manifest, results, stores, select or "last", options.trust)]
+        parts: list[Section | Absent] = []
+        everything = [result for trial_id in manifest.trials if (result := results.of(trial_id))]
+    else:
+        sweeps = sweep_sections(results, stores, select, options.trust)
+        parts = list(sections(results, stores, select, options.overrides, options.only))
+        everything = results.everything()
     shown = [part for part in parts if isinstance(part, Section)]
     hidden = [part for part in parts if isinstance(part, Absent)]
     verdicts = {compared: verdict for section in shown for compared, verdict in section.verdicts.items()}.values()
@@ -90,6 +110,8 @@ def render(
     git = provenance.git_state()
     return page(
         "report.html",
+        sweeps=sweeps,
+        only_sweep=options.sweep,
         sections=shown,
         absent=[part for part in hidden if part.command],
         broken=[part for part in hidden if part.reason],
@@ -105,7 +127,7 @@ def render(
         data=inventory.data_digests(everything),
         problems=results.problems,
         stores=stores,
-        overrides=[*only, *overrides],
+        overrides=[*options.only, *options.overrides],
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         commit=git["commit"][:12] if git else "outside a checkout",

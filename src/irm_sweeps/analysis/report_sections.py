@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.fill_commands import overrides_into
 from irm_sweeps.analysis.paper_files import paper_names
+from irm_sweeps.analysis.paper_runs import PaperRuns
 from irm_sweeps.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from irm_sweeps.analysis.figures.picture import Picture
     from irm_sweeps.analysis.readings import Results
     from irm_sweeps.analysis.statistics import Verdict
     from irm_sweeps.analysis.table import Cell, Table
@@ -34,6 +36,8 @@ class Section:
         The command that runs a row's missing trials, by the row's name.
     picture
         The figure as a data URI; None if there is nothing to draw.
+    remark
+        On the overrides that the table is shown with, where none were typed; empty without any.
     """
 
     paper: Paper
@@ -41,6 +45,7 @@ class Section:
     rules: dict[str, str]
     commands: dict[str, str]
     picture: str | None
+    remark: str = ""
 
     @property
     def cells(self) -> list[tuple[str, Cell]]:
@@ -95,18 +100,24 @@ def sections(
     for row in rows:
         _check_row(row, papers, unreadable)
     print("looking up the trials of every paper file ...", file=sys.stderr, flush=True)
+    runs = PaperRuns(stores)
     for paper in papers.values():
         chosen = paper.model_copy(update={"only": tuple(row for row in rows if row in paper.rows)})
         if rows and not chosen.only:
             yield Absent(paper.name, paper.title)
         else:
-            yield _section(chosen, results, stores, select, overrides)
+            yield _section(chosen, results, stores, select, overrides, runs)
     for name, reason in unreadable.items():
         yield Absent(name, name, reason=reason)
 
 
 def _section(
-    paper: Paper, results: Results, stores: Sequence[Path], select: str | None, overrides: Sequence[str]
+    paper: Paper,
+    results: Results,
+    stores: Sequence[Path],
+    select: str | None,
+    overrides: Sequence[str],
+    runs: PaperRuns,
 ) -> Section | Absent:
     from irm_sweeps.analysis.table_builder import Builder
 
@@ -114,8 +125,11 @@ def _section(
     with_trials = [name for name, row in rows.items() if row.sweep is not None]
     if not with_trials:
         return Absent(paper.name, paper.title)
-    builder = Builder(paper, stores, select, overrides, results)
+    remark = ""
     try:
+        if not overrides:
+            overrides, remark = runs.choose(paper, results)
+        builder = Builder(paper, stores, select, overrides, results)
         has_results = any(results.of(trial_id) is not None for trial_id in builder.trial_ids())
     except UserError as error:
         return Absent(paper.name, paper.title, reason=str(error))
@@ -127,17 +141,23 @@ def _section(
         rules={name: builder.rule_for(row) for name, row in rows.items()},
         commands={name: builder.command(name) for name in with_trials},
         picture=_picture(builder),
+        remark=remark,
     )
 
 
 def _picture(builder: Builder) -> str | None:
     """Return the paper's figure as a data URI; None if the paper has no figure or nothing is measured."""
-    from irm_sweeps.analysis.figures.drawing import draw
     from irm_sweeps.analysis.figures.paper_figure import paper_picture
 
     if builder.paper.figure is None:
         return None
-    picture = paper_picture(builder)
+    return drawn(paper_picture(builder))
+
+
+def drawn(picture: Picture) -> str | None:
+    """Return a picture as a data URI; None if nothing of it is measured."""
+    from irm_sweeps.analysis.figures.drawing import draw
+
     if not any(curve.measured for curve in picture.curves):
         return None
     svg = draw(picture, "svg")

@@ -44,12 +44,11 @@ class Setting:
 
 def settings(readings: Sequence[Reading]) -> list[Setting]:
     """Group a cell's readings into settings, in the order of the grid."""
-    from irm_sweeps.sweep.labels import differences
+    from irm_sweeps.sweep.labels import differences, setting_of
 
     groups: dict[str, list[Reading]] = {}
     for reading in readings:
-        config = {key: value for key, value in reading.trial.canonical.items() if key != "seed"}
-        groups.setdefault(json.dumps(config, sort_keys=True), []).append(reading)
+        groups.setdefault(json.dumps(setting_of(reading.trial), sort_keys=True), []).append(reading)
     differing_values = differences([group[0].trial for group in groups.values()])
     return [
         Setting({key: value for key, value in values.items() if key != "seed"}, group)

@@ -1,7 +1,8 @@
-"""Print a paper's table: each measured cell, compared with the published cell or with another row of the table."""
+"""Print the table of a sweep, or a paper's with each cell compared with the published one or with another row."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,16 +20,24 @@ if TYPE_CHECKING:
     from irm_sweeps.analysis.table_builder import Builder
 
 _DESCRIPTION = """\
-Print a paper's table from the results in the store: each cell as mean ± sd in per cent with its number n of
-trials, the published cell beside it, their difference with a 95 % interval, and whether the two agree (Welch's
-t-test). With --against ROW the comparison is with another row of the table instead, paired by seed. A cell without
-results names the command that fills it; nothing that diverged or failed is dropped without saying so. The rules and
-the statistics are explained in docs/selection_and_statistics.md.
+Print the table of a sweep: a row for each setting (all that varies but the seed), its seeds pooled to mean ± sd with
+their number n, a column for the training environments, for each test environment like these and for the shifted one,
+and below it the best setting by the training environments and by the test oracle. The sweep is the one that
+was launched last, the one named with --sweep, or the one that the overrides make, whatever command trained it.
 
-Rows, columns, trials, selection rule and published cells are those of one file, conf/paper/NAME.yaml."""
+With --paper, print a paper's table: each cell in per cent, the published cell beside it, their difference with a
+95 %% interval, and whether the two agree (Welch's t-test). With --against ROW the comparison is with another row of the
+table instead, paired by seed. Rows, columns, trials, selection rule and published cells are those of one file,
+conf/paper/NAME.yaml.
+
+What is missing names the command that trains it; nothing that diverged or failed is dropped without saying so. The
+rules and the statistics are explained in docs/selection_and_statistics.md."""
 
 _EPILOG = """\
 examples:
+  %(prog)s
+  %(prog)s method=irmv1,vrex lam=1,100 'seed=range(0,3)' --format latex
+  %(prog)s --sweep sweep-0123abcd --output sweep.csv
   %(prog)s --paper demo
   %(prog)s --paper bae2021 --table 1 --format latex --output table1.tex
   %(prog)s --paper bae2021 --table 1 --results results /scratch/other/results
@@ -36,13 +45,13 @@ examples:
       (is any method better than V-REx? the mean difference over the seeds, a paired t-test)
   %(prog)s --paper bae2021 --table 1 --missing | sh
   %(prog)s --paper bae2021 --table 1 'seed=range(0,3)' dataset.source=embedded
-      (a shrunken run: give the overrides with which the paper was run)
+      (a shrunken run, of several: the overrides with which the paper was run)
   %(prog)s --paper demo 'paper.only=[vrex]' method.anneal=50
       (some rows only)
 
 exit codes: 0 printed, also where cells are missing; 2 something to correct, said in one line."""
 
-_SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".html": "html", ".htm": "html"}
+_SUFFIXES = {".txt": "text", ".md": "md", ".tex": "latex", ".csv": "csv", ".html": "html", ".htm": "html"}
 
 
 def parser() -> Parser:
@@ -50,9 +59,9 @@ def parser() -> Parser:
     table = Parser("table", _DESCRIPTION, _EPILOG)
     table.add_argument(
         "--format",
-        choices=["md", "latex", "csv", "html"],
-        help="md: Markdown; latex: a booktabs float; csv: one line a cell; html: a page "
-        "(default: what --output's ending says, without a file md)",
+        choices=["text", "md", "latex", "csv", "html"],
+        help="text: for a terminal; md: Markdown; latex: a booktabs float; csv: one line a cell; html: a "
+        "page (default: what --output's ending says; without a file text, of a paper md)",
     )
     against = table.add_argument(
         "--against",
@@ -67,6 +76,12 @@ def parser() -> Parser:
         action="store_true",
         help="instead of the table, print the commands that fill what is missing or failed, one a line, nothing else",
     )
+    table.add_argument(
+        "--trust",
+        action="store_true",
+        help="of a sweep: import the dataset classes that its trials name, also where they are not irm_sweeps's, to "
+        "learn which environment is shifted",
+    )
     return table
 
 
@@ -74,28 +89,72 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print or write the table, or the commands that fill it, as the command line asks."""
     with one_line_errors():
         options = parser().read(argv)
-        table_format = options.format or ("md" if options.output is None else _format_of(options.output))
-        paper = find_paper(options.paper, options.table, options.figure, options.only)
-
-        from irm_sweeps.analysis.formats import FORMATS
-        from irm_sweeps.analysis.paired import Against
-        from irm_sweeps.analysis.table_builder import Builder
-
-        against = None if options.against is None else Against.row(paper, options.against)
-        builder = Builder(paper, options.stores, options.select, options.overrides)
-        if options.missing:
-            _print_missing(builder)
-            return
-        table = builder.table(against)
-        _print_skipped(builder.results.problems)
-        if _is_unmeasured(table) and any(row.sweep is not None for row in paper.shown.values()):
-            command = paper.command(None, overrides_into(options.stores[0], options.overrides))
-            print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
-        text = FORMATS[table_format](table)
-        if options.output is None:
-            print(text, end="")
+        if options.paper is None:
+            _sweep(options)
         else:
-            write_output(options.output, text.encode())
+            _paper(options)
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    """Print or write the table of a sweep."""
+    if options.against is not None:
+        raise UserError(f"--against {options.against}: the rows of which paper? add --paper NAME")
+    table_format = _format(options, "text")
+
+    from irm_sweeps.analysis.environment_groups import Datasets
+    from irm_sweeps.analysis.readings import Results
+    from irm_sweeps.analysis.sweep_formats import FORMATS
+    from irm_sweeps.analysis.sweep_table import commands, sweep_table
+    from irm_sweeps.analysis.sweep_trials import selected
+
+    sweep, results = selected(options), Results(options.stores)
+    datasets = Datasets(trusted=options.trust or bool(options.overrides))
+    table = sweep_table(sweep, results, options.select or "last", datasets)
+    _print_skipped(results.problems)
+    if options.missing:
+        print("".join(f"{command}\n" for command in commands(table, sweep)), end="")
+        return
+    if datasets.unknown:
+        names = ", ".join(sorted(datasets.unknown))
+        print(
+            f"which environment is shifted is not known of {printable(names)}: add --trust if the class is yours or of "
+            "somebody you trust",
+            file=sys.stderr,
+        )
+    _print_or_write(FORMATS[table_format](table), options.output)
+
+
+def _paper(options: argparse.Namespace) -> None:
+    """Print or write the table of a paper."""
+    table_format = _format(options, "md")
+    paper = find_paper(options.paper, options.table, options.figure, options.only)
+
+    from irm_sweeps.analysis.formats import FORMATS
+    from irm_sweeps.analysis.paired import Against
+    from irm_sweeps.analysis.paper_runs import overrides_of_run
+    from irm_sweeps.analysis.readings import Results
+    from irm_sweeps.analysis.table_builder import Builder
+
+    against = None if options.against is None else Against.row(paper, options.against)
+    results = Results(options.stores)
+    overrides = options.overrides or overrides_of_run(paper, options, results)
+    builder = Builder(paper, options.stores, options.select, overrides, results)
+    if options.missing:
+        _print_missing(builder)
+        return
+    table = builder.table(against)
+    _print_skipped(builder.results.problems)
+    if _is_unmeasured(table) and any(row.sweep is not None for row in paper.shown.values()):
+        command = paper.command(None, overrides_into(options.stores[0], overrides))
+        print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
+    _print_or_write(FORMATS[table_format](table), options.output)
+
+
+def _print_or_write(text: str, output: Path | None) -> None:
+    if output is None:
+        print(text, end="")
+    else:
+        write_output(output, text.encode())
 
 
 def _print_missing(builder: Builder) -> None:
@@ -116,8 +175,10 @@ def _is_unmeasured(table: Table) -> bool:
     return states <= {"missing", "not available"} and not any(cell.measured for cell in table.cells)
 
 
-def _format_of(output: Path) -> str:
-    """Return the format that the ending of the output file names."""
-    if (ending := output.suffix.lower()) not in _SUFFIXES:
-        raise UserError(f"--output {output}: give a file that ends in {', '.join(_SUFFIXES)}, or --format")
+def _format(options: argparse.Namespace, default: str) -> str:
+    """Return the format that is asked for, or that the ending of the output file names."""
+    if options.format or options.output is None:
+        return str(options.format or default)
+    if (ending := options.output.suffix.lower()) not in _SUFFIXES:
+        raise UserError(f"--output {options.output}: give a file that ends in {', '.join(_SUFFIXES)}, or --format")
     return _SUFFIXES[ending]

@@ -85,7 +85,7 @@ def run_again(
     if result.hardware.threads is not None:
         torch.set_num_threads(result.hardware.threads)
     tame_allocator()
-    stack = {member.id: member.canonical for member in _stack(store, result, trial, trusted)}
+    stack = {member.id: member.config for member in _stack(store, result, trial, trusted)}
     with tempfile.TemporaryDirectory(prefix="irm-sweeps-") as folder:
         fresh = Store(Path(folder) / "results")
         fresh.prepare()

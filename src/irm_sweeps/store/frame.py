@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.compose import leaves
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import is_folder
+from irm_sweeps.names import setting_names
+from irm_sweeps.store.later_fields import PLACES
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Problem, Store
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 TYPES: dict[str, Any] = {
     "trial_id": "string",
     "status": "category",
+    "setting": "string",
     "dataset": "string",
     "backbone": "string",
     "method": "string",
@@ -54,15 +57,16 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
 
     Columns (see `TYPES` for their types)
         `trial_id`, `status` (completed, diverged, failed), `store` (the directory it was read from);
-        `dataset`, `backbone`, `method`, `optimizer`: class names, e.g. `IRMv1`; `lam` (NaN where the method has no
-        penalty weight), `seed`;
+        `setting`: a name of all but the seed, in which results of several settings differ, e.g. `irmv1 lam=100 lr=0.1`;
+        `dataset`, `backbone`, `method`, `optimizer`: the names that choose them, e.g. `irmv1` (without a YAML, the
+        class; it is `method._target_`); `lam` (NaN where the method has no penalty weight), `seed`;
         `rule` (last, val, oracle, stop: which evaluation speaks for the trial), `step` (of that evaluation, in
         updates), `split` (train, val, test), `environment`, `risk` (nats), `accuracy` (in [0, 1]);
         `diverged_at` (updates), `error` (message of a failed trial);
         `seconds` (wall time of its stack), `stack_size`, `finished`, `device`, `commit`;
         and the whole config under dotted names, e.g. `optimizer.lr`, `training.steps`, `dataset.p_e`. Lists are JSON
         text, `"[0.2, 0.1]"`, and so is a column whose values are of several kinds. What a trial's method does not have
-        is missing, and so is a field that was added after the trial ran.
+        is missing. A field that was added after the trial ran has the value that it was trained with.
 
     Warns about files that are damaged; their names are in `frame.attrs["problems"]`.
 
@@ -77,7 +81,9 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     if problems:
         shown = f"{problems[0]}{', ...' if len(problems) > 1 else ''}"
         warnings.warn(f"{len(problems)} damaged results are left out: {shown}", stacklevel=2)
-    trials = pd.DataFrame([_trial(root, result) for root, result in results], dtype=object)
+    settings = setting_names([_without_places(result.config) for _, result in results])
+    rows = [_trial(root, result, name) for (root, result), name in zip(results, settings, strict=True)]
+    trials = pd.DataFrame(rows, dtype=object)
     scores = pd.DataFrame(
         [(i, *row) for i, (_, result) in enumerate(results) for row in _scores(result)],
         columns=["trial", "rule", "step", "split", "environment", "risk", "accuracy"],
@@ -109,13 +115,20 @@ def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
     return list(found.values()), problems
 
 
-def _trial(root: Path, result: Result) -> dict[str, Any]:
+def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config without the fields that say where something lies, which are no part of a setting."""
+    left = {group: {k: v for k, v in config[group].items() if k not in places} for group, places in PLACES.items()}
+    return {**config, **left}
+
+
+def _trial(root: Path, result: Result, setting: str) -> dict[str, Any]:
     """Return what a trial's rows have in common."""
     git = result.provenance.git
     return {
         "trial_id": result.trial_id,
         "status": result.status,
-        **result.class_names,
+        "setting": setting,
+        **result.choices,
         "lam": result.config.get("lam"),
         "seed": result.config["seed"],
         "diverged_at": result.diverged_at,

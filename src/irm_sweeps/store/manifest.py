@@ -23,12 +23,13 @@ from irm_sweeps.files.json_stream import JsonStream
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
+from irm_sweeps.names import label as short_name
+from irm_sweeps.redaction import redacted_words
 from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.stored_trials import StoredTrials
 from irm_sweeps.typed_commands import issued
 from irm_sweeps.user_modules import is_package_module
-from irm_sweeps.wording import label as short_name
 
 LARGEST = 1024 * MIB
 """Most bytes of a manifest: those of a million trials have more."""
@@ -82,6 +83,7 @@ class _ManifestFile(Part):
     created: str
     command: str
     labels: dict[str, str] = Field(default_factory=dict)
+    overrides: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Manifest:
     name
         `<label>-<hash of the trial ids>`: the same trials are the same sweep.
     trials
-        Canonical config by trial id, in the order of the grid; of a manifest that was read, parsed at each look.
+        Config by trial id, in the order of the grid; of a manifest that was read, parsed at each look. It is whole, but
+        for manifests of earlier versions, which lack fields at their default.
     stacks
         Trial ids that train together, in the order in which to start.
     settings
@@ -103,6 +106,9 @@ class Manifest:
     labels
         Names by trial id that tell its trials apart, where the short names do not; manifests of earlier versions have
         none.
+    overrides
+        Those of the command that say which trials there are, `paper=` included; of a search, a single trial and in
+        manifests of earlier versions there are none.
     """
 
     name: str
@@ -113,9 +119,10 @@ class Manifest:
     created: str
     command: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
 
     def label_of(self, trial_id: str) -> str:
-        """Return the name of one of its trials, e.g. `ERM lr=0.1 seed=0`."""
+        """Return the name of one of its trials, e.g. `erm lr=0.1 seed=0`."""
         return self.labels.get(trial_id) or short_name(self.trials[trial_id])
 
     def make_importable(self) -> None:
@@ -163,6 +170,7 @@ def write_manifest(
     stacks: Sequence[Sequence[str]],
     settings: RunSettings,
     labels: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
 ) -> Manifest:
     """Write the manifest of a new launch, over that of an earlier launch of the same trials."""
     now = datetime.now(UTC)
@@ -175,6 +183,7 @@ def write_manifest(
         created=now.isoformat(timespec="seconds"),
         command=issued(),
         labels={i: name for i, name in (labels or {}).items() if name != short_name(trials[i])},
+        overrides=redacted_words(overrides),
     )
     folder = manifest.folder(store)
     for own in (folder.parent, folder):

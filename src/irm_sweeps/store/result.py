@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from irm_sweeps import wording
+from irm_sweeps import names
+from irm_sweeps.choices import choice_name
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.errors import one_line
+from irm_sweeps.store.later_fields import filled
 from irm_sweeps.store.schema import Config, Count, Number, Part, Seconds, Status, TrialId, validated
 from irm_sweeps.training.merit import merit
 from irm_sweeps.user_modules import is_package_module
@@ -137,7 +139,7 @@ class Result(Part):
     Attributes
     ----------
     config
-        The trial's canonical config, as it lies in the file.
+        The trial's whole config. That of earlier versions lacks the fields at their default; here it has them.
     metrics
         The chosen evaluation by selection rule; empty unless the trial completed.
     steps
@@ -151,7 +153,7 @@ class Result(Part):
     schema_: Literal[1] = Field(alias="schema")
     trial_id: TrialId
     status: Status
-    config: Config
+    config: Annotated[Config, AfterValidator(filled)]
     metrics: dict[str, Evaluation]
     steps: Count | None = None
     history_rows: Count | None = None
@@ -187,8 +189,8 @@ class Result(Part):
 
     @property
     def label(self) -> str:
-        """The trial's short readable name, e.g. `IRMv1 lam=100 seed=3`."""
-        return wording.label(self.config)
+        """The trial's short readable name, e.g. `irmv1 lam=100 seed=3`."""
+        return names.label(self.config)
 
     def scores(self, rule: str) -> dict[str, dict[str, Scores]]:
         """Return the scores under a selection rule, by split and environment; none where it has nothing to say."""
@@ -200,9 +202,9 @@ class Result(Part):
         return {group: self.config[group]["_target_"] for group in COMPONENTS}
 
     @property
-    def class_names(self) -> dict[str, str]:
-        """The same without their modules, e.g. `IRMv1`."""
-        return {group: target.rpartition(".")[2] for group, target in self.targets.items()}
+    def choices(self) -> dict[str, str]:
+        """The names that choose dataset, backbone, method and optimizer, e.g. `irmv1`, by group."""
+        return {group: choice_name(group, self.config[group]) for group in COMPONENTS}
 
     @property
     def foreign_targets(self) -> list[str]:

@@ -61,7 +61,7 @@ def _checked(values: Any) -> Any:
 
 
 Config = Annotated[Mapping[str, Any], PlainValidator(_checked)]
-"""A trial's canonical config as it lies in the file, of which the parts that every trial has are checked."""
+"""A trial's config as it lies in the file, of which the parts that every trial has are checked."""
 
 
 def check_config(values: Any) -> None:

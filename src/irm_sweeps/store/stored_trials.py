@@ -12,7 +12,7 @@ from irm_sweeps.store.schema import TRIAL_ID, check_config
 
 
 class StoredTrials(Mapping[str, Mapping[str, Any]]):
-    """Canonical configs by trial id, in the order of the grid.
+    """Configs by trial id, in the order of the grid.
 
     A sweep's configs are much alike: each is compressed with the first of them as dictionary, to a tenth of its size.
     """

@@ -99,7 +99,7 @@ def check_no_secrets(trials: Iterable[Trial], settings: Settings) -> None:
     """
     logger = dict(_texts(settings.logger or {}, "logger."))
     others = {name: value for name, value in settings.model_dump(mode="json").items() if name != "logger"}
-    for values in (logger, dict(_texts(others)), *(dict(_texts(trial.canonical)) for trial in trials)):
+    for values in (logger, dict(_texts(others)), *(dict(_texts(trial.config)) for trial in trials)):
         for key, value in values.items():
             if has_user_info(value):
                 raise UserError(
@@ -139,7 +139,7 @@ def check_storable(trials: Iterable[Trial]) -> None:
     """
     for trial in trials:
         try:
-            content = to_json(trial.canonical)
+            content = to_json(trial.config)
             if len(content) > LARGEST_CONFIG:
                 raise ValueError(f"a config has at most {LARGEST_CONFIG:,} bytes, and this one {len(content):,}")
             check_config(parse_json(content))
@@ -153,7 +153,7 @@ def check_storable(trials: Iterable[Trial]) -> None:
 def _culprit(trial: Trial) -> tuple[str, Any]:
     """Return the leaf of a config that cannot be stored; the largest one, if each of them can."""
     sizes: dict[str, int] = {}
-    values = dict(leaves(trial.canonical))
+    values = dict(leaves(trial.config))
     for key, value in values.items():
         try:
             sizes[key] = len(to_json(value))

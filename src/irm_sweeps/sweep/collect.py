@@ -64,8 +64,18 @@ def _paper_configs(of_papers: Sequence[str], settings: Sequence[str]) -> Iterato
             yield str(name), config
 
 
+def of_trials(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that say which trials a sweep has, `paper=` included, as they were typed."""
+    words = [word.removeprefix("++") for word in overrides]  # `addressed_to_trials` puts it there
+    return [word for word in words if not _is_setting(word)]
+
+
 def _settings_only(overrides: Sequence[str]) -> list[str]:
-    return [o for o in overrides if o.partition("=")[0].lstrip("+~").partition(".")[0] in Settings.model_fields]
+    return [override for override in overrides if _is_setting(override)]
+
+
+def _is_setting(override: str) -> bool:
+    return override.partition("=")[0].lstrip("+~").partition(".")[0] in Settings.model_fields
 
 
 def common_settings(configs: Sequence[Mapping[str, Any]]) -> Settings:

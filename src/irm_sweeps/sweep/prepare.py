@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from irm_sweeps.config import Settings
 from irm_sweeps.files.typed_paths import check_writable
@@ -48,11 +48,17 @@ def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, l
 
 
 def prepare(
-    store: Store, plan: Plan, settings: Settings, launcher: Launcher, label: str, varied: Collection[str] = ()
+    store: Store,
+    plan: Plan,
+    settings: Settings,
+    launcher: Launcher,
+    label: str,
+    varied: Collection[str] = (),
+    overrides: Sequence[str] = (),
 ) -> Manifest:
     """Check configs, device, data, weights, logger and store, set aside old results, and write the manifest.
 
-    The names of the trials have the keys `varied` in any case.
+    The names of the trials have the keys `varied` in any case; `overrides` are those that make the trials.
     """
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     check_no_secrets(plan.trials.values(), settings)
@@ -67,7 +73,7 @@ def prepare(
     manifest = write_manifest(
         store,
         label,
-        {trial_id: trial.canonical for trial_id, trial in plan.trials.items()},
+        {trial_id: trial.config for trial_id, trial in plan.trials.items()},
         stacks.ids,
         RunSettings(
             data_dir=str(settings.data_dir),
@@ -80,6 +86,7 @@ def prepare(
             logger=logger.model_dump(mode="json", by_alias=True) if logger else None,
         ),
         labels(plan.trials, varied),
+        overrides,
     )
     Finished(store, manifest).forget_others()
     return manifest

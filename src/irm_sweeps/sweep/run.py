@@ -11,10 +11,10 @@ from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.store import claims
 from irm_sweeps.store.layout import RESULT
-from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.manifest import Manifest, sweep_name, sweep_names
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
-from irm_sweeps.sweep.collect import collect, common_settings
+from irm_sweeps.sweep.collect import collect, common_settings, of_trials
 from irm_sweeps.sweep.cost import report
 from irm_sweeps.sweep.grid import each, expand
 from irm_sweeps.sweep.launcher import Launcher
@@ -45,9 +45,10 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
         return _print_all(report(store, plan, settings, launcher))
     claims.tidy(store, plan.done)
     if not plan.to_run:
-        _print_where(store, plan.done[0], overrides)
+        _print_where(store, plan.done[0])
+        _print_answer(store, trials, label, overrides)
         return 0
-    manifest = prepare(store, plan, settings, launcher, label)
+    manifest = prepare(store, plan, settings, launcher, label, overrides=of_trials(overrides))
     workers = launcher.workers(settings.device)
     size = f"{in_stacks(manifest.stacks)}, {count(workers, 'worker')}"
     print(f"sweep {manifest.name}: {size}; {_how_far(store)}", flush=True)
@@ -56,8 +57,9 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     claims.tidy(store, plan.to_run)
     if complete:
         print(progress.summary())
-        _print_where(store, plan.to_run[0], overrides)
+        _print_where(store, plan.to_run[0])
         _print_failures(store, manifest, progress)
+        _print_answer(store, trials, label, overrides)
         _check_no_trial_is_left(store, manifest, progress)
     return progress.failures
 
@@ -100,19 +102,37 @@ def _print_all(lines: Generator[str, None, int]) -> int:
             return int(end.value)
 
 
-def _print_where(store: Store, trial_id: str, overrides: Sequence[str]) -> None:
-    """Print where the results are, and the commands that show one of them and the tables of the paper files."""
+def _print_where(store: Store, trial_id: str) -> None:
+    """Print where the results are, and the command that shows one of them."""
     print(f"results in {store.root}; look at one with: {looking('show', trial_id, results=store.root)}")
-    papers = [str(name) for word in overrides if word.startswith("paper=") for _, name in each(word)]
-    settings = {"paper", *Settings.model_fields}
-    words = [word.removeprefix("++") for word in overrides]  # `addressed_to_trials` puts it there
-    of_trials = [word for word in words if word.lstrip("+").partition("=")[0] not in settings]
+
+
+def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrides: Sequence[str]) -> None:
+    """Print the commands that show the table of a sweep, or of each paper file, and the table itself last."""
+    from irm_sweeps.analysis.sweep_ending import paper_ending, sweep_ending
+
     where = [] if is_default_store(store.root) else ["--results", str(store.root)]
+    words = of_trials(overrides)
+    papers = [str(name) for word in words if word.startswith("paper=") for _, name in each(word)]
+    of_rows = [word for word in words if not word.startswith("paper=")]
+    only = [word for word in of_rows if word.lstrip("+").startswith("paper.")]
+    user = [word for word in of_rows if word not in only]
     for name in papers:
-        if load_paper(name).include:
-            print(f"tables and figures: {typed('report', *where, *of_trials)}")
+        paper = load_paper(name, only=only)
+        if paper.include:
+            print(f"tables and figures: {typed('report', *where, *of_rows)}")
         else:
-            print(f"table: {typed('table', '--paper', name, *where, *of_trials)}")
+            print(f"table: {typed('table', '--paper', name, *where, *of_rows)}")
+            print(f"\n{paper_ending(paper, user, store.root)}", end="")
+    if papers:
+        return
+    name = sweep_name(label, list(trials))
+    selection = ["--sweep", name] if name in sweep_names(store) else words
+    table = typed("table", *selection, *where)
+    print(f"table as Markdown, LaTeX, CSV or a page: {table} --format md|latex|csv|html")
+    if len({trial.lam for trial in trials.values()} - {None}) > 1:
+        print(f"curve over lam: {typed('figure', '--curves', 'lam', *selection, *where)}")
+    print(f"\n{sweep_ending(name, trials, store.root, table)}", end="")
 
 
 def _print_failures(store: Store, manifest: Manifest, progress: Progress) -> None:
@@ -135,7 +155,9 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     store = Store(settings.results)
     plan = plan_trials(store, {trial.id: trial}, settings, launcher)
     if settings.plan:
-        print(plan.summary())
+        _print_plan(plan)
+        if _print_all(report(store, plan, settings, launcher)):
+            raise SystemExit(1)
         return float("nan")
     if plan.running:
         raise UserError(f"trial {trial.id} is being trained by another process; {_how_far(store)}")

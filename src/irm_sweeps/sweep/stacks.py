@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from irm_sweeps.device import free_memory
-from irm_sweeps.wording import label
+from irm_sweeps.names import label
 
 if TYPE_CHECKING:
     from irm_sweeps.training.footprint import Footprint
@@ -114,7 +114,7 @@ def gain_on_cpu(stacks: Stacks, trials: Sequence[Trial], data_dir: Path) -> str 
     footprint = _footprint(first, data_dir)
     if footprint is None or footprint.flop >= TINY:
         return None
-    return f"tiny trials, as {label(first.canonical)}: stack=16 is 3 times as fast, with compile=true 4 to 7"
+    return f"tiny trials, as {label(first.config)}: stack=16 is 3 times as fast, with compile=true 4 to 7"
 
 
 def _footprint(trial: Trial, data_dir: Path) -> Footprint | None:

@@ -9,13 +9,19 @@ from typing import Any
 
 from irm_sweeps.loggers.logger import Run, Stream, scalars
 from irm_sweeps.trial import Trial
-from irm_sweeps.wording import label
 from irm_sweeps.worker.shared_logger import SharedLogger
 
 
-def run_name(trial: Trial) -> str:
-    """Return a name that is readable and fit for a file, e.g. `IRMv1_lam=100_seed=3_0094c562`."""
-    return re.sub(r"[^A-Za-z0-9_.=+-]+", "_", f"{label(trial.canonical)} {trial.id[:8]}")
+def run_name(label: str, trial_id: str) -> str:
+    """Return a name that is readable and fit for a file, e.g. `irmv1_lam=100_seed=3_0094c562`.
+
+    A file's name has at most 255 bytes; a label that is too long loses its end.
+    """
+    return f"{re.sub(r'[^A-Za-z0-9_.=+-]+', '_', label)[:LONGEST_LABEL]}_{trial_id[:8]}"
+
+
+LONGEST_LABEL = 200
+"""Most characters of a trial's name in that of its run."""
 
 
 class LogForwarder:
@@ -34,6 +40,8 @@ class LogForwarder:
         Writes a line into the logs of the stack's trials.
     folder_of
         Returns the folder of a trial, by its id.
+    label_of
+        Returns the name of a trial within its sweep, by its id.
 
     Attributes
     ----------
@@ -42,9 +50,15 @@ class LogForwarder:
     """
 
     def __init__(
-        self, logger: SharedLogger, sweep: str, write_log: Callable[[str], None], folder_of: Callable[[str], Path]
+        self,
+        logger: SharedLogger,
+        sweep: str,
+        write_log: Callable[[str], None],
+        folder_of: Callable[[str], Path],
+        label_of: Callable[[str], str],
     ) -> None:
         self.final_status = "interrupted"
+        self._label_of = label_of
         self._logger, self._sweep, self._write_log, self._folder_of = logger, sweep, write_log, folder_of
         self._failed_before = bool(logger.failure)
         self._failure_is_logged = False
@@ -78,7 +92,8 @@ class LogForwarder:
         self._close(trial.id, result["status"], dict(scalars(result["metrics"])))
 
     def _open(self, trial: Trial) -> None:
-        run = Run(trial.id, run_name(trial), self._sweep, trial.canonical, self._folder_of(trial.id))
+        name = run_name(self._label_of(trial.id), trial.id)
+        run = Run(trial.id, name, self._sweep, trial.config, self._folder_of(trial.id))
         self._streams[trial.id] = self._logger.open(run)
 
     def _close(self, trial_id: str, status: str, final: Mapping[str, float]) -> None:

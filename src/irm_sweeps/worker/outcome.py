@@ -122,4 +122,4 @@ def _code(trial: Trial) -> dict[str, Any]:
 
 
 def _head(trial: Trial, status: str) -> dict[str, Any]:
-    return {"schema": SCHEMA, "trial_id": trial.id, "status": status, "config": trial.canonical}
+    return {"schema": SCHEMA, "trial_id": trial.id, "status": status, "config": trial.config}

@@ -86,7 +86,9 @@ class StackRun:
         self._compiled = manifest.settings.compile
         self._capture, self._stop_requested = capture, stop_requested
         self._checkpoint_seconds, self._last_saved = checkpoint_seconds, time.monotonic()
-        self._forwarder = LogForwarder(logger, manifest.name, self.log.write, folder_of=store.own_folder)
+        self._forwarder = LogForwarder(
+            logger, manifest.name, self.log.write, folder_of=store.own_folder, label_of=manifest.label_of
+        )
         self._is_unsaved = False
         held_claims = [held_trial.claim for held_trial in held]
         self._heartbeat = Heartbeat(held_claims, waiting, seconds=heartbeat_seconds, write_log=self.log.write)

@@ -76,7 +76,8 @@ def draw(found: Points, titles: tuple[str, str], title: str, file_format: str) -
         axes.set_xlim(min(sides[0]) - 0.1, max(sides[0]) + 0.1)
         axes.set_ylim(min(sides[1]) - 0.1, max(sides[1]) + 0.1)
         axes.legend(fontsize=8)
-        add_caption(figure, f"{title}: {said(fit, len(pairs))}.")
+        text = said(fit, len(pairs))
+        add_caption(figure, f"{text[0].upper()}{text[1:]}.")
         return file_of(figure, title, file_format)
 
 

@@ -85,7 +85,7 @@ def draw(series: Sequence[Series], results: Results, shifted: PanelMetric, title
         lacking = [name for name in RULES if name not in shown]
         add_caption(
             figure,
-            f"{title}: metric {shifted.metrics(series[0].trials[0], {})[0]} of the setting that is best among k drawn "
+            f"Metric {shifted.metrics(series[0].trials[0], {})[0]} of the setting that is best among k drawn "
             "from those at hand (Dodge et al. 2019); bands: 95 % bootstrap intervals over seeds, each sample with its "
             "own choice." + (f" Nothing is stored for {', '.join(lacking)}." if lacking else ""),
         )

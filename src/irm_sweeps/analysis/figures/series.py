@@ -17,6 +17,7 @@ from irm_sweeps.typed_commands import launching
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from irm_sweeps.store.manifest import Manifest
     from irm_sweeps.trial import Trial
 
 Command = Callable[..., str]
@@ -93,22 +94,35 @@ def of_store(results: Results, rule: str, *, trusted: bool = False) -> tuple[lis
 
     `trusted`: see `Trial.from_config`.
     """
+    trials, remarks = _trials_of({result.trial_id: result.config for result in results.everything()}, trusted)
+    named = [(_method(trial), trial) for trial in sorted(trials, key=_as_in_a_grid)]
+    return _by_task(named, rule, lambda *_: ""), remarks
+
+
+def of_manifest(manifest: Manifest, rule: str, *, trusted: bool = False) -> tuple[list[Series], list[str]]:
+    """Return a series for each method and task of a sweep that was launched, and a remark on each trial as above."""
+    trials, remarks = _trials_of(manifest.trials, trusted)
+    named = [(_method(trial), trial) for trial in trials]
+    return _by_task(named, rule, lambda *more: " ".join([manifest.command, *more])), remarks
+
+
+def _trials_of(configs: Mapping[str, Mapping[str, Any]], trusted: bool) -> tuple[list[Trial], list[str]]:
+    """Return the trials of stored configs by id, and a remark on each that this version reads otherwise."""
     from irm_sweeps.errors import UserError
     from irm_sweeps.trial import Trial
 
     trials, remarks = [], []
-    for result in results.everything():
+    for trial_id, config in configs.items():
         try:
-            trial = Trial.from_config(result.config, trusted=trusted)
+            trial = Trial.from_config(config, trusted=trusted)
         except UserError as error:
-            remarks.append(f"skipped trial {result.trial_id}: this version cannot read its config: {error}")
+            remarks.append(f"skipped trial {trial_id}: this version cannot read its config: {error}")
             continue
-        if trial.id == result.trial_id:
+        if trial.id == trial_id:
             trials.append(trial)
         else:
-            remarks.append(f"skipped trial {result.trial_id}: this version reads its config as trial {trial.id}")
-    named = [(_method(trial), trial) for trial in sorted(trials, key=_as_in_a_grid)]
-    return _by_task(named, rule, lambda *_: ""), remarks
+            remarks.append(f"skipped trial {trial_id}: this version reads its config as trial {trial.id}")
+    return trials, remarks
 
 
 def _as_in_a_grid(trial: Trial) -> tuple[Any, ...]:

@@ -1,0 +1,139 @@
+"""The trials of a sweep that a command line selects: by overrides, by the sweep's name, or the latest one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.errors import UserError
+from irm_sweeps.typed_commands import launching
+
+if TYPE_CHECKING:
+    from irm_sweeps.store.manifest import Manifest
+    from irm_sweeps.trial import Trial
+
+
+@dataclass(frozen=True)
+class SweepTrials:
+    """The trials of a sweep, whether they have results or not.
+
+    Attributes
+    ----------
+    name
+        Name of the sweep, whether it was launched under this name or not.
+    settings
+        By trial id, in the order of the grid: its config without the seed, which the trials of a setting share.
+    names
+        By trial id: the name of its setting, in the words that are typed.
+    fill
+        The command that trains what has no result; empty if none is known.
+    """
+
+    name: str
+    settings: Mapping[str, Mapping[str, Any]]
+    names: Mapping[str, str]
+    fill: str
+
+
+def selected(options: argparse.Namespace) -> SweepTrials:
+    """Return the sweep that the options of `analysis.options.Parser` select.
+
+    Raises
+    ------
+    UserError
+        An override is wrong, or there is no such sweep.
+    """
+    if options.overrides:
+        return of_overrides(options.overrides, options.stores)
+    return named(options.sweep, options.stores) if options.sweep else latest(options.stores)
+
+
+def of_trials(name: str, trials: Mapping[str, Trial], fill: str) -> SweepTrials:
+    """Return the sweep that consists of these trials."""
+    from irm_sweeps.sweep.labels import setting_labels, setting_of
+
+    settings = {trial_id: setting_of(trial) for trial_id, trial in trials.items()}
+    return SweepTrials(name, settings, setting_labels(trials), fill)
+
+
+def of_overrides(overrides: Sequence[str], stores: Sequence[Path]) -> SweepTrials:
+    """Return the trials that `launch.py -m` with these overrides would train.
+
+    Raises
+    ------
+    UserError
+        As the launch would.
+    """
+    from irm_sweeps.store.manifest import sweep_name
+    from irm_sweeps.sweep.grid import trials
+
+    words = [word for word in overrides if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    found = trials(words)
+    return of_trials(sweep_name("sweep", list(found)), found, launching(*overrides_into(stores[0], words)))
+
+
+def of_manifest(manifest: Manifest) -> SweepTrials:
+    """Return the trials of a sweep that was launched."""
+    from irm_sweeps.names import setting_names
+
+    settings = {trial_id: _setting_of(config) for trial_id, config in manifest.trials.items()}
+    names = dict(zip(settings, setting_names(list(settings.values())), strict=True))
+    return SweepTrials(manifest.name, settings, names, manifest.command)
+
+
+def _setting_of(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored config without the seed and the fields that say where something lies, with those added later."""
+    from irm_sweeps.store.later_fields import PLACES, filled
+
+    config = filled(stored)
+    places = {group: {k: v for k, v in config[group].items() if k not in keys} for group, keys in PLACES.items()}
+    return {key: value for key, value in {**config, **places}.items() if key != "seed"}
+
+
+def named(name: str, stores: Sequence[Path]) -> SweepTrials:
+    """Return the sweep with this name, or the beginning of it, from the first store that has it.
+
+    Raises
+    ------
+    UserError
+        No store has it, several sweeps begin so, or its manifest is damaged.
+    """
+    return of_manifest(find_manifest(name, stores))
+
+
+def find_manifest(name: str, stores: Sequence[Path]) -> Manifest:
+    """Return the manifest of the sweep with this name; see `named`."""
+    from irm_sweeps.store.manifest import read_manifest, sweep_names
+    from irm_sweeps.store.store import Store
+
+    having = [store for store in map(Store, stores) if any(own.startswith(name) for own in sweep_names(store))]
+    return read_manifest((having or [Store(stores[0])])[0], name)
+
+
+def latest(stores: Sequence[Path]) -> SweepTrials:
+    """Return the sweep that was launched last; a single trial only where nothing else was launched.
+
+    Raises
+    ------
+    UserError
+        Nothing was launched, or the manifest is damaged.
+    """
+    return of_manifest(latest_manifest(stores))
+
+
+def latest_manifest(stores: Sequence[Path]) -> Manifest:
+    """Return the manifest of the sweep that was launched last; see `latest`."""
+    from irm_sweeps.store.manifest import is_copy, load_manifest, sweep_names
+    from irm_sweeps.store.store import Store
+
+    for store in map(Store, stores):
+        names = [name for name in reversed(sweep_names(store)) if not is_copy(store, name)]
+        if names:
+            sweeps = [name for name in names if not name.startswith("trial-")]
+            return load_manifest(store, (sweeps or names)[0])
+    where = ", ".join(map(str, stores))
+    raise UserError(f"no sweep has been launched in {where}: {launching('method=irmv1,vrex', 'lam=1,100')} is one")

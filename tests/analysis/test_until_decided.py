@@ -1,0 +1,77 @@
+"""Seeds until decided: which trials a cell asks for, when it stops, and that its verdict counts the looks."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+
+import synthetic_store as synthetic
+from irm_sweeps.analysis.equivalence import planned_looks
+from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.analysis.until_decided import UntilDecided
+from irm_sweeps.sweep.paper import load_paper
+
+MOST = 12
+
+
+@pytest.fixture(scope="module")
+def paper():
+    with synthetic.composed_once():
+        yield load_paper("bae2021_table1", only=["paper.only=[erm,mm_rex,random]"])
+
+
+def _train(paper, store, until, spread):
+    """Write results of the trials that are asked for: the published mean of each environment, and a spread by row."""
+    trials = until.to_run()
+    for trial in trials.values():
+        row = "mm_rex" if trial.lam is not None else "erm"
+        noise = numpy.random.default_rng(trial.seed).normal(0, spread[row])
+        cells = {c.metric.split("/")[1]: p[0] for c, p in zip(paper.columns, paper.rows[row].published, strict=True)}
+        accuracy = {e: (mean + noise) / 100 for e, mean in cells.items()}
+        synthetic.write(store, synthetic.completed(trial, lambda t, e, own=accuracy: own.get(e, 0.5)))
+    return sorted({trial.seed for trial in trials.values()}), len(trials)
+
+
+def test_seeds_are_added_where_a_verdict_is_open_until_the_last_look(paper, tmp_path):
+    asked = []
+    spread = {"erm": 0.3, "mm_rex": 8.0}
+    while (seeds := _train(paper, tmp_path, UntilDecided(paper, [tmp_path], None, [], MOST), spread))[0]:
+        asked.append(seeds)
+    assert planned_looks(MOST) == (3, 5, 8, 12)
+    assert asked[0] == ([0, 1, 2], 6)
+    assert asked[1:] == [([3, 4], 2), ([5, 6, 7], 3), ([8, 9, 10, 11], 4)], "MM-REx alone goes on"
+    cells = {cell.row: cell for cell in UntilDecided(paper, [tmp_path], None, [], MOST).table().cells}
+    assert (cells["erm"].measured.n, cells["erm"].verdict.word) == (3, "equivalent")
+    assert (cells["mm_rex"].measured.n, cells["mm_rex"].verdict.word) == (12, "undecided")
+    assert cells["random"].measured is None
+
+
+def test_a_verdict_counts_the_looks(paper, tmp_path):
+    until = UntilDecided(paper, [tmp_path], None, [], MOST)
+    _train(paper, tmp_path, until, {"erm": 0.3, "mm_rex": 8.0})
+    until, plain = (
+        UntilDecided(paper, [tmp_path], None, [], MOST),
+        Builder(paper, [tmp_path], None, ["seed=range(0,3)"]),
+    )
+    often, once = (next(cell for cell in made.table().cells if cell.row == "erm") for made in (until, plain))
+    assert often.measured == once.measured
+    assert often.verdict.p == pytest.approx(min(1, 4 * once.verdict.p))
+    assert often.verdict.interval[0] < once.verdict.interval[0]
+    assert any("looked at up to 4 times" in line for line in until.table().footer)
+
+
+def test_a_look_that_waits_shows_the_one_before(paper, tmp_path):
+    spread = {"erm": 0.3, "mm_rex": 8.0}
+    _train(paper, tmp_path, UntilDecided(paper, [tmp_path], None, [], MOST), spread)
+    trials = list(UntilDecided(paper, [tmp_path], None, [], MOST).to_run().values())
+    synthetic.write(tmp_path, synthetic.completed(trials[0], lambda *_: 0.5))
+    shown = next(c for c in UntilDecided(paper, [tmp_path], None, [], MOST).table().cells if c.row == "mm_rex")
+    assert shown.measured.n == 3
+
+
+def test_a_trial_that_failed_or_diverged_has_had_its_turn(paper, tmp_path):
+    trials = UntilDecided(paper, [tmp_path], None, [], 3).to_run()
+    for i, trial in enumerate(trials.values()):
+        lost = synthetic.diverged(trial, 4) if i % 2 else synthetic.failed(trial, "no")
+        synthetic.write(tmp_path, lost)
+    assert UntilDecided(paper, [tmp_path], None, [], 3).to_run() == {}
