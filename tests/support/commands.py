@@ -136,9 +136,10 @@ def _as_a_terminal_does() -> None:
 
 @dataclass
 class Desk:
-    """A folder with a store, and commands that work on it in child processes."""
+    """A folder with a store, and commands that work on it in child processes, by default from this project's root."""
 
     folder: Path
+    cwd: Path = ROOT
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -161,7 +162,7 @@ class Desk:
         with (self.folder / f"{n}.out").open("w") as out, (self.folder / f"{n}.err").open("w") as err:
             process = subprocess.Popen(
                 [sys.executable, *command, *arguments],
-                cwd=ROOT,
+                cwd=self.cwd,
                 env=environment,
                 stdout=out,
                 stderr=err,
