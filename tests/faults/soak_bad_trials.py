@@ -44,8 +44,8 @@ SMALL = (
     *("dataset.source=embedded", "dataset.n_train=200", "dataset.test_p_e=[0.1,0.9]", "backbone.width=16"),
     *("training.steps=300", "device=cpu", "stack=1"),
 )
-STALL_SECONDS = 5
-SECONDS_A_KILL = 6.0
+STALL_SECONDS = 20
+SECONDS_A_KILL = 15.0
 """Mean seconds between two kills."""
 
 CRASH, EXCEPTION = "crash", "exception"
@@ -270,8 +270,8 @@ def soak(folder: Path, seed: int, minutes: float) -> list[str]:
     broken = sum("the logger" in desk.log(trial_id) for trial_id in begun)
     print(
         f"round {seed}: {len(alone)} healthy trials among {len(begun)}: {dict(statuses)}, {sum(begun.values())} "
-        f"trainings begun, {own_round.kills} workers killed, {broken} trials without their logger, {own_round.looks} looks, "
-        f"{len(own_round.wrong)} wrong, in {time.monotonic() - began:.0f} s",
+        f"trainings begun, {own_round.kills} workers killed, {broken} trials without their logger, "
+        f"{own_round.looks} looks, {len(own_round.wrong)} wrong, in {time.monotonic() - began:.0f} s",
         flush=True,
     )
     return own_round.wrong
@@ -281,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10, help="begin rounds for so long; 0: one round")
     parser.add_argument("--seed", type=int, default=0, help="of the first round")
-    parser.add_argument("--round-minutes", type=float, default=15, help="give a round up after")
+    parser.add_argument("--round-minutes", type=float, default=40, help="give a round up after")
     options = parser.parse_args(arguments)
     os.environ["OMP_NUM_THREADS"] = "1"
     end, seed, wrong = time.monotonic() + 60 * options.minutes, options.seed, list[str]()
