@@ -167,7 +167,7 @@ class WorkerTask:
             with registered(store, manifest, gpu):
                 tell(AT_WORK)
                 worker.work()
-            left = self._summary(store, manifest, progress)
+            self._summarise(store, manifest, progress)
         except DeviceLost as error:
             print(f"this worker ends, another may go on: {error}", file=sys.stderr)
             _leave_to_successor()
@@ -178,9 +178,7 @@ class WorkerTask:
             self._begin_anew()
         except UserError as error:
             return _refused(error)
-        if worker.tally.failed:
-            return FAILED
-        return CANNOT_WORK if left else 0
+        return FAILED if worker.tally.failed else 0
 
     def _begin_anew(self) -> None:
         """Begin anew in place of this process, where neither a local pool nor SLURM's task starts another worker.
@@ -199,20 +197,25 @@ class WorkerTask:
             trials = count(len(manifest.trials), "trial")
             print(f"{manifest.name}: {missing} of {trials} have no result; working here on {device}", flush=True)
 
-    def _summary(self, store: Store, manifest: Manifest, progress: Progress) -> str:
-        """Print a summary for a person who watches; return in words which trials are left, of which nobody else knows.
+    def _summarise(self, store: Store, manifest: Manifest, progress: Progress) -> None:
+        """Print, for a person who watches, what has been done, and how many trials of the sweep have no result.
 
-        Empty where there are none, or nobody watches: the launcher tells then.
+        Raises
+        ------
+        UserError
+            Some have none, and no trial has failed, for which there is an exit code already.
         """
         from irm_sweeps.store.open_trials import open_trials
         from irm_sweeps.typed_commands import looking
 
         if not self.told:
-            return ""
+            return
         print(progress.summary(), flush=True)
         if left := open_trials(store, manifest):
-            print(f"{left}; how far it is: {looking('status', manifest.name, results=store.root)}", file=sys.stderr)
-        return left
+            message = f"{left}; how far it is: {looking('status', manifest.name, results=store.root)}"
+            if not progress.failures:
+                raise UserError(message)
+            print(message, file=sys.stderr)
 
     def _stopped(self, store: Store, manifest: Manifest, stop: StopSignals) -> int:
         """Have the job requeued where it is to go on: its trials are saved and released. Return the exit code."""
