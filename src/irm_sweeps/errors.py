@@ -54,15 +54,15 @@ def raised(error: BaseException) -> str:
     A user's `sys.exit`, or a `KeyboardInterrupt` that nobody asked for, is an error too: it must not end the worker.
     """
     if isinstance(error, UserError):
-        return _bounded(text_of(error))
+        return bounded(text_of(error))
     if is_out_of_memory(error):
         asked = re.search(r"[Tt]ried to allocate [\d.]+ \w+|Unable to allocate [\d.]+ \w+", text_of(error))
         return f"out of memory{f' ({asked[0][0].lower()}{asked[0][1:]})' if asked else ''}: {_LESS_MEMORY}"
     if isinstance(error, SystemExit):
         code = "" if error.code is None else text_of(error.code, repr)
-        return _bounded(f"the trial's own code called sys.exit({code})")
+        return bounded(f"the trial's own code called sys.exit({code})")
     text = text_of(error)
-    return _bounded(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    return bounded(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 def text_of(value: object, convert: Callable[[object], str] = str) -> str:
@@ -73,23 +73,32 @@ def text_of(value: object, convert: Callable[[object], str] = str) -> str:
         return f"(no message: {type(value).__name__}.__{convert.__name__}__ raised {type(error).__name__})"
 
 
-def _bounded(text: str) -> str:
+def bounded(text: str, at_most: int = LONGEST_MESSAGE) -> str:
     """Return text that a result and a log can hold: short, printable and without secrets."""
-    return printable(redacted(shortened(text, LONGEST_MESSAGE)))
+    return printable(redacted(shortened(text, at_most)))
 
 
-def shortened(text: str, at_most: int) -> str:
+def one_line(text: str, at_most: int = 300) -> str:
+    """Return text as one printable line, its middle left out where it is longer than that."""
+    return shortened(printable(" ".join(text[: 100 * at_most].split())), at_most, between=" ... ")
+
+
+def shortened(text: str, at_most: int, between: str = "\n[... {:,} characters are left out here ...]\n") -> str:
     """Return text of at most about `at_most` characters: where it is longer, its head and its tail.
 
     The tail begins with a whole word, so that `redacted` finds every secret in what this returns.
+
+    Parameters
+    ----------
+    between
+        What stands for the middle, whose number of characters it may name.
     """
     if len(text) <= at_most:
         return text
     head, tail = text[: at_most // 2], text[-(at_most - at_most // 2) :]
     if boundary := re.search(r"\s", tail[:1000]):
         tail = tail[boundary.start() :].lstrip()
-    left_out = len(text) - len(head) - len(tail)
-    return f"{head}\n[... {left_out:,} characters are left out here ...]\n{tail}"
+    return head + between.format(len(text) - len(head) - len(tail)) + tail
 
 
 def printable(text: str) -> str:
@@ -106,12 +115,6 @@ def _spelled(character: str) -> str:
     if character in "\n\t" or character.isprintable() or character.isspace():
         return character if character not in "\r\v\f\x1c\x1d\x1e\x1f\x85" else " "
     return "?" if "\ud800" <= character <= "\udfff" else repr(character)[1:-1]
-
-
-def one_line(text: str, at_most: int = 300) -> str:
-    """Return text as one printable line, its middle left out where it is longer than that."""
-    line = printable(" ".join(text[: 100 * at_most].split()))
-    return line if len(line) <= at_most else f"{line[: at_most // 2]} ... {line[-at_most // 2 :]}"
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from irm_sweeps.errors import UserError, did_you_mean, one_line_errors
 from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.hydra_versions import register_resolver, version_base
 from irm_sweeps.key_hints import meant_by
+from irm_sweeps.override_grammar import check_given_once
 from irm_sweeps.typed_commands import Name, command, import_from_here, issuing
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@:-]*=|~[A-Za-z_]")
@@ -70,8 +71,8 @@ def flags_last(words: Sequence[str]) -> list[str]:
     Raises
     ------
     UserError
-        A flag is unknown or lacks its value, a word is neither flag nor override, or a YAML in the folder that
-        `--config-dir` gives has the name of one of the package's.
+        A flag is unknown or lacks its value, a word is neither flag nor override, a key is given twice, or a YAML in
+        the folder that `--config-dir` gives has the name of one of the package's.
     """
     from hydra._internal.utils import get_args_parser
 
@@ -79,6 +80,7 @@ def flags_last(words: Sequence[str]) -> list[str]:
         return list(words)
     overrides = [word for word in words if _OVERRIDE.match(word)]
     flags = [word for word in words if not _OVERRIDE.match(word)]
+    check_given_once(overrides)
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     known, unknown = parser.parse_known_args(flags)

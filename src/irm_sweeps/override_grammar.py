@@ -1,12 +1,37 @@
-"""What to type in place of an override that Hydra's grammar does not allow."""
+"""What to type in place of an override that Hydra's grammar does not allow, or that says a key again."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from irm_sweeps.errors import UserError
 
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
+_OF_TRIALS = re.compile(r"(lam|seed|training|dataset|backbone|method|optimizer)\b")
+"""A key of which a sweep can have several values."""
+
+
+def check_given_once(overrides: Sequence[str]) -> None:
+    """Check that no key is given twice: Hydra takes the last value, or in a sweep the values of both.
+
+    `+lam=1` and `++lam=1` are the key `lam`; `~lam`, which removes it, may stand beside another word for it.
+
+    Raises
+    ------
+    UserError
+        One is; the message names the key and all that was typed for it.
+    """
+    by_key: dict[str, list[str]] = {}
+    for override in overrides:
+        if "=" in override and not override.startswith("~"):
+            by_key.setdefault(override.partition("=")[0].lstrip("+"), []).append(override)
+    for key, typed in by_key.items():
+        if len(typed) > 1:
+            values = ",".join(dict.fromkeys(override.partition("=")[2] for override in typed))
+            several = f"; several values are a sweep, -m {key}={values}" if _OF_TRIALS.match(key) else ""
+            raise UserError(f"{key} is given {len(typed)} times ({' '.join(typed)}): give it once{several}")
 
 
 def unreadable(override: str, reason: str) -> str:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from commands import ROGUE, ROOT, SMALL, SUPPORT, Desk, irm_sweeps, launch
+from rogue import Deed
 
 
 @pytest.fixture
@@ -236,7 +238,28 @@ def test_a_users_method_that_cannot_be_imported(tmp_path: Path, monkeypatch: pyt
 def test_a_users_method_with_a_wrong_value(results: Path) -> None:
     assert str(SUPPORT) in sys.path
     answer = launch(f"results={results}", *ROGUE, "method.deed=dance")
-    assert "method.deed='dance': input should be 'none', 'raise', 'kill', 'lose', " in answer.complaint
+    *deeds, last = map(repr, get_args(Deed))
+    assert f"method.deed='dance': input should be {', '.join(deeds)} or {last}" in answer.complaint
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("lam=1 lam=2", "lam is given 2 times (lam=1 lam=2): give it once; several values are a sweep, -m lam=1,2"),
+        ("lam=1 seed=0 +lam=1", "lam is given 2 times (lam=1 +lam=1): give it once"),
+        ("-m seed=0,1 lam=3 ++seed=2", "seed is given 2 times (seed=0,1 ++seed=2): give it once; several values are a"),
+        ("-m method=erm method=irmv1 method=rvp", "method is given 3 times (method=erm method=irmv1 method=rvp)"),
+        ("-m paper=demo training.steps=1 training.steps=2", "training.steps is given 2 times"),
+        ("results=a results=b", "results is given 2 times (results=a results=b): give it once"),
+        ("-m hydra.launcher.slots=1 hydra.launcher.slots=2", "hydra.launcher.slots is given 2 times"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(words: str, told: str, results: Path) -> None:
+    where = [] if "results=" in words else [f"results={results}"]
+    complaint = irm_sweeps("launch", *words.split(), *where).complaint
+    assert told in complaint
+    assert ("several values" in complaint) == told.startswith(("lam", "seed", "method", "training"))
+    assert not results.exists()
 
 
 def test_irm_sweeps_names_what_it_does_not_find(results: Path) -> None:

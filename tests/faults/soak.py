@@ -29,6 +29,9 @@ from pathlib import Path
 
 import torch
 
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "support")]  # pytest's own settings do this for the tests
+
 from archives import write_archives
 from commands import ROGUE, Desk, eventually, launch, numbers, outcome
 from irm_sweeps.commands.sweep_status import sweep_status
@@ -129,23 +132,8 @@ class Soak:
 
     def _look(self) -> None:
         """Ask for the status, and compare with what was so before and after."""
-        store = Store(self.desk.results)
-        if not (names := sweep_names(store)):
-            return
-        manifest = read_manifest(store, names[-1])
-        done, held = len(self._results(manifest.trials)), set(self.desk.holders())
-        status = sweep_status(store, manifest)
-        done_after, held_after = len(self._results(manifest.trials)), set(self.desk.holders())
-        running = {entry.trial_id for entry in status.running}
-        finished = set(self._results(manifest.trials))
         self.looks += 1
-        if not done <= status.done <= done_after or status.damaged:
-            self.untrue.append(f"{status.done} done of {done} to {done_after}, damaged {status.damaged}")
-        if not (held & held_after) - finished <= running <= held | held_after:
-            self.untrue.append(f"{sorted(running)} running, held {sorted(held)}, then {sorted(held_after)}")
-
-    def _results(self, trials: Sequence[str]) -> list[str]:
-        return [trial_id for trial_id in trials if (self.desk.results / trial_id / "result.json").exists()]
+        self.untrue += untrue_status(self.desk)
 
     def _done(self, trials: int) -> bool:
         results = self.desk.in_store().values()
@@ -173,6 +161,28 @@ class Soak:
             f"{len(starts)} trials, killed {kills}; {self.commands} commands, {sum(starts.values())} trainings begun, "
             f"{resumed} resumed from a checkpoint; {len(strays)} stray files; status true {self.looks} times"
         )
+
+
+def untrue_status(desk: Desk) -> list[str]:
+    """Return what the status of a store's newest sweep says and is not so, in words."""
+
+    def results() -> set[str]:
+        return {trial_id for trial_id in manifest.trials if (desk.results / trial_id / "result.json").exists()}
+
+    store = Store(desk.results)
+    if not (names := sweep_names(store)):
+        return []
+    manifest = read_manifest(store, names[-1])
+    done, held = results(), set(desk.holders())
+    status = sweep_status(store, manifest)
+    finished, held_after = results(), set(desk.holders())
+    running = {entry.trial_id for entry in status.running}
+    lines = []
+    if not len(done) <= status.done <= len(finished) or status.damaged:
+        lines.append(f"{status.done} done of {len(done)} to {len(finished)}, damaged {status.damaged}")
+    if not (held & held_after) - finished <= running <= held | held_after:
+        lines.append(f"{sorted(running)} running, held {sorted(held)}, then {sorted(held_after)}")
+    return lines
 
 
 def differences(disturbed: Desk, undisturbed: Desk) -> list[str]:

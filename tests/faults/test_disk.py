@@ -85,7 +85,9 @@ def test_a_read_only_store_is_read_and_not_written(small_disk: Path) -> None:
     assert (answer.code, "1 done, 0 to run" in answer.out) == (0, True)
     for rerun in ("missing", "all"):
         refused = launch("-m", *own, "seed=0,1", f"rerun={rerun}")
-        assert refused.complaint.startswith(f"error: results={results} cannot be written: Read-only file system")
+        assert refused.complaint == (
+            f"error: results={results} cannot be written: Read-only file system: give a directory that you may write"
+        )
     assert Store(results).result(trial_id)
 
 

@@ -110,6 +110,25 @@ def test_a_lie_leaves_no_file(lie: str, server: Server, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_failed_download_leaves_no_folder(server: Server, tmp_path: Path) -> None:
+    """But those that were there before, or have got another file meanwhile."""
+    server.answers["/file.bin"] = LIES["not found"]
+    (tmp_path / "mine").mkdir()
+    for folder in ("MNIST/raw", "mine/MNIST/raw"):
+        with pytest.raises(UserError):
+            published(f"{server.url}/file.bin").fetch(tmp_path / folder)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["mine"]
+
+    def elsewhere(handler: BaseHTTPRequestHandler) -> None:
+        (tmp_path / "MNIST" / "other").touch()
+        LIES["not found"](handler)
+
+    server.answers["/file.bin"] = elsewhere
+    with pytest.raises(UserError):
+        published(f"{server.url}/file.bin").fetch(tmp_path / "MNIST" / "raw")
+    assert [path.name for path in (tmp_path / "MNIST").iterdir()] == ["other"]
+
+
 def trickles(before: bytes, piece: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
     """Send a piece twenty times a second, until nobody listens."""
 

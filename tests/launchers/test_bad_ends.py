@@ -93,7 +93,8 @@ def test_a_stray_claim_keeps_no_trial_from_being_trained(desk: Desk, launcher: s
     assert not stray.exists()
 
 
-def test_a_sweep_that_ends_with_trials_open_does_not_exit_with_0(desk: Desk) -> None:
+@pytest.mark.parametrize("command", ["launch", "work"])
+def test_what_ends_with_trials_open_does_not_exit_with_0(desk: Desk, command: str) -> None:
     """Another process, this one, holds a claim on one of the two."""
     from irm_sweeps.store import claims
 
@@ -104,7 +105,12 @@ def test_a_sweep_that_ends_with_trials_open_does_not_exit_with_0(desk: Desk) -> 
     claim = claims.acquire(Store(desk.results), held, "another", 20, 1)
     assert claim is not None
     assert claim.holder.pid == os.getpid()
-    answer = run(desk, "seed=0,1", launcher="inprocess")
+    if command == "launch":
+        answer = run(desk, "seed=0,1", launcher="inprocess")
+    else:
+        words = ["work", "sweep", "--trust", "--results", str(desk.results)]
+        answer = desk.answer(desk.start(*words, command=["-m", "irm_sweeps"]))
     assert answer.code == 2
+    assert answer.err.splitlines()[-1].startswith("error: 1 trial of this sweep without a result: ")
     assert "1 trial of this sweep without a result: other workers are at work on 1 of them" in answer.err
     assert len(desk.in_store()) == 1

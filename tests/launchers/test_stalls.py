@@ -51,6 +51,26 @@ def test_in_process_a_trial_that_hangs_fails_and_the_same_command_goes_on(desk: 
     assert sorted(result["status"] for result in desk.in_store().values()) == ["completed", "failed"]
 
 
+def test_a_worker_that_hangs_before_the_training_ends_too(desk: Desk) -> None:
+    """While a user's class is built, say; its claims count as those of a dead worker."""
+    desk.gate.touch()
+    command = ["-m", f"results={desk.results}", "hydra/launcher=inprocess", *ROGUE, "training.steps=1"]
+    assert desk.answer(desk.start(*command, "stall_seconds=3")).code == 0
+    (trial_id,) = desk.in_store()
+    (desk.results / trial_id / "result.json").unlink()
+    (sweep,) = (path.name for path in desk.results.glob("sweeps/*"))
+    lines = [
+        "import time; from irm_sweeps.launchers.worker_task import WorkerTask",
+        "from irm_sweeps.worker import held_trial; held_trial.Trial.from_config = lambda config: time.sleep(3600)",
+        f"WorkerTask({str(desk.results)!r}, {sweep!r})()",
+    ]
+    answer = desk.answer(desk.start("; ".join(lines), command=["-c"]))
+    assert answer.code == 1, answer
+    assert "it made no step for 3 s (stall_seconds=3): this worker ends while it builds" in desk.log(trial_id)
+    (claim,) = desk.results.glob("*/claim.1.json")
+    assert not json.loads(claim.read_text())["released"]
+
+
 def test_the_status_tells_since_when_a_trial_makes_no_step(desk: Desk) -> None:
     """Of the last heartbeat; without `stall_seconds`, nothing ends it."""
     desk.gate.touch()

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from commands import once
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 COMMAND = Path(sys.executable).with_name("irm-sweeps")
@@ -88,7 +90,7 @@ class Bench:
     def launch(self, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Issue a sweep."""
         return self.run(
-            sys.executable, ROOT / "launch.py", "-m", *overrides, f"results='{self.results}'", **environment
+            sys.executable, ROOT / "launch.py", "-m", *once(overrides), f"results='{self.results}'", **environment
         )
 
     def nodes_as_machines(self) -> str:

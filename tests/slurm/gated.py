@@ -7,6 +7,7 @@ the folder in which each process that trains leaves a file with the times of its
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -34,6 +35,22 @@ class Failing(IRMv1):
     def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
         if at.step == 3:
             raise RuntimeError("this method fails at step 3")
+        return super().penalty(at, features, logits, risks)
+
+
+class Ending(IRMv1):
+    """IRMv1 that ends its process at the third step: at once, by a signal, or by a hang."""
+
+    how: str
+
+    def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
+        if at.step == 3:
+            if self.how == "exit":
+                os._exit(3)
+            if self.how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "hang":
+                time.sleep(3600)
         return super().penalty(at, features, logits, risks)
 
 

@@ -51,6 +51,18 @@ def test_array_of_workers_runs_every_trial_once(bench: Bench) -> None:
     assert bench.job_ids() == jobs
 
 
+def test_one_worker_trains_the_healthy_trial_among_those_that_end_it(bench: Bench) -> None:
+    bad = ["+method.how=exit,kill,hang,none", "method._target_=gated.Ending", "training.steps=20"]
+    jobs = bench.submit(*SMALL, *bad, "stall_seconds=10", "hydra.launcher.workers=1")
+    bench.await_results(4, patience=300)
+    results = [json.loads(path.read_text()) for path in bench.results.glob("*/result.json")]
+    found = {result["config"]["method"]["how"]: result for result in results}
+    assert found.pop("none")["status"] == "completed"
+    assert {how: result["error"]["kind"] for how, result in found.items()} == dict.fromkeys(found, "crash")
+    assert set(await_states(jobs).values()) == {("FAILED", "1:0")}
+    assert pickles(bench) == []
+
+
 def test_status_tells_pending_running_and_done(bench: Bench) -> None:
     (job,) = bench.submit(*GATED, "hydra.launcher.additional={hold:true}")
     text = bench.command("status")

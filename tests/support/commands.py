@@ -77,8 +77,18 @@ def launch(*arguments: str) -> Answer:
     if "-m" in arguments and not any(a.startswith("hydra/launcher=") for a in arguments):
         arguments = (*arguments, "hydra/launcher=inprocess")
     GlobalHydra.instance().clear()
-    argv = [str(ROOT / "launch.py"), *arguments]
+    argv = [str(ROOT / "launch.py"), *once(arguments)]
     return _in_this_process(argv, lambda: runpy.run_path(argv[0], run_name="__main__"))
+
+
+def once(arguments: Sequence[str]) -> list[str]:
+    """Return a command line in which a test's own overrides replace those of its defaults, which a user may not do."""
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key = argument.partition("=")[0].lstrip("+") if "=" in argument else argument
+        plus = "+" if given.get(key, "").startswith("+") and not argument.startswith("+") else ""
+        given[key] = plus + argument
+    return list(given.values())
 
 
 def irm_sweeps(*arguments: str) -> Answer:
@@ -136,9 +146,10 @@ def _as_a_terminal_does() -> None:
 
 @dataclass
 class Desk:
-    """A folder with a store, and commands that work on it in child processes."""
+    """A folder with a store, and commands that work on it in child processes, by default from this project's root."""
 
     folder: Path
+    cwd: Path = ROOT
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -160,8 +171,8 @@ class Desk:
         n = len(self.started)
         with (self.folder / f"{n}.out").open("w") as out, (self.folder / f"{n}.err").open("w") as err:
             process = subprocess.Popen(
-                [sys.executable, *command, *arguments],
-                cwd=ROOT,
+                [sys.executable, *command, *once(arguments)],
+                cwd=self.cwd,
                 env=environment,
                 stdout=out,
                 stderr=err,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 LONG = (
+    "faults/test_bad_trials.py",
     "faults/test_kills.py",
     "training/test_compiled.py",
     "launchers/test_local_pool.py",

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -96,12 +96,41 @@ def fork() -> None:
     os.fork()
 
 
+Deed = Literal[
+    "settings",
+    "functions",
+    "threads",
+    "fork",
+    "dtype",
+    "gradients",
+    "folder",
+    "umask",
+    "variables",
+    "stdout",
+    "torch_threads",
+]
+DEEDS: dict[Deed, Callable[[], Any]] = {
+    "settings": settings,
+    "functions": functions,
+    "threads": threads,
+    "fork": fork,
+    "dtype": lambda: torch.set_default_dtype(torch.float64),
+    "gradients": lambda: torch.set_grad_enabled(False),  # type: ignore[no-untyped-call]
+    "folder": lambda: os.chdir("/"),
+    "umask": lambda: os.umask(0o777),
+    "variables": lambda: os.environ.clear(),
+    "stdout": lambda: sys.stdout.close(),
+    "torch_threads": lambda: torch.set_num_threads(3),
+}
+"""What each deed does."""
+
+
 class Poisoner(ERM):
     """ERM that does its deed at the third step."""
 
-    deed: Literal["settings", "functions", "threads", "fork"]
+    deed: Deed
 
     def moves(self, step: int, environments: int) -> Sequence[Move]:
         if step == 2:
-            globals()[self.deed]()
+            DEEDS[self.deed]()
         return super().moves(step, environments)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-import timeit
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pydantic import PrivateAttr
 from torch import Tensor, nn
 
 from commands import outcomes
@@ -23,7 +24,7 @@ from irm_sweeps.backbones.mlp import MLP
 from irm_sweeps.config import import_class
 from irm_sweeps.data.dataset import TrialData
 from irm_sweeps.methods.erm import ERM
-from irm_sweeps.methods.method import Method
+from irm_sweeps.methods.method import Method, Point, Turn
 from irm_sweeps.process_state import Setting, fresh_state, settings
 from irm_sweeps.project.template.data.two_bits import TwoBits
 from irm_sweeps.store.manifest import RunSettings, write_manifest
@@ -210,13 +211,25 @@ def test_what_cannot_be_put_back_is_said_and_is_no_obstacle(
     assert capsys.readouterr().err == "cannot put back stubborn: no 1\n"
 
 
-def test_it_costs_little() -> None:
-    def once() -> None:
+def test_what_nobody_has_changed_is_read_and_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it costs little: each setting is read before the block, to compare with that of a new process, and after."""
+    read: Counter[str] = Counter()
+    put: list[str] = []
+
+    def counted(setting: Setting) -> Setting:
+        return replace(
+            setting,
+            get=lambda: (read.update([setting.name]), setting.get())[1],
+            put=lambda value: (put.append(setting.name), setting.put(value))[1],
+        )
+
+    with fresh_state():
+        watched = tuple(map(counted, settings()))
+        monkeypatch.setattr(process_state, "settings", lambda: watched)
         with fresh_state():
             pass
-
-    once()
-    assert min(timeit.repeat(once, number=10, repeat=20, timer=time.process_time)) / 10 < 0.003
+    assert put == []
+    assert max(read.values()) <= 6, "the block around it reads each, too"
 
 
 class Bits(TwoBits):
@@ -305,6 +318,32 @@ def test_a_trial_s_numbers_are_those_of_any_worker(deed: str, tmp_path: Path) ->
     assert state() == before
     assert first[plain.id] == alone[plain.id]
     assert first == work(tmp_path / "last", plain, rogue)
+
+
+class Drawing(ERM):
+    """ERM that draws from torch's global generator where there is one of its own: when it is made, and at each step."""
+
+    _factor: float = PrivateAttr(1.0)
+
+    def model_post_init(self, context: Any) -> None:
+        super().model_post_init(context)
+        self._factor = torch.rand(()).item()
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Turn:
+        turn = super().turn(at, moving)
+        return Turn(
+            {name: value * (self._factor + torch.rand(())) for name, value in turn.objectives.items()}, turn.log
+        )
+
+
+def test_what_is_drawn_from_the_global_generator_depends_on_the_trial_only(tmp_path: Path) -> None:
+    """The generator begins at the trial's seed, whatever ran before in the process and drew from it."""
+    first, second = (doing("none", seed).model_copy(update={"method": Drawing(risk="mean")}) for seed in (1, 2))
+    torch.manual_seed(3)
+    alone = work(tmp_path / "alone", second)
+    torch.manual_seed(4)
+    assert work(tmp_path / "after", first, doing("none", 3), second)[second.id] == alone[second.id]
+    assert alone[second.id]["status"] == "completed"
 
 
 def test_a_module_that_is_imported_sets_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

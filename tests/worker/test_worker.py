@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 import weakref
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import torch
 import synthetic_store
 from commands import SMALL
 from interruptions import work_until
+from irm_sweeps.errors import StoreError
 from irm_sweeps.files.reading import read_fresh
 from irm_sweeps.store import checkpoints, claims
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
@@ -294,6 +297,51 @@ def test_a_damaged_checkpoint_is_reported_in_its_own_trial_s_log_only(
     assert [log.count("is damaged") for log in logs] == [0, 1, 0, 0]
     assert [log.count("starts from its beginning") for log in logs] == [0, 1, 0, 0]
     assert all(log.splitlines()[-1].endswith("completed") for log in logs)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_a_checkpoint_that_cannot_be_read_is_not_replaced(
+    number: int, store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be whole: the training of hours that it holds is not begun again."""
+    work_until(worker, step=5)
+    paths = [store.folder(trial_id) / "checkpoint.safetensors" for trial_id in manifest.trials]
+    before = [path.read_bytes() for path in paths]
+
+    def refused(path: Path, at_most: int) -> bytes:
+        raise OSError(number, os.strerror(number), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "read_fresh", refused)
+        with pytest.raises(StoreError, match=rf"cannot read .*checkpoint.safetensors: {os.strerror(number)}: .*remove"):
+            Worker(store, manifest, torch.device("cpu"), capture=False).work()
+    assert [path.read_bytes() for path in paths] == before
+    assert Worker(store, manifest, torch.device("cpu"), capture=False).work().completed == 4
+    logs = "".join((store.folder(trial_id) / "log.txt").read_text() for trial_id in manifest.trials)
+    assert "resumed at step 5" in logs
+    assert "from its beginning" not in logs
+
+
+def test_claims_are_renewed_while_the_trials_are_built(
+    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's class may take longer than another host waits for a heartbeat."""
+    build = Trial.from_config
+    renewed = []
+
+    def slow(config: Any) -> Trial:
+        paths = [claim.path for i in manifest.trials if (claim := claims.current(store, i)) is not None]
+        before = {path: path.stat().st_mtime_ns for path in paths}
+        deadline = time.monotonic() + 60
+        while not all(path.stat().st_mtime_ns > before[path] for path in paths):
+            assert time.monotonic() < deadline, "not renewed"
+            time.sleep(0.01)
+        renewed.append(len(paths))
+        return build(config)
+
+    monkeypatch.setattr(Trial, "from_config", slow)
+    assert worker.work().completed == 4
+    assert renewed == [4] * 4
 
 
 def test_a_checkpoint_is_read_once_per_attempt(

@@ -24,9 +24,9 @@ from irm_sweeps.typed_commands import looking
 from irm_sweeps.wording import count, duration
 
 STALLED_SECONDS = 600.0
-"""A trial without a step for so long is called stalled, unless its steps take long;"""
+"""A trial is called stalled after this time without a step, and after `STALLED_STEPS` times its longest step so far."""
 STALLED_STEPS = 20
-"""so many times as long as its longest step so far. With `stall_seconds`, that alone counts."""
+"""Where the sweep has `stall_seconds`, a trial is called stalled after that time, and neither of the two counts."""
 
 
 @dataclass

@@ -8,8 +8,8 @@ import queue
 import threading
 import time
 import urllib.request
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -62,8 +62,8 @@ class Published:
             failures.append(f"{path} has other bytes than those published")
         for url in self.urls:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                self._download(url, path)
+                with _made(folder):
+                    self._download(url, path)
             except (OSError, ValueError, HTTPException) as error:  # urllib's errors are of these kinds
                 failures.append(f"{url}: {' '.join(str(error).split()) or type(error).__name__}")
             else:
@@ -96,6 +96,20 @@ class Published:
         if remaining:
             raise ValueError(f"it ended {remaining} bytes early")
         return digest.hexdigest()
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it for the block; if the block raises, remove those that are empty again."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):  # another process has put a file there
+            for path in new:
+                path.rmdir()
+        raise
 
 
 def _blocks(url: str, deadline: float) -> Generator[bytes, None, None]:

@@ -47,9 +47,9 @@ class StopDeadline:
         threading.Thread(target=self._watch, args=(read,), daemon=True, name="stop deadline").start()
 
     def stopped(self) -> None:
-        """Leave it to the main thread to end this process, which has stopped by itself.
+        """Cancel the deadline: the main thread has stopped, and ends this process itself.
 
-        Does not return where it is too late for that: the thread ends the process.
+        Does not return where the deadline has passed: the thread is ending the process.
         """
         self._stopped.set()
         self._ending.acquire()

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 from irm_sweeps import slurm
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.hung_worker import StopDeadline
+from irm_sweeps.launchers.successors import AT_WORK, FAILURE, REPLACE, tell, work_in_successors
 
 if TYPE_CHECKING:
     import torch
 
     from irm_sweeps.store.manifest import Manifest
+    from irm_sweeps.store.result import Result
     from irm_sweeps.store.store import Store
     from irm_sweeps.sweep.progress import Progress
 
@@ -78,11 +80,21 @@ class WorkerTask:
     stop_seconds: float | None = None
 
     def __call__(self) -> None:
-        """Work until nothing is left to claim.
+        """Work until nothing is left to claim; as a task of SLURM's, in successors where a trial ends its process.
 
-        Exits with 1 if a trial failed, 2 if it cannot work here (the store, the device), 143 after an orderly
-        stop.
+        Exits with 1 if a trial failed, 2 if it cannot work here (the store, the device) or, where a person watches,
+        if trials are left without a result, 143 after an orderly stop.
         """
+        code = work_in_successors(self._work_here) if slurm.is_submitted_task() else self._work_here()
+        if code in (0, FAILED):  # after an orderly stop the job may start again
+            from irm_sweeps.launchers.job_pickles import discard_own_pickles_at_exit
+
+            discard_own_pickles_at_exit(Path(self.results) / "sweeps" / self.sweep / "jobs")
+        if code:
+            sys.exit(code)
+
+    def _work_here(self) -> int:
+        """Set this process up, work in it, and return the exit code."""
         _KEPT_ENVIRONMENT.update(os.environ)
         sys.path += [folder for folder in self.folders if folder not in sys.path]
         gpu = self.visible_gpu if self.visible_gpu is not None else slurm.gpu_of_task()
@@ -92,13 +104,8 @@ class WorkerTask:
         faulthandler.enable()
         _set_up_torch(threads)
         code = self._exit_code(gpu, stop)
-        if code in (0, FAILED):  # after an orderly stop the job may start again
-            from irm_sweeps.launchers.job_pickles import discard_own_pickles_at_exit
-
-            discard_own_pickles_at_exit(Path(self.results) / "sweeps" / self.sweep / "jobs")
         _end_despite_threads(code)
-        if code:
-            sys.exit(code)
+        return code
 
     def checkpoint(self) -> Any:
         """Return the same task to submitit, which asks after USR2 and before it requeues the job.
@@ -149,27 +156,36 @@ class WorkerTask:
             device = _open_device(manifest.settings.device, gpu)
             missing = sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0
             progress = Progress(missing)
-            worker = Worker(store, manifest, device, stop_requested=stop_requested, report=progress.add)
+
+            def report(result: Result) -> None:
+                if result.status == "failed":
+                    tell(FAILURE)
+                progress.add(result)
+
+            worker = Worker(store, manifest, device, stop_requested=stop_requested, report=report)
             self._announce(manifest, missing, device)
             with registered(store, manifest, gpu):
+                tell(AT_WORK)
                 worker.work()
-            self._summarise(progress)
+            self._summarise(store, manifest, progress)
         except DeviceLost as error:
             print(f"this worker ends, another may go on: {error}", file=sys.stderr)
+            _leave_to_successor()
             return FAILED
         except ProcessChanged as error:
             print(f"this worker ends, and another process goes on: {error}", file=sys.stderr)
-            self._replace()
+            _leave_to_successor()
+            self._begin_anew()
         except UserError as error:
             return _refused(error)
         return FAILED if worker.tally.failed else 0
 
-    def _replace(self) -> None:
-        """Begin anew in place of this process, where no local pool will start another worker.
+    def _begin_anew(self) -> None:
+        """Begin anew in place of this process, where neither a local pool nor SLURM's task starts another worker.
 
         The new program has this process's id, the environment that it began with, and nothing of its memory.
         """
-        if self.told or slurm.is_submitted_task():
+        if self.told:
             sys.stdout.flush()
             sys.stderr.flush()
             os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], _KEPT_ENVIRONMENT)
@@ -181,10 +197,25 @@ class WorkerTask:
             trials = count(len(manifest.trials), "trial")
             print(f"{manifest.name}: {missing} of {trials} have no result; working here on {device}", flush=True)
 
-    def _summarise(self, progress: Progress) -> None:
-        if self.told:
-            others = "; other workers have the rest" if progress.finished < progress.total else ""
-            print(progress.summary() + others)
+    def _summarise(self, store: Store, manifest: Manifest, progress: Progress) -> None:
+        """Print, for a person who watches, what has been done, and how many trials of the sweep have no result.
+
+        Raises
+        ------
+        UserError
+            Some have none, and no trial has failed, for which there is an exit code already.
+        """
+        from irm_sweeps.store.open_trials import open_trials
+        from irm_sweeps.typed_commands import looking
+
+        if not self.told:
+            return
+        print(progress.summary(), flush=True)
+        if left := open_trials(store, manifest):
+            message = f"{left}; how far it is: {looking('status', manifest.name, results=store.root)}"
+            if not progress.failures:
+                raise UserError(message)
+            print(message, file=sys.stderr)
 
     def _stopped(self, store: Store, manifest: Manifest, stop: StopSignals) -> int:
         """Have the job requeued where it is to go on: its trials are saved and released. Return the exit code."""
@@ -293,6 +324,14 @@ def _let_siblings_save(store: Store, manifest: Manifest, seconds: float) -> None
     deadline = time.monotonic() + min(seconds, SIBLINGS_SECONDS)
     while slurm.is_first_of_several_tasks() and siblings(store, manifest) and time.monotonic() < deadline:
         time.sleep(0.1)
+
+
+def _leave_to_successor() -> None:
+    """End this worker, if it is that of a SLURM task, and let a successor go on."""
+    if slurm.is_submitted_task():
+        tell(REPLACE)
+        _end_despite_threads(FAILED)
+        sys.exit(FAILED)
 
 
 def _end_despite_threads(code: int) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from irm_sweeps.errors import StoreError
 from irm_sweeps.files.atomic import write_atomically
-from irm_sweeps.files.reading import read_fresh
+from irm_sweeps.files.reading import UnreadableFile, read_fresh, refusal
 from irm_sweeps.provenance import other_code
 from irm_sweeps.store.layout import CHECKPOINT
 from irm_sweeps.store.store import Store
@@ -54,13 +55,23 @@ def read_checkpoint(store: Store, trial: Trial) -> Checkpoint:
 
     The problem of a file that is damaged, or was written under other code of the user's own than this process has
     imported, is returned and not raised: the trial then starts from its beginning.
+
+    Raises
+    ------
+    StoreError
+        The file may be whole, and cannot be read: it is another user's, or the disk or the file server fails.
     """
     path = _path(store, trial.id)
     try:
         tensors, plain = unpack(trial.id, read_fresh(path, LARGEST))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Checkpoint()
-    except (BadCheckpoint, OSError) as error:
+    except BadCheckpoint as error:
+        return Checkpoint(problem=f"{path} is damaged ({error})")
+    except OSError as error:
+        problem = refusal(path, error)
+        if isinstance(problem, UnreadableFile):
+            raise StoreError(f"{problem}: a new training would replace it; make it readable, or remove it") from None
         return Checkpoint(problem=f"{path} is damaged ({error})")
     recorded_code = plain.get("own_code")
     if recorded_code and (changed := other_code(recorded_code, trial.own_code)):

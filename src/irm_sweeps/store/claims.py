@@ -29,7 +29,8 @@ MAX_DEATHS = 2
 _NAME = re.compile(r"claim\.([1-9][0-9]{0,17})\.json")
 _LIKE_A_CLAIM = re.compile(r"claim\.[0-9]+\.json")
 _LARGEST_GAP = 1_000_000
-"""A claim's number is at most this much larger than the number of the trial's claims: none of them is removed."""
+"""A file counts as a claim only if its number exceeds the number of the trial's claims by at most this: claims are
+numbered one by one, and none is removed while the trial is open."""
 TEMPORARY = (".claim.*", f".{RESULT}.*", f".{HISTORY}.*", f".{CHECKPOINT}.*", ".now.*")
 """What a writer that was killed may leave in a trial's folder."""
 

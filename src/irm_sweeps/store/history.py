@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from irm_sweeps.store.result import Scores
-from irm_sweeps.store.schema import Count, Part, validated
+from irm_sweeps.store.schema import Count, Part
 
 
 class Row(Part):
@@ -13,17 +13,6 @@ class Row(Part):
 
     step: Count
     scores: dict[str, dict[str, Scores]] | None = None
-
-    @classmethod
-    def from_values(cls, values: Any) -> Self:
-        """Return the row that a mapping holds.
-
-        Raises
-        ------
-        ValueError
-            It holds none; the message names the first place and what is wrong there.
-        """
-        return validated(cls, values)
 
     @property
     def logged(self) -> dict[str, Any]:

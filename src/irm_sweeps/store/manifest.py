@@ -282,9 +282,8 @@ def _name_in(stream: JsonStream) -> Any:
 def sweep_names(store: Store) -> list[str]:
     """Return the names of all sweeps of a store, the most recently launched last.
 
-    Links are none, nor are files, folders without a manifest, and names that no sweep has.
-
-    Those of which that may not be asked come first.
+    Not a sweep are symbolic links, files, folders without a manifest, and folders with a name that no sweep can have.
+    Sweeps whose time of launch cannot be read come first.
 
     Raises
     ------

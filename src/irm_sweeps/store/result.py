@@ -13,7 +13,7 @@ from irm_sweeps.choices import choice_name
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.errors import one_line
 from irm_sweeps.store.later_fields import filled
-from irm_sweeps.store.schema import Config, Count, Number, Part, Seconds, Status, TrialId, validated
+from irm_sweeps.store.schema import Config, Count, Number, Part, Seconds, Status, TrialId
 from irm_sweeps.training.merit import merit
 from irm_sweeps.user_modules import is_package_module
 
@@ -171,14 +171,8 @@ class Result(Part):
 
     @classmethod
     def from_values(cls, values: Any) -> Self:
-        """Return the result that a mapping holds, which is not to be changed afterwards.
-
-        Raises
-        ------
-        ValueError
-            It holds none; the message names the first place and what is wrong there.
-        """
-        result = validated(cls, values)
+        """Return the result that a mapping holds, and keep the mapping; raises as that of `Part`."""
+        result = super().from_values(values)
         result._raw = values
         return result
 

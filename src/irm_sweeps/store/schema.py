@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, ValidationError
 
@@ -28,6 +28,17 @@ class Part(BaseModel):
     """A part of a file: immutable, never converted from another type, with whatever else stands in the file."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    @classmethod
+    def from_values(cls, values: Any) -> Self:
+        """Return what a mapping holds, which is not to be changed afterwards.
+
+        Raises
+        ------
+        ValueError
+            It holds no such thing; the message names the first place and what is wrong there.
+        """
+        return validated(cls, values)
 
     def recorded(self) -> dict[str, Any]:
         """Return what the file has: the known fields in the order of the class, then the others."""

@@ -9,10 +9,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from irm_sweeps.errors import LONGEST_MESSAGE, printable, shortened
+from irm_sweeps.errors import bounded
 from irm_sweeps.files.atomic import make_folder
 from irm_sweeps.files.untrusted import append_regular, open_regular
-from irm_sweeps.redaction import redacted
 from irm_sweeps.store.layout import LOG
 
 
@@ -32,7 +31,7 @@ class TrialLog:
 
     def write(self, text: str) -> None:
         """Append text, printable, shortened and without secrets; if a log cannot be written, say so on stderr."""
-        text = printable(redacted(shortened(text.rstrip(), LONGEST_MESSAGE)))
+        text = bounded(text.rstrip())
         stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
         line = f"{stamp} {text}\n".encode(errors="backslashreplace")
         for path in self._paths:

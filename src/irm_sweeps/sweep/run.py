@@ -12,6 +12,7 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.store import claims
 from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.manifest import Manifest, sweep_name, sweep_names
+from irm_sweeps.store.open_trials import open_trials
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect, common_settings, of_trials
@@ -72,13 +73,9 @@ def _check_no_trial_is_left(store: Store, manifest: Manifest, progress: Progress
     UserError
         Other workers train them, or their workers were stopped.
     """
-    left = [trial_id for stack in manifest.stacks for trial_id in stack if not store.has_result(trial_id)]
-    elsewhere = [trial_id for trial_id in left if (claim := claims.current(store, trial_id)) and claim.is_in_force()]
-    left = [trial_id for trial_id in left if not store.has_result(trial_id)]  # one may just have been finished
-    if not left:
+    if not (left := open_trials(store, manifest)):
         return
-    reason = f"other workers are at work on {len(elsewhere)} of them" if elsewhere else "nobody is at work on them"
-    message = f"{count(len(left), 'trial')} of this sweep without a result: {reason}; {_how_far(store)}"
+    message = f"{left}; {_how_far(store)}"
     if not progress.failures:
         raise UserError(message)
     print(message, file=sys.stderr)

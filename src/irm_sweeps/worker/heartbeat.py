@@ -36,7 +36,7 @@ class Heartbeat:
     ) -> None:
         self._held, self._waiting = list(held), list(waiting)
         self._seconds, self._write_log = seconds, write_log
-        self._step, self._steps = 0, held[0].steps
+        self._step, self._steps = 0, held[0].steps if held else 0
         self._last_step = time.monotonic()
         self._first, self._longest_step = True, 0.0
         self.lost = False

@@ -39,7 +39,7 @@ class HeldTrial:
     @cached_property
     def trial(self) -> Trial:
         """The trial, built from its config when it is first needed."""
-        with children_end(), fresh_state(environment=False):
+        with children_end(), fresh_state(environment=False, seed=int(self._config["seed"])):
             return Trial.from_config(self._config)
 
     @property

@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps import provenance
-from irm_sweeps.errors import UserError, is_out_of_memory, raised, shortened
-from irm_sweeps.redaction import redacted
+from irm_sweeps.errors import UserError, bounded, is_out_of_memory, raised
 from irm_sweeps.store.schema import SCHEMA
-
-LONGEST_DETAILS = 100_000
-"""Most characters that are kept of a traceback."""
 
 if TYPE_CHECKING:
     from irm_sweeps.training.loop import Outcome
@@ -102,7 +98,7 @@ def not_storable(trial: Trial, status: str, problem: Exception) -> dict[str, Any
 
 
 def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, Any]:
-    details = redacted(shortened(details, LONGEST_DETAILS))
+    details = bounded(details, LONGEST_DETAILS)
     return {
         **_head(trial, "failed"),
         "error": {"kind": kind, "message": message, "details": details},

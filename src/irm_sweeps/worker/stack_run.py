@@ -221,7 +221,7 @@ class StackRun:
             save_checkpoint(self._store, trial, tensors, plain)
         except BadCheckpoint as error:  # training goes on: it is the result that counts
             if not self._is_unsaved:
-                self.log.write(f"no checkpoint of trial {trial.id} is saved, since none could be read: {error}")
+                self.log.write(f"trial {trial.id} has no checkpoint: one saved now could not be read back: {error}")
             self._is_unsaved = True
 
     def _write_results(self, outcomes: Sequence[Outcome], write_result: WriteResult) -> None:

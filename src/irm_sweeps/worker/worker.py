@@ -35,13 +35,14 @@ from irm_sweeps.training.moves import CannotCompile, forget_programs
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import DeviceLost, Interrupted, Lost
 from irm_sweeps.worker.forks import end_unless
+from irm_sweeps.worker.heartbeat import Heartbeat
 from irm_sweeps.worker.held_trial import HeldTrial, claim_free
 from irm_sweeps.worker.lasting_changes import LastingChanges
 from irm_sweeps.worker.outcome import crashed, failed, not_storable, stalled
 from irm_sweeps.worker.shared_logger import SharedLogger
 from irm_sweeps.worker.stack_order import Stack, try_each, try_untouched
 from irm_sweeps.worker.stack_run import StackRun
-from irm_sweeps.worker.stall import stall_in
+from irm_sweeps.worker.stall import StallTimer, stall_in
 from irm_sweeps.worker.tally import Tally
 
 
@@ -175,7 +176,7 @@ class Worker:
         while remaining_ids:
             with claim_free(self.store, self.manifest, remaining_ids) as held:
                 any_free = any_free or bool(held)
-                group = self._next_group(held)
+                group = self._next_group(held) if held else []
                 later = [held_trial for held_trial in held if held_trial not in group]
                 for held_trial in later:
                     held_trial.release()
@@ -188,14 +189,24 @@ class Worker:
         return any_free
 
     def _next_group(self, held: Sequence[HeldTrial]) -> list[HeldTrial]:
-        """Return the trials to train together next: those that go on at the same step as the first.
+        """Return the trials to train together next, built: those that go on at the same step as the first.
 
         A trial that may have killed its worker comes last and alone, so that this worker holds no other trial then.
+        Building may take long or hang, so the claims are renewed and a stall is noticed, as in training.
         """
-        never_died = [held_trial for held_trial in held if not held_trial.claim.deaths]
-        if not never_died:
-            return list(held[:1])
-        return [held_trial for held_trial in never_died if held_trial.step == never_died[0].step]
+        log = TrialLog([self.store.folder(held_trial.trial_id) for held_trial in held])
+
+        def end_stalled(reason: str) -> None:
+            log.write(f"{reason}: this worker ends while it builds the trial")
+            if self._report_stall is not None:
+                self._report_stall([held_trial.trial_id for held_trial in held], reason)
+
+        all_claims = [held_trial.claim for held_trial in held]
+        heartbeat = Heartbeat([], all_claims, seconds=self.heartbeat_seconds, write_log=log.write)
+        first_log = self.store.folder(held[0].trial_id) / LOG
+        with heartbeat, StallTimer(self.manifest.settings.stall_seconds, first_log, end_stalled):
+            group = [held_trial for held_trial in held if not held_trial.claim.deaths] or held[:1]
+            return [held_trial for held_trial in group if held_trial.step == group[0].step]
 
     def _give_up(self, held_trial: HeldTrial) -> None:
         """Write the result of a trial that has killed too many workers."""
