@@ -27,6 +27,7 @@ _HEAD = {"head": "penalised"}
 _ADVERSARY = {"adversary_schedule": "trial"}
 _SCHEDULE = {"decay_at": [], "decay": 0.2}
 COMPONENT: Mapping[str, Mapping[str, Any]] = {
+    "irm_sweeps.backbones.resnet.ResNet": _WEIGHTS,
     "irm_sweeps.backbones.resnet.ResNet18": _WEIGHTS,
     "irm_sweeps.backbones.resnet.ResNet50": _WEIGHTS,
     "irm_sweeps.data.colored_mnist.ColoredMNIST": {
