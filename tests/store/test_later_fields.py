@@ -27,10 +27,12 @@ ROOMS = ("data", "backbones", "methods", "training")
 
 
 def components(base: type[Component]) -> Iterator[type[Component]]:
-    """Yield the concrete classes of this package below a class."""
+    """Yield the concrete classes of this package below a class, but for those of `irm_sweeps.testing`."""
     for cls in base.__subclasses__():
         yield from components(cls)
-        if cls.__module__.startswith("irm_sweeps.") and not getattr(cls, "__abstractmethods__", ()):
+        if cls.__module__.startswith(tuple(f"irm_sweeps.{room}." for room in ROOMS)) and not getattr(
+            cls, "__abstractmethods__", ()
+        ):
             yield cls
 
 
