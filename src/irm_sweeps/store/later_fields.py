@@ -80,6 +80,12 @@ def filled(config: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config without the fields that say where something lies, by which settings do not differ."""
+    left = {group: {k: v for k, v in config[group].items() if k not in places} for group, places in PLACES.items()}
+    return {**config, **left}
+
+
 def _with(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     missing = {key: value for key, value in defaults.items() if key not in own}
     return {**own, **missing} if missing else own
