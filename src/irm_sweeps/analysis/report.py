@@ -103,6 +103,7 @@ def render(results: Results, options: argparse.Namespace) -> str:
         sweeps = sweep_sections(results, stores, select, options.trust)
         parts = list(sections(results, stores, select, options.overrides, options.only))
         everything = results.everything()
+    names = inventory.names(everything)
     shown = [part for part in parts if isinstance(part, Section)]
     hidden = [part for part in parts if isinstance(part, Absent)]
     verdicts = {compared: verdict for section in shown for compared, verdict in section.verdicts.items()}.values()
@@ -121,8 +122,8 @@ def render(results: Results, options: argparse.Namespace) -> str:
         below=sum(p < ALPHA for p in p_values),
         below_holm=sum(p < ALPHA for p in holm(p_values)),
         expected=ALPHA * len(p_values),
-        trials=[inventory.entry(result, results.store_of(result.trial_id)) for result in everything],
-        failures=inventory.failure_groups(everything, results.store_of),
+        trials=[inventory.entry(one, results.store_of(one.trial_id), names[one.trial_id]) for one in everything],
+        failures=inventory.failure_groups(everything, results.store_of, names),
         origins=inventory.origins(everything),
         data=inventory.data_digests(everything),
         problems=results.problems,

@@ -155,7 +155,7 @@ class WorkerTask:
         try:
             device = _open_device(manifest.settings.device, gpu)
             missing = sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0
-            progress = Progress(missing)
+            progress = Progress(missing, manifest.labels)
 
             def report(result: Result) -> None:
                 if result.status == "failed":
