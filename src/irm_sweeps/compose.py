@@ -288,6 +288,11 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         return unknown_key(match[1], _config(overrides))
     if match := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
         return paper_by_path(f"paper={match[1]}", match[1])
+    if match := re.search(r"Could not find 'experiment/(.*/[^'/]+)'", text):
+        return UserError(
+            f"experiment={match[1]}: a recipe is chosen by its name, {Path(match[1]).stem}, and found as "
+            f"conf/experiment/{Path(match[1]).stem}.yaml in the working directory{_listed_names('experiment')}"
+        )
     if match := re.search(rf"Could not find '({'|'.join(COMPONENTS)})/([^']*/[^']*|)'", text):
         return _no_file(match[1], match[2])
     if match := re.search(r"Could not find '([^'/]+(?:/[^'/]+)*)/([^'/]+)'", text):
