@@ -87,7 +87,7 @@ def _trial_page() -> Iterator[str]:
     yield (
         "`experiment=NAME` is a recipe: its values stand in place of the defaults, and what is typed in place of its\n"
         "values; its name is no part of a trial's identity. Values that go together are paired axes:\n"
-        "`'x=zip(method=[irmv1,vrex],lam=[1e4,1e3])'`, where `choice(...)`, `range(...)` and `glob(...)` are lists too.\n"
+        "`'x=zip(method=[irmv1,vrex],lam=[1e4,1e3])'`, where `choice(...)`, `range(...)`, `glob(...)` are lists too.\n"
     )
     yield "## What is trained\n"
     yield "All of it is part of [the trial's identity](../explanation/identity.md). " + _NOTE + "\n"
