@@ -285,7 +285,9 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if match := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
         if "Multiple values" in text or "The value of" in text:
             return UserError(text.splitlines()[0])
-        return unknown_key(match[1], _config(overrides))
+        if match[1] in dict(leaves(config := _config(overrides))):  # Hydra does not find a key that is null
+            return UserError(f"~{match[1]}: `{match[1]}` is null: give it a value instead of removing it")
+        return unknown_key(match[1], config)
     if match := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
         return paper_by_path(f"paper={match[1]}", match[1])
     if match := re.search(r"Could not find 'experiment/(.*/[^'/]+)'", text):
