@@ -15,6 +15,7 @@ from commands import ROOT
 from irm_sweeps.compose import compose
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
+from irm_sweeps.methods.rex import VREx
 from irm_sweeps.trial import GROUPS, Trial
 
 PINNED = {
@@ -155,8 +156,25 @@ def test_lam_does_not_matter_to_a_method_without_penalty() -> None:
     assert identity({**erm, "lam": 1}) == identity({**erm, "lam": 2}) == identity({**erm, "lam": None})
 
 
-def test_a_penalised_method_needs_lam(config: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="lam=null: this method needs a penalty weight"):
+DEFAULT_LAM = {
+    **dict.fromkeys(("irmv1", "vrex", "mm_rex", "rvp"), 10_000),
+    **dict.fromkeys(("invrat_ec", "invrat_eb", "ib_erm", "ib_irm"), 100),
+    **{"fishr": 91257.18613115903, "coral": 1, "meta_irm": 0.7},
+}
+
+
+@pytest.mark.parametrize("method", DEFAULT_LAM)
+def test_null_is_the_methods_own_penalty_weight(method: str) -> None:
+    typed = Trial.from_config(compose([f"method={method}", f"lam={DEFAULT_LAM[method]}"]))
+    for overrides in ([], ["lam=null"]):
+        by_default = Trial.from_config(compose([f"method={method}", *overrides]))
+        assert by_default.canonical["lam"] == DEFAULT_LAM[method]
+        assert by_default.id == typed.id
+
+
+def test_a_method_may_have_no_default(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VREx, "default_lam", None)
+    with pytest.raises(UserError, match="lam=null: VREx has no default penalty weight: give one"):
         Trial.from_config({**config, "lam": None})
 
 

@@ -40,7 +40,7 @@ class Gap(Base):
     def penalty(self, at, features, logits, risks):
         return {factor} * self.factor * (risks.amax() - risks.amin())
 """
-GAP_TRIAL = [*SMALL, "method=vrex", "method._target_=own_gap.Gap", "lam=10"]
+GAP_TRIAL = [*SMALL, "method=vrex", "method._target_=own_gap.Gap", "method.anneal=5", "lam=10"]
 
 Write = Callable[..., None]
 

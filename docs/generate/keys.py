@@ -68,12 +68,27 @@ def _trial_page() -> Iterator[str]:
     yield "## Choices\n"
     chosen = {k: v for entry in values["defaults"] if isinstance(entry, dict) for k, v in entry.items()}
     choices: list[list[str]] = []
-    for group in ("dataset", "backbone", "method", "optimizer", "protocol", "logger", "paper", "hydra/launcher"):
+    for group in (
+        "dataset",
+        "backbone",
+        "method",
+        "optimizer",
+        "protocol",
+        "experiment",
+        "logger",
+        "paper",
+        "hydra/launcher",
+    ):
         default = chosen.get(group, chosen.get(f"override {group}"))
         names = ", ".join(f"`{file.stem}`" for file in sorted((CONF / group).glob("*.yaml")))
         choices.append([f"`{group}`", _value(default), names])
     yield from _table(choices, ["group", "default", "choices"])
     yield "A choice is also the path of a YAML of your own, in `dataset`, `backbone`, `method` and `optimizer`.\n"
+    yield (
+        "`experiment=NAME` is a recipe: its values stand in place of the defaults, and what is typed in place of its\n"
+        "values; its name is no part of a trial's identity. Values that go together are paired axes:\n"
+        "`'x=zip(method=[irmv1,vrex],lam=[1e4,1e3])'`, where `choice(...)`, `range(...)`, `glob(...)` are lists too.\n"
+    )
     yield "## What is trained\n"
     yield "All of it is part of [the trial's identity](../explanation/identity.md). " + _NOTE + "\n"
     fields = {name: Trial.model_fields[name].description or "" for name in ("lam", "seed")}

@@ -62,11 +62,11 @@ ROOMS = {
         (
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
             *("slurm", "typed_commands", "hydra_versions", "redaction", "user_modules", "wording"),
-            *("key_hints", "override_grammar", "choices", "names"),
+            *("key_hints", "override_grammar", "choices", "names", "paired_axes"),
         ),
         (
             "choices, compose, config, draws, device, errors, files (atomic, downloads, ...), hydra_versions,",
-            "key_hints, names, override_grammar, process_state, provenance, redaction, slurm, ...",
+            "key_hints, names, override_grammar, paired_axes, process_state, provenance, redaction, ...",
         ),
         (0, 54),
         9,

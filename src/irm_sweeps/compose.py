@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from irm_sweeps.files.untrusted import MIB, read_regular
 from irm_sweeps.hydra_versions import version_base
 from irm_sweeps.key_hints import unknown_key
 from irm_sweeps.override_grammar import unreadable
+from irm_sweeps.paired_axes import hidden, is_zip, keys
 from irm_sweeps.typed_commands import command
 
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")
@@ -163,24 +164,32 @@ def _without_parents(argument: str) -> str:
 
 def launch_arguments(arguments: Sequence[str]) -> list[str]:
     """Return the command line that Hydra's parser is given for a command line of `launch.py`."""
-    return [_without_parents(argument) for argument in addressed_to_trials(arguments)]
+    return [_without_parents(hidden(argument)) for argument in addressed_to_trials(arguments)]
 
 
 def addressed_to_trials(arguments: Sequence[str]) -> list[str]:
     """Mark the overrides of a command line that only the trials of a sweep can check, so that Hydra accepts them.
 
     Which fields there are (`dataset.glove_dim`) depends on choices that Hydra does not see: those of a paper
-    file's rows, and those of a group that is swept, for which it takes the default one. With `paper=` any
-    `group.field=value`, else those of the swept groups, become `++group.field=value`. The trials refuse what
-    they do not have. A paper file need not have every field of `Paper` either.
+    file's rows, and those of a group (or of the recipe, which chooses all groups) that is swept, for which it takes the
+    default one. With `paper=` any `group.field=value`, else those of the swept groups, become
+    `++group.field=value`. The trials refuse what they do not have. A paper file need not have every field of
+    `Paper` either.
     """
-    groups = [name for name in COMPONENTS if any(re.match(rf"{name}=.*,", argument) for argument in arguments)]
+    swept = [key for a in arguments for key in (keys(a) if is_zip(a) else re.findall(r"^([\w/]+)=.*,", a))]
+    groups = [name for name in COMPONENTS if {name, "experiment"} & set(swept)]
     if any(argument.startswith("paper=") for argument in arguments):
         groups = [r"(?!hydra\.)\w+"]
     if not groups:
         return list(arguments)
     field = re.compile(rf"(?:{'|'.join(groups)})\.[\w.]+=")
     return [f"++{argument}" if field.match(argument) else argument for argument in arguments]
+
+
+def length_typed_last(config: dict[str, Any], given: Collection[str]) -> None:
+    """Let steps that were typed replace the epochs of a recipe; `given` holds the keys that were typed."""
+    if "training.steps" in given and "training.epochs" not in given and isinstance(config.get("training"), dict):
+        config["training"]["epochs"] = None
 
 
 @contextmanager
@@ -272,13 +281,20 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if unknown := _unknown_argument(text):
         return unknown
     if match := re.fullmatch(r"Sweep parameters '(.*)' requires --multirun", text):
-        return _several(match[1])
+        return several(match[1])
     if match := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
         if "Multiple values" in text or "The value of" in text:
             return UserError(text.splitlines()[0])
-        return unknown_key(match[1], _config(overrides))
+        if match[1] in dict(leaves(config := _config(overrides))):  # Hydra does not find a key that is null
+            return UserError(f"~{match[1]}: `{match[1]}` is null: give it a value instead of removing it")
+        return unknown_key(match[1], config)
     if match := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
         return paper_by_path(f"paper={match[1]}", match[1])
+    if match := re.search(r"Could not find 'experiment/(.*/[^'/]+)'", text):
+        return UserError(
+            f"experiment={match[1]}: a recipe is chosen by its name, {Path(match[1]).stem}, and found as "
+            f"conf/experiment/{Path(match[1]).stem}.yaml in the working directory{_listed_names('experiment')}"
+        )
     if match := re.search(rf"Could not find '({'|'.join(COMPONENTS)})/([^']*/[^']*|)'", text):
         return _no_file(match[1], match[2])
     if match := re.search(r"Could not find '([^'/]+(?:/[^'/]+)*)/([^'/]+)'", text):
@@ -287,7 +303,7 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         listed = f"; choose from {', '.join(names)}" if names else ""
         return UnknownChoice(f"{match[1]}={match[2]}: no such {match[1]}{did_you_mean(match[2], names)}{listed}")
     if text.startswith("Ambiguous value for argument"):
-        return _several(getattr(error, "override", None) or re.findall("'(.*)'", text)[0])
+        return several(getattr(error, "override", None) or re.findall("'(.*)'", text)[0])
     wrong = getattr(error, "override", None)
     if wrong and (match := re.search(r"Unknown function '(\w+)'", text + str(error.__cause__))):
         return UserError(
@@ -328,7 +344,7 @@ def paper_by_path(typed: str, path: str) -> UserError:
     )
 
 
-def _several(override: str) -> UserError:
+def several(override: str) -> UserError:
     """Return the error for a sweep without `-m`."""
     return UserError(f"{override} has several values, which is a sweep: {command('launch')} -m ...")
 

@@ -48,16 +48,18 @@ _LESS_MEMORY = (
 )
 
 
-def raised(error: BaseException) -> str:
+def raised(error: BaseException, setting: str = "") -> str:
     """Return the message for an error in a trial, printable and of bounded length, whatever the error's methods do.
 
+    That of memory that ran out has `setting`, the one that decides how much is needed.
     A user's `sys.exit`, or a `KeyboardInterrupt` that nobody asked for, is an error too: it must not end the worker.
     """
     if isinstance(error, UserError):
         return bounded(text_of(error))
     if is_out_of_memory(error):
         asked = re.search(r"[Tt]ried to allocate [\d.]+ \w+|Unable to allocate [\d.]+ \w+", text_of(error))
-        return f"out of memory{f' ({asked[0][0].lower()}{asked[0][1:]})' if asked else ''}: {_LESS_MEMORY}"
+        size = f" ({asked[0][0].lower()}{asked[0][1:]})" if asked else ""
+        return f"out of memory{size}{f' at {setting}' if setting else ''}: {_LESS_MEMORY}"
     if isinstance(error, SystemExit):
         code = "" if error.code is None else text_of(error.code, repr)
         return bounded(f"the trial's own code called sys.exit({code})")

@@ -40,6 +40,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "force overwrite": ("rerun",),
         "log logging tracker": ("logger",),
         "table figure": ("paper",),
+        "recipe exp experiments": ("experiment",),
         "workers n_workers num_workers jobs n_jobs slots": ("hydra.launcher.slots",),
         "partition gpus_per_node timeout_min mem_gb": ("hydra/launcher",),
         "launcher cluster slurm": ("hydra/launcher",),
@@ -51,6 +52,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 
 def unknown_key(key: str, config: Mapping[str, Any]) -> UserError:
     """Return the error for a key that a composed config does not have, with the keys that may be meant."""
+    if key == "experiment":
+        return UserError(
+            "experiment: the recipe's first line must be `# @package _global_`, so that its keys are those of a trial"
+        )
     return UserError(f"unknown key `{key}`" + (_hint(str(key), config) or f": see {command('launch')} --help"))
 
 

@@ -15,9 +15,11 @@ from irm_sweeps.compose import (
     check_names,
     conf_dir,
     launch_arguments,
+    length_typed_last,
     own_conf_dir,
     plain,
     readable_hydra_errors,
+    several,
     yamls,
 )
 from irm_sweeps.errors import UserError, did_you_mean, one_line_errors
@@ -25,6 +27,7 @@ from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.hydra_versions import register_resolver, version_base
 from irm_sweeps.key_hints import meant_by
 from irm_sweeps.override_grammar import check_given_once
+from irm_sweeps.paired_axes import as_typed, is_zip
 from irm_sweeps.typed_commands import Name, command, import_from_here, issuing
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@:-]*=|~[A-Za-z_]")
@@ -39,6 +42,9 @@ def launch(config: DictConfig) -> float:
     with one_line_errors():
         with readable_hydra_errors(sys.argv[1:]):
             values = plain(config)
+        if paired := [word for word in as_typed(sys.argv[1:]) if is_zip(word)]:
+            raise several(paired[0])
+        length_typed_last(values, [word.partition("=")[0].lstrip("+") for word in sys.argv[1:]])
         return run_trial(values, InProcess())
 
 

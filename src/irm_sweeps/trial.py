@@ -34,7 +34,8 @@ class Trial(Config):
     optimizer: SerializeAsAny[Optimizer]
     training: Training
     lam: Annotated[float, Field(ge=0)] | None
-    """Penalty weight; null where the method has none, so that it does not tell trials apart."""
+    """Penalty weight; in a config null is the method's own default, `Method.default_lam`. A trial whose method has no
+    penalty has null, so that it does not tell trials apart."""
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     """Source of everything random: data, noise, parameters, batches."""
 
@@ -67,14 +68,11 @@ class Trial(Config):
             raise UserError(
                 f"training.similarity={parts['training'].similarity} needs a method with an inner step, as meta_irm is"
             )
-        trial = validated(cls, {**parts, "lam": values["lam"], "seed": values["seed"]})
+        parts["lam"] = _penalty_weight(parts["method"], values["lam"])
+        trial = validated(cls, {**parts, "seed": values["seed"]})
         if trial.own_code:
             own_git_state(trial.own_code)  # cached now, while the files are still those that were imported
-        if not trial.method.uses_lam:
-            return trial.model_copy(update={"lam": None})
-        if trial.lam is None:
-            raise UserError("lam=null: this method needs a penalty weight, e.g. lam=100")
-        return trial
+        return trial if trial.method.uses_lam else trial.model_copy(update={"lam": None})
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -166,6 +164,21 @@ class Trial(Config):
 
 GROUPS = {group: cast(type[Component], Trial.model_fields[group].annotation) for group in COMPONENTS}
 """The config groups of a trial, and the contract that each choice fulfils: the type of the trial's field."""
+
+
+def _penalty_weight(method: Method, lam: Any) -> Any:
+    """Return the configured penalty weight, or the method's own default for null.
+
+    Raises
+    ------
+    UserError
+        It is null, and the method has no default.
+    """
+    if lam is not None or not method.uses_lam:
+        return lam
+    if method.default_lam is None:
+        raise UserError(f"lam=null: {type(method).__name__} has no default penalty weight: give one, e.g. lam=100")
+    return method.default_lam
 
 
 def _digest(value: Any) -> str:

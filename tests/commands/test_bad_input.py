@@ -27,8 +27,11 @@ MISTAKES = {
     "method=irm": "method=irm: no such method (did you mean `irmv1`?); choose from",
     "lam=-1": "lam=-1: input should be greater than or equal to 0",
     "lam=abc": "lam='abc': input should be a valid number",
-    "lam=null method=irmv1": "lam=null: this method needs a penalty weight",
-    "~lam": "`lam` is missing",
+    "experiment=lin2012": "experiment=lin2012: no such experiment (did you mean `lin2021`?); choose from bae2021",
+    "experiment=my/own.yaml": "a recipe is chosen by its name, own, and found as conf/experiment/own.yaml",
+    "x=zip(method=[irmv1,vrex],lam=[1,2])": "has several values, which is a sweep: python launch.py -m",
+    "~lam": "~lam: `lam` is null: give it a value instead of removing it",
+    "~seed": "`seed` is missing: give it a value instead of removing it",
     "~backbone": "~backbone: every trial has a backbone: choose another one, backbone=NAME",
     "seed=-1": "seed=-1: input should be greater than or equal to 0",
     "+foo=1": "unknown key `foo`",
@@ -316,6 +319,7 @@ def test_a_trial_that_does_not_fit_in_memory_fails_in_one_line(mode: list[str], 
     answer = launch(*mode, f"results={results}", *SMALL, "backbone.width=1000000000000")
     assert answer.code == 1
     assert "out of memory (tried to allocate" in answer.out
+    assert "at training.batch_size=null: " in answer.out
     assert "a smaller training.batch_size takes less" in answer.out
     assert "Traceback" not in answer.out + answer.err
     (result,) = results.glob("*/result.json")

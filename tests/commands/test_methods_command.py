@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from irm_sweeps.commands.method_catalogue import HEADER, Conduct, methods, page
+from irm_sweeps.compose import compose
+from irm_sweeps.trial import Trial
+from irm_sweeps.wording import written
 
 ROOT = Path(__file__).resolve().parents[2]
 CONDUCTS = {entry.name: Conduct.of(entry) for entry in methods()}
@@ -39,7 +42,8 @@ def test_what_it_says_is_what_trains(name: str, make_trial, training) -> None:
     for group in conduct.own_parameters:
         assert any(tensor == group or tensor.startswith(group.removesuffix("*")) for tensor in added), group
     assert bool(added) == bool(conduct.own_parameters)
-    assert (trial.lam is not None) == (conduct.cells[HEADER.index("lam")] == "yes")
+    by_default = Trial.from_config(compose([f"method={name}"])).lam
+    assert conduct.cells[HEADER.index("lam")] == ("no" if by_default is None else written(by_default))
 
 
 @pytest.mark.parametrize("name", CONDUCTS)

@@ -45,7 +45,7 @@ def test_its_commands_work(folder: Path) -> None:
             outputs.append(run(folder, str(Path(sys.executable).parent / words[0]), *words[1:]))
     assert "completed" in outputs[0]
     assert "1 done, 3 to run" in outputs[1]
-    assert "log_vrex  (stacks, uses lam)" in outputs[2]
+    assert "log_vrex  (stacks, lam=10000)" in outputs[2]
     assert "0 done, 2 to run" in outputs[3]
     assert "2 completed" in outputs[3]
 

@@ -16,7 +16,7 @@ LAYERS = [
     {"errors", "files", "redaction", "slurm", "typed_commands", "user_modules", "wording"},
     {
         *("config", "draws", "device", "process_state", "compose", "provenance", "hydra_versions"),
-        *("key_hints", "override_grammar", "choices", "names"),
+        *("key_hints", "override_grammar", "choices", "names", "paired_axes"),
     },
     {"data", "backbones", "loggers"},
     {"methods"},

@@ -21,10 +21,11 @@ class IrmSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; exit with 1 if a trial failed."""
         from irm_sweeps.errors import UserError
+        from irm_sweeps.paired_axes import as_typed
         from irm_sweeps.sweep.run import run_sweep
 
         if not hasattr(self._launcher, "launcher"):
             name = type(self._launcher).__name__
             raise UserError(f"{name} cannot run a sweep of irm_sweeps: use hydra/launcher=local, inprocess or slurm")
-        if run_sweep(arguments, self._launcher.launcher):
+        if run_sweep(as_typed(arguments), self._launcher.launcher):
             raise SystemExit(1)

@@ -246,8 +246,9 @@ def check_choices(overrides: Sequence[str]) -> None:
     UserError
         An override is wrong.
     """
+    from irm_sweeps.paired_axes import members
     from irm_sweeps.sweep.grid import expand, is_group
 
-    keys = {override: override.partition("=")[0] for override in overrides}
-    if choices := [override for override in overrides if is_group(keys[override]) or "." not in keys[override]]:
+    axes = {axis: axis.partition("=")[0] for override in overrides for axis in members(override)}
+    if choices := [axis for axis, key in axes.items() if is_group(key) or "." not in key]:
         next(expand(choices))

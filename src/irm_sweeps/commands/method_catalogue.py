@@ -12,6 +12,7 @@ from irm_sweeps.backbones.mlp import MLP
 from irm_sweeps.compose import conf_dir, yamls
 from irm_sweeps.config import build_component, import_class
 from irm_sweeps.methods.method import Method
+from irm_sweeps.wording import written
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Entry:
         """Return name, reference, first line of the docstring, and the parameters with their defaults."""
         summary = (self.target.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
         stacks = "stacks" if self.target.stacks else "runs alone"
-        lam = "uses lam" if self.target.uses_lam else "no lam"
+        lam = f"lam={default_lam(self.target)}" if self.target.uses_lam else "no lam"
         lines = [f"{self.name}  ({stacks}, {lam})  {self.target.reference}", f"    {summary}"]
         for field_name, value in self.values.items():
             about = self.target.model_fields[field_name].description or ""
@@ -83,7 +84,7 @@ class Conduct:
             f"`{self.entry.name}`",
             target.reference,
             ", ".join(self.players),
-            _yes(target.uses_lam),
+            default_lam(target) if target.uses_lam else "no",
             _yes(target.stacks),
             ", ".join(f"`{name}`" for name in self.own_parameters),
             _yes(self.stops),
@@ -106,7 +107,8 @@ def page() -> str:
 
 
 _ABOUT = [
-    "What every `method=NAME` is, in its default form on two environments; its parameters: `irm-sweeps methods`.",
+    "What every `method=NAME` is, in its default form on two environments; its parameters: `irm-sweeps methods`. `lam`",
+    "is the penalty weight of a command that gives none; the class says where it is from (`default_lam`).",
     "All of them train classifiers and regressions, resume to the bit, and pass",
     "`tests/methods/test_methods_contract.py`. Written by `irm-sweeps methods --table`; a test holds this page to it.",
 ]
@@ -116,6 +118,11 @@ def _group(name: str) -> str:
     """Return `adversary.*` for `adversary.0.weight`, and the whole name of a method's state."""
     first, _, rest = name.partition(".")
     return name if first == "state" or not rest else f"{first}.*"
+
+
+def default_lam(method: type[Method]) -> str:
+    """Return the penalty weight that `lam=null` stands for, as it is typed; `?` if there is none."""
+    return "?" if method.default_lam is None else written(method.default_lam)
 
 
 def _yes(answer: bool) -> str:

@@ -31,6 +31,9 @@ class IBERM(Method):
     """Ahuja et al. (2021): risk + lam times the variance of the representation."""
 
     reference: ClassVar[str] = "Ahuja et al. (2021), IB-ERM; DomainBed's form"
+    default_lam: ClassVar[float | None] = 100.0
+    """DomainBed's default (`ib_lambda`)."""
+    delay: ClassVar[str] = "anneal"
 
     bottleneck: Literal["features", "logits"]
     """Whose variance is penalised: the representation's (DomainBed, and according to its author the paper's Table 4)
@@ -59,6 +62,8 @@ class IBIRM(IRMv1):
     """Ahuja et al. (2021): IRMv1 with weight lam, and the variance of the representation with weight ib_lam."""
 
     reference: ClassVar[str] = "Ahuja et al. (2021), IB-IRM; DomainBed's form"
+    default_lam: ClassVar[float | None] = 100.0
+    """DomainBed's default (`irm_lambda`)."""
 
     bottleneck: Literal["features", "logits"]
     """As in IB-ERM."""

@@ -17,6 +17,8 @@ class CORAL(Method):
     mean squared difference of the features' means plus that of their covariances."""
 
     reference: ClassVar[str] = "Sun & Saenko (2016); DomainBed's form"
+    default_lam: ClassVar[float | None] = 1.0
+    """DomainBed's default (`mmd_gamma`)."""
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the objective."""

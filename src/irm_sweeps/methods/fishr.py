@@ -28,6 +28,8 @@ class Fishr(Penalized):
     """
 
     reference: ClassVar[str] = "Rame et al. (2022), Eq. 4"
+    default_lam: ClassVar[float | None] = 91257.18613115903
+    """That of the authors' Colored MNIST script, which took IRMv1's; DomainBed's form has 1,000."""
 
     ema: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the moving average of each environment's variance over steps; 0 for none. As in DomainBed the

@@ -27,6 +27,9 @@ class InvRat(Method):
     """
 
     reference: ClassVar[str] = "Chang et al. (2020); lin2021 Eq. 3"
+    default_lam: ClassVar[float | None] = 100.0
+    """That of the example in the README of lin2021's released code; lin2021 searches 1, 10, ..., 100,000."""
+    delay: ClassVar[str] = "anneal"
 
     on: Literal["hidden", "output"]
     """The adversary's input: the representation (lin2021's (h)) or the shared head's logits (lin2021's (o))."""

@@ -34,6 +34,7 @@ class IRMGames(Method):
 
     reference: ClassVar[str] = "Ahuja et al. (2020), F-IRM and V-IRM Games"
     uses_lam: ClassVar[bool] = False
+    delay: ClassVar[str] = "warm_up"
 
     variant: Literal["v", "f"]
     """V-IRM (learned representation) or F-IRM (fixed: the identity)."""

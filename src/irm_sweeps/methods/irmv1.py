@@ -25,6 +25,8 @@ class IRMv1(Penalized):
     """
 
     reference: ClassVar[str] = "Arjovsky et al. (2019), IRMv1; lin2021 Eq. 2"
+    default_lam: ClassVar[float | None] = 10_000.0
+    """The default of Arjovsky et al.'s Colored MNIST script; its published run has 91257.18613115903."""
 
     on: Literal["output", "hidden"]
     """What the dummy classifier is: a multiplier of the output, or the (linear) head."""

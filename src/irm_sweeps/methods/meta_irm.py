@@ -31,6 +31,8 @@ class MetaIRM(Method):
 
     adapts: ClassVar[bool] = True
     reference: ClassVar[str] = "bae2021 Eq. 3-6, Algorithm 1"
+    default_lam: ClassVar[float | None] = 0.7
+    """Ours, with `inner_lr` 1 (`docs/results/meta_irm.md`): bae2021 calls it "very small" and prints no value."""
 
     inner_lr: Annotated[Number, Field(gt=0)]
     """alpha, the learning rate of the inner steps."""

@@ -191,6 +191,11 @@ class Method(Component):
 
     uses_lam: ClassVar[bool] = True
     """Whether `lam` has an effect; if not, it is not part of a trial's identity."""
+    default_lam: ClassVar[float | None] = 10_000.0
+    """Penalty weight of a trial with `lam: null`; None: `lam` has to be given. 10,000 is the default of Arjovsky et
+    al.'s and of REx's Colored MNIST scripts, and what a method has that declares no other."""
+    delay: ClassVar[str] = ""
+    """Name of the field that counts the steps before the penalty (or the game) acts; empty: it acts at once."""
     stacks: ClassVar[bool] = True
     """Whether `turn` can be vectorised over trials by `torch.func.vmap`."""
     compiles: ClassVar[bool] = True

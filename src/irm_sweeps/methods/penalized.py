@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -19,6 +19,8 @@ class Penalized(Method):
 
     The published codes share this form and differ in the fields below.
     """
+
+    delay: ClassVar[str] = "anneal"
 
     risk: Pooling
     """How the environments' risks are pooled: `mean` (Arjovsky et al., DomainBed), `sum` (REx), `images` (IRMBed)."""

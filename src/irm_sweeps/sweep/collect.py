@@ -9,9 +9,11 @@ from typing import Any
 from irm_sweeps.compose import addressed_to_trials
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
+from irm_sweeps.paired_axes import members
 from irm_sweeps.sweep.grid import each, expand, is_group
 from irm_sweeps.sweep.objective import check_objective
 from irm_sweeps.sweep.paper import Paper
+from irm_sweeps.sweep.warnings import lam_without_effect
 from irm_sweeps.trial import Trial
 
 
@@ -19,7 +21,7 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
     """Return a sweep's trials by id, its settings and its label, from command-line overrides.
 
     A paper file among the overrides contributes the trials of its rows; the other overrides then apply to all
-    of them. Rows that this version cannot run are named on stderr.
+    of them. Rows that this version cannot run, and a `lam` without effect, are named on stderr.
 
     Raises
     ------
@@ -30,14 +32,17 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
     if of_papers:
         return _from_papers(of_papers, [o for o in overrides if o not in of_papers])
     configs = list(expand(overrides))
-    trials = (Trial.from_config(config) for config in configs)
-    return {trial.id: trial for trial in trials}, common_settings(configs), "sweep"
+    trials = [Trial.from_config(config) for config in configs]
+    settings = common_settings(configs)
+    for warning in lam_without_effect(configs, trials):
+        print(warning, file=sys.stderr)
+    return {trial.id: trial for trial in trials}, settings, "sweep"
 
 
 def _from_papers(of_papers: Sequence[str], others: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
     """Return the trials of paper files, the settings, and the files' names; `others` apply to every trial."""
     # A choice that does not exist is a mistake in `others`, not a row that this version lacks.
-    for _ in expand([o for o in others if is_group(o.partition("=")[0])]):
+    for _ in expand([axis for o in others for axis in members(o) if is_group(axis.partition("=")[0])]):
         pass
     trials: dict[str, Trial] = {}
     configs, names = [], []

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from irm_sweeps.compose import compose, hydra_initialized, plain, readable_hydra_errors
+from irm_sweeps.compose import compose, hydra_initialized, length_typed_last, plain, readable_hydra_errors
+from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.key_hints import unknown_key
+from irm_sweeps.paired_axes import is_zip, keys, members, refuse_hidden
 from irm_sweeps.trial import Trial
 
 MOST = 1_000_000
@@ -62,18 +64,22 @@ def expand(overrides: Sequence[str], cache: HydraCache | None = None) -> Iterato
         An override cannot be parsed, names an unknown key or choice, or is a continuous interval.
     """
     cache = HydraCache() if cache is None else cache
-    axes = _axes(overrides, cache)
-    if (n := math.prod(len(axis.values) for axis in axes)) > MOST:
+    refuse_hidden(overrides)
+    dimensions = _dimensions(overrides, cache)
+    if (n := math.prod(len(axes[0].values) for axes in dimensions)) > MOST:
         raise UserError(f"these overrides make {n} trials: one command takes at most {MOST}")
-    for indices in product(*(range(len(axis.values)) for axis in axes)):
-        composed = tuple(axis.texts[i] for axis, i in zip(axes, indices, strict=True) if axis.composed)
+    given = {axis.key for axes in dimensions for axis in axes}
+    for indices in product(*(range(len(axes[0].values)) for axes in dimensions)):
+        chosen = [(axis, i) for axes, i in zip(dimensions, indices, strict=True) for axis in axes]
+        composed = tuple(axis.texts[i] for axis, i in chosen if axis.composed)
         if composed not in cache.bases:
             cache.bases[composed] = _base(composed)
         base, refers = cache.bases[composed]
         config = _copied(base)
-        for axis, i in zip(axes, indices, strict=True):
+        for axis, i in chosen:
             if not axis.composed:
                 _assign(config, axis.key, axis.values[i])
+        length_typed_last(config, given)
         yield _resolved(config, overrides) if refers else config
 
 
@@ -95,10 +101,17 @@ def each(override: str) -> list[tuple[str, Any]]:
 
 
 def last_wins(*layers: Sequence[str]) -> list[str]:
-    """Concatenate overrides; of those with the same key, the last stays, at the first one's place."""
+    """Concatenate overrides; of those with the same key, the last stays, at the first one's place.
+
+    Paired axes replace the overrides of their keys in earlier layers; so does `training.steps` a `training.epochs`.
+    """
     merged: dict[str, str] = {}
     for layer in layers:
         for override in layer:
+            replaced = keys(override) if is_zip(override) else []
+            for key in [*replaced, *(["training.epochs"] if override.startswith("training.steps=") else [])]:
+                if merged.get(key) not in layer:
+                    merged.pop(key, None)
             merged[override.partition("=")[0].lstrip("+~")] = override
     return list(merged.values())
 
@@ -117,6 +130,37 @@ def _resolved(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
 
     with readable_hydra_errors(overrides):
         return plain(OmegaConf.create(config))
+
+
+def _dimensions(overrides: Sequence[str], cache: HydraCache) -> list[list[_Axis]]:
+    """Return the axes of each override: one, or those that `zip(...)` pairs, which have equally many values.
+
+    Raises
+    ------
+    UserError
+        Paired axes differ in length, have a key that another override has, or that cannot vary.
+    """
+    dimensions = [_axes(members(override), cache) for override in overrides]
+    for i, (override, axes) in enumerate(zip(overrides, dimensions, strict=True)):
+        if is_zip(override):
+            _check_paired(override, axes, [*overrides[:i], *overrides[i + 1 :]])
+    return dimensions
+
+
+def _check_paired(override: str, axes: Sequence[_Axis], others: Sequence[str]) -> None:
+    name = override.partition("=")[0]
+    lengths = {axis.key: len(axis.values) for axis in axes}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{key} {n}" for key, n in lengths.items())
+        raise UserError(f"{override}: its keys have different numbers of values ({listed}): give each equally many")
+    if is_group(name) or name in {*Trial.model_fields, *Settings.model_fields}:
+        raise UserError(f"{override}: {name} is a key: give the pair a name of its own, e.g. x=zip(...)")
+    for key in lengths:
+        if key.partition(".")[0] in {*Settings.model_fields, "paper"} or key.startswith("hydra"):
+            raise UserError(f"{override}: {key} is one for all trials of a sweep: give it outside the pair")
+        if doubled := [other for other in others if key in keys(other) or name == other.partition("=")[0]]:
+            what = key if key in keys(doubled[0]) else name
+            raise UserError(f"{override}: {what} stands in {doubled[0]} too: leave one of them out")
 
 
 def _axes(overrides: Sequence[str], cache: HydraCache) -> list[_Axis]:

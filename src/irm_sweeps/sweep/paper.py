@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
+from irm_sweeps.paired_axes import keys
 from irm_sweeps.sweep.grid import HydraCache, last_wins, trials
 from irm_sweeps.sweep.metric import check_made, check_readable, parts
 from irm_sweeps.sweep.paper_parts import Column, Figure, Overrides, Row, check_published
@@ -118,7 +119,15 @@ class Paper(Config):
         return paper
 
     def cell_overrides(self, row: Row, column: Column, user: Sequence[str] = ()) -> list[str]:
-        """Return the overrides of one cell; the user's own go last and win."""
+        """Return the overrides of one cell; the user's own go last and win.
+
+        Raises
+        ------
+        UserError
+            The user's have a recipe, which the cell's would override.
+        """
+        if recipe := [override for override in user if "experiment" in keys(override)]:
+            raise UserError(f"{recipe[0]}: the trials of paper={self.name} have a recipe of their own: leave one out")
         return last_wins(self.sweep, row.sweep or (), column.sweep, row.by_column.get(column.label, ()), user)
 
     def cell_trials(self, row: Row, column: Column, user: Sequence[str] = ()) -> dict[str, Trial]:
@@ -137,8 +146,8 @@ class Paper(Config):
             raise
         except UserError as error:
             name = next(name for name, candidate in self.rows.items() if candidate is row)
-            keys = (override.partition("=")[0].lstrip("+~") for override in user)
-            is_unknown_key = any(str(error).startswith(f"unknown key `{key}`") for key in keys)
+            typed = (key for override in user for key in keys(override))
+            is_unknown_key = any(str(error).startswith(f"unknown key `{key}`") for key in typed)
             hint = "; paper.only=[ROW,...] chooses the rows that have it" if is_unknown_key else ""
             raise UserError(f"{self.name}, row {name}: {error}{hint}") from None
 
@@ -170,12 +179,12 @@ class Paper(Config):
     def _check_cell(self, row: str, column: Column, trials_by_id: Mapping[str, Trial], user: Sequence[str]) -> None:
         """Refuse a cell that no trial can fill, unless `user` changes what it needs, as a shrunken run does."""
         rule = self.rows[row].select or self.select or "last"
-        keys = [override.lstrip("+~") for override in user]
+        changed = [key for override in user for key in keys(override)]
         try:
             for trial in trials_by_id.values():
-                if not any(key.startswith("dataset") for key in keys):
+                if not any(key.startswith("dataset") for key in changed):
                     check_readable(column.metric, rule, trial.dataset)
-                if not any(key.startswith(("method", "training.similarity")) for key in keys):
+                if not any(key.startswith(("method", "training.similarity")) for key in changed):
                     check_made(column.metric, rule, trial)
         except UserError as error:
             raise UserError(f"{self.name}, row {row}, column {column.label!r}: {error}") from None

@@ -24,11 +24,12 @@ from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan, make_plan
 from irm_sweeps.sweep.stacks import form_stacks
+from irm_sweeps.sweep.warnings import warnings
 from irm_sweeps.trial import Trial
 
 
 def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, launcher: Launcher) -> Plan:
-    """Return what the store has of the trials and what is to run; name changed code of the user's on stderr.
+    """Return what the store has of the trials and what is to run; name on stderr what may not be meant.
 
     Raises
     ------
@@ -40,10 +41,12 @@ def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, l
     check_compiles(trials.values(), settings)
     plan = make_plan(store, trials, settings)
     check_contracts([trials[trial_id] for trial_id in plan.to_run])
+    for warning in warnings([trials[trial_id] for trial_id in plan.to_run], settings, launcher):
+        print(warning, file=sys.stderr)
     if settings.plan and plan.to_run:
         check_writable(store.root, "results")
-    if warning := plan.warning():
-        print(warning, file=sys.stderr)
+    if changed := plan.warning():
+        print(changed, file=sys.stderr)
     return plan
 
 

@@ -26,6 +26,7 @@ from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.prepare import plan_trials, prepare
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.search import Search
+from irm_sweeps.sweep.warnings import lam_without_effect
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import command, is_default_store, looking, typed
 from irm_sweeps.wording import count, in_stacks
@@ -152,6 +153,8 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     if config.get("paper"):
         raise UserError(f"paper={config['paper']['name']} is a sweep: {command('launch')} -m paper=...")
     trial, settings = Trial.from_config(config), common_settings([config])
+    for warning in lam_without_effect([config], [trial]):
+        print(warning, file=sys.stderr)
     store = Store(settings.results)
     plan = plan_trials(store, {trial.id: trial}, settings, launcher)
     if settings.plan:

@@ -91,7 +91,7 @@ def automatic(group: Sequence[Trial], total: int, machine: Machine, data_dir: Pa
     if not machine.on_gpu:
         # Alone, a trial has the same bits whatever else the sweep holds, which stacks have only up to rounding.
         return 1, ON_CPU
-    footprint = _footprint(group[0], data_dir)
+    footprint = footprint_if_known(group[0], data_dir)
     if footprint is None:
         return LARGEST, "their data could not be looked at"
     fits = LARGEST if machine.free is None else max(1, int(machine.free / footprint.bytes))
@@ -111,13 +111,13 @@ def gain_on_cpu(stacks: Stacks, trials: Sequence[Trial], data_dir: Path) -> str 
         return None
     group_sizes = Counter(trial.stack_key for trial in trials)
     first = next(trial for trial in trials if group_sizes[trial.stack_key] > 1)
-    footprint = _footprint(first, data_dir)
+    footprint = footprint_if_known(first, data_dir)
     if footprint is None or footprint.flop >= TINY:
         return None
     return f"tiny trials, as {label(first.config)}: stack=16 is 3 times as fast, with compile=true 4 to 7"
 
 
-def _footprint(trial: Trial, data_dir: Path) -> Footprint | None:
+def footprint_if_known(trial: Trial, data_dir: Path) -> Footprint | None:
     """Return the trial's footprint; None where its code raises: the worker that trains it reports the error."""
     from irm_sweeps.training.footprint import footprint
 

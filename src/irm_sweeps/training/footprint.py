@@ -70,6 +70,18 @@ def footprint(trial: Trial, data_dir: Path) -> Footprint:
     return Footprint(inputs + bytes_per_number * step_numbers, 6.0 * parameters * images)
 
 
+@fresh_state()
+def steps_per_epoch(trial: Trial, data_dir: Path) -> int:
+    """Return the number of steps in which a trial passes over its training images; this draws its data.
+
+    Raises
+    ------
+    UserError
+        The data cannot be read or are invalid.
+    """
+    return StackedData([trial], data_dir, torch.device("cpu"), torch.float32).epoch
+
+
 def _count(tensors: Mapping[str, Tensor]) -> int:
     """Return the number of elements of all tensors."""
     return sum(tensor.numel() for tensor in tensors.values())

@@ -60,7 +60,10 @@ def failed(trial: Trial, error: BaseException) -> dict[str, Any]:
     """Return the result of a trial whose code raised anything: also what is no `Exception`, as `SystemExit`."""
     explained = isinstance(error, UserError) or is_out_of_memory(error)
     details = "" if explained else _traceback(error)
-    return _failure(trial, "exception", raised(error), details)
+    size = trial.training.batch_size
+    return _failure(
+        trial, "exception", raised(error, f"training.batch_size={'null' if size is None else size}"), details
+    )
 
 
 def _traceback(error: BaseException) -> str:

@@ -1,0 +1,105 @@
+"""Warnings before work: trials that will train, but whose settings say that they are not what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from irm_sweeps.config import Settings
+from irm_sweeps.sweep.labels import labels
+from irm_sweeps.sweep.launcher import Launcher
+from irm_sweeps.sweep.stacks import SHARE, footprint_if_known
+from irm_sweeps.trial import Trial
+from irm_sweeps.wording import count, written
+
+NAMED = 3
+"""Most trials that a warning names, and most lines of one kind."""
+UNKNOWN_MEMORY = 16e9
+"""Bytes that a worker is taken to have where its memory cannot be measured here."""
+
+
+def warnings(trials: Sequence[Trial], settings: Settings, launcher: Launcher) -> Iterator[str]:
+    """Yield a line for each kind of trial whose penalty never acts, or whose full batch does not fit in memory."""
+    idle: dict[str, list[Trial]] = {}
+    full: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if why := _idle_penalty(trial, settings.data_dir):
+            idle.setdefault(why, []).append(trial)
+        if trial.training.batch_size is None and not trial.backbone.stacks:
+            full.setdefault(f"{trial.backbone!r} {trial.dataset.features}", []).append(trial)
+    for why, those in list(idle.items())[:NAMED]:
+        yield f"warning: {_named(those)}: {why}"
+    if full:
+        yield from _too_large(list(full.values()), settings, launcher)
+
+
+def lam_without_effect(configs: Sequence[Mapping[str, Any]], trials: Sequence[Trial]) -> Iterator[str]:
+    """Yield a line for each method without a penalty whose trials were given a `lam`, or several.
+
+    One value beside methods that have a penalty is meant for these.
+
+    Parameters
+    ----------
+    trials
+        The trial of each config.
+    """
+    given: dict[str, list[str]] = {}
+    for config, trial in zip(configs, trials, strict=True):
+        if not trial.method.uses_lam and config["lam"] is not None:
+            values = given.setdefault(type(trial.method).__name__, [])
+            if (value := written(config["lam"])) not in values:
+                values.append(value)
+    alone = not any(trial.method.uses_lam for trial in trials)
+    for method, values in given.items():
+        if alone or len(values) > 1:
+            same = f", so {len(values)} values make the same trial" if len(values) > 1 else ""
+            yield f"warning: lam={','.join(values)} has no effect on {method}, which has no penalty weight{same}" + (
+                ": leave lam out" if alone else ""
+            )
+
+
+def _idle_penalty(trial: Trial, data_dir: Path) -> str | None:
+    """Return why the trial's penalty, or its game, never acts; None if it does, or where that is not known."""
+    field = trial.method.delay
+    delay = int(getattr(trial.method, field)) if field else 0
+    if not delay or (steps := _steps(trial, delay, data_dir)) is None or not 0 < steps <= delay:
+        return None
+    length = f"training.steps={steps}" if trial.training.epochs is None else f"{steps} steps"
+    idle = "the penalty never acts, and lam has no effect" if trial.method.uses_lam else "the game never begins"
+    return f"{idle}: method.{field}={delay} is not below {length}: give e.g. method.{field}={steps // 3}, or more steps"
+
+
+def _steps(trial: Trial, delay: int, data_dir: Path) -> int | None:
+    """Return the number of steps of a trial; None where it is surely above `delay`, or its data cannot be read."""
+    epochs = trial.training.epochs
+    if epochs is None or trial.training.batch_size is None:
+        return trial.training.steps if epochs is None else epochs
+    if 2 * epochs > delay:  # an epoch of minibatches has two steps or more
+        return None
+    from irm_sweeps.training.footprint import steps_per_epoch
+
+    try:
+        return epochs * steps_per_epoch(trial, data_dir)
+    except (Exception, SystemExit):  # the worker that trains it reports the error
+        return None
+
+
+def _too_large(kinds: Sequence[Sequence[Trial]], settings: Settings, launcher: Launcher) -> Iterator[str]:
+    machine = launcher.machine(settings.device)
+    has = UNKNOWN_MEMORY if machine.free is None else machine.free / SHARE
+    for trials in kinds[:NAMED]:
+        needs = footprint_if_known(trials[0], settings.data_dir)
+        if needs is not None and needs.bytes > has:
+            free = "" if machine.free is None else f", of {has / 1e9:.0f} GB that a worker has here"
+            yield (
+                f"warning: {_named(trials)}: training.batch_size=null, all images at once, takes up to "
+                f"{needs.bytes / 1e9:.0f} GB{free}: give e.g. training.batch_size=128"
+            )
+
+
+def _named(trials: Sequence[Trial]) -> str:
+    """Return the number of trials, and the names of the first."""
+    names = list(labels({trial.id: trial for trial in trials[:NAMED]}).values())
+    more = [f"{len(trials) - NAMED} more"] if len(trials) > NAMED else []
+    return f"{count(len(trials), 'trial')} ({', '.join([*names, *more])})"
