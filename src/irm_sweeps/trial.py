@@ -19,6 +19,7 @@ from irm_sweeps.key_hints import unknown_key
 from irm_sweeps.methods.method import Method
 from irm_sweeps.provenance import own_code, own_git_state
 from irm_sweeps.training.optimizers import Optimizer
+from irm_sweeps.user_code import UserModule, user_modules_of
 
 IDENTITY = 1
 """Version of the rule that makes ids; a new version gives every trial another id, so that old results do not count."""
@@ -102,6 +103,11 @@ class Trial(Config):
             if places:
                 what[group] = {key: value for key, value in what[group].items() if key not in places}
         return what
+
+    @cached_property
+    def user_modules(self) -> dict[str, UserModule]:
+        """The modules that the code of the user's own classes depends on, by name; none for classes of this package."""
+        return user_modules_of(type(getattr(self, group)) for group in GROUPS)
 
     @cached_property
     def own_code(self) -> dict[str, str]:
