@@ -63,10 +63,11 @@ ROOMS = {
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
             *("slurm", "typed_commands", "hydra_versions", "redaction", "user_modules", "wording"),
             *("key_hints", "override_grammar", "choices", "names", "paired_axes"),
+            *("syntax_digest", "typed_code", "user_code"),
         ),
         (
-            "choices, compose, config, draws, device, errors, files (atomic, downloads, ...), hydra_versions,",
-            "key_hints, names, override_grammar, paired_axes, process_state, provenance, redaction, ...",
+            "choices, compose, config, draws, device, errors, files (atomic, downloads, ...), key_hints, names,",
+            "override_grammar, paired_axes, process_state, provenance, redaction, syntax_digest, user_code, ...",
         ),
         (0, 54),
         9,

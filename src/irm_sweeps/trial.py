@@ -17,8 +17,10 @@ from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError
 from irm_sweeps.key_hints import unknown_key
 from irm_sweeps.methods.method import Method
-from irm_sweeps.provenance import own_code, own_git_state
+from irm_sweeps.provenance import own_git_state
+from irm_sweeps.syntax_digest import digest_of_all
 from irm_sweeps.training.optimizers import Optimizer
+from irm_sweeps.user_code import UserModule, code_of, user_modules_of
 
 IDENTITY = 1
 """Version of the rule that makes ids; a new version gives every trial another id, so that old results do not count."""
@@ -70,8 +72,8 @@ class Trial(Config):
             )
         parts["lam"] = _penalty_weight(parts["method"], values["lam"])
         trial = validated(cls, {**parts, "seed": values["seed"]})
-        if trial.own_code:
-            own_git_state(trial.own_code)  # cached now, while the files are still those that were imported
+        if trial.code:
+            own_git_state(trial.user_modules)  # cached now, while the files are still those that were imported
         return trial if trial.method.uses_lam else trial.model_copy(update={"lam": None})
 
     @cached_property
@@ -93,8 +95,18 @@ class Trial(Config):
 
     @cached_property
     def id(self) -> str:
-        """16 hexadecimal digits that depend on nothing but the config's values."""
-        return _digest({"identity": IDENTITY, "trial": self._what})
+        """16 hexadecimal digits that depend on the config's values, and on the code of the user's own classes."""
+        return self.id_with(self.code)
+
+    def id_with(self, code: Mapping[str, str]) -> str:
+        """Return the id that the trial has with other code of the user's: `code` as in `self.code`."""
+        version = {"code": digest_of_all(code)} if code else {}
+        return _digest({"identity": IDENTITY, "trial": self._what, **version})
+
+    @cached_property
+    def config_id(self) -> str:
+        """The id without any code: for classes of this package the id itself."""
+        return self.id_with({})
 
     @cached_property
     def _what(self) -> dict[str, Any]:
@@ -107,9 +119,14 @@ class Trial(Config):
         return what
 
     @cached_property
-    def own_code(self) -> dict[str, str]:
-        """The sha256 of the source files of the user's own classes, by module; no part of the id."""
-        return own_code(type(getattr(self, group)) for group in GROUPS)
+    def user_modules(self) -> dict[str, UserModule]:
+        """The modules that the code of the user's own classes depends on, by name; none for classes of this package."""
+        return user_modules_of(type(getattr(self, group)) for group in GROUPS)
+
+    @cached_property
+    def code(self) -> dict[str, str]:
+        """The sha256 of the syntax tree of each part of the user's code: what the id has of it; `user_code.code_of`."""
+        return code_of([type(getattr(self, group)) for group in GROUPS])
 
     @cached_property
     def stack_key(self) -> str:

@@ -1,4 +1,4 @@
-"""The user's own modules: which imported modules are the user's, and the sha256 of each file when it was imported."""
+"""The user's own modules: which imported modules are the user's, and what each file held when it was imported."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import site
 import sys
 import sysconfig
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
 from irm_sweeps.errors import did_you_mean, one_line
 
-_DIGESTS: WeakKeyDictionary[ModuleType, str | None] = WeakKeyDictionary()
+_SOURCES: WeakKeyDictionary[ModuleType, tuple[ModuleSpec | None, bytes | None]] = WeakKeyDictionary()
+"""What the file of a module held, with the spec that it was imported by: a reload gives it another."""
+_INSTALLED_PARTS = {"site-packages", "dist-packages"}
 _PACKAGE = __name__.partition(".")[0]
 
 
@@ -25,24 +28,42 @@ def is_package_module(name: str) -> bool:
 
 
 def remember() -> None:
-    """Store the sha256 of each of the user's modules that has none yet: call it right after an import.
+    """Store what the file of each of the user's modules holds, if it has not been stored: call it after an import.
 
     So a later edit of a file, which is not what runs, does not count. Installed modules (site-packages) and the
     standard library are left out.
     """
     for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and module not in _DIGESTS and _is_user_file(name, module):
-            _DIGESTS[module] = _sha256(module)
+        if isinstance(module, ModuleType) and _is_user_file(name, module):
+            _source_of(module)
+
+
+def source(name: str) -> bytes | None:
+    """Return what an imported module's file held when it was imported; None where it has no file."""
+    module = sys.modules.get(name)
+    return _source_of(module) if isinstance(module, ModuleType) else None
 
 
 def digest(name: str) -> str | None:
     """Return the sha256 of a module's file as it was imported; None where it has no file."""
-    module = sys.modules.get(name)
-    if module is None:
+    held = source(name)
+    return None if held is None else hashlib.sha256(held).hexdigest()
+
+
+def read_source(path: str) -> bytes | None:
+    """Return what a file holds now; None where it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
         return None
-    if module not in _DIGESTS:
-        _DIGESTS[module] = _sha256(module)
-    return _DIGESTS[module]
+
+
+def _source_of(module: ModuleType) -> bytes | None:
+    spec = getattr(module, "__spec__", None)
+    if module not in _SOURCES or _SOURCES[module][0] is not spec:
+        path = getattr(module, "__file__", None)
+        _SOURCES[module] = spec, read_source(path) if isinstance(path, str) else None
+    return _SOURCES[module][1]
 
 
 def is_user_module(name: str) -> bool:
@@ -53,14 +74,14 @@ def is_user_module(name: str) -> bool:
 
 def is_user_file(path: str) -> bool:
     """Return whether a source file is neither this package's nor installed nor the standard library's."""
-    return not path.startswith(("<", *_installed()))
+    return not path.startswith(("<", *_installed())) and not _INSTALLED_PARTS.intersection(Path(path).parts)
 
 
 def _is_user_file(name: str, module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or is_package_module(name) or name.partition(".")[0] in sys.stdlib_module_names:
         return False
-    return not file.startswith(_installed())
+    return is_user_file(file)
 
 
 def where(module: str, name: str) -> str:
@@ -101,10 +122,3 @@ def _installed() -> tuple[str, ...]:
     folders = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders += [*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parent)]
     return tuple(f"{folder}/" for folder in dict.fromkeys(folders))
-
-
-def _sha256(module: ModuleType) -> str | None:
-    try:
-        return hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
-    except (AttributeError, OSError):  # typed into a notebook, or gone
-        return None

@@ -218,7 +218,7 @@ def _series(options: argparse.Namespace, builder: Builder | None, results: Resul
         return of_overrides(options.overrides, options.stores, rule), []
     if options.sweep:
         manifest = find_manifest(options.sweep, options.stores)
-        series, skipped = of_manifest(manifest, rule, trusted=options.trust)
+        series, skipped = of_manifest(manifest, results, rule, trusted=options.trust)
     else:
         series, skipped = of_store(results, rule, trusted=options.trust)
     if skipped and not series:

@@ -82,7 +82,7 @@ def _curve(manifest: Manifest, results: Results, stores: Sequence[Path], rule: s
 
     if len({config.get("lam") for config in manifest.trials.values()} - {None}) < 2:
         return None
-    series, _ = series_of(manifest, rule, trusted=trusted)
+    series, _ = series_of(manifest, results, rule, trusted=trusted)
     if not series:
         return None
     try:

@@ -31,6 +31,8 @@ from irm_sweeps.trial import Trial
 def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, launcher: Launcher) -> Plan:
     """Return what the store has of the trials and what is to run; name on stderr what may not be meant.
 
+    That is also what an edited class did before.
+
     Raises
     ------
     UserError
@@ -45,8 +47,8 @@ def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, l
         print(warning, file=sys.stderr)
     if settings.plan and plan.to_run:
         check_writable(store.root, "results")
-    if changed := plan.warning():
-        print(changed, file=sys.stderr)
+    for note in plan.notes():
+        print(note, file=sys.stderr)
     return plan
 
 

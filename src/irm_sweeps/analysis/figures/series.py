@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from irm_sweeps.store.manifest import Manifest
+    from irm_sweeps.store.result import Result
     from irm_sweeps.trial import Trial
 
 Command = Callable[..., str]
@@ -94,19 +95,23 @@ def of_store(results: Results, rule: str, *, trusted: bool = False) -> tuple[lis
 
     `trusted`: see `Trial.from_config`.
     """
-    trials, remarks = _trials_of({result.trial_id: result.config for result in results.everything()}, trusted)
+    trials, remarks = _trials_of({result.trial_id: result.config for result in results.everything()}, results, trusted)
     named = [(_method(trial), trial) for trial in sorted(trials, key=_as_in_a_grid)]
     return _by_task(named, rule, lambda *_: ""), remarks
 
 
-def of_manifest(manifest: Manifest, rule: str, *, trusted: bool = False) -> tuple[list[Series], list[str]]:
+def of_manifest(
+    manifest: Manifest, results: Results, rule: str, *, trusted: bool = False
+) -> tuple[list[Series], list[str]]:
     """Return a series for each method and task of a sweep that was launched, and a remark on each trial as above."""
-    trials, remarks = _trials_of(manifest.trials, trusted)
+    trials, remarks = _trials_of(manifest.trials, results, trusted)
     named = [(_method(trial), trial) for trial in trials]
     return _by_task(named, rule, lambda *more: " ".join([manifest.command, *more])), remarks
 
 
-def _trials_of(configs: Mapping[str, Mapping[str, Any]], trusted: bool) -> tuple[list[Trial], list[str]]:
+def _trials_of(
+    configs: Mapping[str, Mapping[str, Any]], results: Results, trusted: bool
+) -> tuple[list[Trial], list[str]]:
     """Return the trials of stored configs by id, and a remark on each that this version reads otherwise."""
     from irm_sweeps.errors import UserError
     from irm_sweeps.trial import Trial
@@ -121,8 +126,17 @@ def _trials_of(configs: Mapping[str, Mapping[str, Any]], trusted: bool) -> tuple
         if trial.id == trial_id:
             trials.append(trial)
         else:
-            remarks.append(f"skipped trial {trial_id}: this version reads its config as trial {trial.id}")
+            remarks.append(f"skipped trial {trial_id}: {_why_another(results.of(trial_id), trial)}")
     return trials, remarks
+
+
+def _why_another(result: Result | None, trial: Trial) -> str:
+    """Return why a stored config is, as read now, that of another trial."""
+    from irm_sweeps.store.earlier_code import other_code
+
+    if result and (changed := other_code(result, trial)):
+        return f"done by an earlier version of {', '.join(changed)}"
+    return f"this version reads its config as trial {trial.id}"
 
 
 def _as_in_a_grid(trial: Trial) -> tuple[Any, ...]:
