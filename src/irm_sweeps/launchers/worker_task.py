@@ -140,6 +140,7 @@ class WorkerTask:
 
     def _work(self, store: Store, manifest: Manifest, gpu: str | None, stop_requested: threading.Event) -> int:
         """Work until nothing is left to claim, or nothing more can be done here; return the exit code."""
+        from irm_sweeps.sweep.forecast import LaunchForecast
         from irm_sweeps.sweep.progress import Progress
         from irm_sweeps.worker.exceptions import DeviceLost, ProcessChanged
         from irm_sweeps.worker.registry import registered
@@ -148,7 +149,7 @@ class WorkerTask:
         try:
             device = _open_device(manifest.settings.device, gpu)
             missing = sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0
-            progress = Progress(missing)
+            progress = Progress(missing, forecast=LaunchForecast(store, manifest, workers=1) if missing else None)
             worker = Worker(store, manifest, device, stop_requested=stop_requested, report=progress.add)
             self._announce(manifest, missing, device)
             with registered(store, manifest, gpu):

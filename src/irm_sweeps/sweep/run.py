@@ -16,6 +16,7 @@ from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect, common_settings
 from irm_sweeps.sweep.cost import report
+from irm_sweeps.sweep.forecast import LaunchForecast
 from irm_sweeps.sweep.grid import each, expand
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.objective import objective
@@ -51,7 +52,8 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     workers = launcher.workers(settings.device)
     size = f"{in_stacks(manifest.stacks)}, {count(workers, 'worker')}"
     print(f"sweep {manifest.name}: {size}; {_how_far(store)}", flush=True)
-    with _hint_on_interrupt(), Progress(len(plan.to_run), manifest.labels) as progress:
+    forecast = LaunchForecast(store, manifest, workers)
+    with _hint_on_interrupt(), Progress(len(plan.to_run), manifest.labels, forecast) as progress:
         complete = launcher.run(store, manifest, progress)
     claims.tidy(store, plan.to_run)
     if complete:
@@ -179,7 +181,8 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher, search: Search
     if plan.to_run:
         varied = {key for overrides in batch for key in search.varied(overrides)} if search else set()
         manifest = prepare(store, plan, settings, launcher, "search", varied)
-        with Progress(len(plan.to_run), manifest.labels) as progress:
+        forecast = LaunchForecast(store, manifest, launcher.workers(settings.device))
+        with Progress(len(plan.to_run), manifest.labels, forecast) as progress:
             launcher.run(store, manifest, progress)
     if search:
         search.settings = settings
