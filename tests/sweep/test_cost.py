@@ -95,9 +95,8 @@ def test_the_latest_of_its_kind_on_such_a_device_price_a_trial(tmp_path: Path, k
             "1 step here, the first, of 9 s: no other ended within 20 s",
         ),
         (Measured(100, 1, set_up=1.0, waited=18.0), (1801, 1801, True), "no step ended within 20 s"),
-        (Measured(waited=20.0), (20, 20, True), "its data were not drawn within 20 s"),
     ],
-    ids=["middle half", "all of few", "first step", "no step", "no data"],
+    ids=["middle half", "all of few", "first step", "no step"],
 )
 def test_a_price_is_made_of_what_was_seen(measured: Measured, seconds: tuple[float, float, bool], words: str) -> None:
     """The first step, which warms up, is no part of it where there are others."""
@@ -155,11 +154,25 @@ def test_a_slow_probe_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("GATE", str(tmp_path / "never"))
     (slow,) = trials([*ROGUE, "method.deed=hang", "training.steps=500"]).values()
     (quick,) = trials([*KIND, "seed=0"]).values()
-    with Prober(tmp_path, "cpu", 1, seconds=6) as prober:
+    with Prober(tmp_path, "cpu", 1, seconds=40) as prober:
         measured = prober.measure([slow.canonical])
         assert measured.steps == 500
         assert len(measured.step) == 2, "before the one that hangs"
         assert measured.waited > 0
-        assert said(measured, prober.seconds).endswith(", ended after 6 s")
-        prober.seconds = 60
+        assert said(measured, prober.seconds).endswith(", ended after 40 s")
+        prober.seconds = 120
         assert len(prober.measure([quick.canonical]).step) == 12
+
+
+def test_the_time_of_all_probes_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there was no time for has no price, which says nothing about whether it can run."""
+    monkeypatch.setattr("irm_sweeps.sweep.probe.ALL_SECONDS", -1.0)
+    answer = plan(tmp_path, "seed=0,1")
+    assert answer.code == 0, answer
+    assert "IRMv1 MLP full batch, 3 steps: ?, 2 trials  [not measured: " in answer.out
+    assert "cannot run" not in answer.out
+
+
+def test_data_that_take_too_long_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("irm_sweeps.sweep.probe.SET_UP_SECONDS", 0.0)
+    assert ": ?, 1 trial  [not measured: its data were not drawn within 0 s]" in plan(tmp_path, "seed=0").out

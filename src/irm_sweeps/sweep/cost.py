@@ -17,8 +17,8 @@ from irm_sweeps.sweep.earlier import Earlier, earlier_prices
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
+from irm_sweeps.sweep.probe import ALL_SECONDS, SET_UP_SECONDS, NotMeasuredError, ProbeError, Prober
 from irm_sweeps.sweep.probe import SECONDS as PROBE_SECONDS
-from irm_sweeps.sweep.probe import ProbeError, Prober
 from irm_sweeps.sweep.probe_price import said, span, stack_seconds
 from irm_sweeps.sweep.schedule import wall_time
 from irm_sweeps.sweep.stacks import Machine, form_stacks, gain_on_cpu
@@ -45,6 +45,8 @@ class Price:
         Where the seconds come from, or why there are none.
     at_least
         Whether a trial takes longer than that: nothing more was seen before the probe's time was up.
+    cannot_run
+        Whether there are no seconds because its trials raised.
     """
 
     name: str
@@ -52,11 +54,13 @@ class Price:
     seconds: tuple[float, float] | None
     basis: str
     at_least: bool = False
+    cannot_run: bool = False
 
     def line(self, stacks: Sequence[Sequence[str]], workers: int) -> str:
         """Return the line to print; `stacks`: those of the plan, of which this kind's are counted."""
         if self.seconds is None:
-            return f"  {self.name}: ?, {count(len(self.trials), 'trial')}"
+            why = "" if self.cannot_run else f"  [{self.basis}]"
+            return f"  {self.name}: ?, {count(len(self.trials), 'trial')}{why}"
         ids = {trial.id for trial in self.trials}
         sizes = [len(stack) for stack in stacks if stack[0] in ids]
         low, high = (wall_time([each * size for size in sizes], workers) for each in self.seconds)
@@ -133,14 +137,16 @@ def _announcement(kinds: int, probed: int) -> str:
     from_results = f"pricing {count(kinds, 'kind')} of trial: {kinds - probed} by results in this store"
     if not probed:
         return from_results
-    bound = f"at most {PROBE_SECONDS:.0f} s each, {duration(probed * PROBE_SECONDS)} in all"
+    longest = SET_UP_SECONDS + PROBE_SECONDS
+    in_all = duration(min(probed * longest, ALL_SECONDS + longest))
+    bound = f"at most {PROBE_SECONDS:.0f} s each and {SET_UP_SECONDS:.0f} s for its data, {in_all} in all"
     return f"{from_results}, {probed} by a few steps here ({bound}) ..."
 
 
 def _without_price(prices: Sequence[Price]) -> Counter[str]:
     unpriced: Counter[str] = Counter()
     for price in prices:
-        if price.seconds is None:
+        if price.cannot_run:
             unpriced[price.basis] += len(price.trials)
     return unpriced
 
@@ -191,6 +197,9 @@ def _prices(
         try:
             measured = prober.measure([trial.canonical for trial in stack])
         except ProbeError as error:
+            yield Price(names[key], trials, None, str(error), cannot_run=True)
+            continue
+        except NotMeasuredError as error:
             yield Price(names[key], trials, None, str(error))
             continue
         low, high, at_least = stack_seconds(measured)

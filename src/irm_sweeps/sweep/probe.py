@@ -17,7 +17,11 @@ from typing import Any, Self
 from irm_sweeps.errors import one_line, raised
 
 SECONDS = 20.0
-"""Longest time of a probe of one kind, the drawing of its data included."""
+"""Longest time of a probe of one kind, once its data are drawn."""
+SET_UP_SECONDS = 60.0
+"""Longest time of drawing the data and building the networks."""
+ALL_SECONDS = 600.0
+"""After so long no further kind is measured."""
 START_SECONDS = 120.0
 """Longest time that the process of probes may take to start."""
 STEPS = 12
@@ -31,6 +35,10 @@ _COMMAND = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from irm_sw
 
 class ProbeError(Exception):
     """A trial cannot be trained; the text says why."""
+
+
+class NotMeasuredError(Exception):
+    """There was no time to measure a trial; the text says for what."""
 
 
 @dataclass
@@ -82,12 +90,13 @@ class Prober:
     threads
         CPU threads of each worker; None: torch's own choice.
     seconds
-        Longest time of a probe.
+        Longest time of a probe, once its data are drawn.
     """
 
     def __init__(self, data_dir: Path, device: str, threads: int | None, seconds: float = SECONDS) -> None:
         self._settings = {"data_dir": str(data_dir), "device": device, "threads": threads}
         self.seconds = seconds
+        self._last_start = time.monotonic() + ALL_SECONDS
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
 
@@ -104,7 +113,11 @@ class Prober:
         ------
         ProbeError
             The trials' code raised, or the process died.
+        NotMeasuredError
+            The data were not drawn in time, or the time for all probes is up.
         """
+        if time.monotonic() > self._last_start:
+            raise NotMeasuredError(f"not measured: {ALL_SECONDS / 60:.0f} min for all were up")
         measured = Measured()
         process = self._started()
         assert process.stdin is not None
@@ -113,7 +126,7 @@ class Prober:
             process.stdin.flush()
         except BrokenPipeError:
             self._died()
-        began, deadline = time.monotonic(), time.monotonic() + self.seconds
+        began, deadline = time.monotonic(), time.monotonic() + SET_UP_SECONDS
         while (event := self._event(deadline)) is not None:
             if "error" in event:
                 raise ProbeError(event["error"])
@@ -121,8 +134,11 @@ class Prober:
                 return measured
             measured.note(event)
             began = time.monotonic()
+            deadline = began + self.seconds if "set_up" in event else deadline
         measured.waited = time.monotonic() - began
         self._end()
+        if measured.steps is None:
+            raise NotMeasuredError(f"not measured: its data were not drawn within {SET_UP_SECONDS:.0f} s")
         return measured
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -221,6 +237,7 @@ def _measure(
     every = trials[0].training.evaluate_every
     evaluations = 1 + (training.steps // every if every else 0)
     say(steps=training.steps, evaluations=evaluations, set_up=time.monotonic() - began)
+    began = time.monotonic()
     say(first_step=training.time_step())
     training.time_evaluation()
     say(evaluation=training.time_evaluation())

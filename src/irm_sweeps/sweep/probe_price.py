@@ -20,16 +20,15 @@ def stack_seconds(measured: Measured) -> tuple[float, float, bool]:
     where none ended, each takes at least as long as was waited for it.
     """
     set_up = measured.set_up or 0.0
-    if measured.steps is None:
-        return measured.waited, measured.waited, True
+    steps = measured.steps or 0
     if not measured.step:
         each = measured.first_step if measured.first_step is not None else measured.waited
-        seconds = set_up + measured.steps * each
+        seconds = set_up + steps * each
         return seconds, seconds, measured.first_step is None
     (low, high), (least, most) = middle(measured.step), middle(measured.evaluation)
     return (
-        set_up + measured.steps * low + measured.evaluations * least,
-        set_up + measured.steps * high + measured.evaluations * most,
+        set_up + steps * low + measured.evaluations * least,
+        set_up + steps * high + measured.evaluations * most,
         False,
     )
 
@@ -44,8 +43,6 @@ def middle(values: Sequence[float]) -> tuple[float, float]:
 
 def said(measured: Measured, bound: float) -> str:
     """Return what the probe measured: `12 steps here of 21 ms, evaluation .3 s`, or how far it came."""
-    if measured.steps is None:
-        return f"its data were not drawn within {bound:.0f} s"
     if not measured.step:
         if measured.first_step is None:
             return f"no step ended within {bound:.0f} s"

@@ -15,7 +15,7 @@ from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect, common_settings
-from irm_sweeps.sweep.cost import report
+from irm_sweeps.sweep.cost import LISTED, report
 from irm_sweeps.sweep.forecast import LaunchForecast
 from irm_sweeps.sweep.grid import each, expand
 from irm_sweeps.sweep.launcher import Launcher
@@ -40,6 +40,8 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     """
     trials, settings, label = collect(overrides)
     store = Store(settings.results)
+    if settings.plan and len(trials) > LISTED:
+        print(f"{count(len(trials), 'trial')}: looking at results, data sets and backbones ...", flush=True)
     plan = plan_trials(store, trials, settings, launcher)
     _print_plan(plan)
     if settings.plan:
