@@ -267,5 +267,7 @@ def test_a_probe_waits_for_the_device(make: MakeTrial) -> None:
     with PretendedGPU() as gpu:
         training = StackTraining([make("method=erm")], NOWHERE, DEVICE)
         gpu.waits.clear()
-        training.time_steps(3)
+        for _ in range(4):
+            training.time_step()
+        training.time_evaluation()
         assert gpu.waits.count("synchronize") >= 2 * 5, "before and after each"

@@ -20,8 +20,10 @@ from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.schema import STATUSES
 from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.forecast import Forecast
 from irm_sweeps.typed_commands import looking
 from irm_sweeps.wording import count, duration
+from irm_sweeps.worker.registry import living
 
 STALLED_SECONDS = 600.0
 """A trial is called stalled after this time without a step, and after `STALLED_STEPS` times its longest step so far."""
@@ -91,7 +93,8 @@ class SweepStatus:
     jobs_unknown
         Whether there may be others: SLURM does not answer, or not all that were submitted are on record.
     eta_seconds
-        Time left at the present number of workers; None where no trial is running or none is done.
+        Time left with the present workers, in whole stacks; None where no trial is running, or nothing tells yet how
+        long one takes.
     """
 
     results: Path
@@ -195,7 +198,7 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     """Return the status of a sweep, from the result or the claim of each of its trials."""
     status = SweepStatus(store.root, manifest.name, len(manifest.trials))
     seconds = []
-    active_workers = set()
+    forecast, running = Forecast(manifest), {}
     for trial_id in manifest.trials:
         try:
             result = store.result(trial_id)
@@ -205,15 +208,18 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
                 result = store.result(trial_id)  # finished, perhaps, after the first read and before the claim was
         except UnreadableFile as error:
             status.unknown.append(error.told())
+            forecast.open.discard(trial_id)
             continue
         except StoreError as error:
             status.unknown.append(str(error))
+            forecast.open.discard(trial_id)
             continue
         except DamagedFile as damage:
             status.damaged.append(str(damage))
             continue
         if result is not None:
             status.counts[result.status] += 1
+            forecast.add(result)
             if result.error is not None:
                 status.failures[result.error.last_line].append(trial_id)
             elif result.seconds is not None:
@@ -224,14 +230,18 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
         if claim is None or claim.released:
             continue
         if in_force:
-            active_workers.add(claim.holder)
+            running[trial_id] = claim
             name = manifest.label_of(trial_id)
             status.running.append(_running(claim, name, manifest.settings.stall_seconds))
         else:
             status.orphaned += 1
+    status.seconds_per_trial = statistics.fmean(seconds) if seconds else None
     if status.done < status.total:
-        status.ended = complaints_of_ended_workers(store, manifest, active_workers)
-    _estimate(status, seconds)
+        holders = {claim.holder for claim in running.values()}
+        status.ended = complaints_of_ended_workers(store, manifest, holders)
+        if running:
+            workers = holders.union(entry.process for entry in living(store, manifest, holders))
+            status.eta_seconds = forecast.seconds_left(running, len(workers))
     return status
 
 
@@ -245,16 +255,6 @@ def _running(claim: Claim, name: str, stall_seconds: float | None) -> Running:
         limit = stall_seconds or max(STALLED_SECONDS, STALLED_STEPS * (claim.longest_step or 0.0))
         running.stalled = running.seconds_since_step > limit
     return running
-
-
-def _estimate(status: SweepStatus, seconds: Sequence[float]) -> None:
-    """Set the mean time of a trial, and the time left, from what the trials that are done took."""
-    if not seconds:
-        return
-    status.seconds_per_trial = statistics.fmean(seconds)
-    open_trials = status.to_do + sum(1 - r.step / r.steps for r in status.running if r.steps)
-    workers = max(1, len({r.where + r.trial_id for r in status.running}))
-    status.eta_seconds = open_trials * status.seconds_per_trial / workers if status.running else None
 
 
 def add_jobs(store: Store, sweeps: Sequence[tuple[SweepStatus, Manifest]]) -> None:

@@ -32,6 +32,7 @@ class ResultWatcher:
                 if self._report(trial_id):
                     stack.discard(trial_id)
         self._open_stacks = [stack for stack in self._open_stacks if stack]
+        self._progress.look()
         return n_open - sum(map(len, self._open_stacks))
 
     def _report(self, trial_id: str) -> bool:

@@ -147,6 +147,7 @@ class WorkerTask:
 
     def _work(self, store: Store, manifest: Manifest, gpu: str | None, stop_requested: threading.Event) -> int:
         """Work until nothing is left to claim, or nothing more can be done here; return the exit code."""
+        from irm_sweeps.sweep.forecast import LaunchForecast
         from irm_sweeps.sweep.progress import Progress
         from irm_sweeps.worker.exceptions import DeviceLost, ProcessChanged
         from irm_sweeps.worker.registry import registered
@@ -155,7 +156,8 @@ class WorkerTask:
         try:
             device = _open_device(manifest.settings.device, gpu)
             missing = sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0
-            progress = Progress(missing, manifest.labels)
+            forecast = LaunchForecast(store, manifest, workers=1) if missing else None
+            progress = Progress(missing, manifest.labels, forecast=forecast)
 
             def report(result: Result) -> None:
                 if result.status == "failed":

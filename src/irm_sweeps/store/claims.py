@@ -59,6 +59,8 @@ class Claim:
         in claims of earlier versions.
     longest_step
         Seconds of the longest step so far; None as above, and before the second step.
+    seconds_per_step
+        Mean seconds of a step of this holder's but for its first, evaluations included; None as above.
     """
 
     path: Path
@@ -73,6 +75,7 @@ class Claim:
     stack: int = 1
     seconds_since_step: float | None = None
     longest_step: float | None = None
+    seconds_per_step: float | None = None
 
     def content(self) -> bytes:
         """Return the file's bytes."""
@@ -88,6 +91,7 @@ class Claim:
                 "stack": self.stack,
                 "seconds_since_step": self.seconds_since_step,
                 "longest_step": self.longest_step,
+                "seconds_per_step": self.seconds_per_step,
             }
         )
 
@@ -117,6 +121,7 @@ class Claim:
                 int(values["stack"]),
                 _seconds(values.get("seconds_since_step")),
                 _seconds(values.get("longest_step")),
+                _seconds(values.get("seconds_per_step")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedFile(f"{path}: not a claim ({error!r})") from None
@@ -153,6 +158,7 @@ class Claim:
         steps: int | None = None,
         seconds_since_step: float | None = None,
         longest_step: float | None = None,
+        seconds_per_step: float | None = None,
     ) -> Claim:
         """Tell the others that this worker lives, where it is, and of how many steps if that has become known."""
         renewed = replace(
@@ -161,6 +167,7 @@ class Claim:
             steps=self.steps if steps is None else steps,
             seconds_since_step=seconds_since_step,
             longest_step=longest_step,
+            seconds_per_step=seconds_per_step,
         )
         write_atomically(self.path, renewed.content())
         return renewed

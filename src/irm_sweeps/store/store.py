@@ -1,7 +1,7 @@
 """The store: `results/<trial id>/` holds what is known of a trial, and a shared folder is all it needs.
 
 results/<trial id>/result.json       the result, once there is one
-                   history.jsonl     risks and penalty over training
+                   history.jsonl     risks and penalty over training; rows are added while it trains
                    log.txt           what the trial printed, also when it failed
                    claim.<n>.json    who works on it (see `claims`), until it is done
                    checkpoint.safetensors   where it stands, until it is done
@@ -74,15 +74,30 @@ def history_bytes(history: Sequence[Mapping[str, Any]]) -> bytes:
     """
     lines, size = [], 0
     for number, row in enumerate(history, start=1):
-        try:
-            lines.append((json.dumps(row, allow_nan=False) + "\n").encode())
-            size += len(lines[-1])
-            if size > LONGEST_HISTORY:
-                raise ValueError(f"the history has more than {LONGEST_HISTORY:,} bytes")
-            Row.from_values(parse_json(lines[-1]))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise NotStorable(f"row {number} of its history could not be read back: {one_line(str(error))}") from None
+        lines.append(row_bytes(row, number))
+        size += len(lines[-1])
+        if size > LONGEST_HISTORY:
+            raise NotStorable(
+                f"row {number} of its history could not be read back: the history has more than "
+                f"{LONGEST_HISTORY:,} bytes"
+            )
     return b"".join(lines)
+
+
+def row_bytes(row: Mapping[str, Any], number: int) -> bytes:
+    """Return the line of one row of a history, the `number`-th.
+
+    Raises
+    ------
+    NotStorable
+        It could not be read back.
+    """
+    try:
+        line = (json.dumps(row, allow_nan=False) + "\n").encode()
+        Row.from_values(parse_json(line))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise NotStorable(f"row {number} of its history could not be read back: {one_line(str(error))}") from None
+    return line
 
 
 class Store:
@@ -174,7 +189,7 @@ class Store:
         return result
 
     def history(self, trial_id: str) -> list[Row] | None:
-        """Return the rows of the trial's history, or None if it has none.
+        """Return the rows of the trial's history, or None if it has none; while it trains, those written so far.
 
         Raises
         ------
@@ -185,8 +200,12 @@ class Store:
         number = 0
         try:
             refuse_link(path.parent)
+            finished, counted = self.has_result(trial_id), self._rows_counted(trial_id)
             rows = []
-            for number, line in enumerate(read_fresh(path, LONGEST_HISTORY).splitlines(), start=1):  # noqa: B007
+            content = read_fresh(path, LONGEST_HISTORY)
+            if not content.endswith(b"\n") and not finished:
+                content = content[: content.rfind(b"\n") + 1]  # its last row is being written
+            for number, line in enumerate(content.splitlines(), start=1):  # noqa: B007
                 rows.append(Row.from_values(parse_json(line)))
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -196,7 +215,7 @@ class Store:
             raise refusal(path, error) from None
         except ValueError as error:
             raise DamagedFile(f"{path}, line {number}: {error}") from None
-        if (counted := self._rows_counted(trial_id)) not in (None, len(rows)):
+        if counted not in (None, len(rows)):
             raise DamagedFile(f"{path}: the result counts {counted} rows, and it has {len(rows)}")
         return rows
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +11,20 @@ from pathlib import Path
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, raised
-from irm_sweeps.process_state import fresh_state
 from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.sweep.checks import check_inputs
+from irm_sweeps.sweep.earlier import Earlier, earlier_prices
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
-from irm_sweeps.sweep.stacks import form_stacks, gain_on_cpu
+from irm_sweeps.sweep.probe import ALL_SECONDS, SET_UP_SECONDS, NotMeasuredError, ProbeError, Prober
+from irm_sweeps.sweep.probe import SECONDS as PROBE_SECONDS
+from irm_sweeps.sweep.probe_price import said, span, stack_seconds
+from irm_sweeps.sweep.schedule import wall_time
+from irm_sweeps.sweep.stacks import Machine, form_stacks, gain_on_cpu
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import count, duration, in_stacks
 
-PROBE_STEPS = 3
-LATEST = 5
-"""Number of results, the latest of its kind, that a price is the median of."""
 LISTED = 40
 """Most trials that are listed one by one."""
 BYTES_PER_TRIAL = 10_000
@@ -36,22 +37,42 @@ class Price:
 
     Attributes
     ----------
-    example
-        Short name of its first trial.
+    name
+        Method, backbone, batch and steps, and what else tells its trials from those of the other kinds.
     seconds
-        Time of one worker per trial, a stack's divided by its size; None where it is not known.
+        Time of one worker per trial, a stack's divided by its size: from, to. None where it is not known.
     basis
         Where the seconds come from, or why there are none.
+    at_least
+        Whether a trial takes longer than that: nothing more was seen before the probe's time was up.
+    cannot_run
+        Whether there are no seconds because its trials raised.
     """
 
-    example: str
-    trials: int
-    seconds: float | None
+    name: str
+    trials: Sequence[Trial]
+    seconds: tuple[float, float] | None
     basis: str
+    at_least: bool = False
+    cannot_run: bool = False
+
+    def line(self, stacks: Sequence[Sequence[str]], workers: int) -> str:
+        """Return the line to print; `stacks`: those of the plan, of which this kind's are counted."""
+        if self.seconds is None:
+            why = "" if self.cannot_run else f"  [{self.basis}]"
+            return f"  {self.name}: ?, {count(len(self.trials), 'trial')}{why}"
+        ids = {trial.id for trial in self.trials}
+        sizes = [len(stack) for stack in stacks if stack[0] in ids]
+        low, high = (wall_time([each * size for size in sizes], workers) for each in self.seconds)
+        over = "over " if self.at_least else ""
+        return (
+            f"  {self.name}: {over}{span(*self.seconds)} a trial, {count(len(self.trials), 'trial')}, "
+            f"{count(min(workers, len(sizes)), 'worker')}: {over}{span(low, high)}  [{self.basis}]"
+        )
 
 
 def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> Generator[str, None, int]:
-    """Yield the lines of `plan=true`: what is done, what would run, and what it costs.
+    """Yield the lines of `plan=true` as they are known: what is done, what would run, and what each kind costs.
 
     Returns
     -------
@@ -67,23 +88,29 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     yield from stacks.lines()
     if gain := gain_on_cpu(stacks, waiting, settings.data_dir):
         yield gain
-    yield "pricing: history where there is some, else a few steps of each kind of trial ..."
-    prices = list(_prices(store, waiting, stacks.ids, settings, launcher, machine.on_gpu))
-    yield from _price_lines(prices)
-    priced = [(price.trials, price.seconds) for price in prices if price.seconds is not None]
-    unpriced = sum(price.trials for price in prices if price.seconds is None)
-    if not priced:
-        return unpriced
-    if len(priced) < len(prices):
-        yield "the others:"
-    seconds = sum(trials * each for trials, each in priced)
-    busy = min(machine.workers, len(stacks.ids))
-    unit = "GPU-hours" if machine.on_gpu else "worker-hours"
-    yield (
-        f"{in_stacks(stacks.ids)} on {count(busy, 'worker')}: about {seconds / 3600:.2f} {unit}, "
-        f"{duration(seconds / busy)} of wall time, {_megabytes(store, len(waiting)):.1f} MB of disk"
-    )
-    return unpriced
+    kinds: dict[str, list[Trial]] = {}
+    for trial in waiting:
+        kinds.setdefault(trial.kind, []).append(trial)
+    unpriced: Counter[str] = Counter()
+    for key, reason in _missing(kinds, settings).items():
+        unpriced[reason] += len(kinds.pop(key))
+    yield from _reasons(unpriced)
+    earlier = earlier_prices(store, kinds, machine.on_gpu, settings.compile)
+    probed = len(kinds.keys() - earlier.keys())
+    if kinds:
+        yield _announcement(len(kinds), probed)
+    prices = []
+    with Prober(settings.data_dir, settings.device, launcher.threads(settings.device)) as prober:
+        for price in _prices(kinds, earlier, stacks.ids, prober, settings.compile):
+            yield price.line(stacks.ids, machine.workers)
+            prices.append(price)
+    yield from _reasons(no_price := _without_price(prices))
+    known = {trial.id: price for price in prices if price.seconds for trial in price.trials}
+    if known:
+        yield from _total(
+            known, stacks.ids, machine, _megabytes(store, len(waiting)), partial=len(known) < len(waiting)
+        )
+    return unpriced.total() + no_price.total()
 
 
 def _trial_lines(plan: Plan) -> Iterator[str]:
@@ -92,92 +119,107 @@ def _trial_lines(plan: Plan) -> Iterator[str]:
         yield f"  {trial_id}  {state:8s}{one_line(name)}"
 
 
-def _price_lines(prices: Sequence[Price]) -> Iterator[str]:
-    """Yield a table of the prices, and for each reason how many trials have none."""
-    yield f"{'trials':>8s}  {'s/trial':>8s}  kind (seed and numbers vary)"
+def _missing(kinds: Mapping[str, Sequence[Trial]], settings: Settings) -> dict[str, str]:
+    """Return why trials of a kind cannot run, by kind: their data or weights are missing or wrong."""
+    reasons = {}
+    for key, trials in kinds.items():
+        try:
+            check_inputs(trials[:1], settings)
+        except UserError as error:
+            reasons[key] = one_line(raised(error), at_most=1000)
+        except (Exception, SystemExit):
+            continue  # the probe meets it too, and tells
+    return reasons
+
+
+def _announcement(kinds: int, probed: int) -> str:
+    """Return the line that says where the prices will come from, and how long that takes at most."""
+    from_results = f"pricing {count(kinds, 'kind')} of trial: {kinds - probed} by results in this store"
+    if not probed:
+        return from_results
+    longest = SET_UP_SECONDS + PROBE_SECONDS
+    in_all = duration(min(probed * longest, ALL_SECONDS + longest))
+    bound = f"at most {PROBE_SECONDS:.0f} s each and {SET_UP_SECONDS:.0f} s for its data, {in_all} in all"
+    return f"{from_results}, {probed} by a few steps here ({bound}) ..."
+
+
+def _without_price(prices: Sequence[Price]) -> Counter[str]:
     unpriced: Counter[str] = Counter()
     for price in prices:
-        if price.seconds is None:
-            unpriced[price.basis] += price.trials
-            yield f"{price.trials:8d}  {'?':>8s}  {price.example}"
-        else:
-            yield f"{price.trials:8d}  {price.seconds:8.1f}  {price.example}  [{price.basis}]"
+        if price.cannot_run:
+            unpriced[price.basis] += len(price.trials)
+    return unpriced
+
+
+def _reasons(unpriced: Mapping[str, int]) -> Iterator[str]:
     for reason, trials in unpriced.items():
         yield f"{count(trials, 'trial')} cannot run or be priced: {reason}"
 
 
+def _total(
+    known: Mapping[str, Price], stacks: Sequence[Sequence[str]], machine: Machine, megabytes: float, partial: bool
+) -> Iterator[str]:
+    """Yield what all trials with a price cost together."""
+    if partial:
+        yield "the others:"
+    priced = [stack for stack in stacks if stack[0] in known]
+    ends, sums = [], []
+    for end in (0, 1):
+        seconds = [len(stack) * (known[stack[0]].seconds or (0.0, 0.0))[end] for stack in priced]
+        ends.append(wall_time(seconds, machine.workers))
+        sums.append(sum(seconds))
+    over = "over " if any(price.at_least for price in known.values()) else ""
+    unit = "GPU" if machine.on_gpu else "one worker"
+    busy = count(min(machine.workers, len(priced)), "worker")
+    yield (
+        f"{in_stacks(priced)} on {busy}: {over}{span(ends[0], ends[1])} of wall time "
+        f"({over}{span(sums[0], sums[1])} of {unit}), {megabytes:.1f} MB of disk"
+    )
+
+
 def _prices(
-    store: Store,
-    waiting: Sequence[Trial],
+    kinds: Mapping[str, Sequence[Trial]],
+    earlier: Mapping[str, Earlier],
     stacks: Sequence[Sequence[str]],
-    settings: Settings,
-    launcher: Launcher,
-    on_gpu: bool,
+    prober: Prober,
+    compiled: bool,
 ) -> Iterator[Price]:
-    by_id = {trial.id: trial for trial in waiting}
-    stack_of_first = {stack[0]: [by_id[trial_id] for trial_id in stack] for stack in stacks}
-    kinds: dict[str, list[Trial]] = {}
-    for trial in waiting:
-        kinds.setdefault(trial.kind, []).append(trial)
-    history = _history(store, set(kinds), on_gpu, settings.compile)
-    examples = labels({key: trials[0] for key, trials in kinds.items()})
-    for key, trials in kinds.items():
-        example = one_line(examples[key])
-        if key in history:
-            known = history[key]
-            yield Price(example, len(trials), statistics.median(known), f"history of {len(known)}")
-        else:
-            stack = stack_of_first[trials[0].id]
-            try:
-                seconds = _probe(stack, settings, launcher) / len(stack)
-            except (Exception, SystemExit) as error:
-                yield Price(example, len(trials), None, one_line(raised(error), at_most=1000))
-            else:
-                how = ", not compiled" if settings.compile else ""
-                how = f", in a stack of {len(stack)}{how}" if len(stack) > 1 else how
-                yield Price(example, len(trials), seconds, f"probe of {PROBE_STEPS} steps here{how}")
-
-
-def _history(store: Store, wanted: set[str], on_gpu: bool, compiled: bool) -> Mapping[str, list[float]]:
-    """Return by kind the seconds that the latest trials took on such a device; earlier ones had earlier code."""
-    found: dict[str, list[tuple[str, float]]] = {}
-    for result in store.results():
-        if isinstance(result, Problem) or result.status != "completed":
+    """Yield the price of each kind: those from results first."""
+    names = _names(kinds)
+    by_id = {trial.id: trial for trials in kinds.values() for trial in trials}
+    stack_of_first = {stack[0]: [by_id[trial_id] for trial_id in stack] for stack in stacks if stack[0] in by_id}
+    for key in sorted(kinds, key=lambda key: key not in earlier):
+        trials = kinds[key]
+        if key in earlier:
+            yield Price(names[key], trials, earlier[key].seconds, earlier[key].basis)
             continue
-        if (result.hardware.device == "cuda") != on_gpu or result.provenance.compiled != compiled:
-            continue
-        if (seconds := result.seconds) is None:
-            continue
+        stack = stack_of_first[trials[0].id]
         try:
-            key = Trial.from_config(result.config, trusted=False).kind
-        except UserError:
-            continue  # a user's own method that cannot be imported here, or another version's trial
-        if key in wanted:
-            found.setdefault(key, []).append((result.timing.finished or "", seconds))
-    return {key: [seconds for _, seconds in sorted(known)[-LATEST:]] for key, known in found.items()}
+            measured = prober.measure([trial.canonical for trial in stack])
+        except ProbeError as error:
+            yield Price(names[key], trials, None, str(error), cannot_run=True)
+            continue
+        except NotMeasuredError as error:
+            yield Price(names[key], trials, None, str(error))
+            continue
+        low, high, at_least = stack_seconds(measured)
+        how = (f", a stack of {len(stack)}" if len(stack) > 1 else "") + (", not compiled" if compiled else "")
+        basis = f"{said(measured, prober.seconds)}{how}"
+        yield Price(names[key], trials, (low / len(stack), high / len(stack)), basis, at_least)
 
 
-@fresh_state()
-def _probe(stack: Sequence[Trial], settings: Settings, launcher: Launcher) -> float:
-    """Return the seconds that a stack would take: set-up, steps, and its evaluations."""
-    import torch
-
-    from irm_sweeps.device import choose_device, open_device, tame_allocator
-    from irm_sweeps.training.loop import StackTraining
-
-    tame_allocator()
-    threads = launcher.threads(settings.device)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    device = choose_device(settings.device)
-    open_device(device)
-    started = time.perf_counter()
-    training = StackTraining(stack, settings.data_dir, device)
-    set_up = time.perf_counter() - started
-    steps, evaluation = training.time_steps(PROBE_STEPS)
-    every = stack[0].training.evaluate_every
-    evaluations = 1 + (training.steps // every if every else 0)
-    return set_up + training.steps * steps + evaluations * evaluation
+def _names(kinds: Mapping[str, Sequence[Trial]]) -> dict[str, str]:
+    """Return a name for each kind, e.g. `IRMv1 MLP full batch, 500 steps`: without the numbers that vary within it."""
+    names = {}
+    for key, name in labels({key: trials[0] for key, trials in kinds.items()}).items():
+        trial = kinds[key][0]
+        words = [word for word in name.split(" ") if not word.startswith(("lam=", "seed="))]
+        if not any(word.startswith("backbone=") for word in words):
+            words.append(type(trial.backbone).__name__)
+        size, epochs = trial.training.batch_size, trial.training.epochs
+        length = f"{trial.training.steps} steps" if epochs is None else count(epochs, "epoch")
+        names[key] = one_line(f"{' '.join(words)} {f'batch {size}' if size else 'full batch'}, {length}")
+    return names
 
 
 def _megabytes(store: Store, trials: int) -> float:

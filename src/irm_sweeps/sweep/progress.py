@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any, Self
 
 from irm_sweeps.errors import one_line, printable
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store.result import Result
+from irm_sweeps.sweep.forecast import LaunchForecast
 from irm_sweeps.wording import duration
 
 
@@ -37,17 +39,26 @@ class Progress:
         Trials that this command is to run; 0 to show nothing.
     labels
         Names by trial id that tell the sweep's trials apart, where their short names do not.
+    forecast
+        Tells the time left; without it, no time is shown.
     """
 
     LINE_SECONDS = 5.0
     """Least time between two plain lines, except for failures and the last."""
+    SILENT_SECONDS = 60.0
+    """Longest time without a line while trials train."""
+    LISTED = 4
+    """Most running trials whose steps a line tells."""
 
-    def __init__(self, total: int, labels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, total: int, labels: Mapping[str, str] | None = None, forecast: LaunchForecast | None = None
+    ) -> None:
         self.total = total
-        self._labels = labels or {}
+        self._labels, self._forecast = labels or {}, forecast
         self.counts = {"completed": 0, "diverged": 0, "failed": 0}
         self._started = time.monotonic()
-        self._last_line = 0.0
+        self._last_line = self._started
+        self._text = "none done yet"
         self._bar: Any = None
         self.failures = 0
 
@@ -63,7 +74,7 @@ class Progress:
 
             text = TextColumn("{task.description}", markup=False)  # brackets in an error's message are no markup
             self._bar = Bar(MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), text)
-            self._task = self._bar.add_task("none done yet", total=self.total)
+            self._task = self._bar.add_task(self._text, total=self.total)
             self._bar.start()
         return self
 
@@ -72,30 +83,44 @@ class Progress:
             self._bar.stop()
 
     def time_left(self) -> str:
-        """Return the time left at the mean rate so far."""
-        if not self.finished:
-            return "?"
-        rate = self.finished / (time.monotonic() - self._started)
-        return duration((self.total - self.finished) / rate)
+        """Return the time left in whole stacks, by results and by the steps of running trials; `?` before any."""
+        seconds = self._forecast.seconds_left() if self._forecast else None
+        return "?" if seconds is None else duration(seconds)
+
+    def look(self) -> None:
+        """Show how far the running trials are, if nothing else has been shown for long; to be called all the time."""
+        now = time.monotonic()
+        silent = LaunchForecast.ASK_SECONDS if self._bar is not None else self.SILENT_SECONDS
+        if not self.total or self._forecast is None or now - self._last_line < silent:
+            return
+        self._last_line = now
+        left, running = self.time_left(), self._forecast.running.values()
+        if self._bar is not None:
+            self._bar.update(self._task, description=f"{left} left  {self._text}")
+        elif steps := ", ".join(f"{claim.step}/{claim.steps}" for claim in islice(running, self.LISTED) if claim.step):
+            more = ", ..." if len(running) > self.LISTED else ""
+            print(f"[{self.finished}/{self.total}] {left} left  training, at step {steps}{more}", flush=True)
 
     def add(self, result: Result) -> None:
         """Count one result and show it."""
         failed = result.error is not None
         self.counts[result.status] += 1
         self.failures += failed
+        if self._forecast is not None:
+            self._forecast.add(result)
         if not self.total:
             return
         text = f"{result.status} {result.trial_id} {self._labels.get(result.trial_id, result.label)}"
         if result.error is not None:
             text += f": {result.error.message}"
-        text = one_line(text, at_most=2000)
+        text = self._text = one_line(text, at_most=2000)
         if self._bar is not None:
             self._bar.update(self._task, advance=1, description=f"{self.time_left()} left  {text}")
             if failed:
                 self._bar.console.print(text, markup=False)
             return
         now = time.monotonic()
-        if failed or self.finished == self.total or now - self._last_line >= self.LINE_SECONDS:
+        if failed or self.finished in (1, self.total) or now - self._last_line >= self.LINE_SECONDS:
             print(f"[{self.finished}/{self.total}] {self.time_left()} left  {text}", flush=True)
             self._last_line = now
 

@@ -16,7 +16,8 @@ from irm_sweeps.store.open_trials import open_trials
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect, common_settings, of_trials
-from irm_sweeps.sweep.cost import report
+from irm_sweeps.sweep.cost import LISTED, report
+from irm_sweeps.sweep.forecast import LaunchForecast
 from irm_sweeps.sweep.grid import each, expand
 from irm_sweeps.sweep.labels import in_common
 from irm_sweeps.sweep.launcher import Launcher
@@ -42,6 +43,8 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     """
     trials, settings, label = collect(overrides)
     store = Store(settings.results)
+    if settings.plan and len(trials) > LISTED:
+        print(f"{count(len(trials), 'trial')}: looking at results, data sets and backbones ...", flush=True)
     plan = plan_trials(store, trials, settings, launcher)
     _print_plan(plan)
     if settings.plan:
@@ -55,7 +58,8 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     workers = launcher.workers(settings.device)
     size = f"{in_stacks(manifest.stacks)}, {count(workers, 'worker')}"
     print(f"sweep {manifest.name}: {size}; {_how_far(store)}", flush=True)
-    with _hint_on_interrupt(), Progress(len(plan.to_run), manifest.labels) as progress:
+    forecast = LaunchForecast(store, manifest, workers)
+    with _hint_on_interrupt(), Progress(len(plan.to_run), manifest.labels, forecast) as progress:
         complete = launcher.run(store, manifest, progress)
     claims.tidy(store, plan.to_run)
     if complete:
@@ -204,7 +208,8 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher, search: Search
     if plan.to_run:
         varied = {key for overrides in batch for key in search.varied(overrides)} if search else set()
         manifest = prepare(store, plan, settings, launcher, "search", varied)
-        with Progress(len(plan.to_run), manifest.labels) as progress:
+        forecast = LaunchForecast(store, manifest, launcher.workers(settings.device))
+        with Progress(len(plan.to_run), manifest.labels, forecast) as progress:
             launcher.run(store, manifest, progress)
     if search:
         search.settings = settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -184,6 +183,11 @@ class StackTraining:
             del numbers["l2"]
         return numbers
 
+    def history(self, trial: int) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of `history.jsonl` that one trial has logged so far. The device is waited for."""
+        self._collect()
+        return self._progress[trial].history
+
     def state(self, trial: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the state of one trial, from which `restore` resumes it: tensors, and JSON values."""
         self._collect()
@@ -248,23 +252,19 @@ class StackTraining:
             control.after_step(self)
         return self._finish()
 
-    def time_steps(self, steps: int, patience: float = 5.0) -> tuple[float, float]:
-        """Return the seconds per step and per evaluation, measured on a few steps and some test inputs.
-
-        The first step also warms up the device and the allocator, and is not counted unless it takes longer than
-        `patience` seconds: then it is the only one.
-        """
+    def time_step(self) -> float:
+        """Do one step, and return its seconds; the first also warms up the device and the allocator."""
         with numerics(self.device, self.data.large):
-            per_step = self._timed(self._advance)
-            if per_step <= patience:
-                per_step = statistics.fmean(self._timed(self._advance) for _ in range(steps))
+            return self._timed(self._advance)
+
+    def time_evaluation(self) -> float:
+        """Return the seconds of an evaluation, estimated from some test inputs; the first estimate is too large."""
         inputs, share = self.data.sample(self.step)
         self.model.train(False)
         with torch.no_grad(), numerics(self.device, self.data.large):
-            for _ in range(2 if self.device.type == "cuda" else 1):  # a GPU loads a kernel before its first use
-                predicting = self._timed(lambda: stacked_logits(self._predict, self.parameters.tensors(), [inputs]))
+            predicting = self._timed(lambda: stacked_logits(self._predict, self.parameters.tensors(), [inputs]))
         self.model.train(True)
-        return per_step, predicting / share
+        return predicting / share
 
     def _timed(self, work: Callable[[], Any]) -> float:
         self._wait()

@@ -39,6 +39,7 @@ class Heartbeat:
         self._step, self._steps = 0, held[0].steps if held else 0
         self._last_step = time.monotonic()
         self._first, self._longest_step = True, 0.0
+        self._first_step, self._first_ended = 0, 0.0
         self.lost = False
         self._ended = threading.Event()
         self._renewing = threading.Lock()
@@ -50,7 +51,9 @@ class Heartbeat:
         The first step may compile or download: its time is not counted among those of the steps.
         """
         now = time.monotonic()
-        if not self._first:
+        if self._first:
+            self._first_step, self._first_ended = step, now
+        else:
             self._longest_step = max(self._longest_step, now - self._last_step)
         self._first, self._last_step, self._step, self._steps = False, now, step, steps
 
@@ -101,7 +104,13 @@ class Heartbeat:
 
     def _renewed(self, claim: Claim) -> Claim:
         since_step = round(time.monotonic() - self._last_step, 3)
-        return claim.renew(self._step, self._steps, since_step, round(self._longest_step, 3) or None)
+        return claim.renew(
+            self._step, self._steps, since_step, round(self._longest_step, 3) or None, self._seconds_per_step()
+        )
+
+    def _seconds_per_step(self) -> float | None:
+        done = self._step - self._first_step
+        return (self._last_step - self._first_ended) / done if self._first_step and done > 0 else None
 
 
 _beating: set[Heartbeat] = set()

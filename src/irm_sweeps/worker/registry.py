@@ -91,8 +91,8 @@ def siblings(store: Store, manifest: Manifest) -> list[Entry]:
     return [entry for entry in living if entry.process.job == me.job and entry.process != me]
 
 
-def logs_of_living(store: Store, manifest: Manifest, at_work: Collection[Process]) -> set[str]:
-    """Return the names of the logs of the sweep's living workers.
+def living(store: Store, manifest: Manifest, at_work: Collection[Process]) -> list[Entry]:
+    """Return the sweep's living workers.
 
     Parameters
     ----------
@@ -100,11 +100,16 @@ def logs_of_living(store: Store, manifest: Manifest, at_work: Collection[Process
         Processes whose claims are in force: a worker on another machine counts as living if it is among them. Of a
         worker on this machine, the system knows.
     """
-    return {
-        entry.log
+    return [
+        entry
         for _, entry in _entries(store, manifest)
         if (alive if (alive := entry.process.is_seen_alive()) is not None else entry.process in at_work)
-    }
+    ]
+
+
+def logs_of_living(store: Store, manifest: Manifest, at_work: Collection[Process]) -> set[str]:
+    """Return the names of the logs of the workers that `living` returns."""
+    return {entry.log for entry in living(store, manifest, at_work)}
 
 
 def _entries(store: Store, manifest: Manifest) -> Iterator[tuple[Path, Entry]]:

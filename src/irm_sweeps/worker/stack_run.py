@@ -25,6 +25,7 @@ from irm_sweeps.worker.exceptions import Interrupted, Lost
 from irm_sweeps.worker.forks import children_end, end_unless
 from irm_sweeps.worker.heartbeat import Heartbeat
 from irm_sweeps.worker.held_trial import HeldTrial
+from irm_sweeps.worker.live_rows import LiveRows
 from irm_sweeps.worker.log_forwarding import LogForwarder
 from irm_sweeps.worker.outcome import finished
 from irm_sweeps.worker.shared_logger import SharedLogger
@@ -39,8 +40,8 @@ class StackRun:
 
     At the block's end, when all results are written, the logger's runs that are still open are closed.
 
-    The training loop calls `after_step` between steps: there, checkpoints are saved when they are due, and a stop is
-    obeyed.
+    The training loop calls `after_step` between steps: there, checkpoints are saved and rows of the histories written
+    when they are due, and a stop is obeyed.
 
     Parameters
     ----------
@@ -89,6 +90,7 @@ class StackRun:
         self._forwarder = LogForwarder(
             logger, manifest.name, self.log.write, folder_of=store.own_folder, label_of=manifest.label_of
         )
+        self._rows = LiveRows(store, self.log.write)
         self._is_unsaved = False
         held_claims = [held_trial.claim for held_trial in held]
         self._heartbeat = Heartbeat(held_claims, waiting, seconds=heartbeat_seconds, write_log=self.log.write)
@@ -154,7 +156,7 @@ class StackRun:
             yield
 
     def after_step(self, training: StackTraining) -> None:
-        """Save checkpoints if they are due, and stop if that was requested.
+        """Save checkpoints and write rows of the histories if they are due, and stop if that was requested.
 
         Raises
         ------
@@ -174,6 +176,8 @@ class StackRun:
                 raise Lost
             self._save_checkpoints(training)
             self._last_saved = time.monotonic()
+        if self._rows.is_due():
+            self._write_rows(training)
         if self._stop_requested.is_set():
             raise Interrupted
 
@@ -215,6 +219,11 @@ class StackRun:
             histories.append(plain["history"])
         for trial, history in zip(training.trials, histories, strict=True):
             self._forwarder.forward(trial, history)
+
+    def _write_rows(self, training: StackTraining) -> None:
+        began = time.monotonic()
+        if all(held_trial.claim.is_latest() for held_trial in self.held):
+            self._rows.write({trial.id: training.history(i) for i, trial in enumerate(training.trials)}, began)
 
     def _save_checkpoint(self, trial: Trial, tensors: dict[str, torch.Tensor], plain: dict[str, Any]) -> None:
         try:
