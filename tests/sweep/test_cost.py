@@ -47,7 +47,7 @@ def price_line(answer: Answer) -> str:
 def test_a_stack_is_priced_as_it_will_train(tmp_path: Path) -> None:
     answer = plan(tmp_path, "seed=range(0,8)", "stack=4")
     assert re.fullmatch(
-        r"  IRMv1 MLP full batch, 3 steps: \S+ s a trial, 8 trials, 1 worker: \S+ s  "
+        r"  irmv1 mlp full batch, 3 steps: \S+ s a trial, 8 trials, 1 worker: \S+ s  "
         r"\[12 steps here, median \S+ m?s, evaluation \S+ m?s, set-up \S+ m?s, a stack of 4\]",
         price_line(answer),
     )
@@ -169,7 +169,7 @@ def test_the_time_of_all_probes_is_bounded(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("irm_sweeps.sweep.probe.ALL_SECONDS", -1.0)
     answer = plan(tmp_path, "seed=0,1")
     assert answer.code == 0, answer
-    assert "IRMv1 MLP full batch, 3 steps: ?, 2 trials  [not measured: " in answer.out
+    assert "irmv1 mlp full batch, 3 steps: ?, 2 trials  [not measured: " in answer.out
     assert "cannot run" not in answer.out
 
 

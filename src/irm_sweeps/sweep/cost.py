@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from irm_sweeps.choices import choice_name
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.store.store import Problem, Store
@@ -209,13 +210,13 @@ def _prices(
 
 
 def _names(kinds: Mapping[str, Sequence[Trial]]) -> dict[str, str]:
-    """Return a name for each kind, e.g. `IRMv1 MLP full batch, 500 steps`: without the numbers that vary within it."""
+    """Return a name for each kind, e.g. `irmv1 mlp full batch, 500 steps`: without the numbers that vary within it."""
     names = {}
     for key, name in labels({key: trials[0] for key, trials in kinds.items()}).items():
         trial = kinds[key][0]
         words = [word for word in name.split(" ") if not word.startswith(("lam=", "seed="))]
         if not any(word.startswith("backbone=") for word in words):
-            words.append(type(trial.backbone).__name__)
+            words.append(choice_name("backbone", trial.config["backbone"]))
         size, epochs = trial.training.batch_size, trial.training.epochs
         length = f"{trial.training.steps} steps" if epochs is None else count(epochs, "epoch")
         names[key] = one_line(f"{' '.join(words)} {f'batch {size}' if size else 'full batch'}, {length}")
