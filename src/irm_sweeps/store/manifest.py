@@ -23,6 +23,7 @@ from irm_sweeps.files.json_stream import JsonStream
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
+from irm_sweeps.store.reader import Reader
 from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.stored_trials import StoredTrials
@@ -206,7 +207,7 @@ def read_manifest(store: Store, name: str) -> Manifest:
     return load_manifest(store, matching[0])
 
 
-def load_manifest(store: Store, name: str) -> Manifest:
+def load_manifest(store: Reader, name: str) -> Manifest:
     """Read the sweep of this name.
 
     Raises
@@ -270,8 +271,8 @@ def _name_in(stream: JsonStream) -> Any:
     return None
 
 
-def sweep_names(store: Store) -> list[str]:
-    """Return the names of all sweeps of a store, the most recently launched last.
+def sweep_names(store: Reader) -> list[str]:
+    """Return the names of all sweeps of a store, the most recently launched last; an archive has none.
 
     Links are none, nor are files, folders without a manifest, and names that no sweep has.
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.process_state import fresh_state
-from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.store.reader import Problem
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
