@@ -18,7 +18,8 @@ _INTRODUCTION = """\
 
 `make results` writes this page from the archives in `docs/results/` ({archives}). It has every published cell of the
 papers' tables, measured by the trials of the paper file: full size, every seed. {measured} of {total} cells have
-results. "missing" says that the archives have none, also where another page reports a smaller run, whose trials were not kept.
+results. "missing" says that the archives have none, also where another page reports a smaller run, whose trials were
+not kept.
 
 The verdicts are those of the tables ([what they mean](../selection_and_statistics.md)). Images are those of a training
 environment, where the paper file says how many; else all that the data has. The device is that of the results.
