@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import ROOT, SMALL, Answer, eventually, launch
+from commands import ROOT, SMALL, Answer, eventually, irm_sweeps, launch
 from irm_sweeps import load_results
 from irm_sweeps.store.archive import Archive
 from irm_sweeps.store.store import Store
@@ -53,6 +53,11 @@ def command(*words: object, program: Sequence[str] = ("-m", "irm_sweeps")) -> An
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
+def here(*words: object) -> Answer:
+    """Run `irm-sweeps ...` in this process."""
+    return irm_sweeps(*map(str, words))
+
+
 def test_an_archive_has_results_histories_and_their_sha256(made: Path, archive: Path) -> None:
     with zipfile.ZipFile(archive) as file:
         packed = {name: file.read(name) for name in file.namelist()}
@@ -76,13 +81,13 @@ def test_the_same_results_give_the_same_bytes(made: Path, archive: Path, tmp_pat
 
 def test_selections(made: Path, tmp_path: Path) -> None:
     def packed(*words: str) -> int:
-        assert (answer := command("pack", *words, "-o", tmp_path / "some.zip", "--results", made)).code == 0, answer
+        assert (answer := here("pack", *words, "-o", tmp_path / "some.zip", "--results", made)).code == 0, answer
         return len(Archive(tmp_path / "some.zip").trial_ids())
 
     (sweep,) = os.listdir(made / "sweeps")
     assert packed("--sweep", sweep[:-4]) == 4
     assert packed(*SWEEP, "method=irmv1") == 2
-    assert command("pack", "--paper", "demo", "-o", tmp_path / "no.zip", "--results", made).complaint.endswith(
+    assert here("pack", "--paper", "demo", "-o", tmp_path / "no.zip", "--results", made).complaint.endswith(
         f"nothing to pack: no result in {made}"
     )
     assert not (tmp_path / "no.zip").exists()
@@ -102,8 +107,6 @@ def test_selections(made: Path, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_in_a_selection(made: Path, words: list[str], complaint: str) -> None:
-    from commands import irm_sweeps
-
     assert complaint in irm_sweeps("pack", *words, "--results", str(made)).complaint
 
 
@@ -111,7 +114,7 @@ def test_a_damaged_result_is_left_out_and_named(made: Path, tmp_path: Path) -> N
     store = Path(shutil.copytree(made, tmp_path / "results"))
     victim = sorted(store.glob("*/history.jsonl"))[0]
     victim.write_text("[]\n")
-    answer = command("pack", "-o", tmp_path / "a.zip", "--results", store)
+    answer = here("pack", "-o", tmp_path / "a.zip", "--results", store)
     assert answer.code == 1
     assert f"left out: {victim}, line 1" in answer.err
     assert len(Archive(tmp_path / "a.zip").trial_ids()) == 3
@@ -119,9 +122,9 @@ def test_a_damaged_result_is_left_out_and_named(made: Path, tmp_path: Path) -> N
 
 def test_unpacked_trials_count_as_done_and_say_where_they_come_from(archive: Path, made: Path, tmp_path: Path) -> None:
     store = tmp_path / "results"
-    assert command("unpack", archive, "--results", store).out == f"{store}: 4 results added from four.zip\n"
+    assert here("unpack", archive, "--results", store).out == f"{store}: 4 results added from four.zip\n"
     assert files_of(store) == files_of(made)
-    assert "0 results added from four.zip, 4 there already" in command("unpack", archive, "--results", store).out
+    assert "0 results added from four.zip, 4 there already" in here("unpack", archive, "--results", store).out
     again = launch("-m", f"results={store}", *SWEEP)
     assert again.code == 0
     assert "log.txt" not in {path.name for path in store.glob("*/*")}, "nothing was trained"
@@ -129,9 +132,9 @@ def test_unpacked_trials_count_as_done_and_say_where_they_come_from(archive: Pat
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     assert (
         f"unpacked from four.zip (sha256 {sha256[:12]}), not trained here"
-        in command("show", trial_id, "--results", store).out
+        in here("show", trial_id, "--results", store).out
     )
-    assert "unpacked" not in command("show", trial_id, "--results", made).out
+    assert "unpacked" not in here("show", trial_id, "--results", made).out
 
 
 def test_what_the_store_has_is_kept(archive: Path, made: Path, tmp_path: Path) -> None:
@@ -141,7 +144,7 @@ def test_what_the_store_has_is_kept(archive: Path, made: Path, tmp_path: Path) -
     second.with_name("history.jsonl").unlink()
     third.unlink()
     before = files_of(store)
-    answer = command("unpack", archive, "--results", store)
+    answer = here("unpack", archive, "--results", store)
     assert answer.code == 1
     assert answer.out == f"{store}: 1 result added from four.zip, 1 there already, 2 kept as they are in the store\n"
     assert [line.split()[1] for line in answer.err.splitlines()] == [str(first.parent), str(second.parent)]
@@ -150,7 +153,7 @@ def test_what_the_store_has_is_kept(archive: Path, made: Path, tmp_path: Path) -
 
 
 def test_an_origin_is_of_its_result_only(archive: Path, tmp_path: Path) -> None:
-    command("unpack", archive, "--results", tmp_path / "results")
+    here("unpack", archive, "--results", tmp_path / "results")
     store = Store(tmp_path / "results")
     trial_id = store.trial_ids()[0]
     assert store.origin(trial_id)
@@ -224,10 +227,10 @@ def test_load_results_reads_stores_and_archives_together(archive: Path, made: Pa
 
 
 def test_where_something_is_written_an_archive_is_refused(archive: Path) -> None:
-    told = command(f"results={archive}", *SMALL, program=("launch.py",)).complaint
+    told = launch(f"results={archive}", *SMALL).complaint
     assert told.endswith(
         "is a file: give a directory; an archive is only read: irm-sweeps unpack adds its results to a directory"
     )
     for words in (["work", "a"], ["logs", "0"], ["failures"], ["cancel", "a"]):
-        assert "is a file: give a directory; an archive's" in command(*words, "--results", archive).complaint
-    assert "has no sweeps" in command("status", "--all", "--results", archive).complaint
+        assert "is a file: give a directory; an archive's" in here(*words, "--results", archive).complaint
+    assert "has no sweeps" in here("status", "--all", "--results", archive).complaint
