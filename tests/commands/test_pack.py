@@ -214,7 +214,8 @@ def test_an_archive_is_read_like_a_store(archive: Path, made: Path, tmp_path: Pa
     words = ("--curves", "training", *SWEEP, "--results", archive, "--output", tmp_path / "training.svg")
     assert (answer := command(*words, program=figure)).code == 0, answer
     assert "no result yet" not in answer.err
-    report = command("--results", archive, "--output", tmp_path / "r.html", program=("analysis/report.py",))
+    words = ("--results", archive, "--output", tmp_path / "r.html", "paper.only=[grayscale]")
+    report = command(*words, program=("analysis/report.py",))
     assert report.code == 0, report
     assert trial_id in (tmp_path / "r.html").read_text()
 
