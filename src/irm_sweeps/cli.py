@@ -14,10 +14,12 @@ from irm_sweeps.commands import (
     init,
     logs,
     methods,
+    pack,
     reproduce,
     scripts,
     show,
     status,
+    unpack,
     work,
 )
 from irm_sweeps.errors import one_line_errors
@@ -35,6 +37,8 @@ COMMANDS = {
     "failures": failures,
     "logs": logs,
     "cancel": cancel,
+    "pack": pack,
+    "unpack": unpack,
     "methods": methods,
     "completion": completion,
 }

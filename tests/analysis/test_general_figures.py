@@ -49,7 +49,7 @@ def fill(store, user, skip=lambda trial: False):
 def measuring(store, user, rule="last", panels=metrics.DEFAULT):
     results = Results([store])
     found = series.of_overrides(user, [store], rule) if user else series.of_store(results, rule)[0]
-    return Measuring(found, results, [store], panels)
+    return Measuring(found, results, panels)
 
 
 def over_lam(store, user, panels=metrics.DEFAULT):
@@ -211,7 +211,7 @@ def test_lines_of_a_paper_are_its_rows(tmp_path):
         synthetic.fill(tmp_path, demo, row, accuracy, user)
     builder = Builder(demo, [tmp_path], None, user)
     rows, _ = series.of_paper(builder)
-    found = by_panel(lam_picture(Measuring(rows, builder.results, [tmp_path], metrics.DEFAULT), ""))
+    found = by_panel(lam_picture(Measuring(rows, builder.results, metrics.DEFAULT), ""))
     assert means(found["V-REx", SHIFTED]) == pytest.approx({"1": 32.01, "100": 33})
     assert {label for label, _ in found} == {"ERM (no lam)", "IRMv1", "V-REx", "ERM (grayscale) (no lam)"}
 

@@ -18,7 +18,8 @@ from irm_sweeps.commands.show import scores_table
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.files.untrusted import parse_json
-from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.store.reader import Problem
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.training.checkpoint import FORMAT, BadCheckpoint, unpack
 from irm_sweeps.trial import Trial

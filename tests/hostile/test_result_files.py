@@ -131,8 +131,8 @@ def test_a_poisoned_history_is_named_too(poison: str, results: Path, victim: Pat
     path = victim.with_name("history.jsonl")
     FILES[poison](path)
     problems: list[str] = []
-    assert history([results], path.parent.name, "risks", problems) == ({}, [])
-    assert evaluations([results], path.parent.name, problems) == {}
+    assert history([Store(results)], path.parent.name, "risks", problems) == ({}, [])
+    assert evaluations([Store(results)], path.parent.name, problems) == {}
     (problem,) = problems
     assert str(path) in problem
 
@@ -142,14 +142,14 @@ def test_a_history_cut_at_the_end_of_a_line_is_named(results: Path, victim: Path
 
     path = victim.with_name("history.jsonl")
     lines = path.read_text().splitlines(keepends=True)
-    whole = history([results], path.parent.name, "risks", [])
+    whole = history([Store(results)], path.parent.name, "risks", [])
     for left in range(len(lines)):
         path.write_text("".join(lines[:left]))
         problems: list[str] = []
-        assert history([results], path.parent.name, "risks", problems) == ({}, [])
+        assert history([Store(results)], path.parent.name, "risks", problems) == ({}, [])
         assert problems == [f"{path}: the result counts {len(lines)} rows, and it has {left}"]
     path.write_text("".join(lines))
-    assert history([results], path.parent.name, "risks", problems := []) == whole
+    assert history([Store(results)], path.parent.name, "risks", problems := []) == whole
     assert problems == []
 
 

@@ -18,7 +18,8 @@ from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files import reading
 from irm_sweeps.files.atomic import make_folder, to_json, write_atomically, write_once
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, read_json
-from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.store.reader import Problem
+from irm_sweeps.store.store import Store
 
 ID = "0123456789abcdef"
 CHOICES = {group: {"_target_": "irm_sweeps.Some"} for group in ("dataset", "backbone", "method", "optimizer")}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.analysis.options import Parser
 from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.analysis.paper_files import find_paper
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         options = parser().read(argv)
         _check(options)
         paper = _paper(options)
-        output = options.output or options.stores[0] / f"{_name(options, paper)}.png"
+        output = options.output or folder_to_fill(options.stores) / f"{_name(options, paper)}.png"
         file_format = output.suffix.removeprefix(".").lower()
         if file_format not in _FORMATS:
             raise UserError(f"--output {output}: give a file that ends in .png, .pdf or .svg")
@@ -152,7 +152,7 @@ def _command(options: argparse.Namespace, paper: Paper | None) -> str:
         from irm_sweeps.analysis.sweep_trials import find_manifest
 
         return find_manifest(options.sweep, options.stores).command
-    overrides = overrides_into(options.stores[0], options.overrides)
+    overrides = overrides_into(folder_to_fill(options.stores), options.overrides)
     return paper.command(None, overrides) if paper else launching(*overrides)
 
 
@@ -170,7 +170,7 @@ def _picture(options: argparse.Namespace, paper: Paper | None, results: Results)
         return general.table_picture(builder), []
     series, skipped = _series(options, builder, results)
     panels = [metrics.named(metric) for metric in options.metric] if options.metric else metrics.DEFAULT
-    measuring = Measuring(series, results, options.stores, panels)
+    measuring = Measuring(series, results, panels)
     title = paper.title if paper else options.sweep or " ".join(options.overrides)
     try:
         if options.curves == "lam":

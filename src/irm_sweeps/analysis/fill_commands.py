@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def folder_to_fill(stores: Sequence[Path]) -> Path:
+    """Return the first store that can be written to: no archive is, and without another it is `results`."""
+    return next((store for store in stores if not store.is_file()), Path("results"))
+
+
 def overrides_into(store: Path, overrides: Sequence[str]) -> list[str]:
     """Return the overrides of a command that fills a store; `results` is the default store and needs none."""
     return [*overrides, *([] if store == Path("results") else [f"results={_quoted(str(store))}"])]

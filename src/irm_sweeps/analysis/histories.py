@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from irm_sweeps.store.history import Row
+    from irm_sweeps.store.reader import Reader
     from irm_sweeps.store.result import Scores
 
 BySplit = Mapping[str, Mapping[str, "Scores"]]
@@ -16,16 +16,16 @@ BySplit = Mapping[str, Mapping[str, "Scores"]]
 
 
 def history(
-    stores: Sequence[Path], trial_id: str, quantity: str, problems: list[str]
+    readers: Sequence[Reader], trial_id: str, quantity: str, problems: list[str]
 ) -> tuple[dict[int, float], list[str]]:
     """Return a logged quantity by step, and the names of all logged quantities; of a list of values, the mean.
 
-    Steps with a value that is not finite have no entry. The history is read from the first store that has one; if it is
+    Steps with a value that is not finite have no entry. The history is that of the first reader that has one; if it is
     damaged, the answer is empty, and `problems` gets a line.
     """
     by_step: dict[int, float] = {}
     quantities: dict[str, None] = {}
-    for row in _rows(stores, trial_id, problems):
+    for row in _rows(readers, trial_id, problems):
         quantities.update(dict.fromkeys(row.logged))
         values = row.recorded().get(quantity)
         values = values if isinstance(values, list) else [values]
@@ -34,18 +34,17 @@ def history(
     return by_step, list(quantities)
 
 
-def evaluations(stores: Sequence[Path], trial_id: str, problems: list[str]) -> dict[int, BySplit]:
-    """Return the scores of each evaluation of a trial by step, from the same store as `history`."""
-    return {row.step: row.scores for row in _rows(stores, trial_id, problems) if row.scores is not None}
+def evaluations(readers: Sequence[Reader], trial_id: str, problems: list[str]) -> dict[int, BySplit]:
+    """Return the scores of each evaluation of a trial by step, from the same reader as `history`."""
+    return {row.step: row.scores for row in _rows(readers, trial_id, problems) if row.scores is not None}
 
 
-def _rows(stores: Sequence[Path], trial_id: str, problems: list[str]) -> Sequence[Row]:
+def _rows(readers: Sequence[Reader], trial_id: str, problems: list[str]) -> Sequence[Row]:
     from irm_sweeps.files.reading import DamagedFile
-    from irm_sweeps.store.store import Store
 
-    for root in stores:
+    for reader in readers:
         try:
-            rows = Store(root).history(trial_id)
+            rows = reader.history(trial_id)
         except DamagedFile as damage:
             if str(damage) not in problems:
                 problems.append(str(damage))

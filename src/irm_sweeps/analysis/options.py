@@ -10,7 +10,6 @@ from pathlib import Path
 from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.reading import is_folder, is_there
 from irm_sweeps.typed_commands import Name, OneLineParser, command, import_from_here, offers
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")
@@ -41,7 +40,8 @@ class Parser(OneLineParser):
             nargs="+",
             action="extend",
             metavar="DIR",
-            help="the store, or several whose results are put together (default: results)",
+            help="the store, or an archive of irm-sweeps pack, or several whose results are put together "
+            "(default: results)",
         )
         self.add_argument(
             "--select",
@@ -70,36 +70,29 @@ class Parser(OneLineParser):
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """Return the checked options.
 
-        `stores` holds the directories. `only` holds the overrides that choose a paper's rows (`paper.only=[...]`),
-        `overrides` all others, also those that were typed after `--results`.
+        `stores` holds the directories and archives. `only` holds the overrides that choose a paper's rows
+        (`paper.only=[...]`), `overrides` all others, also those that were typed after `--results`.
 
         Raises
         ------
         UserError
-            A word is no override, an override has an option of its own, or a store is a file.
+            A word is no override, or an override has an option of its own.
         """
         import_from_here()
         options = self.parse_intermixed_args(argv)
         stores: list[Path] = []
         for word in options.results or []:
-            if _OVERRIDE.match(word) and not Path(word).is_dir():
+            if _OVERRIDE.match(word) and not Path(word).exists():
                 options.overrides.append(word)
             else:
                 stores.append(Path(word))
         if options.results and not stores:
-            raise UserError("--results: give at least one directory")
+            raise UserError("--results: give at least one directory or archive")
         for word in options.overrides:
-            _check_override(word, names_a_paper="paper" in options)
-        options.only = [word for word in options.overrides if word.lstrip("+").startswith("paper.")]
-        options.overrides = [word for word in options.overrides if word not in options.only]
-        for word in options.only:
-            if not re.fullmatch(r"\+*paper\.only=\[.*\]", word):
-                raise UserError(f"{word}: of a paper's keys only paper.only=[ROW,...], a list, can be given here")
+            check_override(word, names_a_paper="paper" in options)
+        options.only, options.overrides = rows_and_others(options.overrides)
         options.stores = stores or [Path("results")]
         _check_selection(options)
-        for store in options.stores:
-            if is_there(store) and not is_folder(store):
-                raise UserError(f"--results {store} is a file: give a directory")
         return options
 
 
@@ -110,11 +103,11 @@ def add_sweep(parser: OneLineParser, about: str) -> None:
 
 def _sweep_names(parsed_args: argparse.Namespace, **_: object) -> list[str]:
     """Return the names of the sweeps in the stores, for the Tab key."""
+    from irm_sweeps.store.archive import open_reader
     from irm_sweeps.store.manifest import sweep_names
-    from irm_sweeps.store.store import Store
 
     try:
-        return [name for root in parsed_args.results or ["results"] for name in sweep_names(Store(Path(root)))]
+        return [name for root in parsed_args.results or ["results"] for name in sweep_names(open_reader(Path(root)))]
     except UserError:
         return []
 
@@ -135,7 +128,29 @@ def _check_selection(options: argparse.Namespace) -> None:
         raise UserError(f"{options.only[0]}: of which paper? add --paper NAME")
 
 
-def _check_override(word: str, *, names_a_paper: bool) -> None:
+def rows_and_others(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the overrides that choose a paper's rows (`paper.only=[...]`), and all others.
+
+    Raises
+    ------
+    UserError
+        Another key of a paper is given.
+    """
+    only = [word for word in overrides if word.lstrip("+").startswith("paper.")]
+    for word in only:
+        if not re.fullmatch(r"\+*paper\.only=\[.*\]", word):
+            raise UserError(f"{word}: of a paper's keys only paper.only=[ROW,...], a list, can be given here")
+    return only, [word for word in overrides if word not in only]
+
+
+def check_override(word: str, *, names_a_paper: bool) -> None:
+    """Check that a word is an override, and of no option.
+
+    Raises
+    ------
+    UserError
+        It is not.
+    """
     if not _OVERRIDE.match(word):
         raise UserError(f"{word!r} is no override: give KEY=VALUE, e.g. seed=range(0,3)")
     key, _, value = word.partition("=")

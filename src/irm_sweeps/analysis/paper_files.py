@@ -20,13 +20,13 @@ def paper_names() -> list[str]:
     return sorted({path.stem for path in yamls("paper")})
 
 
-def find_paper(name: str, table: str | None, figure: str | None = None, only: Sequence[str] = ()) -> Paper:
-    """Load the file of a paper's table or figure; `only`: see `load_paper`.
+def named_paper(name: str, table: str | None, figure: str | None = None, only: Sequence[str] = ()) -> Paper:
+    """Load the file of a paper's table or figure, or a union of such files; `only`: see `load_paper`.
 
     Raises
     ------
     UserError
-        No file has this name (the message lists the names), or the file is a union of others.
+        No file has this name (the message lists the names).
     """
     names = paper_names()
     if table is not None and figure is not None:
@@ -43,8 +43,20 @@ def find_paper(name: str, table: str | None, figure: str | None = None, only: Se
         )
     from irm_sweeps.sweep.paper import load_paper
 
-    paper = load_paper(wanted, only=only)
+    return load_paper(wanted, only=only)
+
+
+def find_paper(name: str, table: str | None, figure: str | None = None, only: Sequence[str] = ()) -> Paper:
+    """Load the file of a paper's table or figure; `only`: see `load_paper`.
+
+    Raises
+    ------
+    UserError
+        No file has this name, or the file is a union of others.
+    """
+    paper = named_paper(name, table, figure, only)
     if paper.include:
+        options = _file_name(name, table, figure)[0]
         raise UserError(f"{options} is several tables and figures: {', '.join(map(_options_of, paper.include))}")
     return paper
 

@@ -60,10 +60,10 @@ class PaperRuns:
         return list(self._read())
 
     def _read(self) -> Iterator[tuple[set[str], list[str]]]:
+        from irm_sweeps.store.archive import open_reader
         from irm_sweeps.store.manifest import load_manifest, sweep_names
-        from irm_sweeps.store.store import Store
 
-        for store in map(Store, self._stores):
+        for store in map(open_reader, self._stores):
             for name in reversed(sweep_names(store)):
                 if name.startswith(("sweep-", "trial-", "search-")):
                     continue

@@ -13,6 +13,8 @@ from irm_sweeps.sweep.metric import parts
 
 if TYPE_CHECKING:
     from irm_sweeps.store.earlier_code import EarlierCode
+    from irm_sweeps.store.origin import Origin
+    from irm_sweeps.store.reader import Reader
     from irm_sweeps.store.result import Evaluation, Result
     from irm_sweeps.trial import Trial
 
@@ -45,10 +47,12 @@ class Reading:
 
 
 class Results:
-    """The results of one or several stores, each read once; of several results of a trial, a completed one.
+    """The results of one or several stores or archives, each read once; of several results of a trial, a completed one.
 
     Attributes
     ----------
+    readers
+        What reads each store, in their order.
     problems
         One line for each store that does not exist and each file read so far that is damaged or unreadable.
     unreadable
@@ -57,14 +61,14 @@ class Results:
 
     def __init__(self, stores: Iterable[Path]) -> None:
         from irm_sweeps.files.reading import is_there
-        from irm_sweeps.store.store import Store
+        from irm_sweeps.store.archive import open_reader
 
-        self._stores = [Store(root) for root in stores]
+        self.readers = [open_reader(root) for root in stores]
         self._by_id: dict[str, Result | None] = {}
-        self._stores_of: dict[str, Path] = {}
         self._earlier: EarlierCode | None = None
+        self._reader_of: dict[str, Reader] = {}
         self.unreadable: set[str] = set()
-        self.problems = [f"{store.root}: no such store" for store in self._stores if not is_there(store.root)]
+        self.problems = [f"{store.root}: no such store" for store in self.readers if not is_there(store.root)]
 
     def of(self, trial_id: str) -> Result | None:
         """Return a trial's result, or None if no store has a readable one."""
@@ -77,7 +81,7 @@ class Results:
         from irm_sweeps.store.earlier_code import EarlierCode, told
 
         if self._earlier is None:
-            self._earlier = EarlierCode(self._stores)
+            self._earlier = EarlierCode(self.readers)
         return told(self._earlier.of(trials))
 
     def scores(self, trial_id: str, rule: str) -> BySplit:
@@ -87,26 +91,30 @@ class Results:
 
     def store_of(self, trial_id: str) -> Path:
         """Return the store that a trial's result was read from; the trial must have one."""
-        return self._stores_of[trial_id]
+        return self._reader_of[trial_id].root
+
+    def origin(self, trial_id: str) -> Origin | None:
+        """Return the archive that a trial's result was unpacked from, if it was; the trial must have one."""
+        return self._reader_of[trial_id].origin(trial_id)
 
     def everything(self) -> list[Result]:
         """Return the results of all trials in the stores."""
-        ids = sorted({trial_id for store in self._stores for trial_id in store.trial_ids()})
+        ids = sorted({trial_id for reader in self.readers for trial_id in reader.trial_ids()})
         return [result for result in map(self.of, ids) if result is not None]
 
     def _read(self, trial_id: str) -> Result | None:
         from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 
         best, unreadable = None, False
-        for store in self._stores:
+        for reader in self.readers:
             try:
-                result = store.result(trial_id)
+                result = reader.result(trial_id)
             except DamagedFile as damage:
                 self.problems.append(str(damage))
                 unreadable = unreadable or isinstance(damage, UnreadableFile)
                 continue
             if result is not None and (best is None or result.status == "completed"):
-                best, self._stores_of[trial_id] = result, store.root
+                best, self._reader_of[trial_id] = result, reader
                 if result.status == "completed":
                     break
         if best is None and unreadable:

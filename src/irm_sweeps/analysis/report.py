@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from irm_sweeps.analysis.fill_commands import folder_to_fill
 from irm_sweeps.analysis.options import Parser, add_sweep
 from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.errors import UserError, one_line_errors, printable
-from irm_sweeps.files.reading import is_folder
+from irm_sweeps.files.reading import is_there
 from irm_sweeps.typed_commands import launching
 
 if TYPE_CHECKING:
@@ -59,12 +60,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the page where the command line asks."""
     with one_line_errors():
         options = parser().read(argv)
-        missing = [store for store in options.stores if not is_folder(store)]
+        missing = [store for store in options.stores if not is_there(store)]
         if missing:
             raise UserError(
                 f"--results {missing[0]}: no such directory; run something first: {launching('paper=demo')}"
             )
-        output = options.output or options.stores[0] / "report.html"
+        output = options.output or folder_to_fill(options.stores) / "report.html"
 
         from irm_sweeps.analysis.readings import Results
         from irm_sweeps.analysis.table_builder import check_choices
@@ -96,7 +97,7 @@ def render(results: Results, options: argparse.Namespace) -> str:
     stores, select = options.stores, options.select
     if options.sweep:
         manifest = find_manifest(options.sweep, stores)
-        sweeps = [sweep_section(manifest, results, stores, select or "last", options.trust)]
+        sweeps = [sweep_section(manifest, results, select or "last", options.trust)]
         parts: list[Section | Absent] = []
         everything = [result for trial_id in manifest.trials if (result := results.of(trial_id))]
     else:

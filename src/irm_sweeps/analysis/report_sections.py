@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.analysis.paper_runs import PaperRuns
 from irm_sweeps.errors import UserError, did_you_mean
@@ -134,7 +134,7 @@ def _section(
     except UserError as error:
         return Absent(paper.name, paper.title, reason=str(error))
     if not has_results:
-        return Absent(paper.name, paper.title, paper.command(None, overrides_into(stores[0], overrides)))
+        return Absent(paper.name, paper.title, paper.command(None, overrides_into(folder_to_fill(stores), overrides)))
     return Section(
         paper=paper,
         table=builder.table(),

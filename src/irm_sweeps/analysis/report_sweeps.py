@@ -47,25 +47,23 @@ def sweep_sections(results: Results, stores: Sequence[Path], select: str | None,
     sections: list[SweepSection] = []
     for manifest in _launched(stores, results):
         if len(sections) < MOST and any(results.of(trial_id) for trial_id in manifest.trials):
-            sections.append(sweep_section(manifest, results, stores, select or "last", trusted))
+            sections.append(sweep_section(manifest, results, select or "last", trusted))
     return sections
 
 
-def sweep_section(
-    manifest: Manifest, results: Results, stores: Sequence[Path], rule: str, trusted: bool
-) -> SweepSection:
+def sweep_section(manifest: Manifest, results: Results, rule: str, trusted: bool) -> SweepSection:
     """Return the section of a sweep."""
     table = sweep_table(of_manifest(manifest), results, rule, Datasets(trusted=trusted))
-    picture = _curve(manifest, results, stores, rule, trusted)
+    picture = _curve(manifest, results, rule, trusted)
     return SweepSection(manifest.name, manifest.created, manifest.command, as_table(table), picture)
 
 
 def _launched(stores: Sequence[Path], results: Results) -> Iterator[Manifest]:
     """Yield the sweeps that are no paper's and no single trial; one that cannot be read is a problem of the results."""
+    from irm_sweeps.store.archive import open_reader
     from irm_sweeps.store.manifest import is_copy, load_manifest, sweep_names
-    from irm_sweeps.store.store import Store
 
-    for store in map(Store, stores):
+    for store in map(open_reader, stores):
         for name in reversed(sweep_names(store)):
             if not name.startswith(("sweep-", "search-")) or is_copy(store, name):
                 continue
@@ -75,7 +73,7 @@ def _launched(stores: Sequence[Path], results: Results) -> Iterator[Manifest]:
                 results.problems.append(str(error))
 
 
-def _curve(manifest: Manifest, results: Results, stores: Sequence[Path], rule: str, trusted: bool) -> str | None:
+def _curve(manifest: Manifest, results: Results, rule: str, trusted: bool) -> str | None:
     from irm_sweeps.analysis.figures import general, metrics
     from irm_sweeps.analysis.figures.measuring import Measuring
     from irm_sweeps.analysis.figures.series import of_manifest as series_of
@@ -86,6 +84,6 @@ def _curve(manifest: Manifest, results: Results, stores: Sequence[Path], rule: s
     if not series:
         return None
     try:
-        return drawn(general.lam_picture(Measuring(series, results, stores, metrics.DEFAULT), manifest.name))
+        return drawn(general.lam_picture(Measuring(series, results, metrics.DEFAULT), manifest.name))
     except UserError:  # accuracies and risks do not go on one scale
         return None

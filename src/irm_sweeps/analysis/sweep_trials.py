@@ -107,11 +107,11 @@ def named(name: str, stores: Sequence[Path]) -> SweepTrials:
 
 def find_manifest(name: str, stores: Sequence[Path]) -> Manifest:
     """Return the manifest of the sweep with this name; see `named`."""
+    from irm_sweeps.store.archive import open_reader
     from irm_sweeps.store.manifest import read_manifest, sweep_names
-    from irm_sweeps.store.store import Store
 
-    having = [store for store in map(Store, stores) if any(own.startswith(name) for own in sweep_names(store))]
-    return read_manifest((having or [Store(stores[0])])[0], name)
+    having = [store for store in map(open_reader, stores) if any(own.startswith(name) for own in sweep_names(store))]
+    return read_manifest((having or [open_reader(stores[0])])[0], name)
 
 
 def latest(stores: Sequence[Path]) -> SweepTrials:
@@ -127,10 +127,10 @@ def latest(stores: Sequence[Path]) -> SweepTrials:
 
 def latest_manifest(stores: Sequence[Path]) -> Manifest:
     """Return the manifest of the sweep that was launched last; see `latest`."""
+    from irm_sweeps.store.archive import open_reader
     from irm_sweeps.store.manifest import is_copy, load_manifest, sweep_names
-    from irm_sweeps.store.store import Store
 
-    for store in map(Store, stores):
+    for store in map(open_reader, stores):
         names = [name for name in reversed(sweep_names(store)) if not is_copy(store, name)]
         if names:
             sweeps = [name for name in names if not name.startswith("trial-")]

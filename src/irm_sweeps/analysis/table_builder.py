@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis import test_set_error
-from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.analysis.notes import Note, mixture_notes, package_versions, setting_note, several, status_notes
 from irm_sweeps.analysis.published import ASSUMED_N, Published
 from irm_sweeps.analysis.readings import Reading, Results, read
@@ -19,6 +19,7 @@ from irm_sweeps.analysis.settings import choose, settings
 from irm_sweeps.analysis.statistics import Summary, summarize
 from irm_sweeps.analysis.table import Cell, Comparison, Table, adjusted
 from irm_sweeps.analysis.table_footer import measurement_lines, origin_lines
+from irm_sweeps.analysis.unpacked import unpacked_lines
 from irm_sweeps.errors import UnknownChoice
 from irm_sweeps.sweep.metric import parts
 
@@ -84,6 +85,7 @@ class Builder:
                 *comparison.footer(rows),
                 *origin_lines(self.paper, self.stores, self.overrides),
                 *self._version_lines(),
+                *unpacked_lines(self.results, self.trial_ids()),
             ],
             comparison_columns=comparison.columns(rows),
             against=comparison.against,
@@ -219,7 +221,7 @@ class Builder:
 
     def command(self, row: str, *more: str) -> str:
         """Return the command that runs a row's missing trials into the first store."""
-        return self.paper.command(row, [*overrides_into(self.stores[0], self.overrides), *more])
+        return self.paper.command(row, [*overrides_into(folder_to_fill(self.stores), self.overrides), *more])
 
 
 def _known(trials_of: Callable[[Row], Mapping[str, Trial]], row: Row) -> Iterator[Trial]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.analysis.options import Parser
 from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.analysis.paper_files import find_paper, row_names
@@ -145,7 +145,7 @@ def _paper(options: argparse.Namespace) -> None:
     table = builder.table(against)
     _print_skipped(builder.results.problems)
     if _is_unmeasured(table) and any(row.sweep is not None for row in paper.shown.values()):
-        command = paper.command(None, overrides_into(options.stores[0], overrides))
+        command = paper.command(None, overrides_into(folder_to_fill(options.stores), overrides))
         print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
     _print_or_write(FORMATS[table_format](table), options.output)
 

@@ -12,6 +12,7 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.typed_commands import OneLineParser, import_from_here, launching, offers
 
 if TYPE_CHECKING:
+    from irm_sweeps.store.reader import Reader
     from irm_sweeps.store.store import Store
 
 Commands: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
@@ -27,10 +28,11 @@ def add_command(commands: Commands, name: str, about: str) -> argparse.ArgumentP
     return commands.add_parser(name, help=about, description=about)
 
 
-def add_store_command(commands: Commands, name: str, about: str) -> argparse.ArgumentParser:
-    """Add a command that reads a store, with `--results`; its `run` calls `open_store`."""
+def add_store_command(commands: Commands, name: str, about: str, *, archives: bool = False) -> argparse.ArgumentParser:
+    """Add a command with `--results`; its `run` calls `open_store`, or with `archives` `open_results`."""
     parser = add_command(commands, name, about)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the store (default: results)")
+    what = "the store, or an archive of irm-sweeps pack" if archives else "the store"
+    parser.add_argument("--results", type=Path, default=Path("results"), help=f"{what} (default: results)")
     return parser
 
 
@@ -74,13 +76,30 @@ def open_store(options: argparse.Namespace) -> Store:
 
     root = options.results.expanduser().absolute()
     if is_there(root) and not is_folder(root):
-        raise UserError(f"--results {options.results} is a file: give a directory")
+        raise UserError(
+            f"--results {options.results} is a file: give a directory; an archive's results become part of one with "
+            "irm-sweeps unpack"
+        )
     if not is_folder(root):
         raise UserError(
             f"{root}: no such directory; --results DIR names the store, "
             f"or run something first: {launching('paper=demo')}"
         )
     return Store(root)
+
+
+def open_results(options: argparse.Namespace) -> Reader:
+    """Return the store or archive that `--results` names, for a command that only reads results.
+
+    Raises
+    ------
+    UserError
+        It is not there, is neither, or may not be looked at.
+    """
+    from irm_sweeps.store.archive import Archive
+
+    path = options.results.expanduser()
+    return Archive(path) if path.is_file() else open_store(options)
 
 
 def chosen_sweep(options: argparse.Namespace, store: Store) -> str:

@@ -92,9 +92,16 @@ def sweeps(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
 
 def trials(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     """Return the ids of the store's trials."""
-    from irm_sweeps.store.store import Store
+    from irm_sweeps.store.archive import open_reader
 
     try:
-        return Store(parsed_args.results.absolute()).trial_ids()
+        return open_reader(parsed_args.results.absolute()).trial_ids()
     except (OSError, UserError):
         return []
+
+
+def papers(**_: object) -> Sequence[str]:
+    """Return the names of all paper files."""
+    from irm_sweeps.analysis.paper_files import paper_names
+
+    return paper_names()

@@ -6,14 +6,21 @@ import argparse
 import os
 from pathlib import Path
 
-from irm_sweeps.commands.arguments import Commands, add_store_command, add_trial_id, add_trust, apply_trust, open_store
+from irm_sweeps.commands.arguments import (
+    Commands,
+    add_store_command,
+    add_trial_id,
+    add_trust,
+    apply_trust,
+    open_results,
+)
 from irm_sweeps.errors import printable
 
 
 def add_parser(commands: Commands) -> None:
     """Declare the options."""
     about = "Run a stored trial again and compare, bit for bit. Exit code 0: equal, 1: differs."
-    parser = add_store_command(commands, "reproduce", about)
+    parser = add_store_command(commands, "reproduce", about, archives=True)
     add_trial_id(parser)
     add_trust(parser)
     parser.add_argument("--data-dir", type=Path, help="as launch's data_dir (default: $IRM_SWEEPS_DATA_DIR or data)")
@@ -26,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
     from irm_sweeps.commands.second_run import run_again, stored
 
     apply_trust(options)
-    store = open_store(options)
+    store = open_results(options)
     result, trial = stored(store, store.find(options.id), trusted=options.trust)
     data_dir = options.data_dir or Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "data"))
     print(printable(describe(result)), flush=True)

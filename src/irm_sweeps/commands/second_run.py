@@ -15,13 +15,14 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.store.earlier_code import other_code
 from irm_sweeps.store.manifest import RunSettings, write_manifest
+from irm_sweeps.store.reader import Reader
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import looking
 
 
-def stored(store: Store, trial_id: str, *, trusted: bool = False) -> tuple[Result, Trial]:
+def stored(store: Reader, trial_id: str, *, trusted: bool = False) -> tuple[Result, Trial]:
     """Return a result that can be made again, and its trial; `trusted`: see `Trial.from_config`.
 
     Raises
@@ -60,7 +61,7 @@ def _trial(result: Result, *, trusted: bool = False) -> Trial:
 
 
 def run_again(
-    store: Store, result: Result, trial: Trial, data_dir: Path, device: str, *, trusted: bool = False
+    store: Reader, result: Result, trial: Trial, data_dir: Path, device: str, *, trusted: bool = False
 ) -> Result:
     """Train a trial a second time, in a temporary store and under the recorded circumstances; return the new result.
 
@@ -104,7 +105,7 @@ def run_again(
     return again
 
 
-def _stack(store: Store, result: Result, trial: Trial, trusted: bool) -> list[Trial]:
+def _stack(store: Reader, result: Result, trial: Trial, trusted: bool) -> list[Trial]:
     """Return the trials that were trained together with this one; it alone if another one is missing here."""
     members = []
     for trial_id in result.provenance.stack or [trial.id]:

@@ -6,26 +6,26 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from irm_sweeps.commands.arguments import Commands, add_store_command, add_trial_id, open_store
+from irm_sweeps.commands.arguments import Commands, add_store_command, add_trial_id, open_results
 from irm_sweeps.errors import UserError, one_line, printable
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.typed_commands import looking
 
 if TYPE_CHECKING:
+    from irm_sweeps.store.reader import Reader
     from irm_sweeps.store.result import Result
-    from irm_sweeps.store.store import Store
 
 
 def add_parser(commands: Commands) -> None:
     """Declare the options."""
-    parser = add_store_command(commands, "show", "Print one trial's result.")
+    parser = add_store_command(commands, "show", "Print one trial's result.", archives=True)
     add_trial_id(parser)
     parser.add_argument("--json", action="store_true", help="the whole result file")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the trial's scores and its config, or its whole result as JSON."""
-    store = open_store(options)
+    store = open_results(options)
     trial_id = store.find(options.id)
     try:
         result = store.result(trial_id)
@@ -41,9 +41,11 @@ def run(options: argparse.Namespace) -> None:
 
         print(printable(scores_table(result, _label_in_sweep(store, result))))
         print("\n".join(config_lines(result.config)))
+        if origin := store.origin(trial_id):
+            print(f"unpacked from {one_line(origin.archive)} (sha256 {origin.archive_sha256[:12]}), not trained here")
 
 
-def _label_in_sweep(store: Store, result: Result) -> str:
+def _label_in_sweep(store: Reader, result: Result) -> str:
     """Return the trial's name in the sweep of several trials that was launched last with it; else its short name."""
     from irm_sweeps.store.manifest import load_manifest, sweep_names
 

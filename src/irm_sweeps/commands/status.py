@@ -13,6 +13,7 @@ from irm_sweeps.commands.arguments import (
     add_optional_sweep,
     add_store_command,
     chosen_sweep,
+    open_results,
     open_store,
 )
 from irm_sweeps.errors import UserError, printable
@@ -20,6 +21,7 @@ from irm_sweeps.typed_commands import looking
 from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
+    from irm_sweeps.store.archive import Archive
     from irm_sweeps.store.store import Store
 
 WATCH_SECONDS = 5
@@ -29,7 +31,7 @@ WATCH_SECONDS = 5
 def add_parser(commands: Commands) -> None:
     """Declare the options."""
     about = "How far a sweep is: done, running, failed, to do, time left. From any node."
-    parser = add_store_command(commands, "status", about)
+    parser = add_store_command(commands, "status", about, archives=True)
     add_optional_sweep(parser)
     parser.add_argument("--watch", action="store_true", help="repeat until the sweep is done")
     parser.add_argument(
@@ -40,12 +42,26 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the status of one sweep, once or until it is done; with `--all`, of every sweep."""
+    from irm_sweeps.store.archive import Archive
+
+    if isinstance(reader := open_results(options), Archive):
+        _print_archive(options, reader)
+        return
     store = open_store(options)
     name = chosen_sweep(options, store)
     if options.all:
         _print_every_sweep(options, store)
     else:
         _print_sweep(options, store, name)
+
+
+def _print_archive(options: argparse.Namespace, archive: Archive) -> None:
+    from irm_sweeps.commands.archive_status import archive_status
+
+    if options.sweep or options.all:
+        raise UserError(f"{archive.root} is an archive, which has no sweeps: leave out {options.sweep or '--all'}")
+    status = archive_status(archive)
+    print(json.dumps(status.as_json(), indent=1) if options.json else printable(status.text()))
 
 
 def _print_sweep(options: argparse.Namespace, store: Store, name: str) -> None:

@@ -43,8 +43,13 @@ def refuse_file(folder: Path, key: str) -> None:
             broken = path.is_symlink() and not path.exists()
             what = "a symbolic link that leads nowhere" if broken else "a file"
             if path == folder:
-                raise UserError(f"{key}={folder} is {what}: give a directory")
+                archive = "; an archive is only read: irm-sweeps unpack adds its results to a directory"
+                raise UserError(f"{key}={folder} is {what}: give a directory{archive if _is_archive(path) else ''}")
             raise UserError(f"{key}={folder}: cannot create {folder}: Not a directory: {path} is {what}; give another")
+
+
+def _is_archive(path: Path) -> bool:
+    return path.suffix.lower() == ".zip" and path.is_file()
 
 
 def check_writable(folder: Path, key: str) -> None:

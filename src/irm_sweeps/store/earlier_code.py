@@ -8,10 +8,10 @@ from functools import cached_property
 
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.errors import one_line
-from irm_sweeps.files.reading import DamagedFile, read_fresh
+from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store.layout import RESULT
+from irm_sweeps.store.reader import LARGEST_RESULT, Reader
 from irm_sweeps.store.result import Result
-from irm_sweeps.store.store import LARGEST_RESULT, Store
 from irm_sweeps.trial import Trial
 from irm_sweeps.user_code import code_of
 
@@ -39,7 +39,7 @@ def _is_as_recorded(chosen: type, recorded: Mapping[str, str]) -> bool:
 class EarlierCode:
     """The results in stores of trials of the user's own classes, by config; each store is looked through once."""
 
-    def __init__(self, stores: Sequence[Store]) -> None:
+    def __init__(self, stores: Sequence[Reader]) -> None:
         self._stores = stores
 
     def of(self, trials: Iterable[Trial]) -> dict[str, list[str]]:
@@ -70,15 +70,15 @@ class EarlierCode:
         return ids
 
 
-def _bytes(store: Store, trial_id: str) -> bytes:
+def _bytes(store: Reader, trial_id: str) -> bytes:
     """Return a result file, which is not parsed: of most results one pattern says that they are not looked for."""
     try:
-        return read_fresh(store.folder(trial_id) / RESULT, LARGEST_RESULT)
-    except (OSError, ValueError):
+        return store.content(trial_id, RESULT, LARGEST_RESULT) or b""
+    except DamagedFile:  # whoever asks for the result is told
         return b""
 
 
-def _readable(store: Store, trial_id: str) -> Result | None:
+def _readable(store: Reader, trial_id: str) -> Result | None:
     try:
         return store.result(trial_id)
     except DamagedFile:  # whoever asks for the result is told

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.compose import leaves
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.reading import is_folder
+from irm_sweeps.files.reading import is_there
 from irm_sweeps.names import setting_names
+from irm_sweeps.store.archive import open_reader
 from irm_sweeps.store.later_fields import without_places
+from irm_sweeps.store.reader import Problem
 from irm_sweeps.store.result import Result
-from irm_sweeps.store.store import Problem, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,14 +50,14 @@ TYPES: dict[str, Any] = {
 
 
 def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFrame:
-    """Return the results of one store, or of several put together.
+    """Return the results of one store, or of several put together; an archive of `irm-sweeps pack` is one too.
 
     One row per trial, selection rule, split and environment. A diverged or failed trial has one row, whose
     `rule`, `split`, `environment`, `risk` and `accuracy` are missing. Of a trial that several stores have, a
     completed result is preferred.
 
     Columns (see `TYPES` for their types)
-        `trial_id`, `status` (completed, diverged, failed), `store` (the directory it was read from);
+        `trial_id`, `status` (completed, diverged, failed), `store` (the directory or archive it was read from);
         `setting`: a name of all but the seed, in which results of several settings differ, e.g. `irmv1 lam=100 lr=0.1`;
         `dataset`, `backbone`, `method`, `optimizer`: the names that choose them, e.g. `irmv1` (without a YAML, the
         class; it is `method._target_`); `lam` (NaN where the method has no penalty weight), `seed`;
@@ -73,7 +74,7 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     Raises
     ------
     UserError
-        A path is no directory.
+        A path is neither a directory nor an archive.
     """
     import pandas as pd
 
@@ -103,9 +104,9 @@ def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
     found: dict[str, tuple[Path, Result]] = {}
     problems = []
     for root in roots:
-        if not is_folder(root):
-            raise UserError(f"{root}: no such directory; give the one that launch.py had as results=")
-        for result in Store(root).results():
+        if not is_there(root):
+            raise UserError(f"{root}: no such directory; give the one that launch.py had as results=, or an archive")
+        for result in open_reader(root).results():
             if isinstance(result, Problem):
                 problems.append(result.reason)
                 continue

@@ -25,6 +25,7 @@ from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.names import label as short_name
 from irm_sweeps.redaction import redacted_words
+from irm_sweeps.store.reader import Reader
 from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.stored_trials import StoredTrials
@@ -196,7 +197,7 @@ def write_manifest(
     return manifest
 
 
-def read_manifest(store: Store, name: str) -> Manifest:
+def read_manifest(store: Reader, name: str) -> Manifest:
     """Read a sweep by its name or the beginning of it.
 
     Raises
@@ -214,7 +215,7 @@ def read_manifest(store: Store, name: str) -> Manifest:
     return load_manifest(store, matching[0])
 
 
-def load_manifest(store: Store, name: str) -> Manifest:
+def load_manifest(store: Reader, name: str) -> Manifest:
     """Read the sweep of this name.
 
     Raises
@@ -261,7 +262,7 @@ def _read(stream: JsonStream) -> Manifest:
     return Manifest(trials=trials, **others)
 
 
-def is_copy(store: Store, name: str) -> bool:
+def is_copy(store: Reader, name: str) -> bool:
     """Return whether a sweep's folder was copied or renamed by hand: its manifest is that of another sweep."""
     try:
         written = stream_json(store.root / "sweeps" / name / "manifest.json", LARGEST, _name_in)
@@ -278,8 +279,8 @@ def _name_in(stream: JsonStream) -> Any:
     return None
 
 
-def sweep_names(store: Store) -> list[str]:
-    """Return the names of all sweeps of a store, the most recently launched last.
+def sweep_names(store: Reader) -> list[str]:
+    """Return the names of all sweeps of a store, the most recently launched last; an archive has none.
 
     Not a sweep are symbolic links, files, folders without a manifest, and folders with a name that no sweep can have.
     Sweeps whose time of launch cannot be read come first.

@@ -3,6 +3,7 @@
 results/<trial id>/result.json       the result, once there is one
                    history.jsonl     risks and penalty over training; rows are added while it trains
                    log.txt           what the trial printed, also when it failed
+                   origin.json       the archive that it was unpacked from, if it was
                    claim.<n>.json    who works on it (see `claims`), until it is done
                    checkpoint.safetensors   where it stands, until it is done
                    mlflow_run.txt    with `logger=mlflow`: the id of its run
@@ -14,36 +15,23 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError, one_line
 from irm_sweeps.files.atomic import discard, make_folder, refuse_link, sync, to_json, write_atomically, write_once
-from irm_sweeps.files.reading import DamagedFile, is_folder, is_there, names_in, read_fresh, read_json, refusal
-from irm_sweeps.files.untrusted import MIB, parse_json
+from irm_sweeps.files.reading import DamagedFile, is_folder, is_there, names_in, read_fresh, refusal
+from irm_sweeps.files.untrusted import parse_json
 from irm_sweeps.store.history import Row
-from irm_sweeps.store.layout import CHECKPOINT, HISTORY, RESULT
+from irm_sweeps.store.layout import CHECKPOINT, HISTORY, ORIGIN, RESULT
+from irm_sweeps.store.reader import LARGEST_RESULT, LONGEST_HISTORY, Reader
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.schema import TRIAL_ID
-
-LARGEST_RESULT = 16 * MIB
-"""Most bytes of a result."""
-LONGEST_HISTORY = 1024 * MIB
-"""Most bytes of a history; a million rows have a tenth of it."""
 
 
 class NotStorable(UserError):
     """What is to be written could not be read back: too large, not finite, or not of the form of a result."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A file in the store that is damaged or not ours: named and skipped, never deleted."""
-
-    path: Path
-    reason: str
 
 
 def result_bytes(result: Mapping[str, Any]) -> bytes:
@@ -100,7 +88,7 @@ def row_bytes(row: Mapping[str, Any], number: int) -> bytes:
     return line
 
 
-class Store:
+class Store(Reader):
     """A results directory."""
 
     def __init__(self, root: Path) -> None:
@@ -167,65 +155,23 @@ class Store:
                 "which claims on trials need: choose another"
             ) from None
 
-    def result(self, trial_id: str) -> Result | None:
-        """Return the trial's result, or None if it has none.
+    def content(self, trial_id: str, name: str, at_most: int) -> bytes | None:
+        """Return the bytes of one of a trial's files, or None if it has no such file.
 
         Raises
         ------
         DamagedFile
-            There is a result file, but it is no valid result of this trial.
+            It is a link, or lies in a folder that is one; it is a pipe or a folder, too large, or cannot be read.
         """
-        path = self.folder(trial_id) / RESULT
+        path = self.folder(trial_id) / name
         if os.path.islink(path.parent):
             raise DamagedFile(f"{path}: in a folder that is a symbolic link, which is not followed")
         try:
-            result = Result.from_values(read_json(path, LARGEST_RESULT))
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise DamagedFile(f"{path}: {error}") from None
-        if result.trial_id != trial_id:
-            raise DamagedFile(f"{path}: of trial {result.trial_id}, not {trial_id}")
-        return result
-
-    def history(self, trial_id: str) -> list[Row] | None:
-        """Return the rows of the trial's history, or None if it has none; while it trains, those written so far.
-
-        Raises
-        ------
-        DamagedFile
-            There is a file, but a line of it is no row, or the result counts more or fewer rows.
-        """
-        path = self.folder(trial_id) / HISTORY
-        number = 0
-        try:
-            refuse_link(path.parent)
-            finished, counted = self.has_result(trial_id), self._rows_counted(trial_id)
-            rows = []
-            content = read_fresh(path, LONGEST_HISTORY)
-            if not content.endswith(b"\n") and not finished:
-                content = content[: content.rfind(b"\n") + 1]  # its last row is being written
-            for number, line in enumerate(content.splitlines(), start=1):  # noqa: B007
-                rows.append(Row.from_values(parse_json(line)))
+            return read_fresh(path, at_most)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except StoreError as error:
-            raise DamagedFile(str(error)) from None
         except OSError as error:
             raise refusal(path, error) from None
-        except ValueError as error:
-            raise DamagedFile(f"{path}, line {number}: {error}") from None
-        if counted not in (None, len(rows)):
-            raise DamagedFile(f"{path}: the result counts {counted} rows, and it has {len(rows)}")
-        return rows
-
-    def _rows_counted(self, trial_id: str) -> int | None:
-        """Return how many rows the history had when the result was written, where a readable result says so."""
-        try:
-            result = self.result(trial_id)
-        except DamagedFile:  # which whoever asks for the result is told
-            return None
-        return None if result is None else result.history_rows
 
     def has_result(self, trial_id: str) -> bool:
         """Return whether the trial has a result file, readable or not: one look, for those who ask often.
@@ -241,17 +187,6 @@ class Store:
         """Return the ids of all trials that the store has a folder of, with or without a result."""
         return sorted(name for name in names_in(self.root) if TRIAL_ID.fullmatch(name))
 
-    def results(self) -> Iterator[Result | Problem]:
-        """Yield every result in the store, and a `Problem` for every file that should be one and is not."""
-        for name in self.trial_ids():
-            try:
-                result = self.result(name)
-            except DamagedFile as damage:
-                yield Problem(self.folder(name) / RESULT, str(damage))
-            else:
-                if result is not None:
-                    yield result
-
     def write_result(self, result: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> bool:
         """Write history and result, in this order: whoever sees a result sees the whole trial.
 
@@ -262,13 +197,26 @@ class Store:
         NotStorable
             A reader would take the files for damaged: nothing is written.
         """
-        folder = self.own_folder(result["trial_id"])
-        if self.has_result(result["trial_id"]):
+        trial_id = result["trial_id"]
+        self.own_folder(trial_id)
+        if self.has_result(trial_id):
             return False
-        content, lines = result_bytes(result), history_bytes(history)
+        return self._write(trial_id, result_bytes(result), {HISTORY: history_bytes(history)})
+
+    def import_result(self, trial_id: str, result: bytes, history: bytes | None, origin: bytes) -> bool:
+        """Write the files of a result that was made elsewhere, the result last; False as in `write_result`."""
+        self.own_folder(trial_id)
+        if self.has_result(trial_id):
+            return False
+        return self._write(trial_id, result, {ORIGIN: origin, **({} if history is None else {HISTORY: history})})
+
+    def _write(self, trial_id: str, result: bytes, others: Mapping[str, bytes]) -> bool:
+        """Write a result and before it the files beside it; return False if the trial has a result by now."""
+        folder = self.own_folder(trial_id)
         make_folder(folder, parents=False)
-        write_atomically(folder / HISTORY, lines)
-        written = write_once(folder / RESULT, content)
+        for name, content in others.items():
+            write_atomically(folder / name, content)
+        written = write_once(folder / RESULT, result)
         sync(self.root)
         return written
 
@@ -290,17 +238,3 @@ class Store:
             return
         except OSError as error:
             raise StoreError(f"cannot move {folder / RESULT} aside: {error.strerror or error}") from error
-
-    def find(self, prefix: str) -> str:
-        """Return the one trial id that starts with `prefix`.
-
-        Raises
-        ------
-        UserError
-            None does, or several do.
-        """
-        ids = [name for name in self.trial_ids() if prefix and name.startswith(prefix)]
-        if len(ids) == 1:
-            return ids[0]
-        what = f"{len(ids)} trials start with it: {', '.join(ids[:5])}" if ids else "no trial starts with it"
-        raise UserError(f"ID {prefix!r}: {what} in {self.root}")

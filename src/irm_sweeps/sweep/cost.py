@@ -12,7 +12,8 @@ from pathlib import Path
 from irm_sweeps.choices import choice_name
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, raised
-from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.store.reader import Problem
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.checks import check_inputs
 from irm_sweeps.sweep.earlier import Earlier, earlier_prices
 from irm_sweeps.sweep.labels import labels

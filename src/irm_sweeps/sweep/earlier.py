@@ -9,8 +9,9 @@ from typing import Any
 
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.errors import UserError, one_line
+from irm_sweeps.store.reader import Problem
 from irm_sweeps.store.result import Result
-from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import count
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis import selection_rules
@@ -42,7 +41,6 @@ class Measuring:
 
     series: Sequence[Series]
     results: Results
-    stores: Sequence[Path]
     panels: Sequence[PanelMetric]
     mixtures: bool = False
 
@@ -191,7 +189,7 @@ class Measuring:
         """Return a logged quantity by step, and a remark on each trial that has none."""
         logged, remarks = [], []
         for trial in trials:
-            values, others = history(self.stores, trial.id, quantity, self.results.problems)
+            values, others = history(self.results.readers, trial.id, quantity, self.results.problems)
             logged.append(values)
             if not values:
                 has = ", ".join(others) or "nothing"
@@ -205,7 +203,7 @@ class Measuring:
 
     def _evaluated(self, trials: Sequence[Trial]) -> dict[str, dict[str, Summary]]:
         """Return what was evaluated at each step, by panel."""
-        evaluated = [(trial, evaluations(self.stores, trial.id, self.results.problems)) for trial in trials]
+        evaluated = [(trial, evaluations(self.results.readers, trial.id, self.results.problems)) for trial in trials]
         measured = {}
         for title, panel in zip(self.titles, self.panels, strict=True):
             values = [

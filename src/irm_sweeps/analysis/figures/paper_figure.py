@@ -52,7 +52,7 @@ def _measured(builder: Builder, name: str, row: Row, figure: Figure, places: Seq
     except UnknownChoice as error:
         return Curve(row.label, remarks=[f"{row.label}: {lacking(error)}"])
     decides = [named(builder.paper.columns[-1].metric)]
-    measuring = Measuring([series], builder.results, builder.stores, decides, mixtures=True)
+    measuring = Measuring([series], builder.results, decides, mixtures=True)
     if figure.kind == "environments":
         (curve,) = measuring.over_environments(figure.split, figure.metric)
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.analysis.notes import spelled
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.table_builder import Builder
@@ -85,7 +85,7 @@ def of_overrides(user: Sequence[str], stores: Sequence[Path], rule: str) -> list
     from irm_sweeps.sweep.grid import trials
 
     overrides = [word for word in user if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
-    command = launching(*overrides_into(stores[0], overrides))
+    command = launching(*overrides_into(folder_to_fill(stores), overrides))
     named = [(_method(trial), trial) for trial in trials(overrides).values()]
     return _by_task(named, rule, lambda *more: " ".join([command, *more]))
 

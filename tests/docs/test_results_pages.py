@@ -1,0 +1,54 @@
+"""The pages of `docs/results/` say what the archives beside them give."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import results as generated
+
+from irm_sweeps.store.archive import Archive
+from pages import ROOT
+from synthetic_store import composed_once
+
+PAGES = sorted(generated.RESULTS.glob("*.md"))
+MEASURED = re.compile(r"^\|.* ± .*\|$", re.M)
+NOT_THERE = "> **Not in the archive.**"
+
+
+@pytest.fixture
+def _in_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("IRM_SWEEPS_CONF", raising=False)
+
+
+@pytest.mark.parametrize("path", list(generated.pages()), ids=lambda path: path.stem)
+@pytest.mark.usefixtures("_in_the_root")
+def test_the_tables_are_those_of_the_archive_byte_for_byte(path: Path) -> None:
+    with composed_once():
+        assert generated.with_tables(path.read_text()) == path.read_text(), "type: make results"
+
+
+@pytest.mark.usefixtures("_in_the_root")
+def test_the_coverage_page_is_that_of_the_archives() -> None:
+    with composed_once():
+        assert generated.coverage_page.page() == (generated.RESULTS / "coverage.md").read_text(), "type: make results"
+
+
+def test_every_archive_is_whole() -> None:
+    for path in generated.RESULTS.glob("*.zip"):
+        archive = Archive(path)
+        for trial_id in archive.trial_ids():
+            assert archive.result(trial_id)
+            archive.check_history(trial_id)
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path.stem != "coverage"], ids=lambda path: path.stem)
+def test_measured_tables_are_generated_or_marked(path: Path) -> None:
+    """In each section; a mark under the title holds for the whole page."""
+    head, *sections = re.split(r"^(?=## )", generated.TABLE.sub("", path.read_text()), flags=re.M)
+    if NOT_THERE in head:
+        return
+    for section in (head, *sections):
+        assert NOT_THERE in section or not MEASURED.search(section)
