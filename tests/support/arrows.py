@@ -13,7 +13,10 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
 
 LAYERS = [
-    {"errors", "files", "redaction", "slurm", "syntax_digest", "typed_commands", "user_modules", "wording"},
+    {
+        *("errors", "files", "kept_source", "redaction", "slurm", "syntax_digest", "typed_commands", "user_modules"),
+        "wording",
+    },
     {
         *("config", "draws", "device", "process_state", "compose", "provenance", "hydra_versions"),
         *("key_hints", "override_grammar", "user_code"),

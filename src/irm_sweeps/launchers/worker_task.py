@@ -126,16 +126,23 @@ class WorkerTask:
             return _refused(error)
 
     def _open_sweep(self) -> tuple[Store, Manifest]:
-        """Read the sweep's manifest, and make the user's own classes that it names importable."""
+        """Read the sweep's manifest, and make the user's own classes that it names importable.
+
+        Raises
+        ------
+        UserError
+            There is no such sweep, it needs code that is not trusted, or the code is not what was submitted.
+        """
         from irm_sweeps.store.manifest import read_manifest
         from irm_sweeps.store.store import Store
 
         store = Store(Path(self.results))
         manifest = read_manifest(store, self.sweep)
-        if self.trusted:
-            manifest.make_importable()
-        else:
+        if not self.trusted:
             manifest.check_own(store)
+        manifest.check_package()
+        if self.trusted:
+            manifest.make_importable(store)
         return store, manifest
 
     def _work(self, store: Store, manifest: Manifest, gpu: str | None, stop_requested: threading.Event) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from irm_sweeps.config import Settings
 from irm_sweeps.files.typed_paths import check_writable
+from irm_sweeps.loggers.logger import Logger
 from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
@@ -24,7 +25,8 @@ from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan, make_plan
 from irm_sweeps.sweep.stacks import form_stacks
-from irm_sweeps.trial import Trial
+from irm_sweeps.trial import GROUPS, Trial
+from irm_sweeps.user_code import user_modules_of
 
 
 def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, launcher: Launcher) -> Plan:
@@ -80,6 +82,13 @@ def prepare(
             logger=logger.model_dump(mode="json", by_alias=True) if logger else None,
         ),
         labels(plan.trials, varied),
+        user_modules_of(_classes(plan.trials.values(), logger)),
     )
     Finished(store, manifest).forget_others()
     return manifest
+
+
+def _classes(trials: Iterable[Trial], logger: Logger | None) -> set[type]:
+    """Return every class that workers build for these trials."""
+    classes: set[type] = {type(getattr(trial, group)) for trial in trials for group in GROUPS}
+    return classes | ({type(logger)} if logger else set())
