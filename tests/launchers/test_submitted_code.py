@@ -185,8 +185,8 @@ def test_a_worker_of_another_package_refuses_in_one_line(desk: Desk) -> None:
 
 def test_a_change_of_the_package_lets_workers_that_run_go_on_and_replaces_none(desk: Desk, edit: Edit) -> None:
     command = desk.sweep(*SLOW, SEEDS, "training.steps=2000", slots=2)
+    trial_id, pid = first_at_work(desk)
     eventually(lambda: len(desk.holders()) == 2, "two workers")
-    trial_id, pid = next(iter(desk.holders().items()))
     change_package(desk)
     os.kill(pid, signal.SIGKILL)
     err = desk.folder / "0.err"

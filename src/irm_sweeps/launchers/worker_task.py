@@ -187,6 +187,8 @@ class WorkerTask:
         if self.told:
             trials = count(len(manifest.trials), "trial")
             print(f"{manifest.name}: {missing} of {trials} have no result; working here on {device}", flush=True)
+            if self.trusted and (changed := manifest.changed_modules()):
+                print(f"{', '.join(changed)} changed since: what was submitted runs", flush=True)
 
     def _summarise(self, progress: Progress) -> None:
         if self.told:

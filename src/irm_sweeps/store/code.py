@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.atomic import make_folder, refuse_link, write_atomically
 from irm_sweeps.files.reading import read_fresh
-from irm_sweeps.files.untrusted import MIB
+from irm_sweeps.files.untrusted import MIB, read_regular
 from irm_sweeps.kept_source import KeptSource
 from irm_sweeps.store.schema import Part
 from irm_sweeps.syntax_digest import digest_of_all
@@ -62,6 +62,17 @@ class SweepCode(Part):
         *packages, last = name.split(".")
         inside = [*packages, last, f"{stem}.{suffix}"] if stem == "__init__" else [*packages, f"{last}.{suffix}"]
         return self.folder.joinpath(*inside)
+
+    def changed(self) -> list[str]:
+        """Return the modules whose files here do not hold what was copied."""
+        return [name for name, module in self.modules.items() if _sha256(Path(module.file)) != module.sha256]
+
+
+def _sha256(file: Path) -> str | None:
+    try:
+        return hashlib.sha256(read_regular(file, LARGEST, follow=True)).hexdigest()
+    except OSError:
+        return None
 
 
 def write_code(sweep: Path, modules: Mapping[str, UserModule]) -> SweepCode:

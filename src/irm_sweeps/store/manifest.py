@@ -145,6 +145,10 @@ class Manifest:
             import_from(read_code(self.folder(store), self.code))
         sys.path += [folder for folder in self.settings.folders if folder not in sys.path]
 
+    def changed_modules(self) -> list[str]:
+        """Return the user's modules whose files have been edited or removed here since the launch."""
+        return self.code.changed() if self.code is not None else []
+
     def check_package(self) -> None:
         """Check that this process runs the code of this package with which the sweep was launched.
 

@@ -14,6 +14,7 @@ from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.checks import (
     check_compiles,
+    check_importable,
     check_inputs,
     check_no_secrets,
     check_settings,
@@ -59,6 +60,7 @@ def prepare(
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     check_no_secrets(plan.trials.values(), settings)
     check_storable(plan.trials.values())
+    check_importable(waiting, launcher)
     check_inputs(waiting, settings)
     stacks = form_stacks(waiting, settings.stack, launcher.machine(settings.device), settings.data_dir)
     logger = checked_logger(settings)
