@@ -1,4 +1,4 @@
-"""A user's method that is edited: old results keep their ids, and every command marks them as old."""
+"""A user's method that is edited: its trials are others, and every command tells of the earlier results."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from commands import SMALL, Answer, irm_sweeps, launch, outcome
+from commands import SMALL, Answer, irm_sweeps, launch
 from irm_sweeps import provenance
 from irm_sweeps.compose import compose
-from irm_sweeps.store.checkpoints import save_checkpoint
+from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
-from irm_sweeps.training.loop import StackTraining
+from irm_sweeps.syntax_digest import syntax_digest
 from irm_sweeps.trial import Trial
 
 BASE = """
@@ -41,6 +41,11 @@ class Gap(Base):
         return {factor} * self.factor * (risks.amax() - risks.amin())
 """
 GAP_TRIAL = [*SMALL, "method=vrex", "method._target_=own_gap.Gap", "lam=10"]
+
+EARLIER = (
+    "{} done by an earlier version of own_gap.Gap: run again; those results stay, and count once the edit is undone\n"
+)
+WORK = "import sys; from irm_sweeps.launchers.worker_task import WorkerTask; WorkerTask(*sys.argv[1:], threads=1)()"
 
 Write = Callable[..., None]
 
@@ -79,99 +84,145 @@ def results() -> dict[int, dict[str, Any]]:
 
 def test_a_result_says_which_code_made_it(write: Write) -> None:
     assert sweep("seed=0").err == ""
-    recorded = results()[0]["provenance"]["own_code"]
-    assert recorded == {
-        name: hashlib.sha256(Path(f"{name}.py").read_bytes()).hexdigest() for name in ("own_gap", "own_base")
-    }
+    recorded = results()[0]["provenance"]
+    files = {name: Path(f"{name}.py").read_bytes() for name in ("own_gap", "own_base")}
+    assert recorded["own_code"] == {name: hashlib.sha256(file).hexdigest() for name, file in files.items()}
+    assert recorded["code_sha256"] == {name: syntax_digest(file) for name, file in files.items()}
+    assert recorded["package_sha256"] == provenance.package_sha256()
     assert launch("-m", *SMALL, "seed=5").code == 0
-    assert not {"own_code", "own_git"} & results()[5]["provenance"].keys(), "nothing of the package's own classes"
+    built_in = results()[5]["provenance"]
+    assert not {"own_code", "own_git", "code_sha256", "config_id"} & built_in.keys(), "nothing of the package's own"
+    assert built_in["package_sha256"] == recorded["package_sha256"]
 
 
 def test_an_edit_while_it_runs_is_not_what_ran(write: Write) -> None:
     trial = Trial.from_config(compose(GAP_TRIAL))
-    before = trial.own_code
     Path("own_gap.py").write_text(GAP.format(factor=3))
-    assert Trial.from_config(compose(GAP_TRIAL)).own_code == before == trial.own_code
+    assert Trial.from_config(compose(GAP_TRIAL)).id == trial.id
 
 
-@pytest.mark.parametrize(("edit", "module"), [({"gap": 0}, "own_gap"), ({"base": 0}, "own_base")])
-def test_results_of_other_code_are_named_and_made_again(write: Write, edit: dict[str, int], module: str) -> None:
+@pytest.mark.parametrize("edit", [{"gap": 0}, {"base": 0}])
+def test_an_edit_makes_new_trials_and_undoing_it_finds_the_old_results(write: Write, edit: dict[str, int]) -> None:
     assert sweep("seed=0,1").code == 0
     old = results()
     assert sweep("seed=0,1").err == ""
 
     write(**edit)
     answer = sweep("seed=0,1", "plan=true")
-    assert answer.out.startswith("2 done, 0 to run")
-    warning = f"warning: 2 of those done were made before {module} changed: rerun=changed runs them again\n"
-    assert answer.err == warning
+    assert answer.out.startswith("0 done, 2 to run")
+    assert answer.err == EARLIER.format(2)
     alone = launch(*GAP_TRIAL, "seed=0")
-    assert alone.out.startswith("done before: ")
-    assert alone.err == warning.replace("2 of", "1 of")
+    assert alone.out.startswith("training ")
+    assert alone.err == EARLIER.format(1)
+    answer = sweep("seed=0,1", "plan=true")
+    assert answer.out.startswith("1 done, 1 to run")
+    assert answer.err == EARLIER.format(1)
+    assert sweep("seed=1").code == 0
 
-    assert sweep("seed=1", "rerun=changed").out.startswith("0 done, 1 to run")
-    assert "2 done" in (told := sweep("seed=0,1", "plan=true")).out
-    assert "1 of those done" in told.err
-    again = sweep("seed=0,1,2", "rerun=changed")
-    assert again.out.startswith("1 done, 2 to run")
-    assert again.err == ""
-    new = results()
-    assert {r["trial_id"] for r in old.values()} < {r["trial_id"] for r in new.values()}, "the ids stay"
-    assert new[0]["metrics"] != old[0]["metrics"]
-    kept = Store(Path("results")).folder(old[0]["trial_id"]) / "result.completed.1.json"
-    assert json.loads(kept.read_text()) == old[0]
-    assert sweep("seed=0,1,2", "rerun=changed").out.startswith("3 done, 0 to run")
+    found = [r for r in Store(Path("results")).results() if isinstance(r, Result)]
+    assert len(found) == 4, "the old ones stay"
+    metrics = {r.trial_id: r.raw["metrics"] for r in found}
+    (new,) = (r.trial_id for r in found if r.config["seed"] == 0 and r.trial_id != old[0]["trial_id"])
+    assert metrics[new] != metrics[old[0]["trial_id"]]
+
+    write()
+    answer = sweep("seed=0,1", "plan=true")
+    assert answer.out.startswith("2 done, 0 to run")
+    assert answer.err == ""
 
 
-def test_what_was_not_written_down_is_not_called_changed(write: Write) -> None:
+def test_comments_and_formatting_make_no_new_trial(write: Write) -> None:
     assert sweep("seed=0").code == 0
+    write()
+    Path("own_gap.py").write_text("# mine\n" + GAP.format(factor=1).replace("(self, at,", "(\n        self, at,"))
+    answer = sweep("seed=0", "plan=true")
+    assert answer.out.startswith("1 done, 0 to run")
+    assert answer.err == ""
+
+
+def test_results_of_before_code_was_part_of_the_id_are_told_of(write: Write) -> None:
+    assert sweep("seed=0,1").code == 0
+    for result in results().values():
+        earlier = json.loads(json.dumps(result))
+        earlier["trial_id"] = earlier["provenance"].pop("config_id")
+        del earlier["provenance"]["code_sha256"]
+        (Path("results") / result["trial_id"]).rename(Path("results") / earlier["trial_id"])
+        (Path("results") / earlier["trial_id"] / "result.json").write_text(json.dumps(earlier))
+    answer = sweep("seed=range(0,3)", "plan=true")
+    assert answer.out.startswith("0 done, 3 to run")
+    assert answer.err == EARLIER.format(2)
+    again = irm_sweeps("reproduce", earlier["trial_id"], "--trust", "--device", "cpu")
+    assert again.code == 0
+    assert "equal: " in again.out
+
+
+def test_rerun_changed_runs_what_another_version_of_the_package_has_made(write: Write) -> None:
+    assert sweep("seed=0,1").code == 0
     path = Path("results") / results()[0]["trial_id"] / "result.json"
     earlier = results()[0]
-    del earlier["provenance"]["own_code"]
+    earlier["provenance"]["package_sha256"] = "0" * 64
     path.write_text(json.dumps(earlier))
-    write(gap=0)
-    assert sweep("seed=0").err == ""
+    assert sweep("seed=0,1", "plan=true").out.startswith("2 done, 0 to run")
+    assert sweep("seed=0,1", "plan=true", "rerun=changed").out.startswith("1 done, 1 to run")
+    del earlier["provenance"]["package_sha256"]
+    path.write_text(json.dumps(earlier))
+    unknown = sweep("seed=0,1", "plan=true", "rerun=changed")
+    assert unknown.out.startswith("2 done, 0 to run"), "what was not written down is not called changed"
+    earlier["provenance"]["package_sha256"] = "0" * 64
+    path.write_text(json.dumps(earlier))
+    assert sweep("seed=0,1", "rerun=changed").code == 0
+    assert json.loads(path.with_name("result.completed.1.json").read_text()) == earlier
+    assert results()[0]["provenance"]["package_sha256"] == provenance.package_sha256()
 
 
-def test_reproduce_names_the_code_that_differs(write: Write) -> None:
+def test_reproduce_names_what_differs(write: Write) -> None:
     assert sweep("seed=0").code == 0
-    (trial_id,) = (r["trial_id"] for r in results().values())
+    result = results()[0]
+    path = Path("results") / result["trial_id"] / "result.json"
+    result["provenance"]["package_sha256"] = "0" * 64
+    result["provenance"]["numerics"]["deterministic"] = True
+    result["provenance"]["software"]["torch"] = "1.0"
+    path.write_text(json.dumps(result))
     write(gap=0)
-    answer = irm_sweeps("reproduce", trial_id, "--trust", "--device", "cpu")
+    Path("own_base.py").write_text("# a comment\n" + BASE.format(factor=1))
+    answer = irm_sweeps("reproduce", result["trial_id"], "--trust", "--device", "cpu")
     assert answer.code == 1
-    assert "sha256 of own_gap: " in answer.out
-    assert "sha256 of own_base" not in answer.out
-    assert "nothing that is on record" not in answer.out
+    differs = answer.out.partition("what else differs between the two runs:\n")[2]
+    assert [line.partition(": ")[0].strip() for line in differs.splitlines()] == [
+        "code of own_gap",
+        "code of irm_sweeps",
+        "torch",
+        "deterministic",
+    ]
 
 
-@pytest.mark.parametrize("changed", [False, True])
-def test_a_checkpoint_of_other_code_is_not_gone_on_from(write: Write, changed: bool) -> None:
-    class Stop(Exception):
-        pass
+def test_the_numeric_state_is_on_record(write: Write) -> None:
+    assert sweep("seed=0", "training.precision=float64").code == 0
+    recorded = results()[0]["provenance"]["numerics"]
+    assert recorded["dtype"] == recorded["precision"] == "float64"
+    assert recorded["deterministic"] is False
+    assert recorded["threads"] == torch.get_num_threads()
 
-    class AtTheTenth:
-        def after_step(self, training: StackTraining) -> None:
-            if training.step == 10:
-                raise Stop
 
+def test_a_trial_whose_code_has_changed_since_its_launch_is_refused(write: Write, tmp_path: Path) -> None:
     trial = Trial.from_config(compose([*GAP_TRIAL, "seed=0"]))
-    training = StackTraining([trial], Path("data"), torch.device("cpu"))
-    with pytest.raises(Stop):
-        training.run(AtTheTenth())
-    store = Store(Path("results").absolute())
+    store = Store(tmp_path / "results")
     store.prepare()
-    store.folder(trial.id).mkdir()
-    save_checkpoint(store, trial, *training.state(0))
-
-    write(gap=2 if changed else 1)
-    assert sweep("seed=0").code == 0
-    interrupted = results()[0]
-    log = (store.folder(trial.id) / "log.txt").read_text()
-    assert ("resumed at step 10" in log) == (not changed)
-    assert ("was written before own_gap changed: the trial starts from its beginning" in log) == changed
-    assert log.count("changed:") == int(changed)
-    assert sweep("seed=0", "rerun=all").code == 0
-    assert outcome(results()[0]) == outcome(interrupted)
+    settings = RunSettings(data_dir="data", device="cpu", on_error="continue", checkpoint_seconds=60.0)
+    manifest = write_manifest(store, "mine", {trial.id: trial.canonical}, [[trial.id]], settings)
+    write(gap=2)
+    task = [sys.executable, "-c", WORK, str(store.root), manifest.name]
+    done = subprocess.run(task, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: trial {trial.id} is not run: the code of own_base, own_gap is not that with which its sweep was "
+        "launched: issue the sweep's command again\n"
+    )
+    assert list(store.results()) == []
+    write()
+    done = subprocess.run(task, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0
+    assert [result.trial_id for result in store.results() if isinstance(result, Result)] == [trial.id]
 
 
 HELPED = """
@@ -209,16 +260,15 @@ def helped(write: Write, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_an_edit_of_what_another_import_has_brought_is_not_what_runs(helped: None) -> None:
+    trial = [*SMALL, "method=vrex", "method._target_=own_helper.Halved", "lam=10"]
     Trial.from_config(compose(GAP_TRIAL))
-    before = hashlib.sha256(Path("own_helper.py").read_bytes()).hexdigest()
-    Path("own_helper.py").write_text(HELPER + "# later\n")
-    later = Trial.from_config(compose([*SMALL, "method=vrex", "method._target_=own_helper.Halved", "lam=10"]))
-    assert later.own_code["own_helper"] == before
+    Path("own_helper.py").write_text(HELPER + "later = 1\n")
+    assert Trial.from_config(compose(trial)).code["own_helper"] == syntax_digest(HELPER.encode())
 
 
 def test_a_base_that_is_no_contract_counts_too(helped: None) -> None:
     trial = Trial.from_config(compose([*SMALL, "method=vrex", "method._target_=own_helper.Halved", "lam=10"]))
-    assert trial.own_code.keys() == {"own_helper", "own_mixin"}
+    assert trial.code.keys() == {"own_helper", "own_mixin"}
 
 
 def git(*arguments: str) -> str:
@@ -245,4 +295,4 @@ def test_the_commit_is_that_of_the_import(write: Write) -> None:
     imported = git("rev-parse", "HEAD")
     Path("own_helper.py").write_text("after = 1\n")
     git("commit", "-q", "-a", "-m", "later")
-    assert provenance.own_git_state(trial.own_code) == {"commit": imported, "dirty": False}
+    assert provenance.own_git_state(trial.code) == {"commit": imported, "dirty": False}

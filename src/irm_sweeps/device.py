@@ -166,6 +166,28 @@ def numerics(device: torch.device, large: bool) -> Iterator[None]:
         yield
 
 
+def numeric_state(dtype: torch.dtype, precision: str) -> dict[str, Any]:
+    """Return what decides how numbers are rounded and summed now, to be recorded with a result.
+
+    Parameters
+    ----------
+    dtype
+        Number format of the parameters.
+    precision
+        The trial's `training.precision`.
+    """
+    import torch
+
+    return {
+        "dtype": str(dtype).removeprefix("torch."),
+        "precision": precision,
+        "matmul_precision": matmul_precision().get(),
+        "cudnn_tf32": cudnn_tf32().get(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(),
+    }
+
+
 @contextmanager
 def exact_products() -> Iterator[None]:
     """Let a GPU compute float32 in float32, and the same bits in every run.

@@ -5,15 +5,14 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps import user_modules
-from irm_sweeps.config import Component
 from irm_sweeps.device import driver_version
+from irm_sweeps.syntax_digest import digest_of_all, syntax_digest
 
 PACKAGES = ("irm-sweeps", "torch", "torchvision", "numpy", "hydra-core", "omegaconf")
 _ROOT = Path(__file__).parents[2]
@@ -54,33 +53,23 @@ def _git(folder: Path, *arguments: str) -> str | None:
         return None
 
 
-def own_code(classes: Iterable[type]) -> dict[str, str]:
-    """Return the sha256 of the source file of each class that is not of this package, by the module's name.
-
-    The classes that such a class is derived from count too, contracts or not, up to those of this package.
-    """
-    digests = {}
-    for chosen in classes:
-        if user_modules.is_package_module(chosen.__module__):
-            continue
-        for base in chosen.__mro__:
-            if _counts(base) and (digest := user_modules.digest(base.__module__)):
-                digests[base.__module__] = digest
-    return digests
+@cache
+def _package_sources() -> dict[str, bytes]:
+    """Return what the source files of this package hold, by path."""
+    package = Path(__file__).parent
+    return {path.relative_to(package).as_posix(): path.read_bytes() for path in sorted(package.rglob("*.py"))}
 
 
-def _counts(base: type) -> bool:
-    """Return whether a class's code is the user's: a component outside this package, or any class in their files."""
-    if user_modules.is_package_module(base.__module__):
-        return False
-    return issubclass(base, Component) or user_modules.is_user_module(base.__module__)
+def note_package_state() -> None:
+    """Look at this package's files and its checkout now, while both are what has been imported."""
+    git_state()
+    _package_sources()
 
 
-def other_code(recorded: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str]:
-    """Return the user's modules whose code differs from the recorded one; none where nothing was recorded."""
-    if not recorded:
-        return []
-    return sorted(name for name in {**recorded, **now} if recorded.get(name) != now.get(name))
+@cache
+def package_sha256() -> str:
+    """Return the sha256 of the syntax trees of this package: equal for versions that differ in comments only."""
+    return digest_of_all({path: syntax_digest(source) for path, source in _package_sources().items()})
 
 
 @lru_cache(maxsize=1)

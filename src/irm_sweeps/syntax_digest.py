@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -18,11 +18,12 @@ def syntax_digest(source: bytes) -> str:
 
     What is no Python source, as a compiled extension, counts byte by byte.
     """
+    parts: list[str] = []
     try:
-        text = "".join(_dump(ast.parse(source)))
+        _dump(ast.parse(source), parts)
     except (SyntaxError, ValueError, RecursionError):
         return hashlib.sha256(source).hexdigest()
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def digest_of_all(digests: Mapping[str, str]) -> str:
@@ -31,23 +32,23 @@ def digest_of_all(digests: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _dump(value: Any) -> Iterator[str]:
-    """Yield the parts of a text that is the same in all versions of Python: fields that hold nothing are left out."""
+def _dump(value: Any, parts: list[str]) -> None:
+    """Add a node's text, which is the same in all versions of Python: fields that hold nothing are left out."""
     if isinstance(value, ast.AST):
-        yield f"{type(value).__name__}("
+        parts.append(f"{type(value).__name__}(")
         for name, held in ast.iter_fields(value):
             if name not in _COSMETIC and held is not None and held != []:
-                yield f"{name}="
-                yield from _dump(held)
-        yield ")"
+                parts.append(f"{name}=")
+                _dump(held, parts)
+        parts.append(")")
     elif isinstance(value, list):
-        yield "["
+        parts.append("[")
         for one in value:
             if not _has_no_effect(one):
-                yield from _dump(one)
-        yield "]"
+                _dump(one, parts)
+        parts.append("]")
     else:
-        yield f"{value!r},"
+        parts.append(f"{value!r},")
 
 
 def _has_no_effect(statement: Any) -> bool:

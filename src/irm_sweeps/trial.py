@@ -17,7 +17,8 @@ from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError
 from irm_sweeps.key_hints import unknown_key
 from irm_sweeps.methods.method import Method
-from irm_sweeps.provenance import own_code, own_git_state
+from irm_sweeps.provenance import own_git_state
+from irm_sweeps.syntax_digest import digest_of_all
 from irm_sweeps.training.optimizers import Optimizer
 from irm_sweeps.user_code import UserModule, user_modules_of
 
@@ -69,8 +70,8 @@ class Trial(Config):
                 f"training.similarity={parts['training'].similarity} needs a method with an inner step, as meta_irm is"
             )
         trial = validated(cls, {**parts, "lam": values["lam"], "seed": values["seed"]})
-        if trial.own_code:
-            own_git_state(trial.own_code)  # cached now, while the files are still those that were imported
+        if trial.code:
+            own_git_state(trial.user_modules)  # cached now, while the files are still those that were imported
         if not trial.method.uses_lam:
             return trial.model_copy(update={"lam": None})
         if trial.lam is None:
@@ -91,8 +92,18 @@ class Trial(Config):
 
     @cached_property
     def id(self) -> str:
-        """16 hexadecimal digits that depend on nothing but the config's values."""
-        return _digest({"identity": IDENTITY, "trial": self._what})
+        """16 hexadecimal digits that depend on the config's values, and on the code of the user's own classes."""
+        return self.id_with(self.code)
+
+    def id_with(self, code: Mapping[str, str]) -> str:
+        """Return the id that the trial has with other code of the user's: `code` as in `self.code`."""
+        version = {"code": digest_of_all(code)} if code else {}
+        return _digest({"identity": IDENTITY, "trial": self._what, **version})
+
+    @cached_property
+    def config_id(self) -> str:
+        """The id without any code: for classes of this package the id itself."""
+        return self.id_with({})
 
     @cached_property
     def _what(self) -> dict[str, Any]:
@@ -110,9 +121,9 @@ class Trial(Config):
         return user_modules_of(type(getattr(self, group)) for group in GROUPS)
 
     @cached_property
-    def own_code(self) -> dict[str, str]:
-        """The sha256 of the source files of the user's own classes, by module; no part of the id."""
-        return own_code(type(getattr(self, group)) for group in GROUPS)
+    def code(self) -> dict[str, str]:
+        """The sha256 of the syntax tree of each of these modules: the part of the id that is code."""
+        return {name: module.digest for name, module in self.user_modules.items()}
 
     @cached_property
     def stack_key(self) -> str:

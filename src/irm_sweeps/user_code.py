@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from irm_sweeps import user_modules
 from irm_sweeps.config import Component
@@ -43,6 +45,11 @@ class UserModule:
         """The sha256 of its syntax tree without comments, docstrings and positions."""
         return syntax_digest(self.source)
 
+    @cached_property
+    def file_sha256(self) -> str:
+        """The sha256 of its source, byte by byte."""
+        return hashlib.sha256(self.source).hexdigest()
+
 
 def user_modules_of(classes: Iterable[type]) -> dict[str, UserModule]:
     """Return the modules that the code of classes depends on, by name; none for classes of this package.
@@ -53,7 +60,25 @@ def user_modules_of(classes: Iterable[type]) -> dict[str, UserModule]:
     installed, the modules of its own top-level package count.
     """
     found: dict[str, UserModule] = {}
-    waiting = sorted({base.__module__ for chosen in classes for base in _own_bases(chosen)})
+    for chosen in classes:
+        found.update(_modules_of(chosen))
+    return dict(sorted(found.items()))
+
+
+_KNOWN: WeakKeyDictionary[type, dict[str, UserModule]] = WeakKeyDictionary()
+
+
+def _modules_of(chosen: type) -> dict[str, UserModule]:
+    """Return the modules of one class, found once as long as all of them are imported and none is reloaded."""
+    known = _KNOWN.get(chosen)
+    if known is None or any(user_modules.source(name) is not module.source for name, module in known.items()):
+        known = _KNOWN[chosen] = _find_modules_of(chosen)
+    return known
+
+
+def _find_modules_of(chosen: type) -> dict[str, UserModule]:
+    found: dict[str, UserModule] = {}
+    waiting = sorted({base.__module__ for base in _own_bases(chosen)})
     tops = {name.partition(".")[0] for name in waiting}
     while waiting:
         for name in _with_packages(waiting.pop()):

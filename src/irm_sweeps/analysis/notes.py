@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.readings import Reading, Results, Status
 from irm_sweeps.analysis.settings import Setting, contenders
 from irm_sweeps.errors import one_line
 from irm_sweeps.wording import count, written
+
+if TYPE_CHECKING:
+    from irm_sweeps.store.result import Result
 
 _MOST_NAMED = 5
 """Largest number of trials or settings that one note names."""
@@ -60,7 +63,9 @@ def _passed(setting: Setting) -> str:
     return f"{spelled(setting.differs)} ({len(setting.values)} of {len(setting.readings)}: {reasons})"
 
 
-def status_notes(candidates: Sequence[Setting], rule: str, metric: str, fill: str, rerun: str) -> list[Note]:
+def status_notes(
+    candidates: Sequence[Setting], results: Results, rule: str, metric: str, fill: str, rerun: str
+) -> list[Note]:
     """Return a note for each reason why trials of a cell have no value.
 
     `fill` is the command that runs missing trials, `rerun` the one that runs failed trials again.
@@ -68,13 +73,17 @@ def status_notes(candidates: Sequence[Setting], rule: str, metric: str, fill: st
     total = sum(len(setting.readings) for setting in candidates)
     notes = []
 
-    def note(status: str, text: str, command: str | None = None, named: bool = True) -> None:
+    def note(status: str, text: str, command: str | None = None) -> None:
         trials = [(setting, r) for setting in candidates for r in setting.readings if r.status == status]
         if trials:
-            names = f": {_listed([_named(setting, r) for setting, r in trials])}" if named else ""
-            notes.append(Note(f"{text}: {len(trials)} of {total} trials{names}", command))
+            names = _listed([_named(setting, r) for setting, r in trials])
+            notes.append(Note(f"{text}: {len(trials)} of {total} trials: {names}", command))
 
-    note("missing", "no result yet", fill, named=False)
+    missing = [r.trial for setting in candidates for r in setting.readings if r.status == "missing"]
+    if missing:
+        earlier = results.done_by_earlier_code(missing)
+        text = f"no result yet: {len(missing)} of {total} trials" + (f", {earlier}" if earlier else "")
+        notes.append(Note(text, fill))
     note("unreadable", "has a result that may not be read, left out")
     note("diverged", "diverged, left out")
     note("failed", "failed, left out", rerun)
@@ -86,31 +95,41 @@ def status_notes(candidates: Sequence[Setting], rule: str, metric: str, fill: st
 
 
 def mixture_notes(chosen: Setting, results: Results, command: Callable[[str], str]) -> list[Note]:
-    """Return a note for each class of the user and each data source that has several versions in one mean.
+    """Return a note if one mean is over trials of several versions of this package, and one for each such data source.
 
     `command` returns the command that runs the trials with one more override.
     """
-    code: dict[str, Counter[str]] = {}
+    measured = [results.of(reading.trial.id) for reading in chosen.readings if reading.value is not None]
+    made_by = package_versions(measured)
+    notes = [Note(f"mixed: {several(made_by)}", command("rerun=changed"))] if len(made_by) > 1 else []
     data: dict[str, Counter[str]] = {}
-    for reading in chosen.readings:
-        result = results.of(reading.trial.id) if reading.value is not None else None
-        if result is None:
-            continue
-        for versions, digests in ((code, result.provenance.own_code), (data, result.provenance.data_sha256)):
-            for name, digest in digests.items():
-                versions.setdefault(name, Counter())[digest] += 1
-    kinds = ((code, "versions of the code of", "changed"), (data, "versions of the data", "all"))
-    return [
-        Note(f"mixed: {len(digests)} {what} {one_line(name)} (sha256 {_counted(digests)})", command(f"rerun={rerun}"))
-        for versions, what, rerun in kinds
-        for name, digests in versions.items()
-        if len(digests) > 1
-    ]
+    for result in measured:
+        for name, digest in result.provenance.data_sha256.items() if result else ():
+            data.setdefault(name, Counter())[one_line(digest)[:8]] += 1
+    for name, digests in data.items():
+        if len(digests) > 1:
+            text = f"mixed: {len(digests)} versions of the data {one_line(name)} (sha256 {_counted(digests)})"
+            notes.append(Note(text, command("rerun=all")))
+    return notes
 
 
-def _counted(digests: Counter[str]) -> str:
+def package_versions(results: Iterable[Result | None]) -> Counter[str]:
+    """Count the results that tell by which code of this package they were made; earlier ones tell its version only."""
+    made = [result.provenance for result in results if result]
+    digests = Counter(one_line(p.package_sha256)[:8] for p in made if p.package_sha256)
+    if len(digests) > 1:
+        return Counter({f"sha256 {digest}": n for digest, n in digests.items()})
+    return Counter(one_line(p.software["irm-sweeps"]) for p in made if "irm-sweeps" in p.software)
+
+
+def several(versions: Counter[str]) -> str:
+    """Return `2 versions of irm_sweeps (sha256 0a1b2c3d: 2 trials, sha256 4e5f6a7b: 1 trial)`."""
+    return f"{len(versions)} versions of irm_sweeps ({_counted(versions)})"
+
+
+def _counted(versions: Counter[str]) -> str:
     """Return `0a1b2c3d: 2 trials, 4e5f6a7b: 1 trial`."""
-    return ", ".join(f"{one_line(digest)[:8]}: {count(n, 'trial')}" for digest, n in digests.most_common())
+    return ", ".join(f"{version}: {count(n, 'trial')}" for version, n in versions.most_common())
 
 
 def _hint_of_val(candidates: Sequence[Setting]) -> str:

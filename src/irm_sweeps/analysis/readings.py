@@ -12,6 +12,7 @@ from irm_sweeps.analysis.histories import BySplit
 from irm_sweeps.sweep.metric import parts
 
 if TYPE_CHECKING:
+    from irm_sweeps.store.earlier_code import EarlierCode
     from irm_sweeps.store.result import Evaluation, Result
     from irm_sweeps.trial import Trial
 
@@ -61,6 +62,7 @@ class Results:
         self._stores = [Store(root) for root in stores]
         self._by_id: dict[str, Result | None] = {}
         self._stores_of: dict[str, Path] = {}
+        self._earlier: EarlierCode | None = None
         self.unreadable: set[str] = set()
         self.problems = [f"{store.root}: no such store" for store in self._stores if not is_there(store.root)]
 
@@ -69,6 +71,14 @@ class Results:
         if trial_id not in self._by_id:
             self._by_id[trial_id] = self._read(trial_id)
         return self._by_id[trial_id]
+
+    def done_by_earlier_code(self, trials: Iterable[Trial]) -> str:
+        """Return e.g. `2 done by an earlier version of risk_gap.RiskGap`; an empty string where there are none."""
+        from irm_sweeps.store.earlier_code import EarlierCode, told
+
+        if self._earlier is None:
+            self._earlier = EarlierCode(self._stores)
+        return told(self._earlier.of(trials))
 
     def scores(self, trial_id: str, rule: str) -> BySplit:
         """Return a trial's scores under a selection rule, by split and environment; empty if it has none."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis import test_set_error
 from irm_sweeps.analysis.fill_commands import overrides_into
-from irm_sweeps.analysis.notes import Note, mixture_notes, setting_note, status_notes
+from irm_sweeps.analysis.notes import Note, mixture_notes, package_versions, setting_note, several, status_notes
 from irm_sweeps.analysis.published import Published
 from irm_sweeps.analysis.readings import Reading, Results, read
 from irm_sweeps.analysis.selection_rules import rule_of
@@ -83,6 +83,7 @@ class Builder:
                 *measurement_lines(self.paper, cells, self.select, self.overrides),
                 *comparison.footer(rows),
                 *origin_lines(self.paper, self.stores, self.overrides),
+                *self._version_lines(),
             ],
             comparison_columns=comparison.columns(rows),
             against=comparison.against,
@@ -108,7 +109,7 @@ class Builder:
         rule, command = self.rule_for(row), partial(self.command, blank.row)
         candidates = settings(readings)
         chosen = choose(candidates, rule, blank.metric)
-        notes = status_notes(candidates, rule, blank.metric, command(), command("rerun=failed"))
+        notes = status_notes(candidates, self.results, rule, blank.metric, command(), command("rerun=failed"))
         if chosen is None:
             return replace(blank, state=_state(readings), settings=len(candidates), notes=tuple(notes))
         if len(candidates) > 1:
@@ -203,6 +204,12 @@ class Builder:
             elif None in readable:
                 commands.append(self.command(name))
         return commands, remarks
+
+    def _version_lines(self) -> Iterator[str]:
+        """Yield a line if the table's trials were made by several versions of this package."""
+        versions = package_versions(map(self.results.of, dict.fromkeys(self.trial_ids())))
+        if len(versions) > 1:
+            yield f"Trials of {several(versions)}: rerun=changed runs those again that this one has not made."
 
     def command(self, row: str, *more: str) -> str:
         """Return the command that runs a row's missing trials into the first store."""

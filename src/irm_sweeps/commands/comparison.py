@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.store.result import GitState, Result
+from irm_sweeps.store.result import GitState, Provenance, Result
 from irm_sweeps.wording import count
 
 LISTED = 10
@@ -112,12 +112,22 @@ def compare(then: Result, now: Result) -> Comparison:
     every = dict.fromkeys([*facts[0], *facts[1]])
     # A fact that earlier versions did not write down is not known to differ.
     circumstances = [Change(name, facts[0][name], facts[1][name]) for name in every if all(name in f for f in facts)]
+    circumstances = [*_code_changes(then.provenance, now.provenance), *circumstances]
     return Comparison(
         outcome=[change for change in outcome if change.then != change.now],
         metrics=sorted((c for c in metrics if c.then != c.now), key=lambda change: -change.distance),
         compared=len(old),
         circumstances=[change for change in circumstances if change.then != change.now],
     )
+
+
+def _code_changes(then: Provenance, now: Provenance) -> list[Change]:
+    """Return the user's modules whose code differs; of an earlier version's result, those whose files do."""
+    if then.code_sha256:
+        names = sorted({**then.code_sha256, **now.code_sha256})
+        return [Change(f"code of {name}", then.code_sha256.get(name), now.code_sha256.get(name)) for name in names]
+    names = sorted(then.own_code.keys() & now.own_code.keys())
+    return [Change(f"sha256 of {name}", then.own_code[name], now.own_code[name]) for name in names]
 
 
 def _metrics(result: Result) -> Iterator[tuple[str, Any]]:
@@ -129,14 +139,15 @@ def _metrics(result: Result) -> Iterator[tuple[str, Any]]:
 
 
 def circumstances_of(result: Result) -> dict[str, Any]:
-    """Return the circumstances of a result, by name: code, versions, hardware, data, stack."""
+    """Return the circumstances of a result, by name: versions, hardware, numeric state, data, stack."""
     provenance = result.provenance
     return {
         "commit": commit_of(provenance.git),
-        **{f"sha256 of {module}": digest for module, digest in provenance.own_code.items()},
+        **({"code of irm_sweeps": provenance.package_sha256} if provenance.package_sha256 else {}),
         **({"your commit": commit_of(provenance.own_git)} if provenance.own_git else {}),
         **provenance.software,
         **result.hardware.recorded(),
+        **provenance.numerics,
         **{f"sha256 of {source}": digest for source, digest in provenance.data_sha256.items()},
         "stack size": result.stack_size,
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 from irm_sweeps.commands.comparison import commit_of
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
+from irm_sweeps.store.earlier_code import other_code
 from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
@@ -49,7 +50,7 @@ def _trial(result: Result, *, trusted: bool = False) -> Trial:
             "of somebody you trust, add --trust"
         )
     trial = Trial.from_config(result.config, trusted=trusted)
-    if trial.id != result.trial_id:
+    if trial.id != result.trial_id and not other_code(result, trial):
         made_by = commit_of(result.provenance.git) or "unknown commit"
         raise UserError(
             f"this version reads the config of trial {result.trial_id} as trial {trial.id}: a default has changed "
@@ -107,7 +108,7 @@ def _stack(store: Store, result: Result, trial: Trial, trusted: bool) -> list[Tr
     """Return the trials that were trained together with this one; it alone if another one is missing here."""
     members = []
     for trial_id in result.provenance.stack or [trial.id]:
-        if trial_id == trial.id:
+        if trial_id == result.trial_id:
             members.append(trial)
             continue
         try:

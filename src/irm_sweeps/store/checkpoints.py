@@ -1,4 +1,4 @@
-"""A trial's checkpoint in the store: the state of its training, and the user's own code that it was trained with."""
+"""A trial's checkpoint in the store: the state of its training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.files.atomic import write_atomically
 from irm_sweeps.files.reading import read_fresh
-from irm_sweeps.provenance import other_code
 from irm_sweeps.store.layout import CHECKPOINT
 from irm_sweeps.store.store import Store
 from irm_sweeps.training.checkpoint import LARGEST, BadCheckpoint, pack, unpack
@@ -45,15 +44,13 @@ class Checkpoint:
 
 def save_checkpoint(store: Store, trial: Trial, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
     """Write the state of a trial's training."""
-    own_code = {"own_code": trial.own_code} if trial.own_code else {}
-    write_atomically(_path(store, trial.id), pack(trial.id, tensors, {**plain, **own_code}))
+    write_atomically(_path(store, trial.id), pack(trial.id, tensors, plain))
 
 
 def read_checkpoint(store: Store, trial: Trial) -> Checkpoint:
     """Read the state of a trial's training.
 
-    The problem of a file that is damaged, or was written under other code of the user's own than this process has
-    imported, is returned and not raised: the trial then starts from its beginning.
+    The problem of a file that is damaged is returned and not raised: the trial then starts from its beginning.
     """
     path = _path(store, trial.id)
     try:
@@ -62,9 +59,6 @@ def read_checkpoint(store: Store, trial: Trial) -> Checkpoint:
         return Checkpoint()
     except (BadCheckpoint, OSError) as error:
         return Checkpoint(problem=f"{path} is damaged ({error})")
-    recorded_code = plain.get("own_code")
-    if recorded_code and (changed := other_code(recorded_code, trial.own_code)):
-        return Checkpoint(problem=f"{path} was written before {', '.join(changed)} changed")
     return Checkpoint((tensors, plain))
 
 

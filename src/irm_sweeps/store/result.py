@@ -118,13 +118,32 @@ class Hardware(Part):
 
 
 class Provenance(Part):
-    """Where a result comes from: code, versions, device, data, and the trials of its stack."""
+    """Where a result comes from: code, versions, device, data, and the trials of its stack.
+
+    Attributes
+    ----------
+    git, package_sha256
+        The commit of this package, and the sha256 of its syntax trees.
+    config_id
+        The trial's id without the code of the user's own classes; None where all classes are this package's.
+    code_sha256, own_code
+        The sha256 of the syntax tree, which is part of the id, and of the file of each module of the user's code. In
+        results of earlier versions no code is part of the id, and `code_sha256` is empty.
+    own_git
+        The commit of the user's own checkout.
+    numerics
+        The settings of torch under which it was trained: see `irm_sweeps.device.numeric_state`.
+    """
 
     git: GitState | None = None
+    package_sha256: str | None = None
+    config_id: TrialId | None = None
+    code_sha256: dict[str, str] = Field(default_factory=dict)
     own_code: dict[str, str] = Field(default_factory=dict)
     own_git: GitState | None = None
     software: dict[str, str] = Field(default_factory=dict)
     hardware: Hardware | None = None
+    numerics: dict[str, Any] = Field(default_factory=dict)
     stack: list[TrialId] = Field(default_factory=list)
     compiled: bool = False
     parameters_sha256: str | None = None

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from irm_sweeps.config import Settings
-from irm_sweeps.errors import StoreError, one_line
+from irm_sweeps.errors import StoreError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
-from irm_sweeps.provenance import other_code
+from irm_sweeps.provenance import package_sha256
 from irm_sweeps.store import claims
+from irm_sweeps.store.earlier_code import EarlierCode, told
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
@@ -31,8 +32,8 @@ class Plan:
         Ids among `to_run` that a living worker is training.
     unsuccessful
         Ids among `done` that failed or diverged.
-    changed
-        Ids among `done` that were made by an earlier version of the user's own code, and the modules that have changed.
+    earlier
+        Ids among `to_run` that an earlier version of the user's own classes has a result of, and these classes.
     damaged
         A line for each result file that is damaged.
     """
@@ -44,17 +45,11 @@ class Plan:
     running: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     unsuccessful: list[str] = field(default_factory=list)
-    changed: dict[str, list[str]] = field(default_factory=dict)
+    earlier: dict[str, list[str]] = field(default_factory=dict)
 
-    def warning(self) -> str | None:
-        """Return one line if results that count as done were made by an earlier version of the user's code."""
-        if not self.changed:
-            return None
-        modules = sorted({name for names in self.changed.values() for name in names})
-        return (
-            f"warning: {len(self.changed)} of those done were made before {one_line(', '.join(modules))} changed: "
-            "rerun=changed runs them again"
-        )
+    def note(self) -> str | None:
+        """Return one line if trials to run were done by an earlier version of the user's code."""
+        return told(self.earlier) or None
 
     def summary(self) -> str:
         """Return e.g. `8 done, 0 to run`."""
@@ -71,7 +66,7 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
         A result or a claim cannot be read: it may be whole, so nobody may set it aside.
     """
     plan = Plan(trials)
-    for trial_id, trial in trials.items():
+    for trial_id in trials:
         try:
             result = store.result(trial_id)
         except UnreadableFile as error:
@@ -84,25 +79,23 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
         if result is None:
             plan.to_run.append(trial_id)
             continue
-        changed = other_code(result.provenance.own_code, trial.own_code)
-        if _again(result, bool(changed), settings.rerun):
+        if _again(result, settings.rerun):
             plan.to_run.append(trial_id)
             plan.retire[trial_id] = result.status
         else:
             plan.done.append(trial_id)
-            if changed:
-                plan.changed[trial_id] = changed
             if result.status != "completed":
                 plan.unsuccessful.append(trial_id)
     for trial_id in plan.to_run:
         claim = claims.current(store, trial_id)
         if claim is not None and claim.is_in_force():
             plan.running.append(trial_id)
+    plan.earlier = EarlierCode([store]).of([trials[trial_id] for trial_id in plan.to_run])
     return plan
 
 
-def _again(result: Result, changed: bool, rerun: str) -> bool:
-    if rerun == "all" or (rerun == "changed" and changed):
+def _again(result: Result, rerun: str) -> bool:
+    if rerun == "all" or (rerun == "changed" and result.provenance.package_sha256 not in (None, package_sha256())):
         return True
     if rerun == "failed" and result.status in ("failed", "diverged"):
         return True

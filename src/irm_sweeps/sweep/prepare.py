@@ -31,7 +31,7 @@ from irm_sweeps.user_code import user_modules_of
 
 
 def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, launcher: Launcher) -> Plan:
-    """Return what the store has of the trials and what is to run; name changed code of the user's on stderr.
+    """Return what the store has of the trials and what is to run; name on stderr what an edited class did before.
 
     Raises
     ------
@@ -45,8 +45,8 @@ def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, l
     check_contracts([trials[trial_id] for trial_id in plan.to_run])
     if settings.plan and plan.to_run:
         check_writable(store.root, "results")
-    if warning := plan.warning():
-        print(warning, file=sys.stderr)
+    if note := plan.note():
+        print(f"{note}: run again; those results stay, and count once the edit is undone", file=sys.stderr)
     return plan
 
 

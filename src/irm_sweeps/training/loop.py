@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from irm_sweeps.backbones.backbone import BUFFER, Model
-from irm_sweeps.device import numerics
+from irm_sweeps.device import numeric_state, numerics
 from irm_sweeps.draws import Draws
 from irm_sweeps.methods.risks import LOSSES
 from irm_sweeps.process_state import fresh_state
@@ -49,6 +49,8 @@ class Outcome:
         Wall time of the steps and evaluations of the whole stack, not divided by its trials.
     parameters_sha256
         sha256 of the final parameters' bytes: equal for two runs with identical results.
+    numerics
+        The numeric state at the end: see `irm_sweeps.device.numeric_state`.
     """
 
     steps: int
@@ -58,6 +60,7 @@ class Outcome:
     seconds: float
     stack_size: int
     parameters_sha256: str
+    numerics: Mapping[str, Any]
 
 
 class Control(Protocol):
@@ -365,6 +368,7 @@ class StackTraining:
                 seconds=self._seconds,
                 stack_size=len(self.trials),
                 parameters_sha256=_digest(tensors, i),
+                numerics=numeric_state(self._dtype, trial.training.precision),
             )
         return [outcome for outcome in outcomes if outcome is not None]
 

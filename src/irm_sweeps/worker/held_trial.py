@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
-from irm_sweeps.errors import StoreError, UserError
+from irm_sweeps.errors import StoreError, UserError, one_line
 from irm_sweeps.files.reading import is_there
 from irm_sweeps.process_state import fresh_state
 from irm_sweeps.store import claims
@@ -38,9 +38,20 @@ class HeldTrial:
 
     @cached_property
     def trial(self) -> Trial:
-        """The trial, built from its config when it is first needed."""
+        """The trial, built from its config when it is first needed.
+
+        Raises
+        ------
+        UserError
+            Its code or its defaults are not those of the command that made its id.
+        """
         with children_end(), fresh_state(environment=False):
-            return Trial.from_config(self._config)
+            trial = Trial.from_config(self._config)
+        if trial.id != self.trial_id:
+            raise UserError(
+                f"trial {self.trial_id} is not run: {_what_differs(trial)}: issue the sweep's command again"
+            )
+        return trial
 
     @property
     def step(self) -> int:
@@ -60,6 +71,13 @@ class HeldTrial:
         end_unless(self.claim.holder.pid)
         self._checkpoint = None
         self.claim.release(0)
+
+
+def _what_differs(trial: Trial) -> str:
+    """Return why a trial's id is not the one in the manifest."""
+    if trial.code:
+        return f"the code of {one_line(', '.join(trial.code))} is not that with which its sweep was launched"
+    return f"this version of irm_sweeps reads its config as trial {trial.id}"
 
 
 @contextmanager

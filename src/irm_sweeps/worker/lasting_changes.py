@@ -54,7 +54,7 @@ class LastingChanges:
     def watch(self, trial: Trial) -> Iterator[None]:
         """Note what the block, in which this trial is trained, changes for good. A trial of built-in classes costs
         nothing."""
-        if not trial.own_code:
+        if not trial.code:
             yield
             return
         functions, failures, threads = Functions(), len(not_restored), set(sys._current_frames())

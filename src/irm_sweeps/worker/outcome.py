@@ -51,6 +51,7 @@ def finished(
         "provenance": {
             **_code(trial),
             "hardware": provenance.hardware(device),
+            "numerics": dict(outcome.numerics),
             "seed": trial.seed,
             "stack": list(stack),
             "compiled": compiled,
@@ -115,10 +116,20 @@ def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, A
 
 def _code(trial: Trial) -> dict[str, Any]:
     """Return which code ran: this package, the libraries beneath it, and the user's own classes if there are some."""
-    package = {"git": provenance.git_state(), "software": provenance.software()}
-    if not (own_code := trial.own_code):
+    package = {
+        "git": provenance.git_state(),
+        "package_sha256": provenance.package_sha256(),
+        "software": provenance.software(),
+    }
+    if not trial.code:
         return package
-    return {**package, "own_code": own_code, "own_git": provenance.own_git_state(own_code)}
+    return {
+        **package,
+        "config_id": trial.config_id,
+        "code_sha256": trial.code,
+        "own_code": {name: module.file_sha256 for name, module in trial.user_modules.items()},
+        "own_git": provenance.own_git_state(trial.user_modules),
+    }
 
 
 def _head(trial: Trial, status: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from irm_sweeps.device import is_lost
 from irm_sweeps.errors import StoreError, is_out_of_memory, one_line, raised, text_of
 from irm_sweeps.files.atomic import FAULTS, write_once
 from irm_sweeps.files.reading import is_there
-from irm_sweeps.provenance import git_state
+from irm_sweeps.provenance import note_package_state
 from irm_sweeps.store import claims
 from irm_sweeps.store.claims import MAX_DEATHS
 from irm_sweeps.store.finished import Finished
@@ -99,7 +99,7 @@ class Worker:
         self._changes = LastingChanges()
         self._pid = os.getpid()
         self._compiled, self._compiled_kind = manifest.settings.compile, ""
-        git_state()  # asked now, and kept: what has been imported is what lies there
+        note_package_state()
 
     def work(self) -> Tally:
         """Run everything that no other worker has done or is doing.

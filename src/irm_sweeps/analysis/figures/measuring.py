@@ -83,7 +83,7 @@ class Measuring:
         curves = []
         for series in self.series:
             measured: dict[str, dict[str, Summary]] = {title: {} for title in self.titles}
-            remarks = remarks_of(series.label, _lacking(series, *self._settings(series.trials, series.rule)))
+            remarks = remarks_of(series.label, self._lacking(series, *self._settings(series.trials, series.rule)))
             for lam in sorted({trial.lam for trial in series.trials}, key=lambda lam: lam or 0.0):
                 trials = [trial for trial in series.trials if trial.lam == lam]
                 setting, notes = self._choose(*self._settings(trials, series.rule), series.rule)
@@ -158,7 +158,7 @@ class Measuring:
         """Return the setting that speaks for a whole series, and all remarks."""
         candidates, metric = self._settings(series.trials, series.rule)
         setting, notes = self._choose(candidates, metric, series.rule)
-        notes += _lacking(series, candidates, metric)
+        notes += self._lacking(series, candidates, metric)
         if setting and self.mixtures:
             notes += mixture_notes(setting, self.results, series.command)
         return setting, remarks_of(series.label, notes)
@@ -198,6 +198,11 @@ class Measuring:
                 remarks.append(f"{series.label}: trial {trial.id} has no {quantity} in its history (has {has})")
         return _by_step(logged), remarks
 
+    def _lacking(self, series: Series, candidates: Sequence[Setting], metric: str) -> list[Note]:
+        """Account for the trials that are missing, diverged or failed, with the command that runs them."""
+        fill, rerun = series.command(), series.command("rerun=failed")
+        return status_notes(candidates, self.results, series.rule, metric, fill, rerun)
+
     def _evaluated(self, trials: Sequence[Trial]) -> dict[str, dict[str, Summary]]:
         """Return what was evaluated at each step, by panel."""
         evaluated = [(trial, evaluations(self.stores, trial.id, self.results.problems)) for trial in trials]
@@ -221,11 +226,6 @@ def of_cells(label: str, cells: Sequence[Cell], places: Sequence[str | None]) ->
 def remarks_of(label: str, notes: Iterable[Note]) -> list[str]:
     """Return notes as lines: whose they are, the sentence, and the command that goes with it."""
     return [f"{label}: {note.text}" + (f": {note.command}" if note.command else "") for note in notes]
-
-
-def _lacking(series: Series, candidates: Sequence[Setting], metric: str) -> list[Note]:
-    """Account for the trials that are missing, diverged or failed, with the command that runs them."""
-    return status_notes(candidates, series.rule, metric, series.command(), series.command("rerun=failed"))
 
 
 def _measured(setting: Setting | None) -> list[Trial]:

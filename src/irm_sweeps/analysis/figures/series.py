@@ -17,6 +17,7 @@ from irm_sweeps.typed_commands import launching
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from irm_sweeps.store.result import Result
     from irm_sweeps.trial import Trial
 
 Command = Callable[..., str]
@@ -106,9 +107,18 @@ def of_store(results: Results, rule: str, *, trusted: bool = False) -> tuple[lis
         if trial.id == result.trial_id:
             trials.append(trial)
         else:
-            remarks.append(f"skipped trial {result.trial_id}: this version reads its config as trial {trial.id}")
+            remarks.append(f"skipped trial {result.trial_id}: {_why_another(result, trial)}")
     named = [(_method(trial), trial) for trial in sorted(trials, key=_as_in_a_grid)]
     return _by_task(named, rule, lambda *_: ""), remarks
+
+
+def _why_another(result: Result, trial: Trial) -> str:
+    """Return why a result's config is, as read now, that of another trial."""
+    from irm_sweeps.store.earlier_code import other_code
+
+    if changed := other_code(result, trial):
+        return f"done by an earlier version of {', '.join(changed)}"
+    return f"this version reads its config as trial {trial.id}"
 
 
 def _as_in_a_grid(trial: Trial) -> tuple[Any, ...]:
