@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -106,10 +107,20 @@ def test_workers_that_replace_killed_ones_train_the_submitted_code(
     assert "resumed at step" in desk.log(trial_id)
 
 
+def commit(folder: Path) -> str:
+    """Commit what is in a folder, and return the commit."""
+    git = ["git", "-C", str(folder), "-c", "user.name=me", "-c", "user.email=me@example.org"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "mine"]):
+        subprocess.run([*git, *arguments], check=True)
+    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def test_a_worker_that_joins_later_trains_the_submitted_code(
     desk: Desk, edit: Edit, submitted: dict[str, dict[str, Any]]
 ) -> None:
     """Even where the user's files are gone; nothing of it is imported without `--trust`."""
+    (desk.folder / "mine" / ".gitignore").write_text("__pycache__\n")
+    launched_at = commit(desk.folder / "mine")
     command = desk.sweep(*SLOW, SEEDS, slots=1)
     trial_id, pid = first_at_work(desk)
     command.kill()
@@ -118,12 +129,16 @@ def test_a_worker_that_joins_later_trains_the_submitted_code(
     eventually(lambda: not is_running(pid), "no worker is left")
     edit(1000)
     (desk.folder / "mine" / "submitted" / "gap.py").unlink()
+    commit(desk.folder / "mine")
     desk.gate.touch()
     assert "submitted.gap.Gap" in work(desk).complaint
     answer = work(desk, "--trust")
     assert answer.code == 0, answer
+    assert "submitted.gap, submitted.weight changed since: what was submitted runs" in answer.out
     assert outcomes(desk.in_store()) == submitted
     assert "resumed at step" in desk.log(trial_id)
+    commits = [result["provenance"]["own_git"] for result in desk.in_store().values()]
+    assert commits == [{"commit": launched_at, "dirty": False}] * 2
 
 
 def test_the_same_command_after_an_edit_makes_trials_of_the_new_code(

@@ -17,7 +17,9 @@ from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.atomic import make_folder, refuse_link, write_atomically
 from irm_sweeps.files.reading import read_fresh
 from irm_sweeps.files.untrusted import MIB, read_regular
-from irm_sweeps.kept_source import KeptSource
+from irm_sweeps.kept_source import KeptSource, import_from
+from irm_sweeps.provenance import note_own_git_state, own_git_state
+from irm_sweeps.store.result import GitState
 from irm_sweeps.store.schema import Part
 from irm_sweeps.syntax_digest import digest_of_all
 from irm_sweeps.user_code import UserModule
@@ -45,9 +47,18 @@ class CopiedModule(Part):
 
 
 class SweepCode(Part):
-    """The user's own modules that a sweep's classes depend on, by name."""
+    """What a manifest records of the user's own code.
+
+    Attributes
+    ----------
+    modules
+        The modules that the sweep's classes depend on, by name.
+    git
+        The commit of the checkout in which they lie; None where they lie in none.
+    """
 
     modules: dict[_Name, CopiedModule] = Field(default_factory=dict)
+    git: GitState | None = None
 
     @property
     def folder(self) -> PurePosixPath:
@@ -85,11 +96,13 @@ def write_code(sweep: Path, modules: Mapping[str, UserModule]) -> SweepCode:
     UserError
         One is too large.
     """
+    git = own_git_state(modules)
     code = SweepCode(
         modules={
-            name: CopiedModule(file=str(module.path.absolute()), sha256=hashlib.sha256(module.source).hexdigest())
+            name: CopiedModule(file=str(module.path.absolute()), sha256=module.file_sha256)
             for name, module in modules.items()
-        }
+        },
+        git=None if git is None else GitState(**git),
     )
     for name, module in modules.items():
         if len(module.source) > LARGEST:
@@ -101,15 +114,17 @@ def write_code(sweep: Path, modules: Mapping[str, UserModule]) -> SweepCode:
     return code
 
 
-def read_code(sweep: Path, code: SweepCode) -> dict[str, KeptSource]:
-    """Return the modules of which a sweep has copies, by name.
+def import_code(sweep: Path, code: SweepCode) -> None:
+    """Let this process import the modules of which a sweep has copies from these.
 
     Raises
     ------
     UserError
         A copy is missing or is not what was written.
     """
-    return {name: _read(sweep, code, name) for name in code.modules}
+    import_from({name: _read(sweep, code, name) for name in code.modules})
+    if code.git is not None:
+        note_own_git_state(code.modules, code.git.recorded())
 
 
 def _read(sweep: Path, code: SweepCode, name: str) -> KeptSource:

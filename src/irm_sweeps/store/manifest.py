@@ -22,9 +22,8 @@ from irm_sweeps.files.atomic import make_folder, refuse_link, to_json, write_ato
 from irm_sweeps.files.json_stream import JsonStream
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
 from irm_sweeps.files.untrusted import MIB
-from irm_sweeps.kept_source import import_from
 from irm_sweeps.loggers.logger import build_logger
-from irm_sweeps.store.code import SweepCode, read_code, write_code
+from irm_sweeps.store.code import SweepCode, import_code, write_code
 from irm_sweeps.store.package_code import PackageCode, package_code
 from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
@@ -142,7 +141,7 @@ class Manifest:
             A copy is missing or is not what was submitted.
         """
         if self.code is not None:
-            import_from(read_code(self.folder(store), self.code))
+            import_code(self.folder(store), self.code)
         sys.path += [folder for folder in self.settings.folders if folder not in sys.path]
 
     def changed_modules(self) -> list[str]:

@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import StringConstraints
 
+from irm_sweeps.provenance import package_sources
 from irm_sweeps.store.schema import Part
 
-_PACKAGE = Path(__file__).parents[1]
 _NAMED = 2
 """So many files are named where more have changed."""
 
@@ -46,11 +45,7 @@ class PackageCode(Part):
 @cache
 def package_code() -> PackageCode:
     """Return the code of this package, as it lay there when this process first asked."""
-    files = {
-        path.relative_to(_PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        for path in sorted(_PACKAGE.rglob("*.py"))
-        if not path.is_relative_to(_PACKAGE / "project" / "template")  # copied by `init`, never imported
-    }
+    files = {path: hashlib.sha256(source).hexdigest()[:12] for path, source in package_sources().items()}
     return PackageCode(version=version("irm-sweeps"), files=files)
 
 
