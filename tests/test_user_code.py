@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import linecache
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from irm_sweeps.methods.rex import VREx
-from irm_sweeps.user_code import code_digest, user_modules_of
+from irm_sweeps.user_code import code_of, user_modules_of
 
 GAP = '''"""Docstring."""
 from typing import ClassVar
@@ -85,10 +87,10 @@ def imported(path: str = "own.gap.Gap") -> type:
     return chosen
 
 
-def digest(path: str = "own.gap.Gap") -> str:
+def digest(path: str = "own.gap.Gap") -> dict[str, str]:
     """As a new process finds it."""
     forget()
-    return code_digest(user_modules_of([imported(path)]))
+    return code_of([imported(path)])
 
 
 def test_the_modules_are_the_user_s_own_that_are_imported_one_after_another(project: Path) -> None:
@@ -170,8 +172,53 @@ def test_two_classes_of_one_file_have_its_code(project: Path) -> None:
 
 
 def test_a_later_edit_is_not_what_was_imported_until_a_reload(project: Path) -> None:
-    before = code_digest(user_modules_of([imported()]))
+    before = code_of([imported()])
     (project / "own/gap.py").write_text(GAP.replace("factor: ClassVar = 2", "factor: ClassVar = 3"))
-    assert code_digest(user_modules_of([imported()])) == before
+    assert code_of([imported()]) == before
     importlib.reload(sys.modules["own.gap"])
-    assert code_digest(user_modules_of([imported()])) != before
+    assert code_of([imported()]) != before
+
+
+CELL = """
+class Gap(VREx):
+    def penalty(self, at, features, logits, risks):
+        return {factor} * times(risks) + AMOUNT + scale.times(0)
+"""
+BESIDE = """
+from irm_sweeps.methods.rex import VREx
+from own import scale
+AMOUNT = {amount}
+UNUSED = {unused}
+def times(x):
+    return {times}
+"""
+
+
+def typed(name: str = "__main__", **values: object) -> dict[str, str]:
+    """The code of a class that is typed into two cells of a notebook, which keeps what is typed as IPython does."""
+    forget()
+    notebook = types.ModuleType(name)
+    sys.modules[name] = notebook
+    for cell in (BESIDE, CELL):
+        text = cell.format(**{"factor": 2, "amount": 1, "unused": 1, "times": "x", **values})
+        file = f"<cell {hash(text)}>"
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        exec(compile(text, file, "exec"), vars(notebook))
+    return code_of([notebook.Gap])
+
+
+def test_a_class_in_a_notebook_counts_with_what_it_uses_of_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    before = typed()
+    assert before.keys() == {"__main__.Gap", "__main__.times", "__main__.AMOUNT", "own", "own.scale"}
+    assert typed(unused=2) == typed(times="x  # comment") == typed(factor="(2)") == before
+    assert typed(factor=3) != before
+    assert typed(amount=3) != before
+    assert typed(times="2 * x") != before
+
+
+def test_a_class_without_a_source_counts_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = types.ModuleType("console")
+    monkeypatch.setitem(sys.modules, "console", console)
+    exec(f"from irm_sweeps.methods.rex import VREx\n{CELL}", vars(console))
+    assert code_of([console.Gap]) == {"console.Gap": ""}

@@ -20,7 +20,7 @@ from irm_sweeps.methods.method import Method
 from irm_sweeps.provenance import own_git_state
 from irm_sweeps.syntax_digest import digest_of_all
 from irm_sweeps.training.optimizers import Optimizer
-from irm_sweeps.user_code import UserModule, user_modules_of
+from irm_sweeps.user_code import UserModule, code_of, user_modules_of
 
 IDENTITY = 1
 """Version of the rule that makes ids; a new version gives every trial another id, so that old results do not count."""
@@ -122,8 +122,8 @@ class Trial(Config):
 
     @cached_property
     def code(self) -> dict[str, str]:
-        """The sha256 of the syntax tree of each of these modules: the part of the id that is code."""
-        return {name: module.digest for name, module in self.user_modules.items()}
+        """The sha256 of the syntax tree of each part of the user's code: what the id has of it; `user_code.code_of`."""
+        return code_of([type(getattr(self, group)) for group in GROUPS])
 
     @cached_property
     def stack_key(self) -> str:

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 
 from irm_sweeps import user_modules
 from irm_sweeps.config import Component
-from irm_sweeps.syntax_digest import digest_of_all, syntax_digest
+from irm_sweeps.syntax_digest import syntax_digest
+from irm_sweeps.typed_code import is_typed, typed_code
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def user_modules_of(classes: Iterable[type]) -> dict[str, UserModule]:
     These are the modules of the classes and of their bases outside this package, and, one after another, every module
     of the user's that these import, at their top or inside functions, with the packages that it lies in. Installed
     modules (site-packages) and the standard library are none of the user's, but for the class itself: where that was
-    installed, the modules of its own top-level package count.
+    installed, the modules of its own top-level package count. Of a class in a notebook or in the script that was
+    started, it is the modules that its code uses.
     """
     found: dict[str, UserModule] = {}
     for chosen in classes:
@@ -78,8 +80,9 @@ def _modules_of(chosen: type) -> dict[str, UserModule]:
 
 def _find_modules_of(chosen: type) -> dict[str, UserModule]:
     found: dict[str, UserModule] = {}
-    waiting = sorted({base.__module__ for base in _own_bases(chosen)})
+    waiting = sorted({base.__module__ for base in _own_bases(chosen) if not is_typed(base.__module__)})
     tops = {name.partition(".")[0] for name in waiting}
+    waiting += [module for typed in _typed([chosen]) for module in typed_code(typed).modules]
     while waiting:
         for name in _with_packages(waiting.pop()):
             if name not in found and (module := _load(name, tops)) is not None:
@@ -88,9 +91,21 @@ def _find_modules_of(chosen: type) -> dict[str, UserModule]:
     return found
 
 
-def code_digest(modules: Mapping[str, UserModule]) -> str:
-    """Return the sha256 of the names and syntax trees of modules."""
-    return digest_of_all({name: module.digest for name, module in modules.items()})
+def code_of(classes: Sequence[type]) -> dict[str, str]:
+    """Return the sha256 of each part of the code of classes, by name: of modules, and of what lies in no module's file.
+
+    Of what cannot be read the digest is empty, so that only its name counts.
+    """
+    digests = {name: module.digest for name, module in user_modules_of(classes).items()}
+    for typed in _typed(classes):
+        for name, source in typed_code(typed).pieces.items():
+            digests[name] = "" if source is None else syntax_digest(source)
+    return digests
+
+
+def _typed(classes: Iterable[type]) -> list[type]:
+    bases = [base for chosen in classes for base in _own_bases(chosen)]
+    return [base for base in dict.fromkeys(bases) if is_typed(base.__module__)]
 
 
 def _own_bases(chosen: type) -> Iterator[type]:

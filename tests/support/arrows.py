@@ -14,7 +14,15 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launc
 
 LAYERS = [
     {
-        *("errors", "files", "kept_source", "redaction", "slurm", "syntax_digest", "typed_commands", "user_modules"),
+        "errors",
+        "files",
+        "kept_source",
+        "redaction",
+        "slurm",
+        "syntax_digest",
+        "typed_code",
+        "typed_commands",
+        "user_modules",
         "wording",
     },
     {

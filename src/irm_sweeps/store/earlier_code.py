@@ -13,7 +13,7 @@ from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import LARGEST_RESULT, Store
 from irm_sweeps.trial import Trial
-from irm_sweeps.user_code import user_modules_of
+from irm_sweeps.user_code import code_of
 
 _CONFIG_ID = re.compile(rb'"config_id"\s*:\s*"([0-9a-f]{16})"')
 
@@ -27,13 +27,13 @@ def other_code(result: Result, trial: Trial) -> list[str]:
     recorded = result.provenance.code_sha256
     if result.trial_id == trial.id or result.trial_id != trial.id_with(recorded):
         return []
-    own = [component for group in COMPONENTS if user_modules_of([type(component := getattr(trial, group))])]
+    own = [component for group in COMPONENTS if code_of([type(component := getattr(trial, group))])]
     changed = [component.target for component in own if not _is_as_recorded(type(component), recorded)]
     return changed or [component.target for component in own]
 
 
 def _is_as_recorded(chosen: type, recorded: Mapping[str, str]) -> bool:
-    return all(recorded.get(name) == module.digest for name, module in user_modules_of([chosen]).items())
+    return all(recorded.get(name) == digest for name, digest in code_of([chosen]).items())
 
 
 class EarlierCode:

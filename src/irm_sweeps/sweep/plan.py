@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from irm_sweeps.config import Settings
-from irm_sweeps.errors import StoreError
+from irm_sweeps.errors import StoreError, one_line
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.provenance import package_sha256
 from irm_sweeps.store import claims
@@ -47,9 +47,14 @@ class Plan:
     unsuccessful: list[str] = field(default_factory=list)
     earlier: dict[str, list[str]] = field(default_factory=dict)
 
-    def note(self) -> str | None:
-        """Return one line if trials to run were done by an earlier version of the user's code."""
-        return told(self.earlier) or None
+    def notes(self) -> Iterator[str]:
+        """Yield a line if an earlier version of the user's code has done some, and one if code cannot be read."""
+        if earlier := told(self.earlier):
+            yield f"{earlier}: run again; those results stay, and count once the edit is undone"
+        unread = sorted({name for trial in self.trials.values() for name, digest in trial.code.items() if not digest})
+        if unread:
+            names = one_line(", ".join(unread))
+            yield f"warning: no source of {names}: results of before an edit of it count as done; put it into a file"
 
     def summary(self) -> str:
         """Return e.g. `8 done, 0 to run`."""

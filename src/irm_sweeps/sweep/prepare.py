@@ -45,8 +45,8 @@ def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, l
     check_contracts([trials[trial_id] for trial_id in plan.to_run])
     if settings.plan and plan.to_run:
         check_writable(store.root, "results")
-    if note := plan.note():
-        print(f"{note}: run again; those results stay, and count once the edit is undone", file=sys.stderr)
+    for note in plan.notes():
+        print(note, file=sys.stderr)
     return plan
 
 
