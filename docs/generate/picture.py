@@ -62,11 +62,11 @@ ROOMS = {
         (
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
             *("slurm", "typed_commands", "hydra_versions", "redaction", "user_modules", "wording"),
-            *("key_hints", "override_grammar", "syntax_digest", "typed_code", "user_code"),
+            *("kept_source", "key_hints", "override_grammar", "syntax_digest", "typed_code", "user_code"),
         ),
         (
-            "config, compose, draws, device, errors, files (atomic, downloads, ...), hydra_versions, key_hints,",
-            "override_grammar, process_state, provenance, redaction, slurm, syntax_digest, typed_code,",
+            "config, compose, draws, device, errors, files (atomic, downloads, ...), hydra_versions, kept_source,",
+            "key_hints, override_grammar, process_state, provenance, redaction, slurm, syntax_digest, typed_code,",
             "typed_commands, user_code, user_modules, wording",
         ),
         (0, 54),
