@@ -54,6 +54,7 @@ CODE = {
     "site-packages/bought/method.py": "from bought.part import Base\nimport installed_thing\nclass Bought(Base): ...\n",
     "site-packages/bought/part.py": "from irm_sweeps.methods.rex import VREx\nclass Base(VREx): pass\n",
 }
+CODE["antigravity.py"] = CODE["site-packages/bought/part.py"]  # named as a module of the standard library
 MODULES = {
     *("own", "own.gap", "own.scale", "own.colour", "own.deeper", "own.deeper.shape"),
     *("own_late", "own_late.part"),
@@ -111,6 +112,11 @@ def test_the_modules_are_the_user_s_own_that_are_imported_one_after_another(proj
 
 def test_of_an_installed_class_the_modules_of_its_package_count(project: Path) -> None:
     assert user_modules_of([imported("bought.method.Bought")]).keys() == {"bought", "bought.method", "bought.part"}
+
+
+def test_a_file_that_is_named_as_a_standard_module_counts(project: Path) -> None:
+    forget()
+    assert user_modules_of([imported("antigravity.Base")]).keys() == {"antigravity"}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))

@@ -157,7 +157,7 @@ class Settings(Config):
     """Only list what would run and what is done."""
     rerun: Literal["missing", "failed", "changed", "all"]
     """Which trials run: those without a result; also those that failed or diverged; also those whose result was
-    made by other code of one's own than lies there now; or all."""
+    made by other code of this package; or all. An edit of a class of one's own makes other trials."""
     on_error: Literal["continue", "stop"]
     """Whether a failed trial ends alone or ends the sweep."""
     checkpoint_seconds: Annotated[float, Field(gt=0)]

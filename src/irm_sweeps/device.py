@@ -166,7 +166,7 @@ def numerics(device: torch.device, large: bool) -> Iterator[None]:
         yield
 
 
-def numeric_state(dtype: torch.dtype, precision: str) -> dict[str, Any]:
+def numeric_state(device: torch.device, dtype: torch.dtype, precision: str) -> dict[str, Any]:
     """Return what decides how numbers are rounded and summed now, to be recorded with a result.
 
     Parameters
@@ -182,7 +182,7 @@ def numeric_state(dtype: torch.dtype, precision: str) -> dict[str, Any]:
         "dtype": str(dtype).removeprefix("torch."),
         "precision": precision,
         "matmul_precision": matmul_precision().get(),
-        "cudnn_tf32": cudnn_tf32().get(),
+        **({"cudnn_tf32": cudnn_tf32().get()} if device.type == "cuda" else {}),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "threads": torch.get_num_threads(),
     }

@@ -127,7 +127,7 @@ def _with_packages(name: str) -> list[str]:
 def _load(name: str, tops: set[str]) -> UserModule | None:
     """Return a module of the user's with its source; None for others, and where there is no such module or file."""
     top = name.partition(".")[0]
-    if user_modules.is_package_module(name) or top in sys.stdlib_module_names:
+    if user_modules.is_package_module(name) or (top in sys.stdlib_module_names and top not in tops):
         return None
     module = sys.modules.get(name)
     path = getattr(module, "__file__", None) if module is not None else _origin(name)

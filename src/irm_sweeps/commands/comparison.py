@@ -125,9 +125,10 @@ def _code_changes(then: Provenance, now: Provenance) -> list[Change]:
     """Return the user's modules whose code differs; of an earlier version's result, those whose files do."""
     if then.code_sha256:
         names = sorted({**then.code_sha256, **now.code_sha256})
-        return [Change(f"code of {name}", then.code_sha256.get(name), now.code_sha256.get(name)) for name in names]
+        codes = [{name: digest[:12] for name, digest in side.code_sha256.items()} for side in (then, now)]
+        return [Change(f"code of {name}", *(code.get(name) for code in codes)) for name in names]
     names = sorted(then.own_code.keys() & now.own_code.keys())
-    return [Change(f"sha256 of {name}", then.own_code[name], now.own_code[name]) for name in names]
+    return [Change(f"sha256 of {name}", then.own_code[name][:12], now.own_code[name][:12]) for name in names]
 
 
 def _metrics(result: Result) -> Iterator[tuple[str, Any]]:
@@ -143,7 +144,7 @@ def circumstances_of(result: Result) -> dict[str, Any]:
     provenance = result.provenance
     return {
         "commit": commit_of(provenance.git),
-        **({"code of irm_sweeps": provenance.package_sha256} if provenance.package_sha256 else {}),
+        **({"code of irm_sweeps": provenance.package_sha256[:12]} if provenance.package_sha256 else {}),
         **({"your commit": commit_of(provenance.own_git)} if provenance.own_git else {}),
         **provenance.software,
         **result.hardware.recorded(),

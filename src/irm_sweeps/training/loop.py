@@ -368,7 +368,7 @@ class StackTraining:
                 seconds=self._seconds,
                 stack_size=len(self.trials),
                 parameters_sha256=_digest(tensors, i),
-                numerics=numeric_state(self._dtype, trial.training.precision),
+                numerics=numeric_state(self.device, self._dtype, trial.training.precision),
             )
         return [outcome for outcome in outcomes if outcome is not None]
 

@@ -169,23 +169,36 @@ def test_the_shell_reads_a_missing_command_as_it_is_meant(show, tmp_path):
         assert words[4:] == [f"paper.only=[{row}]", FEW, "results=my results"]
 
 
-def test_a_mean_over_several_versions_of_code_or_data_says_so(show, demo, tmp_path):
+def test_a_mean_over_several_versions_of_the_package_or_data_says_so(show, demo, tmp_path):
     made = [
-        ({"own_code": {"own.gap": "a" * 64}, "data_sha256": {"mnist": "c" * 64}}, "irmv1"),
-        ({"own_code": {"own.gap": "a" * 64}, "data_sha256": {"mnist": "d" * 64}}, "irmv1"),
-        ({"own_code": {"own.gap": "b" * 64}, "data_sha256": {"mnist": "d" * 64}}, "irmv1"),
-        *[({"own_code": {"own.gap": "a" * 64}}, "vrex")] * 2,
+        ({"package_sha256": "a" * 64, "data_sha256": {"mnist": "c" * 64}}, "irmv1"),
+        ({"package_sha256": "a" * 64, "data_sha256": {"mnist": "d" * 64}}, "irmv1"),
+        ({"package_sha256": "b" * 64, "data_sha256": {"mnist": "d" * 64}}, "irmv1"),
+        *[({"package_sha256": "a" * 64}, "vrex")] * 2,
         ({}, "vrex"),
     ]
     trials = [*synthetic.trials_of(demo, "irmv1"), *synthetic.trials_of(demo, "vrex")]
     for trial, (provenance, _) in zip(trials, made, strict=True):
         synthetic.write(tmp_path / "results", {**synthetic.completed(trial, by_seed), "provenance": provenance})
     text = show("--paper", "demo")
-    code = "mixed: 2 versions of the code of own.gap (sha256 aaaaaaaa: 2 trials, bbbbbbbb: 1 trial)"
+    code = "mixed: 2 versions of irm_sweeps (sha256 aaaaaaaa: 2 trials, sha256 bbbbbbbb: 1 trial)"
     assert f"{code}: `{demo.command('irmv1', ['rerun=changed'])}`" in text
     data = "mixed: 2 versions of the data mnist (sha256 dddddddd: 2 trials, cccccccc: 1 trial)"
     assert f"{data}: `{demo.command('irmv1', ['rerun=all'])}`" in text
     assert text.count("mixed:") == 2, "vrex's are of one version, as far as is known"
+    whole = "Trials of 2 versions of irm_sweeps (sha256 aaaaaaaa: 4 trials, sha256 bbbbbbbb: 1 trial)"
+    assert f"- {whole}: rerun=changed runs those again that this one has not made." in text
+
+
+def test_a_table_over_several_released_versions_says_so(show, demo, tmp_path):
+    trials = {row: synthetic.trials_of(demo, row) for row in ("irmv1", "vrex")}
+    for row, version in (("irmv1", "0.1.0"), ("vrex", "0.2.0")):
+        for trial in trials[row]:
+            provenance = {"software": {"irm-sweeps": version}}
+            synthetic.write(tmp_path / "results", {**synthetic.completed(trial, by_seed), "provenance": provenance})
+    text = show("--paper", "demo")
+    assert "Trials of 2 versions of irm_sweeps (0.1.0: 3 trials, 0.2.0: 3 trials)" in text
+    assert "mixed:" not in text, "each mean is over trials of one"
 
 
 def test_some_rows_with_what_only_they_have(show, demo, tmp_path):
