@@ -16,6 +16,8 @@ import torch
 
 from commands import SMALL, Answer, irm_sweeps, launch
 from irm_sweeps import provenance
+from irm_sweeps.analysis.figures.series import of_store
+from irm_sweeps.analysis.readings import Results as ReadResults
 from irm_sweeps.compose import compose
 from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.result import Result
@@ -154,6 +156,16 @@ def test_results_of_before_code_was_part_of_the_id_are_told_of(write: Write) -> 
     again = irm_sweeps("reproduce", earlier["trial_id"], "--trust", "--device", "cpu")
     assert again.code == 0
     assert "equal: " in again.out
+
+
+def test_a_figure_of_the_store_leaves_out_what_other_code_has_made(write: Write) -> None:
+    assert sweep("seed=0").code == 0
+    trial_id = results()[0]["trial_id"]
+    assert of_store(ReadResults([Path("results")]), "last", trusted=True)[1] == []
+    write(gap=0)
+    series, remarks = of_store(ReadResults([Path("results")]), "last", trusted=True)
+    assert series == []
+    assert remarks == [f"skipped trial {trial_id}: done by an earlier version of own_gap.Gap"]
 
 
 def test_rerun_changed_runs_what_another_version_of_the_package_has_made(write: Write) -> None:

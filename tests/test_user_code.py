@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from commands import SMALL
+from irm_sweeps.compose import compose
 from irm_sweeps.methods.rex import VREx
+from irm_sweeps.sweep.plan import Plan
+from irm_sweeps.trial import Trial
 from irm_sweeps.user_code import code_of, user_modules_of
 
 GAP = '''"""Docstring."""
@@ -228,3 +232,8 @@ def test_a_class_without_a_source_counts_by_its_name(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "console", console)
     exec(f"from irm_sweeps.methods.rex import VREx\n{CELL}", vars(console))
     assert code_of([console.Gap]) == {"console.Gap": ""}
+    trial = Trial.from_config(compose([*SMALL, "method=vrex", "method._target_=console.Gap", "lam=10"]))
+    (note,) = Plan({trial.id: trial}).notes()
+    assert note == (
+        "warning: no source of console.Gap: results of before an edit of it count as done; put it into a file"
+    )

@@ -197,5 +197,5 @@ def test_the_result_s_page_names_what_a_result_has(tmp_path: Path, monkeypatch: 
     first, second = text.split("| in `provenance` |")
     named = [set(re.findall(r"^\| `([\w.]+)` \|", part, re.M)) for part in (first, second.partition("## Beside")[0])]
     assert named[0] == {*result, "diverged_at", "error"}
-    assert named[1] == {*result["provenance"], "own_code", "own_git"}
+    assert named[1] == {*result["provenance"], "config_id", "code_sha256", "own_code", "own_git"}
     assert set(result["metrics"]) <= set(re.findall(r"`(\w+)`", text))
