@@ -63,7 +63,7 @@ ROOMS = {
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
             *("slurm", "typed_commands", "hydra_versions", "redaction", "user_modules", "wording"),
             *("key_hints", "override_grammar", "choices", "names", "paired_axes"),
-            *("syntax_digest", "typed_code", "user_code"),
+            *("kept_source", "syntax_digest", "typed_code", "user_code"),
         ),
         (
             "choices, compose, config, draws, device, errors, files (atomic, downloads, ...), key_hints, names,",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -26,10 +26,24 @@ def git_state() -> dict[str, Any] | None:
 
 
 def own_git_state(modules: Iterable[str]) -> dict[str, Any] | None:
-    """Return commit and dirtiness of the checkout, other than this package's, in which one of these modules lies."""
+    """Return commit and dirtiness of the checkout, other than this package's, in which one of these modules lies.
+
+    Of modules that are imported from a sweep's copy it is the state at the launch.
+    """
+    modules = list(modules)
+    if noted := next((_AT_LAUNCH[name] for name in modules if name in _AT_LAUNCH), None):
+        return dict(noted)
     files = [getattr(sys.modules.get(name), "__file__", None) for name in modules]
     roots = [_checkout(Path(file).parent) for file in files if file]
     return next((_state(root) for root in roots if root not in (None, _ROOT.resolve())), None)
+
+
+def note_own_git_state(modules: Iterable[str], state: Mapping[str, Any]) -> None:
+    """Let `own_git_state` return this state for modules: they are imported from copies that were made in it."""
+    _AT_LAUNCH.update(dict.fromkeys(modules, state))
+
+
+_AT_LAUNCH: dict[str, Mapping[str, Any]] = {}
 
 
 @cache
@@ -54,7 +68,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 @cache
-def _package_sources() -> dict[str, bytes]:
+def package_sources() -> dict[str, bytes]:
     """Return what the source files of this package hold, by path."""
     package = Path(__file__).parent
     return {path.relative_to(package).as_posix(): path.read_bytes() for path in sorted(package.rglob("*.py"))}
@@ -63,13 +77,13 @@ def _package_sources() -> dict[str, bytes]:
 def note_package_state() -> None:
     """Look at this package's files and its checkout now, while both are what has been imported."""
     git_state()
-    _package_sources()
+    package_sources()
 
 
 @cache
 def package_sha256() -> str:
     """Return the sha256 of the syntax trees of this package: equal for versions that differ in comments only."""
-    return digest_of_all({path: syntax_digest(source) for path, source in _package_sources().items()})
+    return digest_of_all({path: syntax_digest(source) for path, source in package_sources().items()})
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,8 @@ from irm_sweeps.errors import did_you_mean, one_line
 
 _SOURCES: WeakKeyDictionary[ModuleType, tuple[ModuleSpec | None, bytes | None]] = WeakKeyDictionary()
 """What the file of a module held, with the spec that it was imported by: a reload gives it another."""
+_KEPT: dict[str, bytes] = {}
+"""By the path of the file, source from which its module is imported in this process in place of the file."""
 _INSTALLED_PARTS = {"site-packages", "dist-packages"}
 _PACKAGE = __name__.partition(".")[0]
 
@@ -50,8 +52,15 @@ def digest(name: str) -> str | None:
     return None if held is None else hashlib.sha256(held).hexdigest()
 
 
+def keep_source(path: str, source: bytes) -> None:
+    """Let `read_source` return this for a file, whatever it holds: its module is imported from kept source."""
+    _KEPT[path] = source
+
+
 def read_source(path: str) -> bytes | None:
-    """Return what a file holds now; None where it cannot be read."""
+    """Return what a file holds now, or the source that is kept of it; None where it cannot be read."""
+    if path in _KEPT:
+        return _KEPT[path]
     try:
         return Path(path).read_bytes()
     except OSError:

@@ -379,3 +379,33 @@ def test_without_slurm_there_is_one_line(bench: Bench) -> None:
     refused = bench.launch(*SLURM, *GATED, PATH=str(tools))
     assert refused.returncode == 2
     assert refused.stderr == "error: hydra/launcher=slurm: no srun on this machine; use hydra/launcher=local\n"
+
+
+MINE = """
+from gated import Gated
+
+
+class Mine(Gated):
+    def penalty(self, at, features, logits, risks):
+        return {weight} * super().penalty(at, features, logits, risks)
+"""
+
+
+def test_jobs_run_the_code_that_was_submitted(bench: Bench) -> None:
+    """Edited when the job is submitted, gone when it is requeued."""
+    mine = [*(word for word in GATED if "_target_" not in word), "method._target_=mine.Mine", "seed=0,1"]
+    before = Bench(bench.folder / "undisturbed")
+    before.gate.touch()
+    for place in (before, bench):
+        (place.folder / "mine.py").write_text(MINE.format(weight=2))
+    assert before.launch("hydra/launcher=inprocess", *mine).returncode == 0
+
+    (job,) = bench.submit(*mine)
+    (bench.folder / "mine.py").write_text(MINE.format(weight=1000))
+    bench.await_checkpoints()
+    (bench.folder / "mine.py").unlink()
+    slurm("scontrol", "requeue", job)
+    bench.gate.touch()
+    assert bench.await_results(2, 240) == before.outcomes()
+    assert "resumed at step" in bench.logs()
+    await_states([job])

@@ -16,6 +16,7 @@ LAYERS = [
     {
         "errors",
         "files",
+        "kept_source",
         "redaction",
         "slurm",
         "syntax_digest",

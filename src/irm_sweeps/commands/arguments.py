@@ -19,7 +19,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
 """What `add_subparsers` returns: each command adds its own parser to it."""
 
 _TRUST = (
-    "import what the store names besides irm_sweeps: classes of your own, from where the work was launched or is typed"
+    "import what the store names besides irm_sweeps: classes of your own, from the sweep's copy of their code, else "
+    "from where the work was launched or is typed"
 )
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from irm_sweeps.device import choose_device, open_device, tame_allocator, visible_gpus
 from irm_sweeps.store.manifest import Manifest
@@ -21,6 +21,8 @@ from irm_sweeps.typed_commands import looking
 
 class InProcess(Launcher):
     """Runs stack after stack here: for one trial, for debugging, and where no process may be started."""
+
+    trains_here: ClassVar[bool] = True
 
     def workers(self, device: str) -> int:
         """Return 1."""

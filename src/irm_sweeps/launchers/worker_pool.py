@@ -23,7 +23,7 @@ from irm_sweeps.launchers.process_tree import descendants, kill
 from irm_sweeps.launchers.worker_task import DEVICE_ERROR, WorkerTask
 from irm_sweeps.store import claims
 from irm_sweeps.store.liveness import Process, is_here
-from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.manifest import PACKAGE_CHANGED, Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.trial_log import tail
 from irm_sweeps.worker.registry import Entry, workers_here
@@ -113,7 +113,8 @@ class WorkerPool:
 
         A worker that died while it trained says nothing about the next one (a trial that kills its workers is given up
         by them), but workers that end before they start to work are replaced a few times only. The slot of a worker
-        whose device does not start gets no other; the sweep goes on while there is a slot.
+        whose device does not start, or that finds another code of this package than was submitted, gets no other; the
+        sweep goes on while there is a slot.
 
         Raises
         ------
@@ -138,7 +139,7 @@ class WorkerPool:
 
     def _check_end(self, slot: Slot, job: Any, *, started_to_work: bool, returned: bool) -> None:
         last_line = tail(job.paths.stderr, 1)
-        if last_line.startswith(DEVICE_ERROR):
+        if last_line.startswith((DEVICE_ERROR, f"error: {PACKAGE_CHANGED}")):
             self._slots.remove(slot)
             print(f"a worker cannot start: {last_line.removeprefix('error: ')}", file=sys.stderr, flush=True)
             if self._slots:

@@ -133,16 +133,23 @@ class WorkerTask:
             return _refused(error)
 
     def _open_sweep(self) -> tuple[Store, Manifest]:
-        """Read the sweep's manifest, and make the user's own classes that it names importable."""
+        """Read the sweep's manifest, and make the user's own classes that it names importable.
+
+        Raises
+        ------
+        UserError
+            There is no such sweep, it needs code that is not trusted, or the code is not what was submitted.
+        """
         from irm_sweeps.store.manifest import read_manifest
         from irm_sweeps.store.store import Store
 
         store = Store(Path(self.results))
         manifest = read_manifest(store, self.sweep)
-        if self.trusted:
-            manifest.make_importable()
-        else:
+        if not self.trusted:
             manifest.check_own(store)
+        manifest.check_package()
+        if self.trusted:
+            manifest.make_importable(store)
         return store, manifest
 
     def _work(self, store: Store, manifest: Manifest, gpu: str | None, stop_requested: threading.Event) -> int:
@@ -198,6 +205,8 @@ class WorkerTask:
         if self.told:
             trials = count(len(manifest.trials), "trial")
             print(f"{manifest.name}: {missing} of {trials} have no result; working here on {device}", flush=True)
+            if self.trusted and (changed := manifest.changed_modules()):
+                print(f"{', '.join(changed)} changed since: what was submitted runs", flush=True)
 
     def _summarise(self, store: Store, manifest: Manifest, progress: Progress) -> None:
         """Print, for a person who watches, what has been done, and how many trials of the sweep have no result.

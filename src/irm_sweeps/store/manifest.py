@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,15 +25,21 @@ from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
 from irm_sweeps.names import label as short_name
 from irm_sweeps.redaction import redacted_words
+from irm_sweeps.store.code import SweepCode, import_code, write_code
+from irm_sweeps.store.package_code import PackageCode, package_code
 from irm_sweeps.store.reader import Reader
 from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.stored_trials import StoredTrials
 from irm_sweeps.typed_commands import issued
+from irm_sweeps.user_code import UserModule
 from irm_sweeps.user_modules import is_package_module
 
 LARGEST = 1024 * MIB
 """Most bytes of a manifest: those of a million trials have more."""
+
+PACKAGE_CHANGED = "irm_sweeps has changed"
+"""How the error of a worker begins that has another code of this package than the launch."""
 
 _SWEEP = r"[A-Za-z0-9_.+-]+-[0-9a-f]{8}"
 _NAME = re.compile(_SWEEP)
@@ -85,6 +91,8 @@ class _ManifestFile(Part):
     command: str
     labels: dict[str, str] = Field(default_factory=dict)
     overrides: list[str] = Field(default_factory=list)
+    code: SweepCode | None = None
+    package: PackageCode | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,10 @@ class Manifest:
     overrides
         Those of the command that say which trials there are, `paper=` included; of a search, a single trial and in
         manifests of earlier versions there are none.
+    code
+        The user's own modules of which the sweep has a copy; None in manifests of earlier versions.
+    package
+        The code of this package with which it was launched; None in manifests of earlier versions.
     """
 
     name: str
@@ -120,14 +132,43 @@ class Manifest:
     command: str
     labels: Mapping[str, str] = field(default_factory=dict)
     overrides: Sequence[str] = ()
+    code: SweepCode | None = None
+    package: PackageCode | None = None
 
     def label_of(self, trial_id: str) -> str:
         """Return the name of one of its trials, e.g. `erm lr=0.1 seed=0`."""
         return self.labels.get(trial_id) or short_name(self.trials[trial_id])
 
-    def make_importable(self) -> None:
-        """Let this process import what the process that issued the command could import from its folder."""
+    def make_importable(self, store: Store) -> None:
+        """Let this process import the copied modules from their copies, and all others as the launching process could.
+
+        Raises
+        ------
+        UserError
+            A copy is missing or is not what was submitted.
+        """
+        if self.code is not None:
+            import_code(self.folder(store), self.code)
         sys.path += [folder for folder in self.settings.folders if folder not in sys.path]
+
+    def changed_modules(self) -> list[str]:
+        """Return the user's modules whose files have been edited or removed here since the launch."""
+        return self.code.changed() if self.code is not None else []
+
+    def check_package(self) -> None:
+        """Check that this process runs the code of this package with which the sweep was launched.
+
+        Raises
+        ------
+        UserError
+            It does not; the message names what differs.
+        """
+        if self.package is not None and (difference := self.package.difference()):
+            raise UserError(
+                f"{PACKAGE_CHANGED} since sweep {self.name} was launched ({difference}), and a sweep runs what "
+                "was submitted: put that back, or go on with the present code by issuing the command again: "
+                f"{self.command}"
+            )
 
     def check_own(self, store: Store) -> None:
         """Check that work on it runs nobody's code but this package's, and writes nothing outside the store.
@@ -171,8 +212,12 @@ def write_manifest(
     settings: RunSettings,
     labels: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
+    modules: Mapping[str, UserModule] | None = None,
 ) -> Manifest:
-    """Write the manifest of a new launch, over that of an earlier launch of the same trials."""
+    """Write the manifest of a new launch, over that of an earlier launch of the same trials.
+
+    Before it, a copy of the user's own `modules` is written, from which workers import them.
+    """
     now = datetime.now(UTC)
     manifest = Manifest(
         name=sweep_name(label, list(trials)),
@@ -184,12 +229,15 @@ def write_manifest(
         command=issued(),
         labels=dict(labels or {}),
         overrides=redacted_words(overrides),
+        package=package_code(),
     )
     folder = manifest.folder(store)
     for own in (folder.parent, folder):
         refuse_link(own)
     make_folder(folder)
-    content = {"schema": SCHEMA, **manifest.__dict__, "settings": settings.recorded()}
+    manifest = replace(manifest, code=write_code(folder, modules or {}))
+    parts = {name: getattr(manifest, name).model_dump() for name in ("code", "package")}
+    content = {"schema": SCHEMA, **manifest.__dict__, "settings": settings.recorded(), **parts}
     encoded = to_json(content, indent=None)
     if len(encoded) > LARGEST:
         raise UserError(f"the sweep's manifest has {len(encoded):,} bytes, more than {LARGEST:,}: launch it in parts")

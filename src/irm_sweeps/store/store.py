@@ -8,6 +8,7 @@ results/<trial id>/result.json       the result, once there is one
                    checkpoint.safetensors   where it stands, until it is done
                    mlflow_run.txt    with `logger=mlflow`: the id of its run
 results/sweeps/<sweep>/manifest.json     a sweep's trials
+                       code/             the user's own modules as they were when it was launched (see `code`)
 """
 
 from __future__ import annotations

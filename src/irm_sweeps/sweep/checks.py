@@ -16,7 +16,7 @@ from irm_sweeps.loggers.logger import Logger, build_logger
 from irm_sweeps.redaction import HIDDEN, has_user_info, is_secret_key
 from irm_sweeps.store.schema import check_config
 from irm_sweeps.sweep.launcher import Launcher
-from irm_sweeps.trial import Trial
+from irm_sweeps.trial import GROUPS, Trial
 
 LOGGER_CHECK_SECONDS = 120.0
 """How long a logger's check may take: the import of its package from a slow disk, and a request."""
@@ -50,6 +50,27 @@ def check_compiles(trials: Iterable[Trial], settings: Settings) -> None:
     if settings.compile:
         for trial in trials:
             trial.check_compiles()
+
+
+def check_importable(trials: Iterable[Trial], launcher: Launcher) -> None:
+    """Check that worker processes can import the classes.
+
+    Raises
+    ------
+    UserError
+        One stands in the script that is running, which no other process can import.
+    """
+    if launcher.trains_here:
+        return
+    for trial in trials:
+        for group in GROUPS:
+            chosen = type(getattr(trial, group))
+            if chosen.__module__ == "__main__":
+                raise UserError(
+                    f"{group}._target_=__main__.{chosen.__name__}: workers are other processes, and cannot import the "
+                    f"script that is running: put {chosen.__name__} into a file of its own, e.g. my_file.py, and give "
+                    f"{group}._target_=my_file.{chosen.__name__}; or take hydra/launcher=inprocess"
+                )
 
 
 def check_inputs(trials: Sequence[Trial], settings: Settings) -> None:

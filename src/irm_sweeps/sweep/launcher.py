@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
@@ -13,6 +14,9 @@ from irm_sweeps.sweep.stacks import Machine
 
 class Launcher(ABC):
     """Starts workers on a manifest; which trials each of them takes is settled in the store."""
+
+    trains_here: ClassVar[bool] = False
+    """Whether this process is the worker."""
 
     @abstractmethod
     def workers(self, device: str) -> int:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from irm_sweeps.config import Settings
 from irm_sweeps.files.typed_paths import check_writable
+from irm_sweeps.loggers.logger import Logger
 from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.checks import (
     check_compiles,
+    check_importable,
     check_inputs,
     check_no_secrets,
     check_settings,
@@ -25,7 +27,8 @@ from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan, make_plan
 from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.sweep.warnings import warnings
-from irm_sweeps.trial import Trial
+from irm_sweeps.trial import GROUPS, Trial
+from irm_sweeps.user_code import user_modules_of
 
 
 def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, launcher: Launcher) -> Plan:
@@ -68,6 +71,7 @@ def prepare(
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
     check_no_secrets(plan.trials.values(), settings)
     check_storable(plan.trials.values())
+    check_importable(waiting, launcher)
     check_inputs(waiting, settings)
     stacks = form_stacks(waiting, settings.stack, launcher.machine(settings.device), settings.data_dir)
     logger = checked_logger(settings)
@@ -92,6 +96,13 @@ def prepare(
         ),
         labels(plan.trials, varied),
         overrides,
+        user_modules_of(_classes(plan.trials.values(), logger)),
     )
     Finished(store, manifest).forget_others()
     return manifest
+
+
+def _classes(trials: Iterable[Trial], logger: Logger | None) -> set[type]:
+    """Return every class that workers build for these trials."""
+    classes: set[type] = {type(getattr(trial, group)) for trial in trials for group in GROUPS}
+    return classes | ({type(logger)} if logger else set())
