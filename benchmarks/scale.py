@@ -62,7 +62,7 @@ def worker_on(root: Path, name: str) -> Any:
         def _train(self, group: Any) -> None:
             for held in group:
                 trial = held.trial
-                self._write_result(trial, {**RESULT, "trial_id": trial.id, "config": trial.canonical}, [{"step": 0}])
+                self._write_result(trial, {**RESULT, "trial_id": trial.id, "config": trial.config}, [{"step": 0}])
 
     store = Store(root)
     return Simulated(store, read_manifest(store, name), torch.device("cpu"))

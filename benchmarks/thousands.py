@@ -36,7 +36,7 @@ def fill(root: Path, trials: Mapping[str, Any], like: tuple[dict[str, Any], str]
     """Write a completed result for every trial."""
     result, history = like
     for seed, (trial_id, trial) in enumerate(trials.items()):
-        own = copy.deepcopy(result) | {"trial_id": trial_id, "config": trial.canonical}
+        own = copy.deepcopy(result) | {"trial_id": trial_id, "config": trial.config}
         for chosen in own["metrics"].values():
             for environments in chosen["scores"].values():
                 for scores in environments.values():

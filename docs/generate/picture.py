@@ -65,8 +65,8 @@ ROOMS = {
             *("key_hints", "override_grammar", "choices", "names"),
         ),
         (
-            "config, compose, draws, device, errors, files (atomic, downloads, ...), hydra_versions, key_hints,",
-            "override_grammar, process_state, provenance, redaction, slurm, typed_commands, user_modules, wording",
+            "choices, compose, config, draws, device, errors, files (atomic, downloads, ...), hydra_versions,",
+            "key_hints, names, override_grammar, process_state, provenance, redaction, slurm, ...",
         ),
         (0, 54),
         9,

@@ -40,78 +40,84 @@ def setting_names(configs: Sequence[Mapping[str, Any]], also: Collection[str] = 
     also
         Dotted keys that are named in any case, e.g. those that a search varies.
     """
-    choices = _distinct_choices(configs)
-    flat = [_Flat.of(config, own) for config, own in zip(configs, choices, strict=True)]
-    keys = _varying(flat)
-    keys.update(key for key in also if key in COMPONENTS or any(key in config.values for config in flat))
-    keys -= {"lam", "method"}
-    short = _short_keys(keys, {"lam", "seed", *(key for config in flat for key in config.values), *COMPONENTS})
-    return [config.name(short) for config in flat]
+    parts: dict[tuple[str, str], _Part] = {}
+    rows = []
+    for config in configs:
+        row = {group: (group, repr(values)) for group, values in config.items() if group != "seed"}
+        for group, key in row.items():
+            if key not in parts:  # the configs of a sweep share most of their parts
+                parts[key] = _Part.of(group, config[group])
+        rows.append(row)
+    _tell_classes_apart([part for part in parts.values() if part.target])
+    known = {key for part in parts.values() for key in part.values}.union(COMPONENTS)
+    keys = (_varying(parts.values()) | known.intersection(also)) - {"lam", "method"}
+    short = _short_keys(keys, known | {"lam", "seed"})
+    first = {key: part.first_words(short) for key, part in parts.items()}
+    others = {key: part.other_words(short) for key, part in parts.items()}
+    names = []
+    for row in rows:
+        words = [word for group in ("method", "dataset", "lam") if group in row for word in first[row[group]]]
+        words += [word for group in sorted(row, key=_place) for word in others[row[group]]]
+        names.append(" ".join(words))
+    return names
 
 
-@dataclass(frozen=True)
-class _Flat:
-    """A config's choices by group, and its other values by dotted key, without the seed."""
+@dataclass
+class _Part:
+    """One entry of a config: a component with the name that chooses it, or the values of another key."""
 
-    choices: Mapping[str, str]
+    group: str
     values: Mapping[str, Any]
+    target: str = ""
+    choice: str = ""
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], choices: Mapping[str, str]) -> _Flat:
-        values = {key: value for key, value in leaves(config) if key != "seed" and not key.endswith("._target_")}
-        return cls(choices, values)
+    def of(cls, group: str, own: Any) -> _Part:
+        values = {key: value for key, value in leaves({group: own}) if key != f"{group}._target_"}
+        if group not in COMPONENTS:
+            return cls(group, values)
+        return cls(group, values, str(own["_target_"]), choice_name(group, own))
 
-    def part(self, key: str) -> str:
-        """Return what a key belongs to: `method=irmv1`, or for a key that every trial has its group."""
-        group = key.partition(".")[0]
-        return f"{group}={self.choices[group]}" if group in self.choices else group
+    def first_words(self, short: Mapping[str, str]) -> list[str]:
+        """Return what a name has of it in any case; `short` has the keys that are shown besides."""
+        if self.group == "method":
+            return [self.choice]
+        if self.group == "lam":
+            return [] if self.values["lam"] is None else [f"lam={written(self.values['lam'])}"]
+        return [key.rpartition(".")[2] for key in _FLAGS if self.values.get(key) is True and key not in short]
 
-    def name(self, short: Mapping[str, str]) -> str:
-        """Return the config's name; `short` has the keys to show, in order, and how they are shown."""
-        lam = self.values.get("lam")
-        words = [self.choices["method"]]
-        words += [key.rpartition(".")[2] for key in _FLAGS if self.values.get(key) is True and key not in short]
-        words += [] if lam is None else [f"lam={written(lam)}"]
-        for key, end in short.items():
-            if key in COMPONENTS:
-                words.append(f"{end}={self.choices[key]}")
-            elif key in self.values:
-                words.append(f"{end}={written(self.values[key])}")
-        return " ".join(words)
+    def other_words(self, short: Mapping[str, str]) -> list[str]:
+        """Return the keys that are shown, under their short names."""
+        chosen = [f"{self.group}={self.choice}"] if self.group in short and self.choice else []
+        return chosen + [f"{short[key]}={written(self.values[key])}" for key in sorted(self.values) if key in short]
 
 
-def _varying(flat: Sequence[_Flat]) -> set[str]:
+def _varying(parts: Iterable[_Part]) -> set[str]:
     """Return the groups whose choices vary, and the keys that vary within a choice."""
-    keys = {group for group in COMPONENTS if len({config.choices[group] for config in flat}) > 1}
-    by_part: dict[str, dict[str, Any]] = {}
-    for config in flat:
-        own: dict[str, dict[str, Any]] = {}
-        for key, value in config.values.items():
-            own.setdefault(config.part(key), {})[key] = value
-        for part, values in own.items():
-            first = by_part.setdefault(part, values)
-            keys.update(key for key in first.keys() | values.keys() if not _same(first, values, key))
+    keys = set()
+    first: dict[str, _Part] = {}
+    first_of_choice: dict[tuple[str, str], _Part] = {}
+    for part in parts:
+        if first.setdefault(part.group, part).choice != part.choice:
+            keys.add(part.group)
+        other = first_of_choice.setdefault((part.group, part.choice), part).values
+        keys.update(key for key in other.keys() | part.values.keys() if not _same(other, part.values, key))
     return keys
 
 
-def _same(first: Mapping[str, Any], other: Mapping[str, Any], key: str) -> bool:
-    a, b = first.get(key, _ABSENT), other.get(key, _ABSENT)
-    return bool(a == b) and type(a) is type(b)
+def _same(a: Mapping[str, Any], b: Mapping[str, Any], key: str) -> bool:
+    return repr(a.get(key, _ABSENT)) == repr(b.get(key, _ABSENT))
 
 
-def _distinct_choices(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return each config's choices by group; classes that would have the same name get longer ones."""
-    choices = [{group: choice_name(group, config[group]) for group in COMPONENTS} for config in configs]
-    for group in COMPONENTS:
-        targets: dict[str, set[str]] = {}
-        for own, config in zip(choices, configs, strict=True):
-            targets.setdefault(own[group], set()).add(str(config[group]["_target_"]))
-        for name, same in targets.items():
-            if len(same) > 1:
-                longer = _short_ends(same)
-                for own, config in zip(choices, configs, strict=True):
-                    own[group] = longer[str(config[group]["_target_"])] if own[group] == name else own[group]
-    return choices
+def _tell_classes_apart(components: Collection[_Part]) -> None:
+    """Give classes that would have the same name longer ones."""
+    targets: dict[tuple[str, str], set[str]] = {}
+    for part in components:
+        targets.setdefault((part.group, part.choice), set()).add(part.target)
+    longer = {key: _short_ends(same) for key, same in targets.items() if len(same) > 1}
+    for part in components:
+        if ends := longer.get((part.group, part.choice)):
+            part.choice = ends[part.target]
 
 
 def _short_ends(targets: Collection[str]) -> dict[str, str]:
@@ -125,12 +131,9 @@ def _short_ends(targets: Collection[str]) -> dict[str, str]:
 
 
 def _short_keys(keys: Iterable[str], known: Collection[str]) -> dict[str, str]:
-    """Return for each key the shortest end of it, in whole words, that is the end of no other known key.
-
-    They are in the order of a config: dataset, backbone, method, optimizer, training.
-    """
+    """Return for each key the shortest end of it, in whole words, that is the end of no other known key."""
     short = {}
-    for key in sorted(keys, key=_place_in_config):
+    for key in keys:
         words = key.split(".")
         ends = (".".join(words[-n:]) for n in range(1, len(words) + 1))
         others = [f".{other}" for other in known if other != key]
@@ -138,6 +141,6 @@ def _short_keys(keys: Iterable[str], known: Collection[str]) -> dict[str, str]:
     return short
 
 
-def _place_in_config(key: str) -> tuple[int, str]:
-    group = key.partition(".")[0]
-    return (COMPONENTS.index(group) if group in COMPONENTS else len(COMPONENTS), key)
+def _place(group: str) -> int:
+    """Return the place of a part in a name, which is that in a config."""
+    return COMPONENTS.index(group) if group in COMPONENTS else len(COMPONENTS)

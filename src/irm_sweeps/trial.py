@@ -79,7 +79,7 @@ class Trial(Config):
     @cached_property
     def config(self) -> dict[str, Any]:
         """The whole config as plain JSON values, every field at its value: what the store has."""
-        return self._dumped(exclude_defaults=False)
+        return self.model_dump(mode="json", by_alias=True)
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -88,11 +88,9 @@ class Trial(Config):
         A field that was added to a class after its first results has a default in the schema: the value which
         earlier trials had. At that value it is left out, so that ids outlive the addition.
         """
-        return self._dumped(exclude_defaults=True)
-
-    def _dumped(self, *, exclude_defaults: bool) -> dict[str, Any]:
-        values = self.model_dump(mode="json", by_alias=True, exclude_defaults=exclude_defaults)
-        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+        plain: dict[str, Any] = json.loads(
+            json.dumps(self.model_dump(mode="json", by_alias=True, exclude_defaults=True), allow_nan=False)
+        )
         return plain
 
     @cached_property

@@ -292,7 +292,7 @@ def test_what_a_store_names_is_imported_only_when_trusted(tmp_path, monkeypatch,
     for trial in trials(["method=vrex", "method._target_=own_method.Own", "lam=1,10", "seed=0,1"]).values():
         result = synthetic.completed(trial, accuracy)
         synthetic.write(tmp_path / "results", result)
-    entry = inventory.entry(Result.from_values(result), tmp_path / "results")
+    entry = inventory.entry(Result.from_values(result), tmp_path / "results", "Own seed=1")
     assert entry.command == f"irm-sweeps reproduce {trial.id} --trust"
     monkeypatch.delitem(sys.modules, "own_method")
     with pytest.raises(SystemExit):

@@ -316,7 +316,7 @@ def test_failures_lists_diverged_trials_apart(results: Path) -> None:
     assert "no failed trials" in told
     assert "2 trials diverged: an objective was no longer finite" in told
     for trial in results.glob("*/result.json"):
-        assert f"{trial.parent.name}  VREx lam=1 seed=" in told
+        assert f"{trial.parent.name}  vrex lam=1 seed=" in told
 
 
 def test_a_sweep_that_is_done_says_how_to_see_it(results: Path) -> None:

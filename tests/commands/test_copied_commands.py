@@ -89,7 +89,7 @@ def test_a_store_of_somebody_else_can_be_looked_at(elsewhere: Path, tmp_path: Pa
 
     where = ["--results", str(elsewhere)]
     assert "1/1 done" in run("status", *where)
-    assert f"trial {trial_id}  ERM seed=0  completed" in run("show", trial_id, *where)
+    assert f"trial {trial_id}  erm seed=0  completed" in run("show", trial_id, *where)
     assert "(n=1)" in run("table", "--paper", "demo", *few, *where)
     assert "name another place with --output FILE" in run("figure", "--paper", "demo", *few, *where, code=2)
     assert "a.png" in run("figure", "--paper", "demo", *few, *where, "--output", str(tmp_path / "a.png"))

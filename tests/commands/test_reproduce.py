@@ -66,7 +66,7 @@ def test_a_solo_trial_is_the_same_bits_again(made: Path, solo: dict[str, Any]) -
     assert answer.code == 0, answer
     assert "equal: the parameters and all" in answer.out
     assert "although" not in answer.out
-    assert f"trial {solo['trial_id']}  ERM seed=7  on cpu, 1 thread:" in answer.out
+    assert f"trial {solo['trial_id']}  erm seed=7  on cpu, 1 thread:" in answer.out
 
 
 def test_a_stacked_trial_is_trained_with_its_stack(made: Path) -> None:

@@ -134,8 +134,9 @@ def a_result(content: bytes, folder: Path) -> bool:
         return False
     assert set(load_results(store.root)["trial_id"]) <= {TRIAL_ID}
     assert scores_table(result)
-    assert inventory.entry(result, store.root).trial_id == TRIAL_ID
-    inventory.failure_groups([result], lambda _: store.root)
+    names = inventory.names([result])
+    assert inventory.entry(result, store.root, names[TRIAL_ID]).trial_id == TRIAL_ID
+    inventory.failure_groups([result], lambda _: store.root, names)
     for summary in (inventory.origins, inventory.data_digests):
         summary([result])
     Progress(0).add(result)

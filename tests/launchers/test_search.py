@@ -106,7 +106,7 @@ def test_the_best_is_never_the_trial_that_diverged(
     assert yaml.safe_load(kept.read_text())["best_params"] == {"optimizer.lr": best}
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
-    (trial_id,) = re.findall(rf"^best of 3 trials: (\w+)  ERM lr={best} seed=0$", answer.out, re.M)
+    (trial_id,) = re.findall(rf"^best of 3 trials: (\w+)  erm lr={best} seed=0$", answer.out, re.M)
     assert f"optimizer.lr={best}" in answer.out
     assert str(kept) in answer.out
     (command,) = re.findall("look at it with: irm-sweeps (.*)", answer.out)
@@ -116,7 +116,7 @@ def test_the_best_is_never_the_trial_that_diverged(
 def test_one_at_a_time_the_lines_name_what_the_search_varies(tmp_path: Path) -> None:
     answer = launch("-m", f"results={tmp_path}", *LINEAR, "hydra.sweeper.n_jobs=1")
     lines = re.findall(r"^\[1/1\].* \w{16} (.*)$", answer.out, re.M)
-    assert sorted(lines) == ["ERM lr=0.01 seed=0", "ERM lr=0.1 seed=0", "ERM lr=1e+30 seed=0"]
+    assert sorted(lines) == ["erm lr=0.01 seed=0", "erm lr=0.1 seed=0", "erm lr=1e+30 seed=0"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -261,8 +262,9 @@ def test_a_logger_is_no_part_of_a_trial_s_identity(tmp_path: Path) -> None:
 
 
 def test_run_names_are_readable() -> None:
-    (trial,) = collect([*SMALL, "method=irmv1", "lam=100", "seed=3"])[0].values()
-    assert run_name(trial) == f"IRMv1_lam=100_seed=3_{trial.id[:8]}"
+    assert run_name("irmv1 lam=100 lr=1e+30 on=[a,b] seed=3", "0094c56200000000") == (
+        "irmv1_lam=100_lr=1e+30_on=_a_b_seed=3_0094c562"
+    )
 
 
 def test_scalars_of_a_row() -> None:
@@ -322,6 +324,14 @@ def worker(root: Path, fails: str = "") -> tuple[Worker, Manifest, Store]:
     return Worker(store, manifest, torch.device("cpu"), capture=False), manifest, store
 
 
+def test_a_run_has_its_trials_name_within_the_sweep(tmp_path: Path, told: list[tuple[str, Any]]) -> None:
+    one, manifest, store = worker(tmp_path / "results")
+    (trial_id,) = manifest.trials
+    named = replace(manifest, labels={trial_id: "erm lr=0.01 seed=0"})
+    Worker(store, named, one.device, capture=False).work()
+    assert told[0] == ("open", f"erm_lr=0.01_seed=0_{trial_id[:8]}")
+
+
 ROWS = [("write", 0), ("write", 5), ("write", 10), ("write", 15), ("write", 20)]
 
 
@@ -366,7 +376,7 @@ def test_runs_that_are_open_when_the_logger_fails_end_as_their_trials_do(
     (one,), (other,) = (collect([*SMALL, f"seed={seed}"])[0].values() for seed in (1, 2))
     values = {"_target_": "irm_sweeps.loggers.none.Recorder", "fails": "write"}
     result = {"status": "completed", "metrics": {}}
-    forwarder = LogForwarder(SharedLogger(values), "sweep", said.append, lambda trial_id: tmp_path / trial_id)
+    forwarder = LogForwarder(SharedLogger(values), "sweep", said.append, lambda trial_id: tmp_path / trial_id, str)
     forwarder.forward(one, [])
     forwarder.forward(other, [{"step": 0, "penalty": 1.0}])
     forwarder.finish(one, [{"step": 0, "penalty": 1.0}], result)
@@ -379,7 +389,7 @@ def test_runs_that_are_open_when_the_logger_fails_end_as_their_trials_do(
 def test_no_logger_is_none_of_a_worker_s_business(tmp_path: Path) -> None:
     said: list[str] = []
     (trial,) = collect(SMALL)[0].values()
-    forwarder = LogForwarder(SharedLogger(None), "sweep", said.append, lambda trial_id: Path(trial_id))
+    forwarder = LogForwarder(SharedLogger(None), "sweep", said.append, Path, str)
     forwarder.forward(trial, [{"step": 0, "penalty": 1.0}])
     forwarder.finish(trial, [], {"status": "completed", "metrics": {}})
     assert said == []

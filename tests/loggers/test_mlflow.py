@@ -157,7 +157,7 @@ def test_a_run_ends_as_its_trial_though_mlflow_refuses_a_value(
     (tmp_path / trial.id).mkdir()
     said: list[str] = []
     values = logger.model_dump(mode="json", by_alias=True)
-    forwarder = LogForwarder(SharedLogger(values), "sweep", said.append, lambda trial_id: tmp_path / trial_id)
+    forwarder = LogForwarder(SharedLogger(values), "sweep", said.append, lambda trial_id: tmp_path / trial_id, str)
     result = {"status": "completed", "metrics": {"last": {"penalty": 1.0}}}
     forwarder.finish(trial, [{"step": 0, "penalty": 1.0}], result)
     (found,) = runs(tmp_path)

@@ -15,6 +15,8 @@ from commands import SMALL, launch
 from irm_sweeps.errors import UserError
 from irm_sweeps.store.frame import TYPES
 from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.grid import trials
+from irm_sweeps.sweep.labels import setting_labels
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -57,6 +59,36 @@ def test_a_row_is_a_trial_under_a_rule_in_an_environment(store, demo):
     assert row["dataset.p_e"] == "[0.2, 0.1]"
     assert row["status"] == "completed"
     assert row["store"] == str(store)
+
+
+def test_a_swept_key_keeps_its_default(tmp_path):
+    """Also of a result that was stored without the fields at their default."""
+    swept = list(trials(["method=erm", "dataset.noise_gap=0,0.1", "seed=0,1"]).values())
+    results = [synthetic.completed(trial, by_seed) for trial in swept]
+    results[0]["config"] = swept[0].canonical
+    synthetic.write(tmp_path, *results)
+    frame = irm_sweeps.load_results(tmp_path)
+    assert frame.groupby("dataset.noise_gap")["seed"].agg(set).to_dict() == {0.0: {0, 1}, 0.1: {0, 1}}
+    assert frame.groupby("setting")["seed"].agg(set).to_dict() == {
+        "erm noise_gap=0": {0, 1},
+        "erm noise_gap=0.1": {0, 1},
+    }
+
+
+def test_a_setting_is_named_as_the_trials_of_a_sweep_are(demo, tmp_path):
+    every = [trial for row in demo.rows for trial in synthetic.trials_of(demo, row)]
+    synthetic.write(tmp_path, *(synthetic.completed(trial, by_seed) for trial in every))
+    frame = irm_sweeps.load_results(tmp_path).drop_duplicates("trial_id").set_index("trial_id")
+    assert frame["setting"].to_dict() == setting_labels({trial.id: trial for trial in every})
+    assert frame.groupby("setting")["seed"].agg(set).tolist() == [{0, 1, 2}] * 4
+
+
+def test_a_setting_does_not_say_where_its_weights_lie(tmp_path):
+    deep = ["dataset=cifar_mnist", "backbone=resnet18", "method=erm", "backbone.weights=imagenet"]
+    for seed, place in enumerate(("/here/r.pth", "/there/r.pth")):
+        (trial,) = trials([*deep, f"backbone.weights_path={place}", f"seed={seed}"]).values()
+        synthetic.write(tmp_path, synthetic.completed(trial, by_seed))
+    assert set(irm_sweeps.load_results(tmp_path)["setting"]) == {"erm"}
 
 
 def test_a_method_without_penalty_has_no_lam(store):

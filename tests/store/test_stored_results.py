@@ -14,6 +14,8 @@ from commands import irm_sweeps, launch
 from irm_sweeps import load_results
 from irm_sweeps.launchers import entry
 from irm_sweeps.launchers.worker_task import WorkerTask
+from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.trial import Trial
 
 STORED = Path(__file__).with_name("stored_2026_11.tar.gz")
 """Six completed trials, a failed and a diverged one of their own sweeps, and one whose process was killed at step
@@ -59,6 +61,29 @@ def test_every_number_of_it_is_read(store: Path) -> None:
         assert dict(zip(rows["environment"], rows["accuracy"], strict=True)) == {
             name: own["accuracy"] for name, own in scores.items()
         }
+
+
+def test_what_its_configs_lack_is_read_as_a_new_result_has_it(store: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    answer = launch("-m", "method=erm,irmv1", *SWEPT[1:], *KEYS, f"results={new}")
+    assert answer.code == 0, answer
+    for result in Store(new).results():
+        assert not isinstance(result, Problem)
+        old = Store(store).result(result.trial_id)
+        assert old is not None
+        assert "noise_gap" not in old.raw["config"]["dataset"]
+        assert result.raw["config"]["dataset"]["noise_gap"] == 0.0
+        assert old.config == result.config == result.raw["config"]
+        assert old.label == result.label
+        assert {Trial.from_config(own).id for own in (old.config, old.raw["config"], result.config)} == {old.trial_id}
+    planned = (launch("-m", *SWEPT, *KEYS, f"results={root}", "plan=true").out.splitlines()[0] for root in (store, new))
+    assert list(planned) == ["6 done, 0 to run", "4 done, 2 to run"]
+    both, alone = load_results(new, store), load_results(store)
+    assert set(both["dataset.noise_gap"]) == {0.0}
+    for frame in (both, alone):
+        settings = frame[frame["status"] == "completed"].groupby("setting")["seed"].agg(set).to_dict()
+        assert settings == {name: {0, 1} for name in alone.loc[alone["status"] == "completed", "setting"]}
+        assert {name.split()[0] for name in settings} == {"erm", "irmv1", "meta_irm"}
 
 
 def test_its_sweeps_have_a_status(store: Path) -> None:

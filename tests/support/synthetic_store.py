@@ -64,7 +64,7 @@ def failed(trial: Trial, message: str) -> dict[str, Any]:
 
 
 def head(trial: Trial, status: str) -> dict[str, Any]:
-    return {"schema": SCHEMA, "trial_id": trial.id, "status": status, "config": trial.canonical}
+    return {"schema": SCHEMA, "trial_id": trial.id, "status": status, "config": trial.config}
 
 
 def made_up_result(metrics: dict[str, Any]) -> Result:

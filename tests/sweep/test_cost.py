@@ -32,10 +32,10 @@ def test_a_stack_is_priced_as_it_will_train(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("known", "asked"),
     [
-        ([(30.0, hour) for hour in range(6)], "30.0  IRMv1 lam=10000 seed=9  [history of 5]"),
-        ([(900.0, 1), *((20.0, hour) for hour in range(2, 7))], "20.0  IRMv1 lam=10000 seed=9  [history of 5]"),
-        ([(900.0, 1, "cuda"), (40.0, 2)], "40.0  IRMv1 lam=10000 seed=9  [history of 1]"),
-        ([(64.0, 1, "cpu", 16)], "4.0  IRMv1 lam=10000 seed=9  [history of 1]"),
+        ([(30.0, hour) for hour in range(6)], "30.0  irmv1 lam=10000 seed=9  [history of 5]"),
+        ([(900.0, 1), *((20.0, hour) for hour in range(2, 7))], "20.0  irmv1 lam=10000 seed=9  [history of 5]"),
+        ([(900.0, 1, "cuda"), (40.0, 2)], "40.0  irmv1 lam=10000 seed=9  [history of 1]"),
+        ([(64.0, 1, "cpu", 16)], "4.0  irmv1 lam=10000 seed=9  [history of 1]"),
         ([(900.0, 1, "cuda")], "[probe of 3 steps here]"),
     ],
     ids=["all", "latest", "device", "stack", "other device"],

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
+import synthetic_store
 from commands import ROGUE, irm_sweeps, launch
+from irm_sweeps.analysis.inventory import names as names_in_report
 from irm_sweeps.analysis.notes import spelled
 from irm_sweeps.analysis.readings import Reading
 from irm_sweeps.analysis.settings import settings
-from irm_sweeps.compose import conf_dir
+from irm_sweeps.commands.shown_config import config_lines
+from irm_sweeps.compose import conf_dir, facts
 from irm_sweeps.names import label, setting_names
 from irm_sweeps.store.manifest import load_manifest, sweep_names
-from irm_sweeps.store.store import Store
+from irm_sweeps.store.store import Problem, Store
 from irm_sweeps.sweep.grid import trials
-from irm_sweeps.sweep.labels import labels, setting_labels
+from irm_sweeps.sweep.labels import in_common, labels, setting_labels
 from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.wording import written
 
@@ -110,6 +113,28 @@ def test_a_yaml_of_ones_own_gives_its_name(tmp_path: Path, monkeypatch: pytest.M
     assert label(config[7000]) == "irmv1 lam=1 seed=0"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ["method=erm,irmv1", "seed=0,1"],
+            "dataset=colored_mnist backbone=mlp optimizer=adam optimizer.lr=0.001 training.steps=500 "
+            "training.batch_size=null (full batch)",
+        ),
+        (
+            ["dataset=linear_unit_tests", "optimizer.lr=0.1,1", "training.epochs=2", "training.batch_size=8"],
+            "dataset=linear_unit_tests backbone=mlp optimizer=adam training.epochs=2 training.batch_size=8",
+        ),
+        (
+            ["optimizer=adam,sgd", "optimizer.lr=0.1", "training.steps=5,6", "training.batch_size=8,null"],
+            "dataset=colored_mnist backbone=mlp optimizer.lr=0.1",
+        ),
+    ],
+)
+def test_what_all_trials_have_in_common(overrides: list[str], expected: str) -> None:
+    assert in_common(list(trials(overrides).values())) == expected
+
+
 def test_several_groups_at_once() -> None:
     found = names(
         "method=erm,irmv1", "dataset=colored_mnist,linear_unit_tests", "optimizer=adam,sgd", "training.l2=0,0.1"
@@ -140,6 +165,10 @@ def test_plan_progress_and_show_tell_trials_apart(tmp_path: Path) -> None:
     planned = launch("-m", *grid, "plan=true")
     listed = dict(re.findall(r"^  (\w{16})  to run  (.*)$", planned.out, re.M))
     assert set(listed.values()) == expected
+    common = (
+        "dataset=linear_unit_tests backbone=mlp optimizer=adam training.steps=5 training.batch_size=null (full batch)"
+    )
+    assert planned.out.splitlines()[1] == f"all with {common}"
 
     answer = launch("-m", *grid)
     assert answer.code == 0, answer
@@ -160,3 +189,38 @@ def test_failures_and_the_manifest_tell_trials_apart(tmp_path: Path) -> None:
     (name,) = sweep_names(store)
     manifest = load_manifest(store, name)
     assert {trial_id: manifest.label_of(trial_id) for trial_id in manifest.trials} == failed
+
+
+def test_show_prints_the_config_what_is_not_default_first(tmp_path: Path) -> None:
+    assert launch(*LINEAR, f"results={tmp_path}", "method=irmv1", "lam=100").code == 0
+    (trial_id,) = Store(tmp_path).trial_ids()
+    told = irm_sweeps("show", trial_id, "--results", str(tmp_path)).out
+    choices, _, rest = told[told.index("config:") :].partition("\n  not default: ")
+    changed, _, defaults = rest.partition("\n  default: ")
+    assert choices == "config: dataset=linear_unit_tests backbone=mlp method=irmv1 optimizer=adam"
+    assert changed.split() == ["dataset.n_train=64", "backbone.depth=0", "training.steps=5", "lam=100"]
+    shown = {*choices.split()[1:], *changed.split(), *defaults.split()}
+    assert {"method.head=penalised", "dataset.margin_noise=0.1", "training.epochs=null", "seed=0"} <= set(
+        defaults.split()
+    )
+    (trial,) = trials([*LINEAR, "method=irmv1", "lam=100"]).values()
+    assert len(shown) == len(facts(trial.config))
+    assert all(len(line) <= 120 for line in told.splitlines())
+
+
+def test_show_calls_nothing_default_of_a_class_that_no_yaml_names(tmp_path: Path) -> None:
+    (trial,) = trials([*LINEAR, "method=erm"]).values()
+    config = {**trial.config, "method": {"_target_": "mine.Own", "a\nb": 1, "text": "two words"}}
+    lines = config_lines(config)
+    assert lines[0] == "config: dataset=linear_unit_tests backbone=mlp method=Own optimizer=adam"
+    assert "method.a b=1" in lines[1]
+    assert 'method.text="two words"' in lines[1]
+
+
+def test_the_report_tells_trials_of_several_sweeps_apart(tmp_path: Path) -> None:
+    for lr in (0.1, 0.01):
+        (trial,) = trials([*LINEAR, "method=erm", f"optimizer.lr={lr}"]).values()
+        synthetic_store.write(tmp_path, synthetic_store.diverged(trial, 3))
+    found = names_in_report([result for result in Store(tmp_path).results() if not isinstance(result, Problem)])
+    task = "dataset=linear_unit_tests backbone=mlp"
+    assert set(found.values()) == {f"erm {task} lr={lr} seed=0" for lr in ("0.1", "0.01")}

@@ -52,7 +52,7 @@ def test_what_a_cpu_would_gain_is_said_of_tiny_trials() -> None:
 
     tiny, large = grid(64), grid(64, "dataset.n_train=2000", "backbone.width=390")
     assert footprint(tiny[0], NOWHERE).flop < TINY < footprint(large[0], NOWHERE).flop
-    assert (gain(tiny) or "").startswith("tiny trials, as ERM seed=0: stack=16 is")
+    assert (gain(tiny) or "").startswith("tiny trials, as erm seed=0: stack=16 is")
     assert gain(tiny) == gain([large[0], *tiny]), "one that can train with no other has nothing to gain"
     assert gain(large) is gain(grid(2)) is gain(tiny[:1]) is None
     assert gain(tiny, 3) is gain(tiny, machine=GPU) is None
@@ -197,6 +197,6 @@ def test_a_plan_says_how_it_stacks_and_why(tmp_path: Path) -> None:
     command: list[Any] = ["-m", *TINY_TRIAL, "seed=range(0,40)", f"results={tmp_path}", "plan=true"]
     answer = launch(*command)
     assert answer.code == 0
-    assert f"\nstack=auto: 1 for 40 trials: {ON_CPU}\ntiny trials, as ERM seed=0: stack=16 is" in answer.out
+    assert f"\nstack=auto: 1 for 40 trials: {ON_CPU}\ntiny trials, as erm seed=0: stack=16 is" in answer.out
     assert "40 trials on 1 worker:" in answer.out
     assert "40 trials in 3 stacks on 1 worker:" in launch(*command, "stack=16").out

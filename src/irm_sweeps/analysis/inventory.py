@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from irm_sweeps.errors import printable
+from irm_sweeps.names import setting_names, with_seed
+from irm_sweeps.store.later_fields import without_places
 from irm_sweeps.store.result import Result
 from irm_sweeps.typed_commands import looking
 
@@ -65,13 +67,21 @@ class FailureGroup:
     shown: int = 12
 
 
-def entry(result: Result, store: Path) -> Entry:
-    """Return the entry of a result in a store."""
-    choices = result.choices
+def names(results: Sequence[Result]) -> dict[str, str]:
+    """Return for each trial, by id, a name that tells it apart from all others, with its dataset and backbone."""
+    configs = [without_places(result.config) for result in results]
+    settings = setting_names(configs, also=("dataset", "backbone"))
+    return {
+        result.trial_id: with_seed(setting, result.config) for result, setting in zip(results, settings, strict=True)
+    }
+
+
+def entry(result: Result, store: Path, name: str) -> Entry:
+    """Return the entry of a result in a store, under one of `names`."""
     return Entry(
         trial_id=result.trial_id,
         store=store,
-        name=f"{result.label}  {choices['dataset']} {choices['backbone']}",
+        name=name,
         status=result.status,
         worst=_worst(result),
         seconds=result.seconds,
@@ -86,10 +96,12 @@ def _worst(result: Result) -> float | None:
     return 100 * min(accuracies) if accuracies else None
 
 
-def failure_groups(results: Sequence[Result], store_of: Callable[[str], Path]) -> list[FailureGroup]:
+def failure_groups(
+    results: Sequence[Result], store_of: Callable[[str], Path], named: Mapping[str, str]
+) -> list[FailureGroup]:
     """Group the diverged and the failed trials by reason, the largest group first.
 
-    `store_of` returns the store of a trial.
+    `store_of` returns the store of a trial; `named` has the `names` of all results.
     """
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
@@ -101,7 +113,7 @@ def failure_groups(results: Sequence[Result], store_of: Callable[[str], Path]) -
         FailureGroup(
             status,
             reason,
-            [entry(result, store_of(result.trial_id)) for result in group],
+            [entry(result, store_of(result.trial_id), named[result.trial_id]) for result in group],
             printable(group[0].error.details.strip()) if group[0].error else "",
         )
         for (status, reason), group in sorted(groups.items(), key=lambda item: -len(item[1]))

@@ -102,6 +102,7 @@ def render(results: Results, options: argparse.Namespace) -> str:
         sweeps = sweep_sections(results, stores, select, options.trust)
         parts = list(sections(results, stores, select, options.overrides, options.only))
         everything = results.everything()
+    names = inventory.names(everything)
     shown = [part for part in parts if isinstance(part, Section)]
     hidden = [part for part in parts if isinstance(part, Absent)]
     tests = list({compared: p for section in shown for compared, p in section.tests.items()}.values())
@@ -118,8 +119,8 @@ def render(results: Results, options: argparse.Namespace) -> str:
         differs=sum(p < ALPHA for p in tests),
         differs_holm=sum(p < ALPHA for p in holm(tests)),
         expected=ALPHA * len(tests),
-        trials=[inventory.entry(result, results.store_of(result.trial_id)) for result in everything],
-        failures=inventory.failure_groups(everything, results.store_of),
+        trials=[inventory.entry(one, results.store_of(one.trial_id), names[one.trial_id]) for one in everything],
+        failures=inventory.failure_groups(everything, results.store_of, names),
         origins=inventory.origins(everything),
         data=inventory.data_digests(everything),
         problems=results.problems,

@@ -24,7 +24,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print the trial's scores, or its whole result as JSON."""
+    """Print the trial's scores and its config, or its whole result as JSON."""
     store = open_store(options)
     trial_id = store.find(options.id)
     try:
@@ -37,7 +37,10 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(result.raw, indent=1))
     else:
+        from irm_sweeps.commands.shown_config import config_lines
+
         print(printable(scores_table(result, _label_in_sweep(store, result))))
+        print("\n".join(config_lines(result.config)))
 
 
 def _label_in_sweep(store: Store, result: Result) -> str:

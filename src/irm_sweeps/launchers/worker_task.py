@@ -148,7 +148,7 @@ class WorkerTask:
         try:
             device = _open_device(manifest.settings.device, gpu)
             missing = sum(not store.has_result(trial) for trial in manifest.trials) if self.told else 0
-            progress = Progress(missing)
+            progress = Progress(missing, manifest.labels)
             worker = Worker(store, manifest, device, stop_requested=stop_requested, report=progress.add)
             self._announce(manifest, missing, device)
             with registered(store, manifest, gpu):

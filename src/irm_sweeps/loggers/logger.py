@@ -25,7 +25,7 @@ class Run:
     Attributes
     ----------
     name
-        Readable name that is valid as a file name: `IRMv1_lam=100_seed=3_0094c562`.
+        Readable name that is valid as a file name: `irmv1_lam=100_seed=3_0094c562`.
     config
         The trial's config.
     folder

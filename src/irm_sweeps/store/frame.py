@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from irm_sweeps.compose import leaves
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import is_folder
 from irm_sweeps.names import setting_names
-from irm_sweeps.store.later_fields import PLACES
+from irm_sweeps.store.later_fields import without_places
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Problem, Store
 
@@ -81,7 +81,7 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     if problems:
         shown = f"{problems[0]}{', ...' if len(problems) > 1 else ''}"
         warnings.warn(f"{len(problems)} damaged results are left out: {shown}", stacklevel=2)
-    settings = setting_names([_without_places(result.config) for _, result in results])
+    settings = setting_names([without_places(result.config) for _, result in results])
     rows = [_trial(root, result, name) for (root, result), name in zip(results, settings, strict=True)]
     trials = pd.DataFrame(rows, dtype=object)
     scores = pd.DataFrame(
@@ -113,12 +113,6 @@ def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
             if known is None or (known[1].status != "completed" and result.status == "completed"):
                 found[result.trial_id] = (root, result)
     return list(found.values()), problems
-
-
-def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config without the fields that say where something lies, which are no part of a setting."""
-    left = {group: {k: v for k, v in config[group].items() if k not in places} for group, places in PLACES.items()}
-    return {**config, **left}
 
 
 def _trial(root: Path, result: Result, setting: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ _HEAD = {"head": "penalised"}
 _ADVERSARY = {"adversary_schedule": "trial"}
 _SCHEDULE = {"decay_at": [], "decay": 0.2}
 COMPONENT: Mapping[str, Mapping[str, Any]] = {
+    "irm_sweeps.backbones.resnet.ResNet": _WEIGHTS,
     "irm_sweeps.backbones.resnet.ResNet18": _WEIGHTS,
     "irm_sweeps.backbones.resnet.ResNet50": _WEIGHTS,
     "irm_sweeps.data.colored_mnist.ColoredMNIST": {
@@ -77,6 +78,12 @@ def filled(config: Mapping[str, Any]) -> dict[str, Any]:
         whole[group] = _with(own, defaults_of(own["_target_"]))
     whole["training"] = _with(config["training"], TRAINING)
     return whole
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config without the fields that say where something lies, by which settings do not differ."""
+    left = {group: {k: v for k, v in config[group].items() if k not in places} for group, places in PLACES.items()}
+    return {**config, **left}
 
 
 def _with(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Mapping[str, Any]:

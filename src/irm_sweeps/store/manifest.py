@@ -104,8 +104,7 @@ class Manifest:
     launch
         Changes whenever the command is issued anew.
     labels
-        Names by trial id that tell its trials apart, where the short names do not; manifests of earlier versions have
-        none.
+        Names by trial id that tell its trials apart, as they were typed; manifests of earlier versions lack some.
     overrides
         Those of the command that say which trials there are, `paper=` included; of a search, a single trial and in
         manifests of earlier versions there are none.
@@ -182,7 +181,7 @@ def write_manifest(
         launch=now.strftime("%Y%m%dT%H%M%S.%f"),
         created=now.isoformat(timespec="seconds"),
         command=issued(),
-        labels={i: name for i, name in (labels or {}).items() if name != short_name(trials[i])},
+        labels=dict(labels or {}),
         overrides=redacted_words(overrides),
     )
     folder = manifest.folder(store)

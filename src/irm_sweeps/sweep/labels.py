@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from irm_sweeps.choices import choice_name
 from irm_sweeps.compose import COMPONENTS, facts
 from irm_sweeps.names import setting_names, with_seed
+from irm_sweeps.wording import written
 
 if TYPE_CHECKING:
     from irm_sweeps.trial import Trial
 
+_BATCH = "training.batch_size"
+_HEADER = (("optimizer", "lr"), ("training", "steps"), ("training", "epochs"), ("training", "batch_size"))
+"""The keys that a sweep's first lines say, besides the choices."""
 _ABSENT: Any = object()
 """In place of the value of a key that a trial's classes do not have."""
 
@@ -55,6 +60,24 @@ def setting_labels(trials: Mapping[str, Trial], also: Collection[str] = ()) -> d
         Keys that are named in any case, e.g. those that a search varies.
     """
     return dict(zip(trials, setting_names([setting_of(trial) for trial in trials.values()], also), strict=True))
+
+
+def in_common(trials: Sequence[Trial]) -> str:
+    """Return what all trials have of data set, backbone, optimizer, steps and batch, as it is typed.
+
+    What varies is left out: it stands in the trials' names. So the answer may be empty.
+    """
+    rows = [_header(trial.config) for trial in trials]
+    common = {key: value for key, value in rows[0].items() if all(row.get(key, _ABSENT) == value for row in rows)}
+    words = [f"{key}={written(value)}" for key, value in common.items() if value is not None]
+    return " ".join([*words, *([f"{_BATCH}=null (full batch)"] if common.get(_BATCH, 0) is None else [])])
+
+
+def _header(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choices of a config but for the method, and the values that a sweep's first lines say."""
+    choices = {group: choice_name(group, config[group]) for group in COMPONENTS if group != "method"}
+    values = {f"{group}.{name}": config[group][name] for group, name in _HEADER if name in config[group]}
+    return {**choices, **values}
 
 
 def setting_of(trial: Trial) -> dict[str, Any]:

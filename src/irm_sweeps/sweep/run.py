@@ -17,6 +17,7 @@ from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect, common_settings, of_trials
 from irm_sweeps.sweep.cost import report
 from irm_sweeps.sweep.grid import each, expand
+from irm_sweeps.sweep.labels import in_common
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.objective import objective
 from irm_sweeps.sweep.paper import load_paper
@@ -85,10 +86,12 @@ def _check_no_trial_is_left(store: Store, manifest: Manifest, progress: Progress
 
 
 def _print_plan(plan: Plan) -> None:
-    """Print what is damaged (on stderr), done, to run, and done without success."""
+    """Print what is damaged (on stderr), done, to run, common to all trials, and done without success."""
     for damage in plan.damaged:
         print(f"damaged, will be set aside and run again: {damage}", file=sys.stderr)
     print(plan.summary())
+    if words := in_common(list(plan.trials.values())):
+        print(f"all with {words}")
     if plan.unsuccessful:
         print(f"{len(plan.unsuccessful)} of those done failed or diverged: rerun=failed runs them again")
 
