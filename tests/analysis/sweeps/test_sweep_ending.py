@@ -1,4 +1,4 @@
-"""What real commands print at the end of a sweep, and which trials tables, figures and the report find by themselves."""
+"""What real commands print at the end of a sweep, and which trials tables, figures and the report find by default."""
 
 from __future__ import annotations
 
