@@ -34,7 +34,7 @@ def test_a_sweep_ends_with_its_table_whenever_it_is_issued():
     assert curve
     assert irm_sweeps(*curve[1].split()).code == 0
     part = launch(*(word.replace("method=irmv1,vrex", "method=vrex") for word in SWEEP))
-    again_by_overrides = re.search(r"a page: irm-sweeps (table method=vrex .*) --format", part.out)
+    again_by_overrides = re.search(r"csv or html: irm-sweeps (table method=vrex .*)", part.out)
     assert again_by_overrides, part.out
     assert part.out.endswith(irm_sweeps(*again_by_overrides[1].split()).out)
 
