@@ -1,4 +1,4 @@
-"""Print a paper's table: `python analysis/tables.py --help`."""
+"""Print the table of a sweep, or a paper's: `python analysis/tables.py --help`."""
 
 from irm_sweeps.analysis.table_command import main
 

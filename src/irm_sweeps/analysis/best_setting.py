@@ -37,42 +37,55 @@ def honest_group(rows: Sequence[Row], columns: Sequence[Column]) -> Group:
 
 
 def sentences(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
-    """Yield a sentence on the best settings, for each dataset config that has several; and one on those not ranked."""
+    """Yield what is best, on each dataset config where there are several, and how many settings are not ranked."""
     by_dataset: dict[str, list[Row]] = {}
     for row in rows:
         by_dataset.setdefault(json.dumps(row.dataset, sort_keys=True), []).append(row)
     several = [group for group in by_dataset.values() if sum(row.is_complete for row in group) > 1]
-    for group in several[:_MOST_DATASETS]:
-        yield _best(group, columns, among="" if len(by_dataset) == 1 else " on its data")
-    if len(several) > _MOST_DATASETS:
-        yield f"The best on {len(several) - _MOST_DATASETS} more datasets are not named."
+    group = honest_group(rows, columns)
+    if several and len(by_dataset) == 1:
+        yield f"Best by {_rule(rows, group)}: {_both(rows, group, columns)}."
+    elif several:
+        yield f"Best of the settings on the same data, by {_rule(rows, group)}:"
+        yield from (f"- {_both(same, group, columns)}." for same in several[:_MOST_DATASETS])
+        if len(several) > _MOST_DATASETS:
+            yield f"- and on {len(several) - _MOST_DATASETS} more dataset configs."
     left = [row for row in rows if not row.is_complete]
     if left and len(rows) > 1:
-        names = f": {left[0].name}" if len(left) == 1 and left[0].name else ""
+        names = f": {left[0].name}" if len(left) == 1 else ""
         yield f"Not ranked, for want of seeds: {count(len(left), 'setting')}{names}."
 
 
-def _best(rows: Sequence[Row], columns: Sequence[Column], among: str) -> str:
-    group = honest_group(rows, columns)
-    accuracy = "accuracy" if next(row.measure for row in rows if row.is_complete) == "accuracy" else "lowest risk"
-    held_out = f"{accuracy} on held-out images of the training environments"
+def _rule(rows: Sequence[Row], group: Group) -> str:
+    """Return what settings are ranked by, in words."""
+    measures = dict.fromkeys(row.measure for row in rows if row.measure)
+    what = " or ".join("accuracy" if measure == "accuracy" else "lowest risk" for measure in measures)
+    if group == "val":
+        return f"{what} on held-out images of the training environments"
     hint = "; dataset.n_val=N holds some back" if all("n_val" in row.dataset for row in rows) else ""
-    rule = held_out if group == "val" else f"{accuracy} on the training images (none are held out{hint})"
-    honest = f"Best{among} by {rule}: {_named(rows, group, columns)}"
+    return f"{what} on the training images (none are held out{hint})"
+
+
+def _both(rows: Sequence[Row], group: Group, columns: Sequence[Column]) -> str:
+    """Return the best setting of the honest rule, and that of the test oracle where an environment is shifted."""
+    honest = _named(rows, group, columns)
     if not any(column.group == "shifted" for column in columns):
-        return f"{honest}."
-    return f"{honest}; by the test oracle, which looks at the shifted environment: {_named(rows, 'shifted', columns)}."
+        return honest
+    return f"{honest}; by the test oracle, which looks at the shifted environment: {_named(rows, 'shifted', columns)}"
 
 
 def _named(rows: Sequence[Row], group: Group, columns: Sequence[Column]) -> str:
-    """Return the best setting with its number on the shifted environment: `method=vrex lam=10 (shifted 45.7 ± 6.0)`."""
+    """Return the best setting with its shifted environments, `vrex lam=10 (shifted 0.9: 45.7 ± 6.0)`."""
     ranked = [(value, row) for row in rows if (value := merit(row, group, columns)) is not None]
     if not ranked:
         return "none"
     best = max(value for value, _ in ranked)
     equal = [row for value, row in ranked if value == best]
-    shown = next((column for column in columns if column.group == "shifted"), None) or columns[0]
-    summary = equal[0].summary(shown)
-    number = f" ({shown.label}: {with_spread(summary, equal[0].decimals)})" if summary else ""
+    shown = [column for column in columns if column.group == "shifted"] or columns[:1]
+    numbers = [
+        f"{column.label}: {with_spread(summary, equal[0].decimals)}"
+        for column in shown
+        if (summary := equal[0].summary(column))
+    ]
     ties = f", the first of {len(equal)} that are equal" if len(equal) > 1 else ""
-    return f"{equal[0].name}{number}{ties}"
+    return f"{equal[0].name} ({', '.join(numbers)}){ties}"

@@ -46,7 +46,7 @@ class Parser(OneLineParser):
         self.add_argument(
             "--select",
             choices=sorted(selection_rules.STEPS),
-            help="selection rule (default: the paper file's): "
+            help="selection rule (default: the paper file's, of a sweep last): "
             + "; ".join(f"{rule}: {step}" for rule, step in selection_rules.STEPS.items()),
         )
         self.add_argument(

@@ -26,7 +26,7 @@ and below it the best setting by the training environments and by the test oracl
 was launched last, the one named with --sweep, or the one that the overrides make, whatever command trained it.
 
 With --paper, print a paper's table: each cell in per cent, the published cell beside it, their difference with a
-95 %% interval, and whether the two agree (Welch's t-test). With --against ROW the comparison is with another row of the
+95 % interval, and whether the two agree (Welch's t-test). With --against ROW the comparison is with another row of the
 table instead, paired by seed. Rows, columns, trials, selection rule and published cells are those of one file,
 conf/paper/NAME.yaml.
 

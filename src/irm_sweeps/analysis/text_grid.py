@@ -21,7 +21,7 @@ def width() -> int:
 
 @dataclass(frozen=True)
 class Line:
-    """One row: its label, a text for each column, and a remark that stands last."""
+    """One row: its label, a text for each column, and a remark, which stands below them where it does not fit."""
 
     label: str
     cells: Sequence[str]
@@ -34,19 +34,18 @@ def grid(headings: Sequence[Sequence[str]], lines: Sequence[Line], width: int) -
     `headings` holds lines of headings, with a text for each column. An empty text lets the one before it run on.
     """
     widths = _widths(headings, lines)
-    remarks = max((len(_GAP + line.remark) for line in lines if line.remark), default=0)
     longest = max((len(line.label) for line in lines), default=0)
-    room = min(longest, max(_LEAST, width - remarks - sum(len(_GAP) + w for w in widths)))
-    blocks = list(_blocks(widths, width - room - remarks))
+    room = min(longest, max(_LEAST, width - sum(len(_GAP) + w for w in widths)))
     printed: list[str] = []
-    for start, end in blocks:
+    for start, end in _blocks(widths, width - room):
         printed += [""] if start else []
         printed += [_joined("", room, heading[start:end], widths[start:end]) for heading in headings]
         for line in lines:
             first, *more = textwrap.wrap(line.label, room, break_on_hyphens=False, subsequent_indent="  ") or [""]
-            remark = _GAP + line.remark if line.remark else ""
-            printed.append(_joined(first, room, line.cells[start:end], widths[start:end]) + remark)
-            printed += more
+            numbers = _joined(first, room, line.cells[start:end], widths[start:end])
+            whole = numbers + (_GAP + line.remark if line.remark else "")
+            fits = len(whole.rstrip()) <= width
+            printed += [whole, *more] if fits else [numbers, *more, _GAP + line.remark]
     return [line.rstrip() for line in printed]
 
 

@@ -9,7 +9,7 @@ from irm_sweeps.commands.arguments import Commands, add_command
 from irm_sweeps.typed_commands import offers
 
 _ABOUT = {
-    "table": "Print a paper's table: measured, published, verdict.",
+    "table": "Print the table of a sweep, or a paper's: measured, published, verdict.",
     "figure": "Draw a paper's figure, or a general picture of a sweep.",
     "report": "Write one HTML page with everything that a store says.",
 }

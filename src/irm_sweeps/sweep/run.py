@@ -134,7 +134,7 @@ def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrid
     name = sweep_name(label, list(trials))
     selection = ["--sweep", name] if name in sweep_names(store) else words
     table = typed("table", *selection, *where)
-    print(f"table as Markdown, LaTeX, CSV or a page: {table} --format md|latex|csv|html")
+    print(f"table again, with --format as md, latex, csv or html: {table}")
     if len({trial.lam for trial in trials.values()} - {None}) > 1:
         print(f"curve over lam: {typed('figure', '--curves', 'lam', *selection, *where)}")
     print(f"\n{sweep_ending(name, trials, store.root, table)}", end="")

@@ -1,0 +1,100 @@
+"""What real commands print at the end of a sweep, and which trials tables, figures and the report find by default."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from commands import ROGUE, SMALL, irm_sweeps, launch
+
+
+@pytest.fixture(autouse=True)
+def _here(composed_once, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+SWEEP = ["-m", "method=irmv1,vrex", "lam=1,100", "seed=0,1", *SMALL, "backbone.width=4"]
+QUICK = [word for word in SMALL if "test_p_e" not in word and "steps" not in word]
+"""Overrides that fit a paper's rows."""
+
+
+def test_a_sweep_ends_with_its_table_whenever_it_is_issued():
+    first = launch(*SWEEP)
+    assert first.code == 0, first
+    table = first.out[first.out.index("\n\n") :]
+    assert len(re.findall(r"^(?:irmv1|vrex) lam=\d+  +\d+\.\d ± .* 2$", table, re.M)) == 4, first.out
+    assert "\nBest by accuracy on the training images" in table
+    assert table.rstrip().endswith(".")
+    again = launch(*SWEEP)
+    assert again.out.startswith("8 done, 0 to run\n")
+    assert again.out.endswith(table)
+    assert irm_sweeps("table").out.strip() == table.strip()
+    curve = re.search(r"curve over lam: irm-sweeps (figure .*)", first.out)
+    assert curve
+    assert irm_sweeps(*curve[1].split()).code == 0
+    part = launch(*(word.replace("method=irmv1,vrex", "method=vrex") for word in SWEEP))
+    again_by_overrides = re.search(r"csv or html: irm-sweeps (table method=vrex .*)", part.out)
+    assert again_by_overrides, part.out
+    assert part.out.endswith(irm_sweeps(*again_by_overrides[1].split()).out)
+
+
+def test_failed_and_diverged_trials_are_counted_in_their_rows(tmp_path):
+    failing = launch("-m", *ROGUE[:-1], "+method.deed=none,raise", "seed=0,1")
+    assert failing.code == 1, failing
+    assert re.search(r"deed=none .* 2$", failing.out, re.M), failing.out
+    assert re.search(r"deed=raise .* 0\n? +2 failed$", failing.out, re.M), failing.out
+    assert "Not ranked, for want of seeds: 1 setting" in failing.out
+    diverging = launch("-m", "optimizer=sgd", "optimizer.lr=0.001,1e19", "seed=0,1", *SMALL)
+    assert re.search(r"lr=1e\+19 .* 0\n? +2 diverged$", diverging.out, re.M), diverging.out
+    listed = irm_sweeps("report").out
+    assert listed
+
+
+def test_many_settings_are_the_best_and_the_command_for_all():
+    out = launch("-m", "method=vrex", "lam=range(1,42)", *SMALL).out
+    assert len(re.findall(r"^vrex lam=", out, re.M)) == 20
+    command = re.search(r"the best 20 of 41 settings are shown; all: irm-sweeps (.*)", out)
+    assert command
+    assert len(re.findall(r"^vrex lam=", irm_sweeps(*command[1].split()).out, re.M)) == 41
+
+
+def test_a_shrunken_paper_is_found_by_its_latest_run(tmp_path):
+    run = launch("-m", "paper=demo", "training.steps=2", "seed=0,1", "device=cpu")
+    assert run.code == 0, run
+    assert "Demo: test accuracy (%)" in run.out
+    table = irm_sweeps("table", "--paper", "demo")
+    assert "shown is its latest run, with training.steps=2 seed=0,1\n" in table.err
+    assert table.out.count("(n=2)") == 12
+    assert irm_sweeps("table", "--paper", "demo", "training.steps=2", "seed=0,1").out == table.out
+    assert irm_sweeps("report").code == 0
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert "shown is its latest run, with training.steps=2 seed=0,1." in page
+    launch("-m", "paper=demo", "paper.only=[grayscale]", "training.steps=100", "seed=0", "device=cpu")
+    whole = irm_sweeps("table", "--paper", "demo")
+    assert whole.out.count("(n=1)") == 3, whole  # as filed: never together with the shrunken run
+    assert "missing" in whole.out
+
+
+def test_the_report_has_every_sweep(tmp_path):
+    launch(*SWEEP)
+    launch("-m", "seed=0,1", *SMALL)
+    first, second = sorted(path.name for path in (tmp_path / "results" / "sweeps").iterdir())
+    assert irm_sweeps("report").code == 0
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert f'<h2 id="{first}">' in page
+    assert f'<h2 id="{second}">' in page
+    assert page.count(" over the penalty weight lam</figcaption>") == 1
+    assert irm_sweeps("report", "--sweep", first).code == 0
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert f'<h2 id="{first}">' in page
+    assert second not in page
+
+
+def test_the_plan_of_one_trial_has_its_id_and_its_price(tmp_path):
+    plan = launch("method=erm", *SMALL, "plan=true")
+    assert re.search(r"^  [0-9a-f]{16}  to run  erm seed=0$", plan.out, re.M), plan.out
+    assert "1 trial on 1 worker: about " in plan.out
+    missing = launch("dataset=punctuated_sst2", "backbone=bag_of_words", f"data_dir={tmp_path}", "plan=true")
+    assert missing.code == 1, missing
+    assert "cannot run or be priced: " in missing.out
