@@ -164,6 +164,11 @@ class Settings(Config):
     """Most seconds of training that a killed process loses."""
     stall_seconds: Annotated[float, Field(gt=0)] | None
     """Seconds without a step after which a worker ends as if it had died; null: never."""
+    seeds: Literal["until_decided"] | None
+    """Null: those of `seed`; `until_decided`: of a paper, seeds are added to each cell until its verdict is decided
+    (see `irm_sweeps.analysis.until_decided`)."""
+    max_seeds: Annotated[int, Field(ge=3)]
+    """Most seeds of a cell under `seeds=until_decided`."""
     logger: dict[str, Any] | None
     """Where training curves go besides `history.jsonl`: the config of an `irm_sweeps.loggers.logger.Logger`."""
     objective: str
@@ -181,6 +186,13 @@ class Settings(Config):
     def _on_one_line(cls, value: Path) -> Path:
         if not str(value).isprintable():
             raise ValueError("a control character, such as the end of a line, makes no path that scripts can hold")
+        return value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds(cls, value: Any) -> Any:
+        if value not in (None, "until_decided"):
+            raise ValueError("give until_decided; which seeds there are is said by seed, e.g. 'seed=range(0,3)'")
         return value
 
     @field_validator("stack", mode="before")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy
 import pytest
 
 import synthetic_store as synthetic
+from commands import irm_sweeps, launch
 from irm_sweeps.analysis.equivalence import planned_looks
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.analysis.until_decided import UntilDecided
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.paper import load_paper
 
 MOST = 12
@@ -75,3 +79,62 @@ def test_a_trial_that_failed_or_diverged_has_had_its_turn(paper, tmp_path):
         lost = synthetic.diverged(trial, 4) if i % 2 else synthetic.failed(trial, "no")
         synthetic.write(tmp_path, lost)
     assert UntilDecided(paper, [tmp_path], None, [], 3).to_run() == {}
+
+
+MINE = """\
+name: mine
+title: Mine
+source: made up
+published_n: 10
+sweep: [dataset=colored_mnist, dataset.source=embedded, backbone.width=4, training.steps=3, "seed=range(0,10)"]
+columns: [{label: p_e = 0.1, metric: test/0.1/accuracy}]
+rows:
+  far: {label: far from print, sweep: [method=erm], published: [[1.0, 0.1]]}
+  open: {label: never decided, sweep: [method=erm, backbone.width=6], published: [[50.0, 60.0]]}
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "paper").mkdir(parents=True)
+    (tmp_path / "conf" / "paper" / "mine.yaml").write_text(MINE)
+    return tmp_path
+
+
+COMMAND = ("-m", "paper=mine", "seeds=until_decided", "max_seeds=4", "device=cpu", "hydra/launcher=inprocess")
+
+
+def test_a_command_adds_seeds_until_cells_are_decided(project):
+    answer = launch(*COMMAND)
+    assert answer.code == 0, answer
+    seeds: dict[int, list[int]] = {4: [], 6: []}
+    for result in Store(project / "results").results():
+        seeds[result.config["backbone"]["width"]].append(result.config["seed"])
+    assert {width: sorted(found) for width, found in seeds.items()} == {4: [0, 1, 2], 6: [0, 1, 2, 3]}
+    assert answer.out.count(" to run") == 2, "one plan for each look"
+    assert re.findall(r"^ +verdict +(\w+)", answer.out, re.M) == ["differs", "undecided"]
+    again = launch(*COMMAND)
+    assert again.code == 0
+    assert "to run" not in again.out
+    assert "far from print" in again.out
+    table = irm_sweeps("table", "--paper", "mine")
+    assert "looked at up to 2 times" in table.out
+    assert "mine is shown with seeds=until_decided max_seeds=4, as its latest run had it" in table.err
+    assert irm_sweeps("table", "--paper", "mine", "--missing").out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("method=erm", "seeds=until_decided"), "give paper=NAME"),
+        (("paper=mine", "seeds=until_decided", "seed=0,1"), "give one of them"),
+        (("paper=mine", "seeds=until_decided", "max_seeds=2"), "max_seeds"),
+        (("paper=mine", "seeds=5"), "which seeds there are is said by seed"),
+    ],
+)
+def test_mistakes(project, words, hint):
+    answer = launch("-m", *words)
+    assert answer.code == 2
+    assert hint in answer.complaint
+    assert not (project / "results").exists()

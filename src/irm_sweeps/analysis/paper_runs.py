@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irm_sweeps.errors import UserError, printable
+from irm_sweeps.sweep.collect import SEEDS
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
@@ -42,6 +43,8 @@ class PaperRuns:
         if not overrides:
             return [], ""
         words = shlex.join(overrides)
+        if all(word.partition("=")[0] in SEEDS for word in overrides):
+            return overrides, f"{paper.name} is shown with {words}, as its latest run had it"
         as_filed = self._trial_ids(paper, [], results)
         if not any(results.of(trial_id) for trial_id in as_filed):
             return overrides, f"no trial of {paper.name} as filed has a result: shown is its latest run, with {words}"

@@ -119,7 +119,7 @@ def _section(
     overrides: Sequence[str],
     runs: PaperRuns,
 ) -> Section | Absent:
-    from irm_sweeps.analysis.table_builder import Builder
+    from irm_sweeps.analysis.until_decided import builder_for
 
     rows = paper.shown
     with_trials = [name for name, row in rows.items() if row.sweep is not None]
@@ -129,7 +129,7 @@ def _section(
     try:
         if not overrides:
             overrides, remark = runs.choose(paper, results)
-        builder = Builder(paper, stores, select, overrides, results)
+        builder = builder_for(paper, stores, select, overrides, results)
         has_results = any(results.of(trial_id) is not None for trial_id in builder.trial_ids())
     except UserError as error:
         return Absent(paper.name, paper.title, reason=str(error))

@@ -36,7 +36,7 @@ def sweep_ending(name: str, trials: Mapping[str, Trial], store: Path, command: s
 
 def paper_ending(paper: Paper, overrides: Sequence[str], store: Path) -> str:
     """Return the table of a paper, run with these overrides."""
-    from irm_sweeps.analysis.table_builder import Builder
     from irm_sweeps.analysis.table_text import paper_text
+    from irm_sweeps.analysis.until_decided import builder_for
 
-    return paper_text(Builder(paper, [store], None, overrides).table(), width())
+    return paper_text(builder_for(paper, [store], None, overrides).table(), width())

@@ -133,12 +133,12 @@ def _paper(options: argparse.Namespace) -> None:
     from irm_sweeps.analysis.paired import Against
     from irm_sweeps.analysis.paper_runs import overrides_of_run
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.table_builder import Builder
+    from irm_sweeps.analysis.until_decided import builder_for
 
     against = None if options.against is None else Against.row(paper, options.against)
     results = Results(options.stores)
     overrides = options.overrides or overrides_of_run(paper, options, results)
-    builder = Builder(paper, options.stores, options.select, overrides, results)
+    builder = builder_for(paper, options.stores, options.select, overrides, results)
     if options.missing:
         _print_missing(builder)
         return

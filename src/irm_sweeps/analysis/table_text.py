@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from irm_sweeps.analysis.cell_text import NOTHING, published_text, with_spread
+from irm_sweeps.analysis.cell_text import NOTHING, published_text, verdict_text, with_spread
 from irm_sweeps.analysis.environment_groups import Column
 from irm_sweeps.analysis.sweep_rows import Row
 from irm_sweeps.analysis.sweep_table import SweepTable
@@ -40,7 +40,7 @@ def _headings(columns: Sequence[Column]) -> list[list[str]]:
 
 
 def paper_text(table: Table, width: int = WIDTH) -> str:
-    """Return a paper's table: what is measured, and below it what is published."""
+    """Return a paper's table: what is measured, and below it what is published, and the verdict."""
     parts = [
         wrapped(table.title, width),
         grid([list(table.columns)], list(_paper_lines(table)), width),
@@ -54,6 +54,8 @@ def _paper_lines(table: Table) -> Iterator[Line]:
         yield Line(label, [_measured(cell) for cell in cells])
         if any(cell.published for cell in cells):
             yield Line("  published", [published_text(cell) for cell in cells])
+        if any(cell.verdict for cell in cells):
+            yield Line("  verdict", [verdict_text(cell) for cell in cells])
 
 
 def _measured(cell: Cell) -> str:

@@ -16,6 +16,9 @@ from irm_sweeps.sweep.paper import Paper
 from irm_sweeps.sweep.warnings import lam_without_effect
 from irm_sweeps.trial import Trial
 
+SEEDS = ("seeds", "max_seeds")
+"""The settings that say which trials run."""
+
 
 def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
     """Return a sweep's trials by id, its settings and its label, from command-line overrides.
@@ -70,9 +73,9 @@ def _paper_configs(of_papers: Sequence[str], settings: Sequence[str]) -> Iterato
 
 
 def of_trials(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that say which trials a sweep has, `paper=` included, as they were typed."""
+    """Return the overrides that say which trials a sweep has, `paper=` and `seeds=` included, as they were typed."""
     words = [word.removeprefix("++") for word in overrides]  # `addressed_to_trials` puts it there
-    return [word for word in words if not _is_setting(word)]
+    return [word for word in words if not _is_setting(word) or word.partition("=")[0] in SEEDS]
 
 
 def _settings_only(overrides: Sequence[str]) -> list[str]:

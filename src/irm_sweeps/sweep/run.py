@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from irm_sweeps.config import Settings
@@ -22,7 +23,7 @@ from irm_sweeps.sweep.grid import each, expand
 from irm_sweeps.sweep.labels import in_common
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.objective import objective
-from irm_sweeps.sweep.paper import load_paper
+from irm_sweeps.sweep.paper import Paper, load_paper
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.prepare import plan_trials, prepare
 from irm_sweeps.sweep.progress import Progress
@@ -42,18 +43,58 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
         Bad overrides, missing data, or a results directory that cannot be written.
     """
     trials, settings, label = collect(overrides)
+    if settings.seeds:
+        return _run_until_decided(overrides, settings, label, launcher)
+    answer = partial(_print_answer, Store(settings.results), trials, label, overrides)
+    return _run(trials, settings, label, overrides, launcher, answer)[0]
+
+
+def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str, launcher: Launcher) -> int:
+    """Run the seeds of one look after another, until every cell of the papers is decided or has `max_seeds`."""
+    from irm_sweeps.analysis.until_decided import next_trials
+
+    papers, user = _papers_of(of_trials(overrides))
+    if not papers:
+        raise UserError(
+            "seeds=until_decided decides on published numbers: give paper=NAME, or say which seeds, "
+            "e.g. 'seed=range(0,10)'"
+        )
+    failures, waited_for = 0, set[str]()
+    while (trials := next_trials(papers, settings.results, user)) and set(trials) != waited_for:
+        waited_for = set(trials)
+        failed, complete = _run(trials, settings, label, overrides, launcher, lambda: None)
+        failures += failed
+        if settings.plan or not complete:
+            print("more seeds follow where these decide nothing: the same command runs them, when these are done")
+            return failures
+    _print_answer(Store(settings.results), {}, label, overrides)
+    return failures
+
+
+def _run(
+    trials: Mapping[str, Trial],
+    settings: Settings,
+    label: str,
+    overrides: Sequence[str],
+    launcher: Launcher,
+    answer: Callable[[], None],
+) -> tuple[int, bool]:
+    """Run what is missing of some trials, or with `plan` print it; when all have ended, print the answer.
+
+    Return how many of those that ran have failed, or cannot run, and whether this process has seen all of them end.
+    """
     store = Store(settings.results)
     if settings.plan and len(trials) > LISTED:
         print(f"{count(len(trials), 'trial')}: looking at results, data sets and backbones ...", flush=True)
     plan = plan_trials(store, trials, settings, launcher)
     _print_plan(plan)
     if settings.plan:
-        return _print_all(report(store, plan, settings, launcher))
+        return _print_all(report(store, plan, settings, launcher)), False
     claims.tidy(store, plan.done)
     if not plan.to_run:
         _print_where(store, plan.done[0])
-        _print_answer(store, trials, label, overrides)
-        return 0
+        answer()
+        return 0, True
     manifest = prepare(store, plan, settings, launcher, label, overrides=of_trials(overrides))
     workers = launcher.workers(settings.device)
     size = f"{in_stacks(manifest.stacks)}, {count(workers, 'worker')}"
@@ -66,9 +107,9 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
         print(progress.summary())
         _print_where(store, plan.to_run[0])
         _print_failures(store, manifest, progress)
-        _print_answer(store, trials, label, overrides)
+        answer()
         _check_no_trial_is_left(store, manifest, progress)
-    return progress.failures
+    return progress.failures, complete
 
 
 def _check_no_trial_is_left(store: Store, manifest: Manifest, progress: Progress) -> None:
@@ -118,16 +159,13 @@ def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrid
 
     where = [] if is_default_store(store.root) else ["--results", str(store.root)]
     words = of_trials(overrides)
-    papers = [str(name) for word in words if word.startswith("paper=") for _, name in each(word)]
+    papers, user = _papers_of(words)
     of_rows = [word for word in words if not word.startswith("paper=")]
-    only = [word for word in of_rows if word.lstrip("+").startswith("paper.")]
-    user = [word for word in of_rows if word not in only]
-    for name in papers:
-        paper = load_paper(name, only=only)
+    for paper in papers:
         if paper.include:
             print(f"tables and figures: {typed('report', *where, *of_rows)}")
         else:
-            print(f"table: {typed('table', '--paper', name, *where, *of_rows)}")
+            print(f"table: {typed('table', '--paper', paper.name, *where, *of_rows)}")
             print(f"\n{paper_ending(paper, user, store.root)}", end="")
     if papers:
         return
@@ -138,6 +176,14 @@ def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrid
     if len({trial.lam for trial in trials.values()} - {None}) > 1:
         print(f"curve over lam: {typed('figure', '--curves', 'lam', *selection, *where)}")
     print(f"\n{sweep_ending(name, trials, store.root, table)}", end="")
+
+
+def _papers_of(words: Sequence[str]) -> tuple[list[Paper], list[str]]:
+    """Return the paper files among the overrides, with the rows that are chosen, and the overrides of trials."""
+    only = [word for word in words if word.lstrip("+").startswith("paper.")]
+    names = [str(name) for word in words if word.startswith("paper=") for _, name in each(word)]
+    user = [word for word in words if word not in only and not word.startswith("paper=")]
+    return [load_paper(name, only=only) for name in names], user
 
 
 def _print_failures(store: Store, manifest: Manifest, progress: Progress) -> None:
