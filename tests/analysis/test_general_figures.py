@@ -10,7 +10,7 @@ import pytest
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis import figure_command, inventory
-from irm_sweeps.analysis.figures import metrics, series
+from irm_sweeps.analysis.figures import budget, metrics, series
 from irm_sweeps.analysis.figures.general import heatmap_picture, lam_picture, table_picture, training_picture
 from irm_sweeps.analysis.figures.measuring import Measuring
 from irm_sweeps.analysis.readings import Results
@@ -78,12 +78,12 @@ def run(capsys, *argv):
 def test_over_lam_each_method_is_a_line_with_mean_and_sd_in_both_panels(tmp_path):
     fill(tmp_path, SWEEP)
     found = by_panel(over_lam(tmp_path, SWEEP))
-    assert list(found) == [(label, panel) for label in ("ERM (no lam)", "IRMv1", "VREx") for panel in (IN, SHIFTED)]
-    assert means(found["IRMv1", SHIFTED]) == pytest.approx({"0": 31, "10": 31.1, "1000": 41})
-    assert found["IRMv1", SHIFTED].measured["10"].sd == pytest.approx(2 / 2**0.5)
-    assert found["IRMv1", SHIFTED].measured["10"].n == 2
-    assert means(found["IRMv1", IN])["10"] == pytest.approx(86), "the mean of 0.1 and 0.2"
-    assert means(found["ERM (no lam)", SHIFTED]) == pytest.approx({"0": 21, "10": 21, "1000": 21}), "a flat line"
+    assert list(found) == [(label, panel) for label in ("erm (no lam)", "irmv1", "vrex") for panel in (IN, SHIFTED)]
+    assert means(found["irmv1", SHIFTED]) == pytest.approx({"0": 31, "10": 31.1, "1000": 41})
+    assert found["irmv1", SHIFTED].measured["10"].sd == pytest.approx(2 / 2**0.5)
+    assert found["irmv1", SHIFTED].measured["10"].n == 2
+    assert means(found["irmv1", IN])["10"] == pytest.approx(86), "the mean of 0.1 and 0.2"
+    assert means(found["erm (no lam)", SHIFTED]) == pytest.approx({"0": 21, "10": 21, "1000": 21}), "a flat line"
 
 
 def test_a_store_without_overrides_shows_the_same(tmp_path):
@@ -97,14 +97,14 @@ def test_what_is_missing_diverged_or_failed_is_said_with_a_command(tmp_path):
     lost = [t for t in trials(SWEEP).values() if t.lam == 10 and t.seed == 1]
     synthetic.write(tmp_path, synthetic.diverged(lost[0], 7), synthetic.failed(lost[1], "boom"))
     found = by_panel(over_lam(tmp_path, SWEEP))
-    irmv1, vrex = found["IRMv1", IN], found["VREx", IN]
+    irmv1, vrex = found["irmv1", IN], found["vrex", IN]
     assert list(irmv1.measured) == ["0", "10"]
     assert irmv1.measured["10"].n == 1
     command = f"python launch.py -m {' '.join(SWEEP)} results={tmp_path}"
-    assert f"IRMv1: no result yet: 2 of 6 trials: {command}" in irmv1.remarks
+    assert f"irmv1: no result yet: 2 of 6 trials: {command}" in irmv1.remarks
     assert any(f"diverged, left out: 1 of 6 trials: {lost[0].id}" in remark for remark in irmv1.remarks)
     assert any("boom" in remark and remark.endswith(f"{command} rerun=failed") for remark in vrex.remarks)
-    assert not found["IRMv1", SHIFTED].remarks, "said once"
+    assert not found["irmv1", SHIFTED].remarks, "said once"
 
 
 def test_of_several_settings_at_one_lam_the_best_is_drawn_and_named(tmp_path):
@@ -114,7 +114,7 @@ def test_of_several_settings_at_one_lam_the_best_is_drawn_and_named(tmp_path):
     found = over_lam(tmp_path, user)
     curve = found.curves[1]
     assert means(curve) == pytest.approx({"1": 21, "10": 30})
-    assert "IRMv1 at lam=10: setting: optimizer.lr=0.2 of 0.1, 0.2" in found.curves[0].remarks[1]
+    assert "irmv1 at lam=10: setting: optimizer.lr=0.2 of 0.1, 0.2" in found.curves[0].remarks[1]
     assert "Selection rule last: each trial is scored at the end of training; of several settings" in found.caption
     assert SHIFTED in found.caption
 
@@ -123,8 +123,8 @@ def test_named_metrics_are_the_panels(tmp_path):
     fill(tmp_path, SWEEP)
     panels = [metrics.named(metric) for metric in ("test/0.2/accuracy", "train/mean/accuracy")]
     found = by_panel(over_lam(tmp_path, SWEEP, panels))
-    assert means(found["VREx", "test environment 0.2"])["10"] == pytest.approx(81)
-    assert means(found["VREx", "mean of train environments"])["10"] == pytest.approx(85)
+    assert means(found["vrex", "test environment 0.2"])["10"] == pytest.approx(81)
+    assert means(found["vrex", "mean of train environments"])["10"] == pytest.approx(85)
 
 
 def test_where_the_shifted_environment_has_a_training_name_it_is_not_called_in_distribution(tmp_path):
@@ -153,10 +153,10 @@ def test_over_training_evaluations_of_the_chosen_setting(tmp_path):
     trained(tmp_path, SWEEP)
     found = over_training(tmp_path, SWEEP)
     curves = by_panel(found)
-    assert means(curves["IRMv1", SHIFTED]) == pytest.approx({"0": 21, "10": 31, "20": 41}), "lam=1000"
-    assert means(curves["ERM", IN]) == pytest.approx({"0": 66, "10": 76, "20": 86})
-    assert curves["ERM", IN].measured["10"].sd == pytest.approx(2 / 2**0.5)
-    assert "setting: lam=1000 of 0, 10, 1000" in curves["IRMv1", IN].remarks[0]
+    assert means(curves["irmv1", SHIFTED]) == pytest.approx({"0": 21, "10": 31, "20": 41}), "lam=1000"
+    assert means(curves["erm", IN]) == pytest.approx({"0": 66, "10": 76, "20": 86})
+    assert curves["erm", IN].measured["10"].sd == pytest.approx(2 / 2**0.5)
+    assert "setting: lam=1000 of 0, 10, 1000" in curves["irmv1", IN].remarks[0]
     assert "every step is shown" in found.caption
 
 
@@ -180,16 +180,16 @@ def test_heat_map_has_a_column_for_each_task(tmp_path):
         columns = [f"dataset.noise_gap={gap}, backbone.width={width}" for gap in ("0", "0.05") for width in (64, 128)]
         assert sorted(found.columns) == sorted(columns)
         rows = by_panel(found)
-        assert means(rows["VREx", SHIFTED]) == pytest.approx(dict.fromkeys(set(columns) - {columns[1]}, 41.0))
-        assert means(rows["ERM", IN]) == pytest.approx(dict.fromkeys(columns, 86.0))
+        assert means(rows["vrex", SHIFTED]) == pytest.approx(dict.fromkeys(set(columns) - {columns[1]}, 41.0))
+        assert means(rows["erm", IN]) == pytest.approx(dict.fromkeys(columns, 86.0))
 
 
 def test_tasks_of_several_classes_are_told_apart_by_class():
     user = ["backbone=mlp,resnet18", "method=erm", "dataset.grayscale=true,false"]
     found = [one.label for one in series.of_overrides(user, [Path("results")], "last")]
     assert found == [
-        f"ERM, {backbone}, dataset.grayscale={grayscale}"
-        for backbone in ("MLP", "ResNet18")
+        f"erm, {backbone}, dataset.grayscale={grayscale}"
+        for backbone in ("mlp", "resnet18")
         for grayscale in ("true", "false")
     ]
 
@@ -225,17 +225,42 @@ def svg(capsys, *argv):
 def test_pictures_name_axes_units_rule_and_n(in_folder, capsys):
     trained(Path("results"), TASKS)
     for curves, words in (
-        ("lam", ["penalty weight lam", "accuracy (%)", "n = 2 seeds", "1000", "ERM", "(no lam)"]),
+        ("lam", ["penalty weight lam", "accuracy (%)", "n = 2 seeds", "1000", "erm", "(no lam)"]),
         ("training", ["step", "accuracy (%)", "n = 2 seeds", "every step is shown"]),
         ("heatmap", ["accuracy (%)", "n = 2 seeds", "41.0", "± 1.4", "backbone.width=128"]),
     ):
         text = svg(capsys, "--curves", curves, *TASKS)
-        for word in (*words, "Selection rule last", IN, SHIFTED, "VREx"):
+        for word in (*words, "Selection rule last", IN, SHIFTED, "vrex"):
             assert word in text, (curves, word)
     text = svg(capsys, "--curves", "training", "--quantity", "penalty", "--log-y", *TASKS)
     assert "penalty" in text
     figure_command.main(["--curves", "lam", "--results", "results"])
     assert Path("results/lam.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_search_is_drawn_over_its_budget_for_each_rule(in_folder, capsys):
+    """At 0.9 the settings of lam have 31, 31.1 and 41 %; only the oracle's rule is stored, for two methods with lam."""
+    fill(Path("results"), SWEEP)
+    text = svg(capsys, "--curves", "budget", *SWEEP)
+    for word in ("settings tried", "expected accuracy (%)", "oracle: test-domain validation", "irmv1", "vrex"):
+        assert word in text
+    assert "Nothing is stored for val" in text
+    assert ">erm<" not in text, "a method with one setting has nothing to choose"
+    results = Results([Path("results")])
+    (irmv1, _) = budget.searches(measuring(Path("results"), SWEEP).series, results, "oracle", metrics.DEFAULT[1])
+    assert [sum(row) / 2 for row in irmv1.reported] == pytest.approx([31, 31.1, 41])
+    assert "sweep one, e.g. lam=1,10,100" in run(capsys, "--curves", "budget", "method=erm", *SWEEP[2:])
+
+
+def test_accuracy_under_shift_is_drawn_over_accuracy_in_distribution(in_folder, capsys):
+    many = [*SWEEP[:2], "seed=range(0,4)", SWEEP[3]]
+    fill(Path("results"), many)
+    text = svg(capsys, "--curves", "line", *many)
+    for word in (IN, SHIFTED, "correlation", "28 trials", "irmv1", "vrex", "erm"):
+        assert word in text, word
+    assert "nothing" not in text
+    assert "no trial has an accuracy" in run(capsys, "--curves", "line", "method=erm", "seed=9", SWEEP[3])
+    assert "--metric goes with" in run(capsys, "--curves", "line", "--metric", "test/0.5/accuracy", *many)
 
 
 def test_where_seeds_differ_in_number_a_cell_says_its_own_and_an_empty_one_is_hatched(in_folder, capsys):

@@ -12,6 +12,7 @@ from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.analysis.notes import spelled
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.choices import choice_name
 from irm_sweeps.typed_commands import launching
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _as_in_a_grid(trial: Trial) -> tuple[Any, ...]:
 
 
 def _method(trial: Trial) -> str:
-    return type(trial.method).__name__
+    return choice_name("method", trial.config["method"])
 
 
 def _by_task(named: Sequence[tuple[str, Trial]], rule: str, command: Command) -> list[Series]:
@@ -167,7 +168,7 @@ def _task(trial: Trial) -> dict[str, Any]:
     task: dict[str, Any] = {}
     for group in ("dataset", "backbone"):
         part = getattr(trial, group)
-        task[group] = type(part).__name__
+        task[group] = choice_name(group, trial.config[group])
         fields = part.model_dump(mode="json", exclude={"target", *part.place_fields()})
         task.update({f"{group}.{key}": value for key, value in fields.items()})
     return task
