@@ -21,7 +21,6 @@ setup: $(READY)    ## create .venv and install (about 5 GB with torch's CUDA bui
 
 demo: $(READY)     ## the main job on 5,000 embedded digits: 12 trainings, a table, a picture
 	$(BIN)/python launch.py -m paper=demo
-	$(BIN)/python analysis/tables.py --paper demo
 	$(BIN)/python analysis/figures.py --paper demo
 
 check: $(READY)    ## lint, and the tests nearest to a change, about 2 minutes (BASE=COMMIT; by default origin/main)

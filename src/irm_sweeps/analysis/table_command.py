@@ -49,7 +49,11 @@ examples:
   %(prog)s --paper demo 'paper.only=[vrex]' method.anneal=50
       (some rows only)
 
-exit codes: 0 printed, also where cells are missing; 2 something to correct, said in one line."""
+exit codes: 0 printed, also where cells are missing; 1 a cell is as --fail-on says; 2 something to correct, in one
+line."""
+
+FAILING = ("differs", "undecided", "missing")
+"""What --fail-on can name."""
 
 _SUFFIXES = {".txt": "text", ".md": "md", ".tex": "latex", ".csv": "csv", ".html": "html", ".htm": "html"}
 
@@ -71,6 +75,11 @@ def parser() -> Parser:
     )
     offers(against, row_names)
     table.add_argument("--output", type=Path, metavar="FILE", help="write to this file and print its name")
+    table.add_argument(
+        "--fail-on",
+        metavar="WORD[,WORD]",
+        help="of a paper: exit with 1 if a cell's verdict is one of these: differs, undecided, missing (no number yet)",
+    )
     table.add_argument(
         "--missing",
         action="store_true",
@@ -97,8 +106,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _sweep(options: argparse.Namespace) -> None:
     """Print or write the table of a sweep."""
-    if options.against is not None:
-        raise UserError(f"--against {options.against}: the rows of which paper? add --paper NAME")
+    for option, value in (("--against", options.against), ("--fail-on", options.fail_on)):
+        if value is not None:
+            raise UserError(f"{option} {value}: of which paper? add --paper NAME")
     table_format = _format(options, "text")
 
     from irm_sweeps.analysis.environment_groups import Datasets
@@ -126,7 +136,7 @@ def _sweep(options: argparse.Namespace) -> None:
 
 def _paper(options: argparse.Namespace) -> None:
     """Print or write the table of a paper."""
-    table_format = _format(options, "md")
+    table_format, failing = _format(options, "md"), _words(options.fail_on)
     paper = find_paper(options.paper, options.table, options.figure, options.only)
 
     from irm_sweeps.analysis.formats import FORMATS
@@ -148,6 +158,28 @@ def _paper(options: argparse.Namespace) -> None:
         command = paper.command(None, overrides_into(folder_to_fill(options.stores), overrides))
         print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
     _print_or_write(FORMATS[table_format](table), options.output)
+    if cells := _failing(table, failing):
+        print(f"--fail-on {options.fail_on}: {printable('; '.join(cells))}", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def _words(typed: str | None) -> list[str]:
+    """Return the verdicts that --fail-on names."""
+    words = [word.strip() for word in (typed or "").split(",") if word.strip()]
+    for word in words:
+        if word not in FAILING:
+            raise UserError(f"--fail-on {typed}: {word} is none of {', '.join(FAILING)}")
+    return words
+
+
+def _failing(table: Table, words: Sequence[str]) -> list[str]:
+    """Return the cells with one of these verdicts, as `ROW, COLUMN: VERDICT`."""
+    return [
+        f"{label}, {cell.column}: {word}"
+        for label, cells in table.rows
+        for cell in cells
+        if (word := cell.verdict.word if cell.verdict else "missing" if cell.state else "") in words
+    ]
 
 
 def _print_or_write(text: str, output: Path | None) -> None:

@@ -141,7 +141,7 @@ def test_each_format_has_the_same_numbers(tmp_path):
         (["method=irmv2"], "did you mean"),
         (["--sweep", "a", "lam=3"], "--sweep a lam=3: a sweep's name says which trials: leave lam=3 out"),
         (["--sweep", "a", "--paper", "demo"], "--sweep a --paper demo: give one of them"),
-        (["--against", "vrex"], "--against vrex: the rows of which paper? add --paper NAME"),
+        (["--against", "vrex"], "--against vrex: of which paper? add --paper NAME"),
         (["--table", "1"], "--table 1: of which paper? add --paper NAME"),
         (["lam=3", "--output", "a.docx"], "--output a.docx: give a file that ends in "),
     ],

@@ -328,3 +328,20 @@ def test_a_lost_seed_is_counted_in_the_cell(show, demo, tmp_path):
     synthetic.write(tmp_path / "results", synthetic.diverged(first, 7))
     synthetic.write(tmp_path / "results", *(synthetic.completed(trial, by_seed) for trial in others))
     assert "(n=2 of 3) [" in show("--paper", "demo")
+
+
+def test_a_script_can_fail_on_a_verdict(show, demo, bae, tmp_path, capsys):
+    synthetic.fill(tmp_path / "results", bae, "erm", by_seed)
+    assert "differs" in {cell["verdict"] for cell in records(show(*BAE, "--format", "csv")).values()}
+    for words, code in (("differs", 1), ("missing", 1), ("undecided", 0)):
+        if code == 0:
+            show(*BAE, "paper.only=[erm]", "--fail-on", words)
+            continue
+        with pytest.raises(SystemExit) as stop:
+            show(*BAE, "--fail-on", words)
+        assert stop.value.code == code
+    for argv, hint in (([*BAE, "--fail-on", "maybe"], "none of differs"), (["--fail-on", "differs"], "of which paper")):
+        with pytest.raises(SystemExit) as stop:
+            show(*argv)
+        assert stop.value.code == 2
+        assert hint in capsys.readouterr().err
