@@ -79,19 +79,14 @@ def of_overrides(overrides: Sequence[str], stores: Sequence[Path]) -> SweepTrial
 def of_manifest(manifest: Manifest) -> SweepTrials:
     """Return the trials of a sweep that was launched."""
     from irm_sweeps.names import setting_names
+    from irm_sweeps.store.later_fields import filled, without_places
 
-    settings = {trial_id: _setting_of(config) for trial_id, config in manifest.trials.items()}
+    settings = {
+        trial_id: {key: value for key, value in without_places(filled(config)).items() if key != "seed"}
+        for trial_id, config in manifest.trials.items()
+    }
     names = dict(zip(settings, setting_names(list(settings.values())), strict=True))
     return SweepTrials(manifest.name, settings, names, manifest.command)
-
-
-def _setting_of(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored config without the seed and the fields that say where something lies, with those added later."""
-    from irm_sweeps.store.later_fields import PLACES, filled
-
-    config = filled(stored)
-    places = {group: {k: v for k, v in config[group].items() if k not in keys} for group, keys in PLACES.items()}
-    return {key: value for key, value in {**config, **places}.items() if key != "seed"}
 
 
 def named(name: str, stores: Sequence[Path]) -> SweepTrials:
