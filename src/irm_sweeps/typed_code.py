@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import linecache
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -49,9 +49,8 @@ def typed_code(chosen: type) -> TypedCode:
         if isinstance(used, _PLAIN):
             code.pieces[place] = f"{name} = {used!r}".encode()
             continue
-        definition = _definition(used)
-        code.pieces[place] = None if definition is None else ast.unparse(definition).encode()
-        for other in _names(definition):
+        code.pieces[place], names = _definition(_source(used), used.__qualname__)
+        for other in names:
             value = vars(sys.modules[chosen.__module__]).get(other)
             if isinstance(value, ModuleType):
                 code.modules.add(value.__name__)
@@ -62,23 +61,25 @@ def typed_code(chosen: type) -> TypedCode:
     return code
 
 
-def _names(definition: ast.AST | None) -> Iterator[str]:
-    for node in ast.walk(definition) if definition is not None else ():
-        if isinstance(node, ast.Name):
-            yield node.id
-
-
-def _definition(defined: Any) -> ast.AST | None:
-    """Return the syntax tree of a class or function; None where its source cannot be read."""
+def _source(defined: Any) -> bytes | str:
+    """Return the source of the module, or of the notebook's cell, in which a class or function was typed."""
     source = user_modules.source(defined.__module__)
+    return _cell(defined) if source is None else source
+
+
+@lru_cache(maxsize=1024)  # thousands of trials have the same classes
+def _definition(source: bytes | str, qualname: str) -> tuple[bytes | None, tuple[str, ...]]:
+    """Return the text of a class or function in a source, and the names in it; None and none where it is not there."""
     try:
-        found: ast.AST | None = ast.parse(source if source is not None else _cell(defined))
+        found: ast.AST = ast.parse(source)
     except (SyntaxError, ValueError):
-        return None
-    for name in defined.__qualname__.split("."):
-        inner = [node for node in ast.walk(found) if isinstance(node, _Named) and node.name == name] if found else []
-        found = inner[-1] if inner else None
-    return found
+        return None, ()
+    for name in qualname.split("."):
+        inner = [node for node in ast.walk(found) if isinstance(node, _Named) and node.name == name]
+        if not inner:
+            return None, ()
+        found = inner[-1]
+    return ast.unparse(found).encode(), tuple(node.id for node in ast.walk(found) if isinstance(node, ast.Name))
 
 
 def _cell(defined: Any) -> str:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irm_sweeps.analysis.budget import expected_best, interval
+from irm_sweeps.analysis.budget import expected_best, interval, intervals
+from irm_sweeps.analysis.figures.budget import shown_budgets
 
 
 def test_a_budget_of_one_is_the_mean_and_a_large_one_the_best():
@@ -55,3 +56,18 @@ def test_an_interval_contains_the_uncertainty_of_the_choice():
     by = rng.normal(0.7, 0.05, (2, 6)).tolist()
     low, high = interval(by, [[50.0] * 6, [70.0] * 6], 50)
     assert (low, high) == pytest.approx((50, 70), abs=0.1)
+
+
+def test_several_budgets_have_the_intervals_of_each():
+    rng = numpy.random.default_rng(7)
+    by, reported = rng.random((4, 5)).round(1).tolist(), rng.random((4, 5)).tolist()
+    assert intervals(by, reported, [1, 3, 4]) == [interval(by, reported, k) for k in (1, 3, 4)]
+
+
+@pytest.mark.parametrize("most", [2, 20, 21, 1000])
+def test_a_curve_has_few_points_from_one_setting_to_all(most):
+    budgets = shown_budgets(most)
+    assert (budgets[0], budgets[-1]) == (1, most)
+    assert budgets == sorted(set(budgets))
+    assert len(budgets) < 70
+    assert most > 21 or len(budgets) == most

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irm_sweeps.analysis.equivalence import MARGIN, MOST, POWER, compare, deciding_n, noticed, planned_looks, said
+from irm_sweeps.analysis.equivalence import (
+    MARGIN,
+    MOST,
+    POWER,
+    compare,
+    decided,
+    deciding_n,
+    noticed,
+    planned_looks,
+    said,
+)
 from irm_sweeps.analysis.statistics import ALPHA, Summary, interval, summarize
 
 
@@ -78,15 +88,24 @@ def test_each_word_is_what_the_interval_says(mean, sd, n, other_mean, other_sd, 
 
 
 @given(means, spreads, counts, means, spreads)
-def test_the_proposed_number_is_the_smallest_that_notices_enough(mean, sd, n, other_mean, other_sd):
+def test_the_proposed_number_is_the_smallest_that_decides(mean, sd, n, other_mean, other_sd):
     a, b = Summary(mean, sd, n), Summary(other_mean, other_sd, 10)
     needs = deciding_n(a, b, MARGIN)
-    goal = max(abs(mean - other_mean), MARGIN - abs(mean - other_mean))
     if needs is None:
-        assert noticed(Summary(mean, sd, MOST), b) > goal
+        assert decided(Summary(mean, sd, MOST), b, MARGIN) < POWER
     else:
-        assert noticed(Summary(mean, sd, needs), b) <= goal
-        assert needs == max(3, n + 1) or noticed(Summary(mean, sd, needs - 1), b) > goal
+        assert decided(Summary(mean, sd, needs), b, MARGIN) >= POWER
+        assert needs == max(3, n + 1) or decided(Summary(mean, sd, needs - 1), b, MARGIN) < POWER
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.3, 1.0])
+def test_the_proposed_number_decides_as_often_as_it_says(truth):
+    """Without a difference the interval must fit between both ends of the margin, which takes more trials."""
+    rng, sd, theirs = numpy.random.default_rng(2), 2.0, Summary(70.0, 0.5, 1000)
+    needs = deciding_n(Summary(70.0 + truth, sd, 3), theirs, MARGIN)
+    ours = rng.normal(70.0 + truth, sd, (1500, needs))
+    words = [compare(Summary(one.mean(), one.std(ddof=1), needs), theirs).word for one in ours]
+    assert 1 - words.count("undecided") / len(words) >= POWER - 0.03
 
 
 def test_a_published_error_that_is_too_large_leaves_nothing_to_decide():

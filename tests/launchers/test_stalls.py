@@ -64,11 +64,17 @@ def test_a_worker_that_hangs_before_the_training_ends_too(desk: Desk) -> None:
         "from irm_sweeps.worker import held_trial; held_trial.Trial.from_config = lambda config: time.sleep(3600)",
         f"WorkerTask({str(desk.results)!r}, {sweep!r})()",
     ]
+    for deaths in (1, 2):
+        answer = desk.answer(desk.start("; ".join(lines), command=["-c"]))
+        assert answer.code == 1, answer
+        assert "it made no step for 3 s (stall_seconds=3): this worker ends while it builds" in desk.log(trial_id)
+        (claim,) = desk.results.glob(f"*/claim.{deaths}.json")
+        assert not json.loads(claim.read_text())["released"]
     answer = desk.answer(desk.start("; ".join(lines), command=["-c"]))
     assert answer.code == 1, answer
-    assert "it made no step for 3 s (stall_seconds=3): this worker ends while it builds" in desk.log(trial_id)
-    (claim,) = desk.results.glob("*/claim.1.json")
-    assert not json.loads(claim.read_text())["released"]
+    result = desk.in_store()[trial_id]
+    assert result["status"] == "failed", "the third does not build it again"
+    assert "the worker died 2 times while training this trial (it made no step for 3 s" in result["error"]["message"]
 
 
 def test_the_status_tells_since_when_a_trial_makes_no_step(desk: Desk) -> None:

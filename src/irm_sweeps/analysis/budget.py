@@ -27,16 +27,27 @@ def expected_best(chosen_by: Sequence[float], reported: Sequence[float], budget:
     """
     import numpy as np
 
-    return float(_expected(np.array([chosen_by], dtype=float), np.array([reported], dtype=float), budget)[0])
+    by, values = np.array([chosen_by], dtype=float), np.array([reported], dtype=float)
+    return float(_expected(_ranks(by), values, budget)[0])
 
 
 def interval(
     chosen_by: Sequence[Sequence[float]], reported: Sequence[Sequence[float]], budget: int, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the bootstrap interval of `expected_best`, in which each sample of seeds makes its own choice.
+    """Return the bootstrap interval of one budget; see `intervals`."""
+    return intervals(chosen_by, reported, [budget], level)[0]
+
+
+def intervals(
+    chosen_by: Sequence[Sequence[float]],
+    reported: Sequence[Sequence[float]],
+    budgets: Sequence[int],
+    level: float = 0.95,
+) -> list[tuple[float, float]]:
+    """Return for each budget the bootstrap interval of `expected_best`, in which each sample of seeds chooses anew.
 
     Seeds are drawn with replacement, the same for all settings, so that what settings share through a seed's data
-    stays shared. The generator has a fixed seed: the same values give the same interval.
+    stays shared. The generator has a fixed seed: the same values give the same intervals.
 
     Parameters
     ----------
@@ -47,18 +58,27 @@ def interval(
 
     by, values = np.array(chosen_by, dtype=float), np.array(reported, dtype=float)
     seeds = np.random.default_rng(0).integers(by.shape[1], size=(REPEATS, by.shape[1]))
-    expected = _expected(by[:, seeds].mean(axis=2).T, values[:, seeds].mean(axis=2).T, budget)
-    low, high = np.quantile(expected, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    ranks, means = _ranks(by[:, seeds].mean(axis=2).T), values[:, seeds].mean(axis=2).T
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    bounds = [np.quantile(_expected(ranks, means, budget), tails) for budget in budgets]
+    return [(float(low), float(high)) for low, high in bounds]
 
 
-def _expected(by: NDArray[np.float64], values: NDArray[np.float64], budget: int) -> NDArray[np.float64]:
+def _ranks(by: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return for each entry how many of its row are below it, and how many are not above it."""
+    from scipy.stats import rankdata
+
+    return rankdata(by, method="min", axis=1) - 1.0, rankdata(by, method="max", axis=1) + 0.0
+
+
+def _expected(
+    ranks: tuple[NDArray[np.float64], NDArray[np.float64]], values: NDArray[np.float64], budget: int
+) -> NDArray[np.float64]:
     """Return the expectation in each row, over its columns, one a setting."""
-    m = by.shape[1]
+    m = values.shape[1]
     if m < 1 or budget < 1:
         raise ValueError(f"{m} settings and a budget of {budget}: both must be at least 1")
-    below = (by[:, None, :] < by[:, :, None]).sum(axis=2)
-    equal = (by[:, None, :] == by[:, :, None]).sum(axis=2)
-    chance = (((below + equal) / m) ** budget - (below / m) ** budget) / equal
+    below, up_to = ranks
+    chance = ((up_to / m) ** budget - (below / m) ** budget) / (up_to - below)
     expected: NDArray[np.float64] = (chance * values).sum(axis=1)
     return expected

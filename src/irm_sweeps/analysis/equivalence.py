@@ -76,20 +76,37 @@ def noticed(measured: Summary, published: Summary, looks: int = 1) -> float:
     return float(t.ppf(1 - ALPHA / looks / 2, freedom) + t.ppf(POWER, freedom)) * se if se else 0.0
 
 
+def decided(measured: Summary, published: Summary, margin: float | None, looks: int = 1) -> float:
+    """Return the probability that the verdict is not `undecided`, if difference and spread are as they are now.
+
+    It is the larger one of two, with F Student's distribution and T its quantile at 1 - ALPHA / looks / 2, both with
+    the degrees of freedom of `statistics.error`: `F(|d| / se - T)` for `differs`, and for `equivalent`, where both
+    ends of the interval must lie within the margin m, `F((m - d) / se - T) + F((m + d) / se - T) - 1`.
+    """
+    from scipy.stats import t
+
+    se, freedom = error(measured, published)
+    if not se:
+        return 1.0
+    difference, quantile = abs(apart(measured, published)), float(t.ppf(1 - ALPHA / looks / 2, freedom))
+
+    def below(distance: float) -> float:
+        return float(t.cdf(distance / se - quantile, freedom))
+
+    within = 0.0 if margin is None else below(margin - difference) + below(margin + difference) - 1
+    return max(below(difference), within)
+
+
 def deciding_n(measured: Summary, published: Summary, margin: float | None, looks: int = 1) -> int | None:
     """Return the number of trials that would decide the verdict with probability POWER; None if MOST would not.
 
     The true difference and the spread of the trials are taken to be those measured so far; the spread of a single
-    trial, which is unknown, is taken to be the published one. At that number the distance of the difference from 0, or
-    from the margin, is `noticed`.
+    trial, which is unknown, is taken to be the published one.
     """
-    difference = abs(apart(measured, published))
-    within = 0.0 if margin is None else margin - difference
-    goal = max(difference, within)
     sd = published.sd if measured.sd is None else measured.sd
 
     def decides(n: int) -> bool:
-        return noticed(replace(measured, sd=sd, n=n), published, looks) <= goal
+        return decided(replace(measured, sd=sd, n=n), published, margin, looks) >= POWER
 
     few, many = max(FEWEST, (measured.n or 0) + 1), MOST
     if not decides(many):

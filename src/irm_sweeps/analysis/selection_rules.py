@@ -44,6 +44,8 @@ def honest(trials: Iterable[Trial]) -> RuleName:
 
     Trials that hold no images back have no `val`, and so get `last`.
     """
+    from irm_sweeps.sweep.labels import setting_of
+
     rows = list(trials)
-    several = len({json.dumps({**trial.canonical, "seed": 0}, sort_keys=True) for trial in rows}) > 1
+    several = len({json.dumps(setting_of(trial), sort_keys=True) for trial in rows}) > 1
     return "val" if several and all(getattr(trial.dataset, "n_val", 0) for trial in rows) else "last"

@@ -14,6 +14,7 @@ from irm_sweeps.typed_commands import launching
 
 if TYPE_CHECKING:
     from irm_sweeps.store.manifest import Manifest
+    from irm_sweeps.store.reader import Reader
     from irm_sweeps.trial import Trial
 
 
@@ -79,19 +80,14 @@ def of_overrides(overrides: Sequence[str], stores: Sequence[Path]) -> SweepTrial
 def of_manifest(manifest: Manifest) -> SweepTrials:
     """Return the trials of a sweep that was launched."""
     from irm_sweeps.names import setting_names
+    from irm_sweeps.store.later_fields import filled, without_places
 
-    settings = {trial_id: _setting_of(config) for trial_id, config in manifest.trials.items()}
+    settings = {
+        trial_id: {key: value for key, value in without_places(filled(config)).items() if key != "seed"}
+        for trial_id, config in manifest.trials.items()
+    }
     names = dict(zip(settings, setting_names(list(settings.values())), strict=True))
     return SweepTrials(manifest.name, settings, names, manifest.command)
-
-
-def _setting_of(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored config without the seed and the fields that say where something lies, with those added later."""
-    from irm_sweeps.store.later_fields import PLACES, filled
-
-    config = filled(stored)
-    places = {group: {k: v for k, v in config[group].items() if k not in keys} for group, keys in PLACES.items()}
-    return {key: value for key, value in {**config, **places}.items() if key != "seed"}
 
 
 def named(name: str, stores: Sequence[Path]) -> SweepTrials:
@@ -110,8 +106,10 @@ def find_manifest(name: str, stores: Sequence[Path]) -> Manifest:
     from irm_sweeps.store.archive import open_reader
     from irm_sweeps.store.manifest import read_manifest, sweep_names
 
-    having = [store for store in map(open_reader, stores) if any(own.startswith(name) for own in sweep_names(store))]
-    return read_manifest((having or [open_reader(stores[0])])[0], name)
+    readers = [open_reader(store) for store in stores]
+    _check_has_sweeps(readers)
+    having = [store for store in readers if any(own.startswith(name) for own in sweep_names(store))]
+    return read_manifest((having or readers)[0], name)
 
 
 def latest(stores: Sequence[Path]) -> SweepTrials:
@@ -130,10 +128,29 @@ def latest_manifest(stores: Sequence[Path]) -> Manifest:
     from irm_sweeps.store.archive import open_reader
     from irm_sweeps.store.manifest import is_copy, load_manifest, sweep_names
 
-    for store in map(open_reader, stores):
+    readers = [open_reader(store) for store in stores]
+    _check_has_sweeps(readers)
+    for store in readers:
         names = [name for name in reversed(sweep_names(store)) if not is_copy(store, name)]
         if names:
             sweeps = [name for name in names if not name.startswith("trial-")]
             return load_manifest(store, (sweeps or names)[0])
     where = ", ".join(map(str, stores))
     raise UserError(f"no sweep has been launched in {where}: {launching('method=irmv1,vrex', 'lam=1,100')} is one")
+
+
+def _check_has_sweeps(readers: Sequence[Reader]) -> None:
+    """Check that not all are archives.
+
+    Raises
+    ------
+    UserError
+        They are: an archive has results, and no manifests.
+    """
+    from irm_sweeps.store.archive import Archive
+
+    if all(isinstance(reader, Archive) for reader in readers):
+        raise UserError(
+            f"{readers[0].root} is an archive, which has no sweeps: give the overrides that its trials were run with, "
+            "e.g. method=irmv1,vrex, or --paper NAME"
+        )

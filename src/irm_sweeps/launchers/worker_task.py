@@ -167,7 +167,7 @@ class WorkerTask:
             progress = Progress(missing, manifest.labels, forecast=forecast)
 
             def report(result: Result) -> None:
-                if result.status == "failed":
+                if result.status == "failed" and not progress.failures:  # once: nobody reads the pipe until the end
                     tell(FAILURE)
                 progress.add(result)
 

@@ -28,7 +28,7 @@ class HeldTrial:
 
     def __init__(self, store: Store, claim: Claim, config: Mapping[str, Any]) -> None:
         self.claim = claim
-        self._store, self._config = store, config
+        self._store, self.config = store, config
         self._checkpoint: Checkpoint | None = None
 
     @property
@@ -45,8 +45,8 @@ class HeldTrial:
         UserError
             Its code or its defaults are not those of the command that made its id.
         """
-        with children_end(), fresh_state(environment=False, seed=int(self._config["seed"])):
-            trial = Trial.from_config(self._config)
+        with children_end(), fresh_state(environment=False, seed=int(self.config["seed"])):
+            trial = Trial.from_config(self.config)
         if trial.id != self.trial_id:
             raise UserError(
                 f"trial {self.trial_id} is not run: {_what_differs(trial)}: issue the sweep's command again"

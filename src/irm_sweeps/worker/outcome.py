@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,9 +62,8 @@ def failed(trial: Trial, error: BaseException) -> dict[str, Any]:
     explained = isinstance(error, UserError) or is_out_of_memory(error)
     details = "" if explained else _traceback(error)
     size = trial.training.batch_size
-    return _failure(
-        trial, "exception", raised(error, f"training.batch_size={'null' if size is None else size}"), details
-    )
+    message = raised(error, f"training.batch_size={'null' if size is None else size}")
+    return _failure(_head(trial, "failed"), _code(trial), "exception", message, details)
 
 
 def _traceback(error: BaseException) -> str:
@@ -75,17 +74,24 @@ def _traceback(error: BaseException) -> str:
         return "".join(traceback.format_tb(error.__traceback__))
 
 
-def crashed(trial: Trial, attempts: int, log_tail: str, stall: str | None = None) -> dict[str, Any]:
+def crashed(
+    trial_id: str, config: Mapping[str, Any], attempts: int, log_tail: str, stall: str | None = None
+) -> dict[str, Any]:
     """Return the result of a trial whose worker died `attempts` times while training it.
+
+    The trial is not built for it: that may be what ends its workers. So its own classes' code is not recorded.
 
     Parameters
     ----------
+    config
+        As the manifest has it.
     stall
         Why the last worker ended itself, if the trial made no step; None if it died otherwise.
     """
     why = stall or "killed, out of memory, or a crash"
     message = f"the worker died {attempts} times while training this trial ({why})"
-    return _failure(trial, "crash", message, log_tail)
+    head = {"schema": SCHEMA, "trial_id": trial_id, "status": "failed", "config": dict(config)}
+    return _failure(head, _package(), "crash", message, log_tail)
 
 
 def stalled(trial: Trial, reason: str) -> dict[str, Any]:
@@ -93,41 +99,46 @@ def stalled(trial: Trial, reason: str) -> dict[str, Any]:
 
     It is no crash, which the same command tries again.
     """
-    return _failure(trial, "exception", f"{reason}; its log tells where it hangs", "")
+    message = f"{reason}; its log tells where it hangs"
+    return _failure(_head(trial, "failed"), _code(trial), "exception", message, "")
 
 
 def not_storable(trial: Trial, status: str, problem: Exception) -> dict[str, Any]:
     """Return the result of a trial that ended, as `status` says, with values that no result can hold."""
-    return _failure(trial, "exception", f"the trial {status}, but {raised(problem)}", "")
+    message = f"the trial {status}, but {raised(problem)}"
+    return _failure(_head(trial, "failed"), _code(trial), "exception", message, "")
 
 
-def _failure(trial: Trial, kind: str, message: str, details: str) -> dict[str, Any]:
+def _failure(head: Mapping[str, Any], code: Mapping[str, Any], kind: str, message: str, details: str) -> dict[str, Any]:
     details = bounded(details, LONGEST_DETAILS)
     return {
-        **_head(trial, "failed"),
+        **head,
         "error": {"kind": kind, "message": message, "details": details},
         "metrics": {},
         "steps": None,
         "timing": {"finished": datetime.now(UTC).isoformat(timespec="seconds")},
-        "provenance": _code(trial),
+        "provenance": code,
     }
 
 
 def _code(trial: Trial) -> dict[str, Any]:
     """Return which code ran: this package, the libraries beneath it, and the user's own classes if there are some."""
-    package = {
-        "git": provenance.git_state(),
-        "package_sha256": provenance.package_sha256(),
-        "software": provenance.software(),
-    }
     if not trial.code:
-        return package
+        return _package()
     return {
-        **package,
+        **_package(),
         "config_id": trial.config_id,
         "code_sha256": trial.code,
         "own_code": {name: module.file_sha256 for name, module in trial.user_modules.items()},
         "own_git": provenance.own_git_state(trial.user_modules),
+    }
+
+
+def _package() -> dict[str, Any]:
+    return {
+        "git": provenance.git_state(),
+        "package_sha256": provenance.package_sha256(),
+        "software": provenance.software(),
     }
 
 

@@ -191,9 +191,12 @@ class Worker:
     def _next_group(self, held: Sequence[HeldTrial]) -> list[HeldTrial]:
         """Return the trials to train together next, built: those that go on at the same step as the first.
 
-        A trial that may have killed its worker comes last and alone, so that this worker holds no other trial then.
+        A trial that may have killed its worker comes last and alone, so that this worker holds no other trial then; one
+        that is to be given up is not built.
         Building may take long or hang, so the claims are renewed and a stall is noticed, as in training.
         """
+        if all(held_trial.claim.deaths for held_trial in held) and held[0].claim.deaths >= MAX_DEATHS:
+            return list(held[:1])
         log = TrialLog([self.store.folder(held_trial.trial_id) for held_trial in held])
 
         def end_stalled(reason: str) -> None:
@@ -213,7 +216,8 @@ class Worker:
         log = tail(held_trial.claim.path.parent / LOG, 1000)
         stall = stall_in(log)
         log_tail = log if stall else "\n".join(log.splitlines()[-20:])
-        self._write_result(held_trial.trial, crashed(held_trial.trial, held_trial.claim.deaths, log_tail, stall), [])
+        result = crashed(held_trial.trial_id, held_trial.config, held_trial.claim.deaths, log_tail, stall)
+        self._note_result(result, written=self.store.write_result(result, []))
 
     def _train(self, group: list[HeldTrial]) -> None:
         """Train the trials of a group as one stack; if that fails, as two halves, and so on."""
@@ -328,16 +332,21 @@ class Worker:
             written = self.store.write_result(result, [])
         if stop_renewing is not None:
             stop_renewing(trial)
-        claims.clear(self.store, trial.id)
-        self._finished.add(trial.id)
-        log = TrialLog([self.store.folder(trial.id)])
+        self._note_result(result, written=written)
+        return result
+
+    def _note_result(self, result: dict[str, Any], *, written: bool) -> None:
+        """Count a result, if this worker has written it, and remove what only an open trial needs."""
+        trial_id = result["trial_id"]
+        claims.clear(self.store, trial_id)
+        self._finished.add(trial_id)
+        log = TrialLog([self.store.folder(trial_id)])
         if not written:
             log.write("another worker has written the result first: it stays")
-            return result
+            return
         self.tally.add(result["status"])
         log.write(result["status"])
         self._unreported.append(Result.from_values(result))
-        return result
 
     def _report_results(self) -> None:
         # Not while training: a terminal that is gone is no failure of the trial.

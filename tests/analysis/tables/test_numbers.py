@@ -15,9 +15,11 @@ from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.readings import Reading
 from irm_sweeps.analysis.settings import Setting, choose
 from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.compose import compose
 from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.training.rule_names import RULE_NAMES
 from irm_sweeps.training.selection import RULES
+from irm_sweeps.trial import Trial
 from table_words import BAE, FEW, by_seed, records
 
 
@@ -105,6 +107,16 @@ def test_the_penalty_weight_of_a_row_is_said(show, demo, tmp_path):
 
 def test_every_selection_rule_has_words():
     assert {*RULES, "stop"} == set(RULE_NAMES) == set(selection_rules.STEPS) == set(selection_rules.SETTINGS)
+
+
+def test_the_place_of_the_weights_makes_no_other_setting():
+    """Seeds of one setting, whose weights lay elsewhere on another machine: nothing is chosen, so no rule for it."""
+    words = ["dataset=cifar_mnist", "dataset.n_val=10", "backbone=resnet18", "backbone.weights=none"]
+    trial = Trial.from_config(compose(words))
+    backbones = [trial.backbone.model_copy(update={"weights_path": path}) for path in ("/here", "/there")]
+    assert selection_rules.honest([trial.model_copy(update={"backbone": one}) for one in backbones]) == "last"
+    others = [trial.model_copy(update={"training": trial.training.model_copy(update={"l2": l2})}) for l2 in (0.1, 0.2)]
+    assert selection_rules.honest(others) == "val"
 
 
 def test_stores_are_put_together(show, demo, tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.analysis.budget import expected_best, interval
+from irm_sweeps.analysis.budget import expected_best, intervals
 from irm_sweeps.analysis.figures.drawing import STYLE, add_caption, file_of, literal
 from irm_sweeps.analysis.figures.metrics import UNITS, PanelMetric
 from irm_sweeps.analysis.figures.plots import COLOURS, MARKERS
@@ -18,6 +18,8 @@ from irm_sweeps.errors import UserError
 
 RULES = {"val": "val: training-domain validation", "oracle": "oracle: test-domain validation"}
 """The rules that are compared, with their titles."""
+DENSE = 10
+"""Up to twice this budget every one has a point; then fewer and fewer, so that a thousand settings take seconds."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,19 @@ def draw(series: Sequence[Series], results: Results, shifted: PanelMetric, title
 
 def _curve(axes: Any, search: Search, i: int) -> None:
     by, reported = ([sum(row) / len(row) for row in rows] for rows in (search.chosen_by, search.reported))
-    budgets = range(1, len(by) + 1)
+    budgets = shown_budgets(len(by))
     style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 4}
     axes.plot(budgets, [expected_best(by, reported, k) for k in budgets], label=literal(search.label), **style)
     if len(search.chosen_by[0]) > 1:
-        bounds = [interval(search.chosen_by, search.reported, k) for k in budgets]
+        bounds = intervals(search.chosen_by, search.reported, budgets)
         axes.fill_between(budgets, *zip(*bounds, strict=True), color=style["color"], alpha=0.15, linewidth=0)
-    axes.set_xticks(list(budgets) if len(budgets) <= 12 else [1, *range(5, len(budgets) + 1, 5)])
+    if len(by) <= 12:
+        axes.set_xticks(budgets)
+
+
+def shown_budgets(most: int) -> list[int]:
+    """Return the budgets at which a curve has a point: all up to twice `DENSE`, then in steps of about a tenth."""
+    budgets = [1]
+    while budgets[-1] < most:
+        budgets.append(min(most, budgets[-1] + max(1, budgets[-1] // DENSE)))
+    return budgets
