@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 Commands: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
 """What `add_subparsers` returns: each command adds its own parser to it."""
 
-_TRUST = (
-    "import what the store names besides irm_sweeps: classes of your own, from the sweep's copy of their code, else "
-    "from where the work was launched or is typed"
-)
-
 
 def add_command(commands: Commands, name: str, about: str) -> argparse.ArgumentParser:
     """Add a command without options."""
@@ -53,9 +48,10 @@ def add_trial_id(parser: argparse.ArgumentParser) -> None:
     offers(parser.add_argument("id", metavar="ID", help="trial id or its beginning"), completers.trials)
 
 
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add `--trust`; `run` calls `apply_trust`."""
-    parser.add_argument("--trust", action="store_true", help=_TRUST)
+def add_trust(parser: argparse.ArgumentParser, where: str) -> None:
+    """Add `--trust`, which imports classes from `where`, in words; `run` calls `apply_trust`."""
+    what = f"import what the store names besides irm_sweeps: classes of your own, from {where}"
+    parser.add_argument("--trust", action="store_true", help=what)
 
 
 def apply_trust(options: argparse.Namespace) -> None:

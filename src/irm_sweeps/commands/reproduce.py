@@ -22,7 +22,7 @@ def add_parser(commands: Commands) -> None:
     about = "Run a stored trial again and compare, bit for bit. Exit code 0: equal, 1: differs."
     parser = add_store_command(commands, "reproduce", about, archives=True)
     add_trial_id(parser)
-    add_trust(parser)
+    add_trust(parser, "the folder in which you are")
     parser.add_argument("--data-dir", type=Path, help="as launch's data_dir (default: $IRM_SWEEPS_DATA_DIR or data)")
     parser.add_argument("--device", help="as launch's device (default: the kind that the trial ran on)")
 

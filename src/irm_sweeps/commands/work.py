@@ -11,7 +11,7 @@ def add_parser(commands: Commands) -> None:
     """Declare the options."""
     parser = add_store_command(commands, "work", "Join a sweep: work on it with one more worker, here.")
     add_sweep(parser)
-    add_trust(parser)
+    add_trust(parser, "the sweep's copy of their code, else from where the work was launched or is typed")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
 
 

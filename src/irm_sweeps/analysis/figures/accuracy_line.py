@@ -88,5 +88,5 @@ def said(fit: Line | None, n: int) -> str:
     low, high = fit.interval
     return (
         f"slope {fit.slope:.2f} and correlation {fit.correlation:.2f} [{low:.2f}, {high:.2f}] of the probits over "
-        f"{fit.n} trials; {fit.in_words}"
+        f"{fit.n} trials, in the interval taken as independent; {fit.in_words}"
     )

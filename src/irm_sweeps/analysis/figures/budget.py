@@ -89,7 +89,8 @@ def draw(series: Sequence[Series], results: Results, shifted: PanelMetric, title
             figure,
             f"Metric {shifted.metrics(series[0].trials[0], {})[0]} of the setting that is best among k drawn "
             "from those at hand (Dodge et al. 2019); bands: 95 % bootstrap intervals over seeds, each sample with its "
-            "own choice." + (f" Nothing is stored for {', '.join(lacking)}." if lacking else ""),
+            "own choice; of few seeds they are too narrow."
+            + (f" Nothing is stored for {', '.join(lacking)}." if lacking else ""),
         )
         return file_of(figure, title, file_format)
 
