@@ -285,7 +285,8 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if match := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
         if "Multiple values" in text or "The value of" in text:
             return UserError(text.splitlines()[0])
-        if match[1] in dict(leaves(config := _config(overrides))):  # Hydra does not find a key that is null
+        config = _config(overrides)
+        if f"~{match[1]}" in overrides and match[1] in dict(leaves(config)):  # Hydra does not find a key that is null
             return UserError(f"~{match[1]}: `{match[1]}` is null: give it a value instead of removing it")
         return unknown_key(match[1], config)
     if match := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
@@ -366,7 +367,7 @@ def _listed_names(group: str) -> str:
 
 def _config(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the config that the overrides' choices make, or the default config if these are wrong."""
-    chosen = [word for word in overrides if re.match(rf"(?:{'|'.join(COMPONENTS)}|paper)=[^,]+$", word)]
+    chosen = [word for word in overrides if re.match(rf"(?:{'|'.join(COMPONENTS)}|paper|experiment)=[^,]+$", word)]
     try:
         return compose(chosen, resolve=False)
     except UserError:

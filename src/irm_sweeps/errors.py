@@ -28,8 +28,9 @@ class UnknownChoice(UserError):
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """Return `` (did you mean `x`?)`` for the nearest known word, or an empty string if none is near (1: equal)."""
-    matches = get_close_matches(str(word)[:80], list(known), n=1, cutoff=cutoff)
-    return f" (did you mean `{matches[0]}`?)" if matches else ""
+    words = {each.lower(): each for each in known}
+    matches = get_close_matches(str(word)[:80].lower(), words, n=1, cutoff=cutoff)
+    return f" (did you mean `{words[matches[0]]}`?)" if matches else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from irm_sweeps.analysis.accuracy_line import FEWEST, line, probit
+from irm_sweeps.analysis.figures.accuracy_line import ticks
 
 
 def _trials(slope, noise, n=40):
@@ -43,3 +44,11 @@ def test_without_a_spread_or_with_few_trials_there_is_no_line():
 
 def test_accuracies_of_0_and_1_have_a_finite_probit():
     assert probit(1.0) == -probit(0.0) == pytest.approx(norm.ppf(0.999))
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.005, 0.1, 0.33, 0.5, 0.855, 0.97, 1.0])
+def test_an_axis_of_alike_trials_has_marks(accuracy):
+    low, high = probit(accuracy) - 0.1, probit(accuracy) + 0.1
+    marked = ticks(low, high)
+    assert len(marked) >= 2
+    assert all(low <= probit(tick / 100) <= high for tick in marked)

@@ -25,6 +25,7 @@ def results(tmp_path: Path) -> Path:
 MISTAKES = {
     "lmbda=3": "unknown key `lmbda` (did you mean `lam`?)",
     "method=irm": "method=irm: no such method (did you mean `irmv1`?); choose from",
+    "method=IRMv1": "method=IRMv1: no such method (did you mean `irmv1`?); choose from",
     "lam=-1": "lam=-1: input should be greater than or equal to 0",
     "lam=abc": "lam='abc': input should be a valid number",
     "experiment=lin2012": "experiment=lin2012: no such experiment (did you mean `lin2021`?); choose from bae2021",
@@ -157,6 +158,11 @@ def test_a_sweep(mistake: str, results: Path) -> None:
     answer = launch("-m", *([] if "results=" in mistake else [f"results={results}"]), *own, *mistake.split())
     assert SWEEPING_MISTAKES[mistake] in answer.complaint
     assert not results.exists()
+
+
+def test_a_key_that_the_data_set_of_a_recipe_lacks(results: Path) -> None:
+    answer = launch(f"results={results}", "experiment=lin2021", "dataset.source=embedded")
+    assert "unknown key `dataset.source`: CIFARMNIST has no source; dataset=colored_mnist has it" in answer.complaint
 
 
 @pytest.mark.parametrize("override", ["seed=a", "seed=-1", "seed=[a]", "checkpoint_seconds=1..3"])

@@ -60,3 +60,13 @@ def test_the_formula_of_a_method_is_edited_and_the_edit_undone(tmp_path: Path) -
     assert "1 done, 0 to run" in planned
     assert "earlier version" not in planned
     assert "equal: " in irm_sweeps("reproduce", first.name, "--trust", folder=project)
+
+
+def test_the_table_command_that_a_sweep_names_prints_the_same_table(tmp_path: Path) -> None:
+    irm_sweeps("init", "mine", folder=tmp_path)
+    project = tmp_path / "mine"
+    ended = irm_sweeps("launch", "-m", "seed=0", "dataset=two_bits", "training.steps=5", "device=cpu", folder=project)
+    (named,) = [line for line in ended.splitlines() if line.startswith("table again")]
+    again = irm_sweeps(*named.partition(": irm-sweeps ")[2].split(), folder=project)
+    assert "shifted" in again.splitlines()[2]
+    assert ended.endswith(again)

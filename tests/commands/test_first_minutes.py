@@ -127,7 +127,7 @@ def test_a_paper_file_need_not_have_the_key_that_shrinks_it(own_paper: Path, tmp
     command = ["-m", "paper=small", "paper.only=[vrex]", *SMALL, f"results={tmp_path / 'results'}", "plan=true"]
     answer = launch(*command)
     assert "0 done, 1 to run" in answer.out, answer
-    assert "VREx" in answer.out
+    assert "  to run  vrex " in answer.out
     wrong = [word.replace("[vrex]", "[vrexx]") for word in command]
     assert "no row 'vrexx' (did you mean `vrex`?)" in launch(*wrong).complaint
 
@@ -158,7 +158,7 @@ def test_a_list_that_tells_kinds_apart_is_shown_whole(tmp_path: Path) -> None:
 def test_a_results_folder_that_is_a_file(tmp_path: Path) -> None:
     (file := tmp_path / "results").write_text("")
     assert f"results={file} is a file: give a directory" in launch("method=erm", *SMALL, f"results={file}").complaint
-    assert f"--results {file} is a file: give a directory" in irm_sweeps("status", "--results", str(file)).complaint
+    assert f"{file} is a file, and no archive of" in irm_sweeps("status", "--results", str(file)).complaint
 
 
 def test_a_sweep_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:

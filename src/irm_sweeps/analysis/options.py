@@ -86,6 +86,9 @@ class Parser(OneLineParser):
                 options.overrides.append(word)
             else:
                 stores.append(Path(word))
+        for store in stores:
+            if store.suffix == ".zip" and not store.exists():
+                raise UserError(f"--results {store}: no such file; give an archive that irm-sweeps pack wrote")
         if options.results and not stores:
             raise UserError("--results: give at least one directory or archive")
         for word in options.overrides:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.analysis.fill_commands import overrides_into
+from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.errors import UserError
 from irm_sweeps.typed_commands import launching
 
 if TYPE_CHECKING:
+    from irm_sweeps.analysis.readings import Results
     from irm_sweeps.store.manifest import Manifest
     from irm_sweeps.store.reader import Reader
+    from irm_sweeps.store.result import Result
     from irm_sweeps.trial import Trial
 
 
@@ -40,8 +42,8 @@ class SweepTrials:
     fill: str
 
 
-def selected(options: argparse.Namespace) -> SweepTrials:
-    """Return the sweep that the options of `analysis.options.Parser` select.
+def selected(options: argparse.Namespace, results: Results) -> SweepTrials:
+    """Return the sweep that the options of `analysis.options.Parser` select; `results` are those of its stores.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def selected(options: argparse.Namespace) -> SweepTrials:
     """
     if options.overrides:
         return of_overrides(options.overrides, options.stores)
-    return named(options.sweep, options.stores) if options.sweep else latest(options.stores)
+    return named(options.sweep, options.stores) if options.sweep else latest(options.stores, results)
 
 
 def of_trials(name: str, trials: Mapping[str, Trial], fill: str) -> SweepTrials:
@@ -74,20 +76,24 @@ def of_overrides(overrides: Sequence[str], stores: Sequence[Path]) -> SweepTrial
 
     words = [word for word in overrides if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
     found = trials(words)
-    return of_trials(sweep_name("sweep", list(found)), found, launching(*overrides_into(stores[0], words)))
+    return of_trials(sweep_name("sweep", list(found)), found, launching(*overrides_into(folder_to_fill(stores), words)))
 
 
 def of_manifest(manifest: Manifest) -> SweepTrials:
     """Return the trials of a sweep that was launched."""
+    return _of_configs(manifest.name, manifest.trials, manifest.command)
+
+
+def _of_configs(name: str, configs: Mapping[str, Mapping[str, Any]], fill: str) -> SweepTrials:
     from irm_sweeps.names import setting_names
     from irm_sweeps.store.later_fields import filled, without_places
 
     settings = {
         trial_id: {key: value for key, value in without_places(filled(config)).items() if key != "seed"}
-        for trial_id, config in manifest.trials.items()
+        for trial_id, config in configs.items()
     }
     names = dict(zip(settings, setting_names(list(settings.values())), strict=True))
-    return SweepTrials(manifest.name, settings, names, manifest.command)
+    return SweepTrials(name, settings, names, fill)
 
 
 def named(name: str, stores: Sequence[Path]) -> SweepTrials:
@@ -112,31 +118,39 @@ def find_manifest(name: str, stores: Sequence[Path]) -> Manifest:
     return read_manifest((having or readers)[0], name)
 
 
-def latest(stores: Sequence[Path]) -> SweepTrials:
+def latest(stores: Sequence[Path], results: Results) -> SweepTrials:
     """Return the sweep that was launched last; a single trial only where nothing else was launched.
+
+    Where nothing was launched, as in an archive, all results are one sweep.
 
     Raises
     ------
     UserError
-        Nothing was launched, or the manifest is damaged.
+        There are no results either, or the manifest is damaged.
     """
-    return of_manifest(latest_manifest(stores))
+    if manifest := latest_manifest(stores):
+        return of_manifest(manifest)
+    where = ", ".join(map(str, stores))
+    if configs := {result.trial_id: result.config for result in sorted(results.everything(), key=_as_in_a_grid)}:
+        return _of_configs(where, configs, "")
+    raise UserError(f"no sweep has been launched in {where}: {launching('method=irmv1,vrex', 'lam=1,100')} is one")
 
 
-def latest_manifest(stores: Sequence[Path]) -> Manifest:
-    """Return the manifest of the sweep that was launched last; see `latest`."""
+def _as_in_a_grid(result: Result) -> tuple[str, float]:
+    return result.config["method"]["_target_"], result.config.get("lam") or 0.0
+
+
+def latest_manifest(stores: Sequence[Path]) -> Manifest | None:
+    """Return the manifest of the sweep that was launched last, or None if nothing was launched; see `latest`."""
     from irm_sweeps.store.archive import open_reader
     from irm_sweeps.store.manifest import is_copy, load_manifest, sweep_names
 
-    readers = [open_reader(store) for store in stores]
-    _check_has_sweeps(readers)
-    for store in readers:
+    for store in map(open_reader, stores):
         names = [name for name in reversed(sweep_names(store)) if not is_copy(store, name)]
         if names:
             sweeps = [name for name in names if not name.startswith("trial-")]
             return load_manifest(store, (sweeps or names)[0])
-    where = ", ".join(map(str, stores))
-    raise UserError(f"no sweep has been launched in {where}: {launching('method=irmv1,vrex', 'lam=1,100')} is one")
+    return None
 
 
 def _check_has_sweeps(readers: Sequence[Reader]) -> None:

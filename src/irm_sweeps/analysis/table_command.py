@@ -23,7 +23,8 @@ _DESCRIPTION = """\
 Print the table of a sweep: a row for each setting (all that varies but the seed), its seeds pooled to mean ± sd with
 their number n, a column for the training environments, for each test environment like these and for the shifted one,
 and below it the best setting by the training environments and by the test oracle. The sweep is the one that
-was launched last, the one named with --sweep, or the one that the overrides make, whatever command trained it.
+was launched last, the one named with --sweep, or the one that the overrides make, whatever command trained it. Where
+none was launched, as in an archive of irm-sweeps pack, it is all results.
 
 With --paper, print a paper's table: each cell in per cent, the published cell beside it, their difference with a
 95 % interval, and whether the two agree (Welch's t-test). With --against ROW the comparison is with another row of the
@@ -117,7 +118,8 @@ def _sweep(options: argparse.Namespace) -> None:
     from irm_sweeps.analysis.sweep_table import commands, sweep_table
     from irm_sweeps.analysis.sweep_trials import selected
 
-    sweep, results = selected(options), Results(options.stores)
+    results = Results(options.stores)
+    sweep = selected(options, results)
     datasets = Datasets(trusted=options.trust or bool(options.overrides))
     table = sweep_table(sweep, results, options.select or "last", datasets)
     _print_skipped(results.problems)

@@ -12,6 +12,9 @@ WIDTH = 80
 _GAP = "  "
 _LEAST = 16
 """Fewest characters of the labels' column where labels are longer."""
+_MOST = 32
+"""Characters to which that column grows for a long word; only longer words are broken."""
+_INDENT = "  "
 
 
 def width() -> int:
@@ -35,13 +38,14 @@ def grid(headings: Sequence[Sequence[str]], lines: Sequence[Line], width: int) -
     """
     widths = _widths(headings, lines)
     longest = max((len(line.label) for line in lines), default=0)
-    room = min(longest, max(_LEAST, width - sum(len(_GAP) + w for w in widths)))
+    word = max((len(_INDENT + word) for line in lines for word in line.label.split()), default=0)
+    room = min(longest, max(_LEAST, min(word, _MOST), width - sum(len(_GAP) + w for w in widths)))
     printed: list[str] = []
     for start, end in _blocks(widths, width - room):
         printed += [""] if start else []
         printed += [_joined("", room, heading[start:end], widths[start:end]) for heading in headings]
         for line in lines:
-            first, *more = textwrap.wrap(line.label, room, break_on_hyphens=False, subsequent_indent="  ") or [""]
+            first, *more = textwrap.wrap(line.label, room, break_on_hyphens=False, subsequent_indent=_INDENT) or [""]
             numbers = _joined(first, room, line.cells[start:end], widths[start:end])
             whole = numbers + (_GAP + line.remark if line.remark else "")
             fits = len(whole.rstrip()) <= width

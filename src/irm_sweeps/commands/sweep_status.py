@@ -170,7 +170,7 @@ class SweepStatus:
         for message, logs in most_first(self.ended):
             lines.append(f"  ended    {count(len(logs), 'worker')}: {message}  ({first(logs, 1)})")
         if self.orphaned:
-            lines.append(f"  {self.orphaned} trials lost their worker; the next worker goes on with them")
+            lines.append(f"  {count(self.orphaned, 'trial')} lost their worker; the next worker goes on with them")
         lines += [f"  damaged  {damage}" for damage in self.damaged]
         lines += [f"  unknown  {reason}" for reason in self.unknown]
         lines += [f"  note     {note}" for note in self.notes]

@@ -31,6 +31,7 @@ from irm_sweeps.sweep.search import Search
 from irm_sweeps.sweep.warnings import lam_without_effect
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import command, is_default_store, looking, typed
+from irm_sweeps.user_modules import is_package_module
 from irm_sweeps.wording import count, in_stacks
 
 
@@ -171,6 +172,8 @@ def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrid
         return
     name = sweep_name(label, list(trials))
     selection = ["--sweep", name] if name in sweep_names(store) else words
+    if not all(map(is_package_module, {trial.dataset.target for trial in trials.values()})):
+        where = [*where, "--trust"]  # without it the table does not tell the shifted environment
     table = typed("table", *selection, *where)
     print(f"table again, with --format as md, latex, csv or html: {table}")
     if len({trial.lam for trial in trials.values()} - {None}) > 1:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from irm_sweeps.device import free_memory
 from irm_sweeps.names import label
+from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
     from irm_sweeps.training.footprint import Footprint
@@ -62,7 +63,7 @@ class Stacks:
 
     def lines(self) -> list[str]:
         """Return one line for each choice."""
-        return [f"stack=auto: {size} for {n} trials: {why}" for (size, why), n in self.reasons.items()]
+        return [f"stack=auto: {size} for {count(n, 'trial')}: {why}" for (size, why), n in self.reasons.items()]
 
 
 def form_stacks(trials: Iterable[Trial], limit: int | Literal["auto"], machine: Machine, data_dir: Path) -> Stacks:

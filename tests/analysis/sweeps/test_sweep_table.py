@@ -10,6 +10,7 @@ import pytest
 
 import synthetic_store as synthetic
 from commands import irm_sweeps
+from irm_sweeps.analysis.text_grid import Line, grid
 from irm_sweeps.sweep.grid import trials
 
 SWEEP = ["method=irmv1,vrex", "lam=1,100", "seed=range(0,3)", "dataset.source=embedded"]
@@ -137,6 +138,7 @@ def test_each_format_has_the_same_numbers(tmp_path):
     [
         ([], "no sweep has been launched in results: "),
         (["--sweep", "sweep-01234567"], "sweep 'sweep-01234567': no such sweep in "),
+        (["--results", "nope.zip"], "--results nope.zip: no such file; give an archive that irm-sweeps pack wrote"),
         (["lan=3"], "unknown key `lan` "),
         (["method=irmv2"], "did you mean"),
         (["--sweep", "a", "lam=3"], "--sweep a lam=3: a sweep's name says which trials: leave lam=3 out"),
@@ -148,3 +150,28 @@ def test_each_format_has_the_same_numbers(tmp_path):
 )
 def test_a_mistake_is_one_line(words, complaint):
     assert complaint in irm_sweeps("table", *words).complaint
+
+
+def test_results_without_a_sweep_are_one_table(tmp_path):
+    fill(tmp_path, better_with_lam)
+    assert irm_sweeps("pack", "-o", "lam.zip").code == 0
+    own, packed = table(), table("--results", "lam.zip")
+    assert own.startswith("results: accuracy in %")
+    assert packed.startswith("lam.zip: accuracy in %")
+    assert own.splitlines()[1:] == packed.splitlines()[1:]
+    rows = re.findall(r"^(\w+ lam=\d+) ", packed, re.M)
+    assert rows == ["irmv1 lam=1", "irmv1 lam=100", "vrex lam=1", "vrex lam=100"]
+
+
+def test_no_command_writes_into_an_archive(tmp_path):
+    fill(tmp_path, better_with_lam)
+    irm_sweeps("pack", "-o", "lam.zip")
+    out = table(*SWEEP, "method.anneal=7", "--results", "lam.zip")
+    assert "this trains the rest: " in out
+    assert "results=" not in out
+
+
+def test_a_label_is_wrapped_between_its_words():
+    label = "irmv1 lam=91257.1861 dataset.grayscale=false"
+    lines = grid([["n"]], [Line(label, ["10"])], 20)
+    assert " ".join(lines[1:]).replace(" 10", "").split() == label.split()

@@ -69,16 +69,27 @@ def draw(found: Points, titles: tuple[str, str], title: str, file_format: str) -
         if fit:
             ends = [probit(min(x for x, _ in pairs)), probit(max(x for x, _ in pairs))]
             axes.plot(ends, [fit.slope * x + fit.intercept for x in ends], color="#444444", linewidth=1)
-        for axis, name in ((axes.xaxis, titles[0]), (axes.yaxis, titles[1])):
-            axis.set_ticks([probit(tick / 100) for tick in _TICKS], [str(tick) for tick in _TICKS])
-            axis.set_label_text(f"{literal(name)}, accuracy (%)")
         sides = [[probit(value) for value in side] for side in zip(*pairs, strict=True)]
-        axes.set_xlim(min(sides[0]) - 0.1, max(sides[0]) + 0.1)
-        axes.set_ylim(min(sides[1]) - 0.1, max(sides[1]) + 0.1)
+        for axis, name, side in zip((axes.xaxis, axes.yaxis), titles, sides, strict=True):
+            low, high = min(side) - 0.1, max(side) + 0.1
+            marked = ticks(low, high)
+            axis.set_ticks([probit(tick / 100) for tick in marked], [f"{tick:g}" for tick in marked])
+            axis.set_view_interval(low, high, ignore=True)
+            axis.set_label_text(f"{literal(name)}, accuracy (%)")
         axes.legend(fontsize=8)
         text = said(fit, len(pairs))
         add_caption(figure, f"{text[0].upper()}{text[1:]}.")
         return file_of(figure, title, file_format)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return accuracies in % to mark on an axis from probit `low` to `high`, at least two."""
+    from matplotlib.ticker import MaxNLocator
+    from scipy.stats import norm
+
+    ends = [100 * float(norm.cdf(end)) for end in (low, high)]
+    usual = [float(tick) for tick in _TICKS if ends[0] <= tick <= ends[1]]
+    return usual if len(usual) > 1 else [t for t in MaxNLocator(4).tick_values(*ends) if ends[0] <= t <= ends[1]]
 
 
 def said(fit: Line | None, n: int) -> str:
