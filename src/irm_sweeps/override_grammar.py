@@ -16,6 +16,8 @@ _OF_TRIALS = re.compile(r"(lam|seed|training|dataset|backbone|method|optimizer)\
 def check_given_once(overrides: Sequence[str]) -> None:
     """Check that no key is given twice: Hydra takes the last value, or in a sweep the values of both.
 
+    Neither may the length of training be given as steps and as epochs.
+
     `+lam=1` and `++lam=1` are the key `lam`; `~lam`, which removes it, may stand beside another word for it.
 
     Raises
@@ -32,6 +34,9 @@ def check_given_once(overrides: Sequence[str]) -> None:
             values = ",".join(dict.fromkeys(override.partition("=")[2] for override in typed))
             several = f"; several values are a sweep, -m {key}={values}" if _OF_TRIALS.match(key) else ""
             raise UserError(f"{key} is given {len(typed)} times ({' '.join(typed)}): give it once{several}")
+    lengths = [word for key in ("training.steps", "training.epochs") for word in by_key.get(key, ())]
+    if len(lengths) > 1 and not any(word.endswith("=null") for word in lengths):
+        raise UserError(f"{' '.join(lengths)}: give one of them, how long training is in steps or in epochs")
 
 
 def unreadable(override: str, reason: str) -> str:

@@ -254,6 +254,24 @@ def test_a_users_method_with_a_wrong_value(results: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        ("training.steps=3 training.epochs=2", "training.steps=3 training.epochs=2: give one of them"),
+        (
+            "-m paper=demo method=erm",
+            "method=erm: the rows of demo have methods of their own: choose rows with paper",
+        ),
+        ("-m paper=demo method=erm,vrex", "method=erm,vrex: the rows of demo have methods of their own"),
+    ],
+)
+def test_what_would_train_something_else_is_refused(words: str, told: str, results: Path) -> None:
+    answer = irm_sweeps("launch", *words.split(), f"results={results}")
+    assert answer.code == 2
+    assert told in answer.complaint
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
         ("lam=1 lam=2", "lam is given 2 times (lam=1 lam=2): give it once; several values are a sweep, -m lam=1,2"),
         ("lam=1 seed=0 +lam=1", "lam is given 2 times (lam=1 +lam=1): give it once"),
         ("-m seed=0,1 lam=3 ++seed=2", "seed is given 2 times (seed=0,1 ++seed=2): give it once; several values are a"),

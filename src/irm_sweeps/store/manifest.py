@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -347,6 +348,12 @@ def sweep_names(store: Reader) -> list[str]:
         if _NAME.fullmatch(name) and (when := _launched(folder / name)) is not None
     }
     return sorted(launched, key=lambda name: launched[name])
+
+
+def note_launch(store: Store, name: str) -> None:
+    """Make a sweep the one that was launched last, as its command was given again; nothing where it has no manifest."""
+    with contextlib.suppress(OSError):
+        os.utime(store.root / "sweeps" / name / "manifest.json")
 
 
 def _launched(folder: Path) -> float | None:

@@ -138,8 +138,9 @@ class Paper(Config):
         UnknownChoice
             The row needs a choice (a method, say) that this version does not have.
         UserError
-            An override is none of the row's; the message names the row.
+            An override is none of the row's, and the message names the row; or it gives all rows one method.
         """
+        self._check_rows_keep_their_methods(user)
         try:
             return trials(self.cell_overrides(row, column, user), self._cache)
         except UnknownChoice:
@@ -150,6 +151,15 @@ class Paper(Config):
             is_unknown_key = any(str(error).startswith(f"unknown key `{key}`") for key in typed)
             hint = "; paper.only=[ROW,...] chooses the rows that have it" if is_unknown_key else ""
             raise UserError(f"{self.name}, row {name}: {error}{hint}") from None
+
+    def _check_rows_keep_their_methods(self, user: Sequence[str]) -> None:
+        chosen = [word for row in self.shown.values() for word in row.sweep or () if word.startswith("method=")]
+        typed = next((override for override in user if "method" in keys(override)), None)
+        if typed and len(set(chosen)) > 1:
+            raise UserError(
+                f"{typed}: the rows of {self.name} have methods of their own: choose rows with paper.only=[ROW,...]; "
+                f"rows: {', '.join(self.shown)}"
+            )
 
     def all_trials(self, user: Sequence[str] = ()) -> tuple[dict[str, Trial], dict[str, str]]:
         """Return every trial of the chosen rows by id, and for each row that cannot be run the reason."""

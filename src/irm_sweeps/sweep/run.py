@@ -12,7 +12,7 @@ from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.store import claims
 from irm_sweeps.store.layout import RESULT
-from irm_sweeps.store.manifest import Manifest, sweep_name, sweep_names
+from irm_sweeps.store.manifest import Manifest, note_launch, sweep_name, sweep_names
 from irm_sweeps.store.open_trials import open_trials
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
@@ -93,6 +93,7 @@ def _run(
         return _print_all(report(store, plan, settings, launcher)), False
     claims.tidy(store, plan.done)
     if not plan.to_run:
+        note_launch(store, sweep_name(label, list(trials)))
         _print_where(store, plan.done[0])
         answer()
         return 0, True

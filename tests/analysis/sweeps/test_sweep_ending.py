@@ -39,6 +39,17 @@ def test_a_sweep_ends_with_its_table_whenever_it_is_issued():
     assert part.out.endswith(irm_sweeps(*again_by_overrides[1].split()).out)
 
 
+def test_a_sweep_that_is_done_and_issued_again_is_the_latest():
+    """As after an edit that was undone: the table without a selection is of the command that was typed last."""
+    first, other = [*SWEEP[:1], "method=erm", "seed=0", *SMALL], [*SWEEP[:1], "method=rvp", "seed=0", *SMALL]
+    launch(*first)
+    launch(*other)
+    assert "rvp" in irm_sweeps("table").out
+    again = launch(*first)
+    assert again.out.startswith("1 done, 0 to run")
+    assert "rvp" not in irm_sweeps("table").out
+
+
 def test_failed_and_diverged_trials_are_counted_in_their_rows(tmp_path):
     failing = launch("-m", *ROGUE[:-1], "+method.deed=none,raise", "seed=0,1")
     assert failing.code == 1, failing
