@@ -40,4 +40,4 @@ def test_a_method_in_a_file_named_as_one_of_ours_is_found_by_every_command(tmp_p
     assert "missing" not in table
     page = project / "page.html"
     irm_sweeps("report", *SHRUNK, "--output", str(page), folder=project)
-    assert "RiskGap" in page.read_text()
+    assert "risk_gap" in page.read_text()

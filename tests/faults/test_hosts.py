@@ -81,7 +81,10 @@ def test_two_hosts_share_a_sweep_whatever_their_clocks_say(
     for name in ("alpha", "beta"):
         eventually(lambda name=name: begun(desk, name), f"{name} trains")
     desk.gate.touch()
-    assert [host.wait() for host in both] == [0, 0], [host.errors.read_text() for host in both]
+    codes = [host.wait() for host in both]
+    assert sorted(codes) in ([0, 0], [0, 2]), "2: it left trials to the other" + str(
+        [h.errors.read_text() for h in both]
+    )
     assert outcomes(desk.in_store()) == undisturbed
     assert all(len(where(desk, trial_id)) == 1 for trial_id in undisturbed), "each was trained once"
 
@@ -114,7 +117,8 @@ def test_a_host_that_comes_back_from_the_dead_writes_nothing_more(
     alpha.thaw()
     eventually(lambda: "another worker has taken over" in desk.log(lost), "alpha has seen it")
     desk.gate.touch()
-    assert [alpha.wait(), beta.wait()] == [0, 0]
+    assert beta.wait() == 0
+    assert alpha.wait() in (0, 2), "2: it left its trial to the other"
     assert outcomes(desk.in_store()) == undisturbed
     assert desk.log(lost).count(" completed\n") == 1
     assert json.loads((desk.results / lost / "result.json").read_text())["status"] == "completed"

@@ -215,7 +215,7 @@ def test_the_report_s_commands_can_be_pasted(results: Path, tmp_path: Path) -> N
         report.main(["--results", str(store), "--output", str(page), *USER])
     reader = Commands()
     reader.feed(page.read_text())
-    launches = [line for line in reader.found if line.startswith(("python", "irm-sweeps launch"))]
+    launches = [line for line in reader.found if line.startswith(("python", "irm-sweeps launch")) and "paper=" in line]
     assert len(launches) > 10
     for line in launches:
         assert argv_of(line)[-1] == f"results='{store}'"

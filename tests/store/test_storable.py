@@ -155,9 +155,9 @@ def test_only_the_trial_with_such_values_fails_and_is_trained_once(
 def test_a_config_that_no_result_can_hold_is_refused_before_training(tmp_path: Path, trial: Trial) -> None:
     answer = launch("-m", f"results={tmp_path / 'r'}", *SMALL, f"seed={10**25}")
     assert "seed=" in answer.complaint
-    large = {**trial.canonical, "dataset": {**trial.canonical["dataset"], "note": "x" * 2**21}}
+    large = {**trial.config, "dataset": {**trial.config["dataset"], "note": "x" * 2**21}}
     spoiled = trial.model_copy()
-    object.__setattr__(spoiled, "canonical", large)
+    object.__setattr__(spoiled, "config", large)
     with pytest.raises(UserError, match=r"dataset\.note='x.*cannot be stored"):
         check_storable([spoiled])
-    assert json.dumps(trial.canonical)
+    assert json.dumps(trial.config)

@@ -14,7 +14,8 @@ from commands import irm_sweeps, launch
 from irm_sweeps import load_results
 from irm_sweeps.launchers import entry
 from irm_sweeps.launchers.worker_task import WorkerTask
-from irm_sweeps.store.store import Problem, Store
+from irm_sweeps.store.reader import Problem
+from irm_sweeps.store.store import Store
 from irm_sweeps.trial import Trial
 
 STORED = Path(__file__).with_name("stored_2026_11.tar.gz")

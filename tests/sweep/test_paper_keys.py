@@ -54,7 +54,7 @@ def planned(
 def test_the_page_has_every_kind_of_key() -> None:
     assert told().keys() == PLACES.keys()
     assert told()["The file"]["source"] == '`""`'
-    assert told()["The file"]["select"] == "`last`"
+    assert told()["The file"]["margin"] == "`2.0`"
     assert len(REQUIRED) == 6
 
 

@@ -73,7 +73,7 @@ def test_a_full_batch_of_a_network_with_batch_statistics(monkeypatch: pytest.Mon
         return list(warnings(list(trials([*deep, *overrides]).values()), settings, InProcess()))
 
     (line,) = of(SHARE * 20e9)
-    assert "1 trial (ERM" in line
+    assert "1 trial (erm" in line
     assert "training.batch_size=null, all images at once, takes up to 21 GB, of 20 GB that a worker has" in line
     assert "give e.g. training.batch_size=128" in line
     assert of(None)

@@ -56,7 +56,8 @@ def work(folder: Path, trials: list[Trial]) -> tuple[dict[str, dict[str, Any]], 
 
 
 def doing(make_trial: MakeTrial, deed: str) -> Trial:
-    return make_trial("method=erm", *SMALL).model_copy(update={"method": Poisoner(risk="mean", deed=deed)})
+    method = Poisoner(risk="mean", deed=deed).model_dump(mode="json", by_alias=True)
+    return Trial.from_config({**make_trial("method=erm", *SMALL).config, "method": method})
 
 
 @pytest.fixture

@@ -93,10 +93,11 @@ def open_results(options: argparse.Namespace) -> Reader:
     UserError
         It is not there, is neither, or may not be looked at.
     """
+    from irm_sweeps.files.reading import is_folder, is_there
     from irm_sweeps.store.archive import Archive
 
     path = options.results.expanduser()
-    return Archive(path) if path.is_file() else open_store(options)
+    return Archive(path) if is_there(path) and not is_folder(path) else open_store(options)
 
 
 def chosen_sweep(options: argparse.Namespace, store: Store) -> str:

@@ -143,10 +143,10 @@ def test_an_unknown_table_lists_what_exists(refused):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--paper", "demo", "--format", "pdf"], "no 'pdf'; choose from md, latex"),
+        (["--paper", "demo", "--format", "pdf"], "no 'pdf'; choose from text, md, latex"),
         (["--paper", "demo", "--select", "best"], "choose from last, oracle, stop, val"),
         (["--paper", "demo", "--paperr", "x"], "--paperr"),
-        ([], "--paper"),
+        ([], "no sweep has been launched in results"),
         (["--paper", "demo", "seed"], "'seed' is no override"),
         (["--paper", "demo", "results=elsewhere"], "say --results elsewhere"),
         (["--paper", "demo", "sede=3"], "did you mean `seed`"),
@@ -160,7 +160,7 @@ def test_mistakes_are_one_line(refused, argv, words):
 
 def test_a_file_is_no_store(refused, tmp_path):
     (tmp_path / "file").write_text("")
-    assert "--results file is a file" in refused("--paper", "demo", "--results", "file")
+    assert "file is a file, and no archive" in refused("--paper", "demo", "--results", "file")
 
 
 def test_as_a_command(demo, tmp_path):

@@ -225,8 +225,11 @@ def test_some_rows_with_what_only_they_have(show, demo, tmp_path):
         (["paper.only=[ermm]"], "no row 'ermm' (did you mean `erm`?); rows: erm, irmv1"),
         (["paper.only=erm"], "paper.only=erm: of a paper's keys only paper.only=[ROW,...], a list, can be given"),
         (["paper.select=val"], "paper.select=val: of a paper's keys only paper.only=[ROW,...]"),
-        (["--output", "t.xlsx"], "--output t.xlsx: give a file that ends in .md, .tex, .csv, .html, .htm, or --format"),
-        (["--output", "t"], "--output t: give a file that ends in .md"),
+        (
+            ["--output", "t.xlsx"],
+            "--output t.xlsx: give a file that ends in .txt, .md, .tex, .csv, .html",
+        ),
+        (["--output", "t"], "--output t: give a file that ends in .txt, .md"),
         (["--paper", "c/paper/x.yaml"], "--paper c/paper/x.yaml: a paper file is chosen by its name, x, and found as"),
         (["paper=demo"], "paper=demo: say --paper demo"),
     ],
