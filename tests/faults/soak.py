@@ -173,16 +173,27 @@ def untrue_status(desk: Desk) -> list[str]:
     if not (names := sweep_names(store)):
         return []
     manifest = read_manifest(store, names[-1])
+    begun = time.time()
     done, held = results(), set(desk.holders())
     status = sweep_status(store, manifest)
     finished, held_after = results(), set(desk.holders())
+    claimed = {path.parent.name for path in desk.results.glob("*/claim.*.json") if _written(path) >= begun}
+    between = claimed | (finished - done)
     running = {entry.trial_id for entry in status.running}
     lines = []
     if not len(done) <= status.done <= len(finished) or status.damaged:
         lines.append(f"{status.done} done of {len(done)} to {len(finished)}, damaged {status.damaged}")
-    if not (held & held_after) - finished <= running <= held | held_after:
+    if not (held & held_after) - finished <= running <= held | held_after | between:
         lines.append(f"{sorted(running)} running, held {sorted(held)}, then {sorted(held_after)}")
     return lines
+
+
+def _written(path: Path) -> float:
+    """Return when a file was last written; 0 where it is gone by now."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def differences(disturbed: Desk, undisturbed: Desk) -> list[str]:

@@ -283,7 +283,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first round")
     parser.add_argument("--round-minutes", type=float, default=40, help="give a round up after")
     options = parser.parse_args(arguments)
-    os.environ["OMP_NUM_THREADS"] = "1"
     end, seed, wrong = time.monotonic() + 60 * options.minutes, options.seed, list[str]()
     while seed == options.seed or time.monotonic() < end:
         with tempfile.TemporaryDirectory(prefix="irm_sweeps_soak.", ignore_cleanup_errors=True) as name:
@@ -296,4 +295,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
     sys.exit(main())

@@ -11,8 +11,11 @@ from faults import soak_bad_trials
 MINUTES = 10 if os.environ.get("IRM_SWEEPS_FAULTS") == "full" else 0
 
 
-def test_healthy_trials_among_bad_ones_are_right_and_completed_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_healthy_trials_among_bad_ones_are_right_and_completed_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("mlflow")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     code = soak_bad_trials.main([f"--minutes={MINUTES}", "--seed=1"])
     report = capsys.readouterr().out
     assert code == 0, report
