@@ -87,6 +87,8 @@ def test_another_process_gives_the_same_id(config: dict[str, Any]) -> None:
         ("on_error", "stop"),
         ("checkpoint_seconds", 1),
         ("stall_seconds", 60),
+        ("seeds", "until_decided"),
+        ("max_seeds", 7),
         ("logger", {"_target_": "irm_sweeps.loggers.none.NoLogger"}),
         ("objective", "last:test/0.9/accuracy"),
     ],
