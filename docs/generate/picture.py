@@ -61,13 +61,11 @@ ROOMS = {
     "ground": Room(
         (
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
-            *("slurm", "typed_commands", "hydra_versions", "redaction", "user_modules", "wording"),
-            *("key_hints", "override_grammar", "choices", "names", "paired_axes"),
-            *("kept_source", "syntax_digest", "typed_code", "user_code"),
+            *("slurm", "typed_commands", "hydra_versions", "redaction", "wording", "overrides", "naming", "user_code"),
         ),
         (
-            "choices, compose, config, draws, device, errors, files (atomic, downloads, ...), key_hints, names,",
-            "override_grammar, paired_axes, process_state, provenance, redaction, syntax_digest, user_code, ...",
+            "compose, config, draws, device, errors, files (atomic, downloads, ...), naming, overrides,",
+            "process_state, provenance, redaction, typed_commands, user_code, ...",
         ),
         (0, 54),
         9,

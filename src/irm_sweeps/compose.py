@@ -15,9 +15,9 @@ from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.files.untrusted import MIB, read_regular
 from irm_sweeps.hydra_versions import version_base
-from irm_sweeps.key_hints import unknown_key
-from irm_sweeps.override_grammar import unreadable
-from irm_sweeps.paired_axes import hidden, is_zip, keys
+from irm_sweeps.overrides.grammar import unreadable
+from irm_sweeps.overrides.key_hints import unknown_key
+from irm_sweeps.overrides.paired_axes import hidden, is_zip, keys
 from irm_sweeps.typed_commands import command
 
 COMPONENTS = ("dataset", "backbone", "method", "optimizer")

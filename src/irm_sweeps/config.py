@@ -23,12 +23,12 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from irm_sweeps import user_modules
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.typed_paths import expanded
-from irm_sweeps.key_hints import unknown_field
+from irm_sweeps.overrides.key_hints import unknown_field
 from irm_sweeps.process_state import fresh_state, not_restored
 from irm_sweeps.process_state.replaced import Functions, record_import
+from irm_sweeps.user_code import modules as user_modules
 
 
 class PerTrial:

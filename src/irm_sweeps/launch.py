@@ -25,9 +25,9 @@ from irm_sweeps.compose import (
 from irm_sweeps.errors import UserError, did_you_mean, one_line_errors
 from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.hydra_versions import register_resolver, version_base
-from irm_sweeps.key_hints import meant_by
-from irm_sweeps.override_grammar import check_given_once
-from irm_sweeps.paired_axes import as_typed, is_zip
+from irm_sweeps.overrides.grammar import check_given_once
+from irm_sweeps.overrides.key_hints import meant_by
+from irm_sweeps.overrides.paired_axes import as_typed, is_zip
 from irm_sweeps.typed_commands import Name, command, import_from_here, issuing
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@:-]*=|~[A-Za-z_]")

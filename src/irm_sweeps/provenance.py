@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.device import driver_version
-from irm_sweeps.syntax_digest import digest_of_all, syntax_digest
+from irm_sweeps.user_code.syntax_digest import digest_of_all, syntax_digest
 
 PACKAGES = ("irm-sweeps", "torch", "torchvision", "numpy", "hydra-core", "omegaconf")
 _ROOT = Path(__file__).parents[2]

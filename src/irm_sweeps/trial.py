@@ -15,12 +15,12 @@ from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.config import Component, Config, Settings, Training, build_component, validated
 from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError
-from irm_sweeps.key_hints import unknown_key
 from irm_sweeps.methods.method import Method
+from irm_sweeps.overrides.key_hints import unknown_key
 from irm_sweeps.provenance import own_git_state
-from irm_sweeps.syntax_digest import digest_of_all
 from irm_sweeps.training.optimizers import Optimizer
-from irm_sweeps.user_code import UserModule, code_of, user_modules_of
+from irm_sweeps.user_code.of_classes import UserModule, code_of, user_modules_of
+from irm_sweeps.user_code.syntax_digest import digest_of_all
 
 IDENTITY = 1
 """Version of the rule that makes ids; a new version gives every trial another id, so that old results do not count."""

@@ -16,7 +16,7 @@ from irm_sweeps.store.code import SweepCode, import_code, write_code
 from irm_sweeps.store.manifest import RunSettings, load_manifest, write_manifest
 from irm_sweeps.store.schema import validated
 from irm_sweeps.store.store import Store
-from irm_sweeps.user_code import UserModule
+from irm_sweeps.user_code.of_classes import UserModule
 
 SETTINGS = RunSettings(data_dir="data", device="cpu", on_error="continue", checkpoint_seconds=30)
 

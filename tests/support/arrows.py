@@ -13,21 +13,10 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launch.py"]
 
 LAYERS = [
-    {
-        "errors",
-        "files",
-        "kept_source",
-        "redaction",
-        "slurm",
-        "syntax_digest",
-        "typed_code",
-        "typed_commands",
-        "user_modules",
-        "wording",
-    },
+    {"errors", "files", "redaction", "slurm", "typed_commands", "wording"},
     {
         *("config", "draws", "device", "process_state", "compose", "provenance", "hydra_versions"),
-        *("key_hints", "override_grammar", "choices", "names", "paired_axes", "user_code"),
+        *("overrides", "naming", "user_code"),
     },
     {"data", "backbones", "loggers"},
     {"methods"},

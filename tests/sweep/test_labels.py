@@ -15,7 +15,7 @@ from irm_sweeps.analysis.readings import Reading
 from irm_sweeps.analysis.settings import settings
 from irm_sweeps.commands.shown_config import config_lines
 from irm_sweeps.compose import conf_dir, facts
-from irm_sweeps.names import label, setting_names
+from irm_sweeps.naming.names import label, setting_names
 from irm_sweeps.store.manifest import load_manifest, sweep_names
 from irm_sweeps.store.reader import Problem
 from irm_sweeps.store.store import Store

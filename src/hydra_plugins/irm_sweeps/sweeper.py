@@ -21,7 +21,7 @@ class IrmSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; exit with 1 if a trial failed."""
         from irm_sweeps.errors import UserError
-        from irm_sweeps.paired_axes import as_typed
+        from irm_sweeps.overrides.paired_axes import as_typed
         from irm_sweeps.sweep.run import run_sweep
 
         if not hasattr(self._launcher, "launcher"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from irm_sweeps.errors import printable
-from irm_sweeps.names import setting_names, with_seed
+from irm_sweeps.naming.names import setting_names, with_seed
 from irm_sweeps.store.later_fields import without_places
 from irm_sweeps.store.result import Result
 from irm_sweeps.typed_commands import looking

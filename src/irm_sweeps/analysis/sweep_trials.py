@@ -85,7 +85,7 @@ def of_manifest(manifest: Manifest) -> SweepTrials:
 
 
 def _of_configs(name: str, configs: Mapping[str, Mapping[str, Any]], fill: str) -> SweepTrials:
-    from irm_sweeps.names import setting_names
+    from irm_sweeps.naming.names import setting_names
     from irm_sweeps.store.later_fields import filled, without_places
 
     settings = {

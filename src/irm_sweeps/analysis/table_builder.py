@@ -255,7 +255,7 @@ def check_choices(overrides: Sequence[str]) -> None:
     UserError
         An override is wrong.
     """
-    from irm_sweeps.paired_axes import members
+    from irm_sweeps.overrides.paired_axes import members
     from irm_sweeps.sweep.grid import expand, is_group
 
     axes = {axis: axis.partition("=")[0] for override in overrides for axis in members(override)}

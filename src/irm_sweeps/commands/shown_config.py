@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from irm_sweeps.choices import choice_name
 from irm_sweeps.compose import COMPONENTS, compose, leaves, yamls
 from irm_sweeps.errors import UserError, one_line
+from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.store.later_fields import defaults_of
 from irm_sweeps.wording import written
 

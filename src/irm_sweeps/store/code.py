@@ -17,12 +17,12 @@ from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.atomic import make_folder, refuse_link, write_atomically
 from irm_sweeps.files.reading import read_fresh
 from irm_sweeps.files.untrusted import MIB, read_regular
-from irm_sweeps.kept_source import KeptSource, import_from
 from irm_sweeps.provenance import note_own_git_state, own_git_state
 from irm_sweeps.store.result import GitState
 from irm_sweeps.store.schema import Part
-from irm_sweeps.syntax_digest import digest_of_all
-from irm_sweeps.user_code import UserModule
+from irm_sweeps.user_code.kept_source import KeptSource, import_from
+from irm_sweeps.user_code.of_classes import UserModule
+from irm_sweeps.user_code.syntax_digest import digest_of_all
 
 LARGEST = 256 * MIB
 """Most bytes of a module, which may be a compiled extension."""

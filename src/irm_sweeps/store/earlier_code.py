@@ -13,7 +13,7 @@ from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.reader import LARGEST_RESULT, Reader
 from irm_sweeps.store.result import Result
 from irm_sweeps.trial import Trial
-from irm_sweeps.user_code import code_of
+from irm_sweeps.user_code.of_classes import code_of
 
 _CONFIG_ID = re.compile(rb'"config_id"\s*:\s*"([0-9a-f]{16})"')
 

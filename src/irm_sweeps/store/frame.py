@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irm_sweeps.compose import leaves
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import is_there
-from irm_sweeps.names import setting_names
+from irm_sweeps.naming.names import setting_names
 from irm_sweeps.store.archive import open_reader
 from irm_sweeps.store.later_fields import without_places
 from irm_sweeps.store.reader import Problem

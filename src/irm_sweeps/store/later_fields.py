@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from irm_sweeps.compose import COMPONENTS
-from irm_sweeps.user_modules import is_package_module
+from irm_sweeps.user_code.modules import is_package_module
 
 TRAINING: Mapping[str, Any] = {
     "epochs": None,

@@ -24,7 +24,7 @@ from irm_sweeps.files.json_stream import JsonStream
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger
-from irm_sweeps.names import label as short_name
+from irm_sweeps.naming.names import label as short_name
 from irm_sweeps.redaction import redacted_words
 from irm_sweeps.store.code import SweepCode, import_code, write_code
 from irm_sweeps.store.package_code import PackageCode, package_code
@@ -33,8 +33,8 @@ from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.stored_trials import StoredTrials
 from irm_sweeps.typed_commands import issued
-from irm_sweeps.user_code import UserModule
-from irm_sweeps.user_modules import is_package_module
+from irm_sweeps.user_code.modules import is_package_module
+from irm_sweeps.user_code.of_classes import UserModule
 
 LARGEST = 1024 * MIB
 """Most bytes of a manifest: those of a million trials have more."""

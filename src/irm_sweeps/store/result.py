@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from irm_sweeps import names
-from irm_sweeps.choices import choice_name
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.errors import one_line
+from irm_sweeps.naming import names
+from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.store.later_fields import filled
 from irm_sweeps.store.schema import Config, Count, Number, Part, Seconds, Status, TrialId
 from irm_sweeps.training.merit import merit
-from irm_sweeps.user_modules import is_package_module
+from irm_sweeps.user_code.modules import is_package_module
 
 
 def _moment(text: str) -> str:

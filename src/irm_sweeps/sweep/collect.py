@@ -9,7 +9,7 @@ from typing import Any
 from irm_sweeps.compose import addressed_to_trials
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
-from irm_sweeps.paired_axes import members
+from irm_sweeps.overrides.paired_axes import members
 from irm_sweeps.sweep.grid import each, expand, is_group
 from irm_sweeps.sweep.objective import check_objective
 from irm_sweeps.sweep.paper import Paper

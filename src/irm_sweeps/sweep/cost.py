@@ -9,9 +9,9 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from irm_sweeps.choices import choice_name
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, raised
+from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.store.reader import Problem
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.checks import check_inputs

@@ -17,8 +17,8 @@ from typing import Any
 from irm_sweeps.compose import compose, hydra_initialized, length_typed_last, plain, readable_hydra_errors
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
-from irm_sweeps.key_hints import unknown_key
-from irm_sweeps.paired_axes import is_zip, keys, members, refuse_hidden
+from irm_sweeps.overrides.key_hints import unknown_key
+from irm_sweeps.overrides.paired_axes import is_zip, keys, members, refuse_hidden
 from irm_sweeps.trial import Trial
 
 MOST = 1_000_000

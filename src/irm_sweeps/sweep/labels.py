@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.choices import choice_name
 from irm_sweeps.compose import COMPONENTS, facts
-from irm_sweeps.names import setting_names, with_seed
+from irm_sweeps.naming.choices import choice_name
+from irm_sweeps.naming.names import setting_names, with_seed
 from irm_sweeps.wording import written
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def labels(trials: Mapping[str, Trial], also: Collection[str] = ()) -> dict[str,
 def setting_labels(trials: Mapping[str, Trial], also: Collection[str] = ()) -> dict[str, str]:
     """Return by trial id the name of its setting within a sweep, `erm lr=0.1 l2=0`, which only its seeds share.
 
-    It has the choice of the method and every key in which the sweep varies, as `irm_sweeps.names.setting_names` says.
+    It has the choice of the method and every key in which the sweep varies, as `naming.names.setting_names` says.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
-from irm_sweeps.paired_axes import keys
+from irm_sweeps.overrides.paired_axes import keys
 from irm_sweeps.sweep.grid import HydraCache, last_wins, trials
 from irm_sweeps.sweep.metric import check_made, check_readable, parts
 from irm_sweeps.sweep.paper_parts import Column, Figure, Overrides, Row, check_published

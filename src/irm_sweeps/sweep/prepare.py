@@ -28,7 +28,7 @@ from irm_sweeps.sweep.plan import Plan, make_plan
 from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.sweep.warnings import warnings
 from irm_sweeps.trial import GROUPS, Trial
-from irm_sweeps.user_code import user_modules_of
+from irm_sweeps.user_code.of_classes import user_modules_of
 
 
 def plan_trials(store: Store, trials: Mapping[str, Trial], settings: Settings, launcher: Launcher) -> Plan:

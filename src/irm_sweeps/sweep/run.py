@@ -31,7 +31,7 @@ from irm_sweeps.sweep.search import Search
 from irm_sweeps.sweep.warnings import lam_without_effect
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import command, is_default_store, looking, typed
-from irm_sweeps.user_modules import is_package_module
+from irm_sweeps.user_code.modules import is_package_module
 from irm_sweeps.wording import count, in_stacks
 
 

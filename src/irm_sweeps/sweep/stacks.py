@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from irm_sweeps.device import free_memory
-from irm_sweeps.names import label
+from irm_sweeps.naming.names import label
 from irm_sweeps.wording import count
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Method
-from irm_sweeps.user_modules import is_package_module
+from irm_sweeps.user_code.modules import is_package_module
 
 
 class Agreement:

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from irm_sweeps import user_modules
 from irm_sweeps.process_state import not_restored
 from irm_sweeps.process_state.replaced import Functions, changes_by_import
 from irm_sweeps.trial import GROUPS, Trial
+from irm_sweeps.user_code import modules as user_modules
 from irm_sweeps.worker.exceptions import ProcessChanged
 
 _at_start = set(sys._current_frames())

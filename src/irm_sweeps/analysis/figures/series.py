@@ -12,7 +12,7 @@ from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.analysis.notes import spelled
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.table_builder import Builder
-from irm_sweeps.choices import choice_name
+from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.typed_commands import launching
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from irm_sweeps.compose import compose
 from irm_sweeps.methods.rex import VREx
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.trial import Trial
-from irm_sweeps.user_code import code_of, user_modules_of
+from irm_sweeps.user_code.of_classes import code_of, user_modules_of
 
 GAP = '''"""Docstring."""
 from typing import ClassVar

@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import FunctionType, ModuleType
 from typing import Any
 
-from irm_sweeps import user_modules
+from irm_sweeps.user_code import modules as user_modules
 
 _Named = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, frozenset, type(None))

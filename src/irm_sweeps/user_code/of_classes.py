@@ -14,10 +14,10 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from irm_sweeps import user_modules
 from irm_sweeps.config import Component
-from irm_sweeps.syntax_digest import syntax_digest
-from irm_sweeps.typed_code import is_typed, typed_code
+from irm_sweeps.user_code import modules as user_modules
+from irm_sweeps.user_code.syntax_digest import syntax_digest
+from irm_sweeps.user_code.typed import is_typed, typed_code
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from commands import launch
 from irm_sweeps.errors import UserError
-from irm_sweeps.paired_axes import as_typed, hidden, members
+from irm_sweeps.overrides.paired_axes import as_typed, hidden, members
 from irm_sweeps.sweep.collect import collect
 from irm_sweeps.sweep.grid import last_wins, trials
 

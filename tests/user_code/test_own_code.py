@@ -22,8 +22,8 @@ from irm_sweeps.compose import compose
 from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
-from irm_sweeps.syntax_digest import syntax_digest
 from irm_sweeps.trial import Trial
+from irm_sweeps.user_code.syntax_digest import syntax_digest
 
 BASE = """
 from typing import ClassVar

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.choices import choice_name
 from irm_sweeps.compose import COMPONENTS, leaves
+from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.wording import written
 
 _FLAGS = ("dataset.grayscale", "dataset.oracle")

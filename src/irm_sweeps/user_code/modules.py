@@ -129,5 +129,5 @@ def _installed() -> tuple[str, ...]:
     """Return the folders of installed modules and of this package."""
     paths = sysconfig.get_paths()
     folders = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    folders += [*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parent)]
+    folders += [*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parents[1])]
     return tuple(f"{folder}/" for folder in dict.fromkeys(folders))

@@ -11,7 +11,7 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from irm_sweeps.user_modules import keep_source
+from irm_sweeps.user_code.modules import keep_source
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from irm_sweeps import user_modules
-from irm_sweeps.kept_source import KeptSource, import_from
+from irm_sweeps.user_code import modules as user_modules
+from irm_sweeps.user_code.kept_source import KeptSource, import_from
 
 FILES = {
     "kept_alone.py": "import kept_later\nfrom pathlib import Path\nTABLE = Path(__file__).with_name('kept_table.csv')\n"
