@@ -225,3 +225,16 @@ def test_trials_of_one_kind_cost_the_same_even_where_each_trains_alone() -> None
     )
     assert one.stack_key != other.stack_key
     assert one.kind == other.kind != larger.kind
+
+
+def test_a_copy_has_what_follows_from_its_own_fields(config: dict[str, Any]) -> None:
+    trial = Trial.from_config(config)
+    cached = ("id", "config_id", "config", "canonical", "code", "kind", "stack_key", "numbers")
+    before = {name: getattr(trial, name) for name in cached}
+    for update in ({"seed": 7}, {"lam": 20.0}, {"training": trial.training.model_copy(update={"steps": 6})}):
+        copied = trial.model_copy(update=update)
+        anew = Trial.from_config(copied.model_dump(mode="json", by_alias=True))
+        assert {name: getattr(copied, name) for name in cached} == {name: getattr(anew, name) for name in cached}
+        assert copied.id != trial.id
+    assert {name: getattr(trial, name) for name in cached} == before
+    assert trial.model_copy().id == trial.id

@@ -17,9 +17,9 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -68,6 +68,13 @@ class Config(BaseModel):
     def place_fields(cls) -> tuple[str, ...]:
         """Return the names of the fields marked `Place`."""
         return _marked(cls, Place)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, of which the cached properties are computed anew: from its own fields."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in [name for name in vars(copy) if isinstance(getattr(type(self), name, None), cached_property)]:
+            del vars(copy)[name]
+        return copy
 
 
 @cache

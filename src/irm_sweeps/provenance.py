@@ -80,10 +80,22 @@ def note_package_state() -> None:
     package_sources()
 
 
-@cache
 def package_sha256() -> str:
-    """Return the sha256 of the syntax trees of this package: equal for versions that differ in comments only."""
-    return digest_of_all({path: syntax_digest(source) for path, source in package_sources().items()})
+    """Return the sha256 of the syntax trees of this package: equal for versions that differ in comments only.
+
+    It takes half a second once, unless it has been noted.
+    """
+    if not _PACKAGE_SHA256:
+        note_package_sha256(digest_of_all({path: syntax_digest(source) for path, source in package_sources().items()}))
+    return _PACKAGE_SHA256[0]
+
+
+def note_package_sha256(sha256: str) -> None:
+    """Let `package_sha256` return this: a process with the same sources has computed it."""
+    _PACKAGE_SHA256[:] = [sha256]
+
+
+_PACKAGE_SHA256: list[str] = []
 
 
 @lru_cache(maxsize=1)

@@ -72,9 +72,11 @@ class Trial(Config):
             )
         parts["lam"] = _penalty_weight(parts["method"], values["lam"])
         trial = validated(cls, {**parts, "seed": values["seed"]})
+        if not trial.method.uses_lam:
+            trial = trial.model_copy(update={"lam": None})
         if trial.code:
             own_git_state(trial.user_modules)  # cached now, while the files are still those that were imported
-        return trial if trial.method.uses_lam else trial.model_copy(update={"lam": None})
+        return trial
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -125,7 +127,7 @@ class Trial(Config):
 
     @cached_property
     def code(self) -> dict[str, str]:
-        """The sha256 of the syntax tree of each part of the user's code: what the id has of it; `user_code.code_of`."""
+        """The sha256 of the syntax tree of each part of the user's code: what the id has of it; see `user_code`."""
         return code_of([type(getattr(self, group)) for group in GROUPS])
 
     @cached_property

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from commands import ROOT, SUPPORT
+from irm_sweeps.launchers.process_tree import descendants
 
 PATIENCE = (0.5, 1.5, 4.0)
 """HEARTBEAT_SECONDS, SILENT_SECONDS and STALE_SECONDS on these hosts: nobody waits two minutes for a dead one."""
@@ -65,18 +66,14 @@ class Host:
                 start_new_session=True,
             )
 
-    @property
-    def _inside(self) -> int:
-        """The pid, seen from outside, of the host's first process."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return int(children[0])
-
     def freeze(self) -> None:
         """Let it stand still, as a host that has lost the network or is being moved."""
-        os.kill(self._inside, signal.SIGSTOP)
+        for pid in descendants(self._process.pid):
+            os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        os.kill(self._inside, signal.SIGCONT)
+        for pid in descendants(self._process.pid):
+            os.kill(pid, signal.SIGCONT)
 
     def die(self) -> None:
         """End it and all that runs on it, at once."""

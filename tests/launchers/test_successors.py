@@ -1,4 +1,4 @@
-"""A SLURM task goes on when trials end its worker, here without SLURM: real processes."""
+"""A SLURM task and `irm-sweeps work` go on when trials end their worker, here without SLURM: real processes."""
 
 from __future__ import annotations
 
@@ -62,6 +62,18 @@ def test_a_task_trains_the_healthy_trials_however_many_end_its_worker(desk: Desk
     assert found.pop("raise")["error"]["kind"] == "exception"
     assert {deed: result["error"]["kind"] for deed, result in found.items()} == dict.fromkeys(bad, "crash")
     assert "a successor begins" in ended.err
+    assert not list(desk.results.glob("*/claim.*"))
+
+
+def test_work_that_is_typed_goes_on_as_a_task_does(desk: Desk) -> None:
+    manifest = submit(desk, "+method.deed=exit_with_3,raise,none")
+    desk.gate.touch()
+    words = ["work", manifest.name, "--trust", "--results", str(desk.results)]
+    ended = desk.answer(desk.start(*words, command=["-m", "irm_sweeps"]))
+    assert ended.code == 1, ended
+    found = {result["config"]["method"]["deed"]: result["status"] for result in desk.in_store().values()}
+    assert found == {"exit_with_3": "failed", "raise": "failed", "none": "completed"}
+    assert ended.err.count("the worker has died (exit code 3): a successor begins") == 2
     assert not list(desk.results.glob("*/claim.*"))
 
 

@@ -98,6 +98,21 @@ def irm_sweeps(*arguments: str) -> Answer:
     return _in_this_process(["irm-sweeps", *arguments], lambda: cli.main(list(arguments)))
 
 
+def in_project(folder: Path, *words: str, code: int = 0) -> Answer:
+    """Run `irm-sweeps ...` in a child process, from the root of a project that has no checkout of this package."""
+    done = subprocess.run(
+        [sys.executable, "-m", "irm_sweeps", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(SUPPORT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
 _OBEY = "-dac_override,-dac_read_search"
 _PLAIN_USER = ["setpriv", f"--bounding-set={_OBEY}", f"--inh-caps={_OBEY}"] if os.geteuid() == 0 else []
 """Command prefix that makes root obey file permissions."""

@@ -56,8 +56,7 @@ def work(folder: Path, trials: list[Trial]) -> tuple[dict[str, dict[str, Any]], 
 
 
 def doing(make_trial: MakeTrial, deed: str) -> Trial:
-    method = Poisoner(risk="mean", deed=deed).model_dump(mode="json", by_alias=True)
-    return Trial.from_config({**make_trial("method=erm", *SMALL).config, "method": method})
+    return make_trial("method=erm", *SMALL).model_copy(update={"method": Poisoner(risk="mean", deed=deed)})
 
 
 @pytest.fixture

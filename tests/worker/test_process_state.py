@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,32 @@ def test_a_folder_that_is_renamed_meanwhile_is_the_same(here: Path) -> None:
         os.chdir("/")
         here.rename(here.parent / "there")
     assert Path.cwd() == here.parent / "there"
+
+
+@pytest.mark.parametrize("rebound", [False, True])
+def test_finders_of_modules_that_a_trial_puts_first_are_asked_last_by_the_next(
+    rebound: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Finder(MetaPathFinder):
+        def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+            asked_for.append(fullname)
+
+    asked_for: list[str] = []
+    before = list(sys.meta_path)
+    monkeypatch.setattr(sys, "meta_path", list(before))
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    finder = Finder()
+    with fresh_state():
+        if rebound:
+            sys.meta_path = [finder, *before[1:]]
+        else:
+            sys.meta_path.insert(0, finder)
+            sys.meta_path.remove(before[-1])
+        importlib.util.find_spec("colorsys")
+        assert asked_for.pop() == "colorsys"
+    assert sys.meta_path == [*before, finder]
+    assert importlib.util.find_spec("colorsys")
+    assert asked_for == []
 
 
 def open_files() -> int:

@@ -1,4 +1,8 @@
-"""End a worker of a SLURM job that does not stop in time, as one whose training hangs, so that its job is requeued."""
+"""End a worker of a SLURM job that does not stop in time, as one whose training hangs, so that its job is requeued.
+
+`worker.stall` is no substitute: it is off by default, knows no time limit, and leaves the claims and the job to whoever
+comes next. Here the trials are given up and the job is requeued before SLURM kills all of it, which would end it.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Run a SLURM task's worker in a process of its own, and a successor when a trial has ended that process.
+"""Run the worker of a SLURM task or of `irm-sweeps work` in a process of its own, and then its successors.
 
-SLURM gives a task once. Without a successor, as many trials that end their process as there are tasks would keep all
-other trials from being trained. A local launcher starts successors itself.
+A trial may end the process that trains it. SLURM gives a task once, and `work` is typed once: without a successor, as
+many such trials as there are workers would keep all others from being trained. A local launcher starts successors
+itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+
+from irm_sweeps import slurm
 
 AT_WORK, FAILURE, REPLACE, ENDED = b"w", b"f", b"r", b"e"
 """What a worker tells: it has begun to work; a trial has failed; a successor is to go on; it ends by itself."""
@@ -28,6 +31,11 @@ def tell(message: bytes) -> None:
     if _pipe is not None:
         with suppress(OSError):  # a trial's code has closed it
             os.write(_pipe, message)
+
+
+def has_successor() -> bool:
+    """Return whether this process is a worker of `work_in_successors`."""
+    return _pipe is not None
 
 
 def work_in_successors(work: Callable[[], int]) -> int:
@@ -100,12 +108,23 @@ class _Task:
         sys.exit(code)
 
     def _forward(self, signum: int, frame: FrameType | None) -> None:
-        """Forward a signal, which SLURM may or may not have sent to the worker too."""
+        """Forward a signal, which may have been sent to the worker too; a second SIGINT would interrupt it at once."""
         del frame
         self.stopping = True
-        if self._worker and signum != signal.SIGINT:  # a second SIGINT interrupts a worker
+        if self._worker and not (signum == signal.SIGINT and _interrupts_reach_worker()):
             with suppress(ProcessLookupError):
                 os.kill(self._worker, signum)
+
+
+def _interrupts_reach_worker() -> bool:
+    """Return whether SIGINT is sent to all processes of a command, as by SLURM, and by a terminal to its foreground."""
+    if slurm.is_submitted_task():
+        return True
+    try:
+        with open("/dev/tty") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def _rest(read: int) -> bytes:

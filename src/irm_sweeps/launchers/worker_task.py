@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from irm_sweeps import slurm
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.hung_worker import StopDeadline
-from irm_sweeps.launchers.successors import AT_WORK, FAILURE, REPLACE, tell, work_in_successors
+from irm_sweeps.launchers.successors import AT_WORK, FAILURE, REPLACE, has_successor, tell, work_in_successors
 
 if TYPE_CHECKING:
     import torch
@@ -32,10 +32,6 @@ DEVICE_ERROR = "error: device="
 """How the last line of a worker begins that cannot use its device; other workers may be able to use theirs."""
 FAILED, CANNOT_WORK, STOPPED = 1, 2, 143
 """Exit codes: a trial failed or the device was lost; the store, sweep or device cannot be used; an orderly stop."""
-
-
-_KEPT_ENVIRONMENT: dict[str, str] = {}
-"""The environment in which this process began; no part of the task, which is written into files."""
 
 
 def import_folders() -> list[str]:
@@ -80,12 +76,13 @@ class WorkerTask:
     stop_seconds: float | None = None
 
     def __call__(self) -> None:
-        """Work until nothing is left to claim; as a task of SLURM's, in successors where a trial ends its process.
+        """Work until nothing is left to claim, in successors where a trial ends its process and no pool starts another.
 
         Exits with 1 if a trial failed, 2 if it cannot work here (the store, the device) or, where a person watches,
         if trials are left without a result, 143 after an orderly stop.
         """
-        code = work_in_successors(self._work_here) if slurm.is_submitted_task() else self._work_here()
+        forks = slurm.is_submitted_task() or (self.told and "torch" not in sys.modules)
+        code = work_in_successors(self._work_here) if forks else self._work_here()
         if code in (0, FAILED):  # after an orderly stop the job may start again
             from irm_sweeps.launchers.job_pickles import discard_own_pickles_at_exit
 
@@ -95,7 +92,6 @@ class WorkerTask:
 
     def _work_here(self) -> int:
         """Set this process up, work in it, and return the exit code."""
-        _KEPT_ENVIRONMENT.update(os.environ)
         sys.path += [folder for folder in self.folders if folder not in sys.path]
         gpu = self.visible_gpu if self.visible_gpu is not None else slurm.gpu_of_task()
         threads = self.threads or slurm.threads_of_task()
@@ -184,20 +180,10 @@ class WorkerTask:
         except ProcessChanged as error:
             print(f"this worker ends, and another process goes on: {error}", file=sys.stderr)
             _leave_to_successor()
-            self._begin_anew()
+            return FAILED
         except UserError as error:
             return _refused(error)
         return FAILED if worker.tally.failed else 0
-
-    def _begin_anew(self) -> None:
-        """Begin anew in place of this process, where neither a local pool nor SLURM's task starts another worker.
-
-        The new program has this process's id, the environment that it began with, and nothing of its memory.
-        """
-        if self.told:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], _KEPT_ENVIRONMENT)
 
     def _announce(self, manifest: Manifest, missing: int, device: torch.device) -> None:
         from irm_sweeps.wording import count
@@ -338,8 +324,8 @@ def _let_siblings_save(store: Store, manifest: Manifest, seconds: float) -> None
 
 
 def _leave_to_successor() -> None:
-    """End this worker, if it is that of a SLURM task, and let a successor go on."""
-    if slurm.is_submitted_task():
+    """End this worker, where a successor can follow, and let that go on."""
+    if has_successor():
         tell(REPLACE)
         _end_despite_threads(FAILED)
         sys.exit(FAILED)

@@ -27,7 +27,8 @@ def fresh_state(*, environment: bool = True, seed: int | None = None) -> Iterato
     So no trial's numbers depend on what ran before it in its process. What the machine or the user chooses (threads,
     environment variables, umask, working directory, limits, signal handlers) is restored, but not set at the start. A
     setting that cannot be restored is named on stderr and in `not_restored`; the others are restored all the same.
-    Functions that the block replaces are no settings: see `replaced`.
+    Functions that the block replaces are no settings: see `replaced`. What it registers with `atexit` stays, and is
+    called when the process ends, after its last trial.
     Takes about 1 ms: for a call that draws, builds or trains, not for a step.
 
     Parameters

@@ -24,7 +24,7 @@ def settings() -> Iterator[Setting]:
     yield Setting("profiling function", lambda: (sys.getprofile(),), lambda one: sys.setprofile(one[0]))
     yield Setting("warnings", lambda: list(warnings.filters), _put_filters)
     yield attribute(warnings, "showwarning")
-    yield Setting("sys.path", lambda: list(sys.path), _put_path)
+    yield from map(_order, ("path", "meta_path", "path_hooks"))
     yield Setting("locale", partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL))
     yield from _of_numpy()
 
@@ -34,10 +34,17 @@ def _put_filters(filters: list[Any]) -> None:
     warnings.filters.extend(filters)  # type: ignore[attr-defined]
 
 
-def _put_path(folders: list[str]) -> None:
-    """Restore the order; folders that were added go to the end, where libraries that added them still find them."""
-    added = [folder for folder in sys.path if folder not in folders]
-    sys.path[:] = [*folders, *added]
+def _order(name: str) -> Setting:
+    """Return the order of a list in `sys` of what is asked for a module.
+
+    What was added goes to the end, where libraries that added it still find it.
+    """
+
+    def put(before: list[Any]) -> None:
+        now = getattr(sys, name)
+        now[:] = [*before, *(added for added in now if added not in before)]
+
+    return Setting(f"sys.{name}", lambda: list(getattr(sys, name)), put)
 
 
 def _of_numpy() -> Iterator[Setting]:

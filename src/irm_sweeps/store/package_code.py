@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache
-from importlib.metadata import version
+from importlib.metadata import version as installed_version
 from typing import Annotated
 
 from pydantic import StringConstraints
 
-from irm_sweeps.provenance import package_sources
+from irm_sweeps.provenance import note_package_sha256, package_sha256, package_sources
 from irm_sweeps.store.schema import Part
 
 _NAMED = 2
@@ -26,27 +25,38 @@ class PackageCode(Part):
         The installed version.
     files
         The first 12 hexadecimal digits of the sha256 of each of its modules, by its path in the package.
+    sha256
+        `provenance.package_sha256`, which comments and formatting do not change; None in manifests of earlier
+        versions, of which every byte of `files` counts.
     """
 
     version: str
     files: dict[str, Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{12}\z")]]
+    sha256: Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")] | None = None
 
     def difference(self) -> str | None:
-        """Return what differs in the package that this process runs; None where nothing does."""
-        here = package_code()
-        paths = {**self.files, **here.files}
-        changed = sorted(path for path in paths if self.files.get(path) != here.files.get(path))
-        if not changed and self.version == here.version:
-            return None
-        versions = f"version {here.version} in place of {self.version}" if self.version != here.version else ""
-        return ", ".join(filter(None, [versions, _named(changed)]))
+        """Return what differs in the package that this process runs; None where nothing does.
+
+        Modules are parsed, which takes half a second for all, only where their bytes differ.
+        """
+        here = _files()
+        changed = sorted(path for path in {**self.files, **here} if self.files.get(path) != here.get(path))
+        if not changed and self.sha256 is not None:
+            note_package_sha256(self.sha256)
+        if changed and self.sha256 == package_sha256():
+            changed = []
+        version = installed_version("irm-sweeps")
+        versions = f"version {version} in place of {self.version}" if self.version != version else ""
+        return ", ".join(filter(None, [versions, _named(changed)])) or None
 
 
-@cache
 def package_code() -> PackageCode:
     """Return the code of this package, as it lay there when this process first asked."""
-    files = {path: hashlib.sha256(source).hexdigest()[:12] for path, source in package_sources().items()}
-    return PackageCode(version=version("irm-sweeps"), files=files)
+    return PackageCode(version=installed_version("irm-sweeps"), files=_files(), sha256=package_sha256())
+
+
+def _files() -> dict[str, str]:
+    return {path: hashlib.sha256(source).hexdigest()[:12] for path, source in package_sources().items()}
 
 
 def _named(paths: Sequence[str]) -> str:
