@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import CAN_BE_PLAIN, ROOT, SMALL, as_plain_user, irm_sweeps, launch
+from commands import CAN_BE_PLAIN, ROOT, SMALL, each_as_plain_user, irm_sweeps, launch
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.progress import in_place
 
@@ -82,19 +82,20 @@ def test_a_store_of_somebody_else_can_be_looked_at(elsewhere: Path, tmp_path: Pa
     for path in [elsewhere, *elsewhere.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
 
-    def run(*words: str, code: int = 0) -> str:
-        answer = as_plain_user(*words)
-        assert answer.code == code, answer
-        return answer.out + answer.err
-
-    where = ["--results", str(elsewhere)]
-    assert "1/1 done" in run("status", *where)
-    assert f"trial {trial_id}  erm seed=0  completed" in run("show", trial_id, *where)
-    assert "(n=1)" in run("table", "--paper", "demo", *few, *where)
-    assert "name another place with --output FILE" in run("figure", "--paper", "demo", *few, *where, code=2)
-    assert "a.png" in run("figure", "--paper", "demo", *few, *where, "--output", str(tmp_path / "a.png"))
-    assert "1 done, 0 to run" in run("launch", "-m", "paper=demo", "paper.only=[erm]", *few, f"results={elsewhere}")
-    assert "cannot be written" in run("launch", "method=vrex", *SMALL, f"results={elsewhere}", code=2)
+    where, figure = ["--results", str(elsewhere)], ["figure", "--paper", "demo", *few]
+    expected = [
+        (["status", *where], 0, "1/1 done"),
+        (["show", trial_id, *where], 0, f"trial {trial_id}  erm seed=0  completed"),
+        (["table", "--paper", "demo", *few, *where], 0, "(n=1)"),
+        ([*figure, *where], 2, "name another place with --output FILE"),
+        ([*figure, *where, "--output", str(tmp_path / "a.png")], 0, "a.png"),
+        (["launch", "-m", "paper=demo", "paper.only=[erm]", *few, f"results={elsewhere}"], 0, "1 done, 0 to run"),
+        (["launch", "method=vrex", *SMALL, f"results={elsewhere}"], 2, "cannot be written"),
+    ]
+    answers = each_as_plain_user(*(words for words, _, _ in expected))
+    for (words, code, told), answer in zip(expected, answers, strict=True):
+        assert answer.code == code, (words, answer)
+        assert told in answer.out + answer.err, (words, answer)
 
 
 class Terminal(io.StringIO):

@@ -7,6 +7,7 @@ from pathlib import Path
 from commands import in_project
 
 SHRUNK = ["seed=0", "training.steps=30", "device=cpu", "paper.only=[risk_gap]"]
+HERE = "hydra/launcher=inprocess"
 PENALTY = "(risks.amax() - risks.amin()).square()"
 
 
@@ -18,7 +19,7 @@ def test_the_formula_of_a_method_is_edited_and_the_edit_undone(tmp_path: Path) -
     text = method.read_text().replace(PENALTY, "spread(risks)")
     text = text.replace("from torch import", "from spread import spread\nfrom torch import")
     method.write_text(text)
-    in_project(project, "launch", "-m", "paper=mine", *SHRUNK)
+    in_project(project, "launch", "-m", "paper=mine", *SHRUNK, HERE)
     (first,) = [path for path in (project / "results").iterdir() if (path / "result.json").is_file()]
 
     helper = project / "spread.py"
@@ -32,7 +33,7 @@ def test_the_formula_of_a_method_is_edited_and_the_edit_undone(tmp_path: Path) -
     again = in_project(project, "reproduce", first.name, "--trust", code=1)
     assert "  code of spread: " in again
     assert "code of methods.risk_gap" not in again
-    assert "1 completed" in in_project(project, "launch", "-m", "paper=mine", *SHRUNK)
+    assert "1 completed" in in_project(project, "launch", "-m", "paper=mine", *SHRUNK, HERE)
 
     helper.write_text(f"# as before\n{before}")
     method.write_text(

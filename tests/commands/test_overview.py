@@ -23,10 +23,10 @@ from irm_sweeps.store.store import Store
 ROGUE = ["method=erm", "method._target_=rogue.Rogue", "+method.deed=raise", "seed=0,1,2"]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Three sweeps: one done, one failed, one with a trial left."""
-    results = tmp_path / "results"
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with three sweeps: one done, one failed, one with a trial left."""
+    results = tmp_path_factory.mktemp("launched") / "results"
     for n, overrides in enumerate((["lam=1,10"], ROGUE, ["seed=7,8"])):
         launch("-m", "hydra/launcher=inprocess", f"results={results}", *SMALL, *overrides)
         os.utime(results / "sweeps" / sweep_names(Store(results))[-1] / "manifest.json", (n, n))
@@ -34,14 +34,20 @@ def store(tmp_path: Path) -> Store:
     last = sweep_names(made)[-1]
     trial_id = next(iter(json.loads((results / "sweeps" / last / "manifest.json").read_text())["trials"]))
     shutil.rmtree(made.folder(trial_id))
-    return made
+    return results
+
+
+@pytest.fixture
+def store(launched: Path, tmp_path: Path) -> Store:
+    """A copy of it."""
+    return Store(Path(shutil.copytree(launched, tmp_path / "results")))
 
 
 def ask(store: Store, *words: str) -> str:
     return irm_sweeps("status", *words, "--results", str(store.root)).out
 
 
-def test_a_line_a_sweep(store: Store) -> None:
+def test_a_line_a_sweep(store: Store, launched: Path) -> None:
     header, *lines = ask(store, "--all").splitlines()
     assert header.split() == ["sweep", "launched", "(UTC)", "done", "failed", "open", "state", "command"]
     words = [line.split() for line in lines]
@@ -51,7 +57,7 @@ def test_a_line_a_sweep(store: Store) -> None:
         ["3/3", "3", "0", "done"],
         ["1/2", "0", "1", "stopped"],
     ]
-    assert all(" -m " in f"{line} " and str(store.root) in line for line in lines), "the command to issue again"
+    assert all(" -m " in f"{line} " and str(launched) in line for line in lines), "the command to issue again"
 
 
 @pytest.mark.parametrize("conf", [None, "conf", "my yamls"])

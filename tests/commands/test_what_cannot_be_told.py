@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import CAN_BE_PLAIN, SMALL, FakeCommand, as_plain_user, each_as_plain_user, irm_sweeps, launch
+from commands import CAN_BE_PLAIN, SMALL, FakeCommand, each_as_plain_user, irm_sweeps, launch
 from irm_sweeps import load_results
 from irm_sweeps.files.atomic import write_atomically
 from irm_sweeps.store import claims
@@ -25,15 +25,21 @@ FEW = [word for word in SMALL if word != "device=cpu"]
 stopped_by_permissions = pytest.mark.skipif(not CAN_BE_PLAIN, reason="root may read anything")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sweeps of a trial each: it is open."""
-    made = Store(tmp_path / "results")
+    made = Store(tmp_path_factory.mktemp("launched") / "results")
     for seed in (0, 1):
         launch("-m", f"results={made.root}", *SMALL, f"seed={seed}")
     for trial_id in made.trial_ids():
         shutil.rmtree(made.folder(trial_id))
-    return made
+    return made.root
+
+
+@pytest.fixture
+def store(launched: Path, tmp_path: Path) -> Store:
+    """A copy of the two sweeps."""
+    return Store(Path(shutil.copytree(launched, tmp_path / "results")))
 
 
 @pytest.fixture
@@ -164,9 +170,9 @@ def closed(path: Path, left: int = 0) -> Iterator[None]:
 def test_sweeps_that_may_not_be_listed(store: Store) -> None:
     sweeps = store.root / "sweeps"
     with closed(sweeps):
-        for words in (["status"], ["status", "--all"]):
-            complaint = as_plain_user(*words, "--results", str(store.root)).complaint
-            assert complaint == f"error: cannot read {sweeps}: Permission denied"
+        where = ["--results", str(store.root)]
+        for answer in each_as_plain_user(["status", *where], ["status", "--all", *where]):
+            assert answer.complaint == f"error: cannot read {sweeps}: Permission denied"
 
 
 @stopped_by_permissions
@@ -174,12 +180,15 @@ def test_a_sweep_that_may_not_be_looked_into_is_listed(store: Store) -> None:
     where = ["--results", str(store.root)]
     first, last = sweep_names(store)
     with closed(store.root / "sweeps" / last):
-        told = json.loads(as_plain_user("status", "--all", "--json", *where).out)
+        whole, newest, named = each_as_plain_user(
+            ["status", "--all", "--json", *where], ["status", *where], ["status", last, *where]
+        )
+        told = json.loads(whole.out)
         assert [(one["sweep"], one["state"]) for one in told] == [(last, "unknown"), (first, "stopped")]
         why = f"cannot read {store.root}/sweeps/{last}/manifest.json: Permission denied: make it readable for you"
         assert told[0]["problem"] == why
-        assert as_plain_user("status", *where).out.startswith(f"{first}: 0/1 done"), "the last that may be asked about"
-        assert as_plain_user("status", last, *where).complaint == f"error: {why}"
+        assert newest.out.startswith(f"{first}: 0/1 done"), "the last that may be asked about"
+        assert named.complaint == f"error: {why}"
 
 
 @stopped_by_permissions
@@ -191,20 +200,24 @@ def test_a_result_that_may_not_be_read_is_neither_damaged_nor_missing(tmp_path: 
     where, path = ["--results", str(store.root)], store.folder(trial_id) / "result.json"
     why = f"cannot read {path}: Permission denied"
     with closed(path):
-        for words in (["show", trial_id, *where], ["reproduce", trial_id, *where]):
-            assert as_plain_user(*words).complaint == f"error: {why}: make it readable for you"
-        answer = as_plain_user("status", *where).out
+        filled = ["table", "--paper", "demo", "paper.only=[erm]", "seed=0", *FEW, *where]
+        shown, reproduced, status_of_one, status_of_all, tabled, missing, launched_again = each_as_plain_user(
+            *(["show", trial_id, *where], ["reproduce", trial_id, *where]),
+            *(["status", *where], ["status", "--all", *where]),
+            *(filled, [*filled, "--missing"]),
+            ["launch", "-m", *sweep, f"results={store.root}"],
+        )
+        for refused in (shown, reproduced):
+            assert refused.complaint == f"error: {why}: make it readable for you"
+        answer = status_of_one.out
         assert "0 running, 0 to do, 1 unknown\n" in answer
         assert f"  unknown  {why}: make it readable for you\n" in answer
         assert "again" not in answer
-        assert "unknown: cannot read" in as_plain_user("status", "--all", *where).out
-        table = as_plain_user("table", "--paper", "demo", "paper.only=[erm]", "seed=0", *FEW, *where).out
-        assert "has a result that may not be read, left out: 1 of 1 trials" in table
-        assert "no result yet" not in table
-        missing = as_plain_user("table", "--missing", "--paper", "demo", "paper.only=[erm]", "seed=0", *FEW, *where)
+        assert "unknown: cannot read" in status_of_all.out
+        assert "has a result that may not be read, left out: 1 of 1 trials" in tabled.out
+        assert "no result yet" not in tabled.out
         assert missing.out == ""
-        refused = as_plain_user("launch", "-m", *sweep, f"results={store.root}").complaint
-        assert refused == f"error: {why}: make it readable for you, or choose another results="
+        assert launched_again.complaint == f"error: {why}: make it readable for you, or choose another results="
 
 
 LIST_ONLY, ENTER_ONLY = 0o600, 0o300

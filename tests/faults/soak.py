@@ -169,16 +169,17 @@ def untrue_status(desk: Desk) -> list[str]:
     def results() -> set[str]:
         return {trial_id for trial_id in manifest.trials if (desk.results / trial_id / "result.json").exists()}
 
+    def claims() -> set[Path]:
+        return set(desk.results.glob("*/claim.*.json"))
+
     store = Store(desk.results)
     if not (names := sweep_names(store)):
         return []
     manifest = read_manifest(store, names[-1])
-    begun = time.time()
-    done, held = results(), set(desk.holders())
+    done, claimed, held = results(), claims(), set(desk.holders())
     status = sweep_status(store, manifest)
-    finished, held_after = results(), set(desk.holders())
-    claimed = {path.parent.name for path in desk.results.glob("*/claim.*.json") if _written(path) >= begun}
-    between = claimed | (finished - done)
+    claimed_after, held_after, finished = claims(), set(desk.holders()), results()
+    between = {path.parent.name for path in claimed_after - claimed} | (finished - done)
     running = {entry.trial_id for entry in status.running}
     lines = []
     if not len(done) <= status.done <= len(finished) or status.damaged:
@@ -186,14 +187,6 @@ def untrue_status(desk: Desk) -> list[str]:
     if not (held & held_after) - finished <= running <= held | held_after | between:
         lines.append(f"{sorted(running)} running, held {sorted(held)}, then {sorted(held_after)}")
     return lines
-
-
-def _written(path: Path) -> float:
-    """Return when a file was last written; 0 where it is gone by now."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def differences(disturbed: Desk, undisturbed: Desk) -> list[str]:

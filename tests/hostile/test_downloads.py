@@ -21,7 +21,7 @@ from irm_sweeps.data import idx
 from irm_sweeps.data.mnist import load_digits
 from irm_sweeps.errors import UserError
 from irm_sweeps.files import downloads
-from irm_sweeps.files.downloads import Published
+from irm_sweeps.files.downloads import PublishedFile
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -98,8 +98,8 @@ LIES: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
 }
 
 
-def published(*urls: str) -> Published:
-    return Published("file.bin", urls, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+def published(*urls: str) -> PublishedFile:
+    return PublishedFile("file.bin", urls, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -201,7 +201,7 @@ def mirror(server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         for name, content in ((f"{letter}-images-idx3-ubyte.gz", images), (f"{letter}-labels-idx1-ubyte.gz", labels)):
             files[name] = gzip.compress(content, 1)
             digest = hashlib.sha256(files[name]).hexdigest()
-            own.append(Published(name, [f"{server.url}/{name}"], len(files[name]), digest))
+            own.append(PublishedFile(name, [f"{server.url}/{name}"], len(files[name]), digest))
             server.answers[f"/{name}"] = sends(files[name])
         monkeypatch.setitem(idx.FILES, split, tuple(own))
     return files

@@ -209,17 +209,23 @@ def test_the_report_s_commands_can_be_pasted(results: Path, tmp_path: Path) -> N
         def handle_endtag(self, tag: str) -> None:
             self.inside = False
 
+    (sweep,) = (path.name for path in (results / "sweeps").iterdir())
+    typed = read_manifest(Store(results), sweep).command
     store = results.rename(tmp_path / "a b; $(touch x)")
     page = tmp_path / "page.html"
     with synthetic_store.composed_once():
         report.main(["--results", str(store), "--output", str(page), *USER])
     reader = Commands()
     reader.feed(page.read_text())
-    launches = [line for line in reader.found if line.startswith(("python", "irm-sweeps launch")) and "paper=" in line]
+    launches = [line for line in reader.found if line.startswith(("python", "irm-sweeps launch"))]
+    launches.remove(typed)  # of a sweep, as it was typed when the store had another name
     assert len(launches) > 10
     for line in launches:
         assert argv_of(line)[-1] == f"results='{store}'"
         assert set(USER) <= set(argv_of(line))
+    reproducing = [argv_of(line) for line in reader.found if line.startswith("irm-sweeps reproduce")]
+    assert len(reproducing) == 2
+    assert all(words[-2:] == ["--results", str(store)] for words in reproducing)
     assert not (tmp_path / "x").exists()
 
 

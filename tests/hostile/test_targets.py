@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hostile.conftest import SWEEP
 from hostile.poison import values
 from irm_sweeps.compose import COMPONENTS, compose
 from irm_sweeps.errors import UserError
+from irm_sweeps.testing.fixtures import composed
 from irm_sweeps.trial import Trial
 
 CALLS = [
@@ -48,7 +50,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("group", COMPONENTS)
 def test_a_name_that_is_no_subclass_is_one_error(group: str, target: str) -> None:
     """The folders that were searched, which a user may have many of, come on top of what was so long before."""
-    config = compose([])
+    config = deepcopy(composed(()))
     config[group] = {"_target_": target, "command": "touch x"}
     with pytest.raises(UserError, match=rf"^{group}\._target_=") as refused:
         Trial.from_config(config)
@@ -60,7 +62,7 @@ def test_a_name_that_is_no_subclass_is_one_error(group: str, target: str) -> Non
 
 @pytest.mark.parametrize("target", [None, 3, True, [], {}, ["os.system"], {"_target_": "os.system"}, ""])
 def test_a_name_that_is_no_text_is_one_error(target: Any) -> None:
-    config = compose([])
+    config = deepcopy(composed(()))
     config["method"] = {"_target_": target}
     with pytest.raises(UserError, match="method has no `_target_`"):
         Trial.from_config(config)
@@ -73,10 +75,10 @@ NESTED = {"_target_": "os.system", "command": "touch {}"}
 def test_a_target_within_a_value_is_a_wrong_value(trusted: bool, tmp_path: Path) -> None:
     """In the place of every field of every group, and as a whole group."""
     bomb = {**NESTED, "command": NESTED["command"].format(tmp_path / "x")}
-    whole = compose(["method=irmv1"])
+    whole = composed(("method=irmv1",))
     places = [(group, field) for group in (*COMPONENTS, "training") for field in whole[group] if field != "_target_"]
     for group, field in places:
-        config = compose(["method=irmv1"])
+        config = deepcopy(whole)
         config[group][field] = bomb
         with pytest.raises(UserError):
             Trial.from_config(config, trusted=trusted)

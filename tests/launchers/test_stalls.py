@@ -23,12 +23,15 @@ def failures(desk: Desk) -> list[dict[str, Any]]:
     return [result["error"] for result in desk.in_store().values() if result["status"] == "failed"]
 
 
-@pytest.mark.parametrize("deed", ["hang", "hang_in_c"])
-def test_a_trial_that_hangs_fails_and_the_others_are_trained(desk: Desk, deed: str) -> None:
+@pytest.mark.parametrize(("deed", "seeds"), [("hang", [0, 1]), ("hang_in_c", [0])])
+def test_a_trial_that_hangs_fails_and_the_others_are_trained(desk: Desk, deed: str, seeds: list[int]) -> None:
+    """Where there are two seeds, those of a deed are a stack."""
     desk.gate.touch()
-    answer = desk.answer(desk.sweep(*ROGUE, f"method.deed={deed},none", "seed=0,1", "stall_seconds=3", "stack=2"))
+    seed = f"seed={','.join(map(str, seeds))}"
+    answer = desk.answer(desk.sweep(*ROGUE, f"method.deed={deed},none", seed, "stall_seconds=3", "stack=2"))
     assert answer.code == 1, answer
-    assert "2 completed, 2 failed" in answer.out
+    assert f"{len(seeds)} completed, {len(seeds)} failed" in answer.out
+    assert len(failures(desk)) == len(seeds)
     for error in failures(desk):
         assert error["kind"] == "crash"
         assert "the worker died 2 times while training this trial (it made no step for" in error["message"]

@@ -73,7 +73,7 @@ def test_work_that_is_typed_goes_on_as_a_task_does(desk: Desk) -> None:
     assert ended.code == 1, ended
     found = {result["config"]["method"]["deed"]: result["status"] for result in desk.in_store().values()}
     assert found == {"exit_with_3": "failed", "raise": "failed", "none": "completed"}
-    assert ended.err.count("the worker has died (exit code 3): a successor begins") == 2
+    assert "the worker has died (exit code 3): a successor begins" in ended.err
     assert not list(desk.results.glob("*/claim.*"))
 
 

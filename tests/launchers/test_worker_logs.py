@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -29,12 +30,20 @@ OF_CODE = "mine.py:3: FutureWarning: error bars will change\n  raise_error(denie
 WARNING = "torch/cuda.py:9: UserWarning: this GPU is old\n  warnings.warn(message)"
 
 
-@pytest.fixture
-def jobs(tmp_path: Path) -> Path:
-    """A launched sweep with an open trial; its folder of logs."""
-    launch("-m", "hydra/launcher=inprocess", f"results={tmp_path}", *SMALL, "seed=0")
-    (result,) = tmp_path.glob("*/result.json")
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a launched sweep, whose one trial is open."""
+    results = tmp_path_factory.mktemp("launched")
+    launch("-m", f"results={results}", *SMALL, "seed=0")
+    (result,) = results.glob("*/result.json")
     result.unlink()
+    return results
+
+
+@pytest.fixture
+def jobs(launched: Path, tmp_path: Path) -> Path:
+    """The folder of logs of that sweep, in a copy of the store."""
+    shutil.copytree(launched, tmp_path, dirs_exist_ok=True)
     (name,) = sweep_names(Store(tmp_path))
     folder = tmp_path / "sweeps" / name / "jobs"
     folder.mkdir(exist_ok=True)

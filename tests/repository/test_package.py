@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import ROOT, SMALL
+from commands import ROOT, SMALL, SUPPORT
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -86,15 +87,20 @@ def test_it_works_in_an_empty_folder(run: Run, site: Path, tmp_path: Path) -> No
         "hydra.launcher.slots=1",
     )
     assert "2 completed" in swept.stdout
-    table = run("-m", "irm_sweeps", "table", "--paper", "demo", *small, "seed=0,1").stdout
+    demo = ["--paper", "demo", *small, "seed=0,1"]
+    commands = [
+        *(["table", *demo], ["table", *demo, "--format", "html"], ["figure", *demo]),
+        *(["report", "--help"], ["launch", "--help"]),
+    ]
+    answers = json.loads(run(str(SUPPORT / "each_command.py"), json.dumps(commands)).stdout)
+    assert [code for code, _, _ in answers] == [0] * 5, answers
+    table, page, figure, report, launch = (out for _, out, _ in answers)
     assert "(n=2)" in table
     assert "irm-sweeps launch -m paper=demo 'paper.only=[vrex]'" in table
-    page = run("-m", "irm_sweeps", "table", "--paper", "demo", *small, "seed=0,1", "--format", "html").stdout
     assert "</html>" in page, "the templates are there"
-    figure = run("-m", "irm_sweeps", "figure", "--paper", "demo", *small, "seed=0,1").stdout
     assert (tmp_path / figure.strip()).stat().st_size > 10_000
-    assert "irm-sweeps report" in run("-m", "irm_sweeps", "report", "--help").stdout
-    assert "irm-sweeps launch" in run("-m", "irm_sweeps", "launch", "--help").stdout
+    assert "irm-sweeps report" in report
+    assert "irm-sweeps launch" in launch
 
 
 def test_a_project_of_one_s_own(run: Run, tmp_path: Path) -> None:

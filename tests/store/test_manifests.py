@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,18 @@ from irm_sweeps.store.manifest import read_manifest, sweep_names
 from irm_sweeps.store.store import Store
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """A sweep of two trials."""
-    results = tmp_path / "results"
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a sweep of two trials."""
+    results = tmp_path_factory.mktemp("launched") / "results"
     assert launch("-m", f"results={results}", *SMALL, "seed=0,1").code == 0
-    return Store(results)
+    return results
+
+
+@pytest.fixture
+def store(launched: Path, tmp_path: Path) -> Store:
+    """A copy of it."""
+    return Store(Path(shutil.copytree(launched, tmp_path / "results")))
 
 
 def path_of(store: Store) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.store.code import SweepCode, import_code, write_code
+from irm_sweeps.store.code import EARLIER_KEPT, SweepCode, import_code, write_code
 from irm_sweeps.store.manifest import RunSettings, load_manifest, write_manifest
 from irm_sweeps.store.schema import validated
 from irm_sweeps.store.store import Store
@@ -58,6 +58,22 @@ def test_another_launch_leaves_the_copies_of_the_earlier_one(tmp_path: Path) -> 
     assert first.folder != second.folder
     texts = [(tmp_path / code.path("copied_alone")).read_text() for code in (first, second)]
     assert texts == ["WHICH = 'submitted'\n", "WHICH = 'edited'\n"]
+
+
+def test_the_copies_of_the_oldest_launches_are_removed(tmp_path: Path) -> None:
+    file = tmp_path / "copied_alone.py"
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    launches = []
+    for edit in range(EARLIER_KEPT + 3):
+        code = write_code(tmp_path, module("copied_alone", file, f"WHICH = {edit}\n".encode()))
+        os.utime(tmp_path / code.folder, (edit, edit))
+        launches.append(code)
+        if not edit:
+            (tmp_path / "code" / "link").symlink_to(outside)
+    there = [(tmp_path / code.path("copied_alone")).is_file() for code in launches]
+    assert there == [False] * 2 + [True] * (EARLIER_KEPT + 1)
+    assert outside.is_dir()
 
 
 def test_copies_have_the_modes_of_the_store_s_other_files(tmp_path: Path) -> None:

@@ -98,8 +98,8 @@ def irm_sweeps(*arguments: str) -> Answer:
     return _in_this_process(["irm-sweeps", *arguments], lambda: cli.main(list(arguments)))
 
 
-def in_project(folder: Path, *words: str, code: int = 0) -> Answer:
-    """Run `irm-sweeps ...` in a child process, from the root of a project that has no checkout of this package."""
+def in_project(folder: Path, *words: str, code: int = 0) -> str:
+    """Run `irm-sweeps ...` in a child process from the root of a user's project; return its stderr and stdout."""
     done = subprocess.run(
         [sys.executable, "-m", "irm_sweeps", *words],
         cwd=folder,
@@ -110,7 +110,7 @@ def in_project(folder: Path, *words: str, code: int = 0) -> Answer:
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return done.stderr + done.stdout
 
 
 _OBEY = "-dac_override,-dac_read_search"

@@ -54,6 +54,8 @@ def planned(
 def test_the_page_has_every_kind_of_key() -> None:
     assert told().keys() == PLACES.keys()
     assert told()["The file"]["source"] == '`""`'
+    assert told()["The file"]["select"] == "`null`"
+    assert told()["A row"]["select"] == "`null`"
     assert told()["The file"]["margin"] == "`2.0`"
     assert len(REQUIRED) == 6
 
@@ -71,8 +73,9 @@ def test_what_is_required_is_asked_for(
     assert f"`{where}` is missing: give it in the YAML" in planned(tmp_path, paper, monkeypatch).complaint
 
 
-def test_all_else_may_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = planned(tmp_path, WHOLE, monkeypatch)
+@pytest.mark.parametrize("more", [{}, {"select": None}])
+def test_all_else_may_be_left_out(more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = planned(tmp_path, {**WHOLE, **more}, monkeypatch)
     assert answer.code == 0, answer
     assert "0 done, 1 to run" in answer.out
 

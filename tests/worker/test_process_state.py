@@ -27,7 +27,7 @@ from irm_sweeps.config import import_class
 from irm_sweeps.data.dataset import TrialData
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Method, Point, Turn
-from irm_sweeps.process_state import Setting, fresh_state, settings
+from irm_sweeps.process_state import ProcessSetting, fresh_state, process_settings
 from irm_sweeps.project.template.data.two_bits import TwoBits
 from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.result import Result
@@ -104,7 +104,7 @@ def state() -> dict[str, Any]:
     mask = os.umask(0o022)
     os.umask(mask)
     return {
-        **{setting.name: setting.get() for setting in settings()},
+        **{setting.name: setting.get() for setting in process_settings()},
         "zeros": (torch.zeros(1).dtype, torch.zeros(1).device, (torch.ones(1, requires_grad=True) * 1).requires_grad),
         "autocast": [
             (torch.is_autocast_enabled(on), torch.get_autocast_dtype(on), torch.is_autocast_cache_enabled())
@@ -147,7 +147,8 @@ def test_a_trial_begins_as_in_a_new_process(deed: str) -> None:
 
 def test_so_a_new_process_begins() -> None:
     code = (
-        "from irm_sweeps.process_state import settings; print([s for s in settings() if s.new not in (None, s.get())])"
+        "from irm_sweeps.process_state import process_settings as all_settings\n"
+        "print([s for s in all_settings() if s.new not in (None, s.get())])"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert answer.stdout == "[]\n"
@@ -227,9 +228,9 @@ def test_what_cannot_be_put_back_is_said_and_is_no_obstacle(
         raise RuntimeError(f"no {value}")
 
     values = iter([1, 2, 2])
-    stubborn = Setting("stubborn", lambda: next(values), refuse)
-    others = settings()
-    monkeypatch.setattr(process_state, "settings", lambda: (stubborn, *others))
+    stubborn = ProcessSetting("stubborn", lambda: next(values), refuse)
+    others = process_settings()
+    monkeypatch.setattr(process_state, "process_settings", lambda: (stubborn, *others))
     before, threads = Path.cwd(), torch.get_num_threads()
     with suppress(ZeroDivisionError), fresh_state():
         os.chdir("/")
@@ -244,7 +245,7 @@ def test_what_nobody_has_changed_is_read_and_not_set(monkeypatch: pytest.MonkeyP
     read: Counter[str] = Counter()
     put: list[str] = []
 
-    def counted(setting: Setting) -> Setting:
+    def counted(setting: ProcessSetting) -> ProcessSetting:
         return replace(
             setting,
             get=lambda: (read.update([setting.name]), setting.get())[1],
@@ -252,8 +253,8 @@ def test_what_nobody_has_changed_is_read_and_not_set(monkeypatch: pytest.MonkeyP
         )
 
     with fresh_state():
-        watched = tuple(map(counted, settings()))
-        monkeypatch.setattr(process_state, "settings", lambda: watched)
+        watched = tuple(map(counted, process_settings()))
+        monkeypatch.setattr(process_state, "process_settings", lambda: watched)
         with fresh_state():
             pass
     assert put == []

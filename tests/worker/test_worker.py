@@ -6,7 +6,7 @@ import errno
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,17 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
+@pytest.fixture(scope="module")
+def four() -> Mapping[str, Trial]:
+    """Four trials of one stack."""
+    return collect([*SMALL, "seed=range(0,4)"])[0]
+
+
 @pytest.fixture
-def manifest(store: Store) -> Manifest:
+def manifest(store: Store, four: Mapping[str, Trial]) -> Manifest:
     """One stack of four trials."""
-    trials, settings, _ = collect([f"results={store.root}", *SMALL, "seed=range(0,4)"])
-    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=settings.checkpoint_seconds)
-    return write_manifest(store, "sweep", {i: t.canonical for i, t in trials.items()}, [list(trials)], run)
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    return write_manifest(store, "sweep", {i: t.canonical for i, t in four.items()}, [list(four)], run)
 
 
 @pytest.fixture

@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from irm_sweeps.backbones.backbone import Backbone
 from irm_sweeps.config import Place
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.downloads import Published
+from irm_sweeps.files.downloads import PublishedFile
 from irm_sweeps.files.untrusted import open_regular
 from irm_sweeps.process_state import fresh_state
 
 IMAGENET = {
-    "resnet18": Published(
+    "resnet18": PublishedFile(
         "resnet18-f37072fd.pth",
         ["https://download.pytorch.org/models/resnet18-f37072fd.pth"],
         46_830_571,
         "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
     ),
-    "resnet50": Published(
+    "resnet50": PublishedFile(
         "resnet50-0676ba61.pth",
         ["https://download.pytorch.org/models/resnet50-0676ba61.pth"],
         102_530_333,

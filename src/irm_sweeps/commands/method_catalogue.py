@@ -16,7 +16,7 @@ from irm_sweeps.wording import written
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodChoice:
     """One `method=NAME`."""
 
     name: str
@@ -51,14 +51,14 @@ class Conduct:
         The protocols that set fields of it.
     """
 
-    entry: Entry
+    entry: MethodChoice
     players: list[str]
     own_parameters: list[str]
     stops: bool
     protocols: list[str]
 
     @classmethod
-    def of(cls, entry: Entry) -> Conduct:
+    def of(cls, entry: MethodChoice) -> Conduct:
         """Build the method and look at its players and tensors."""
         import torch
 
@@ -129,7 +129,7 @@ def _yes(answer: bool) -> str:
     return "yes" if answer else "no"
 
 
-def methods() -> Iterator[Entry]:
+def methods() -> Iterator[MethodChoice]:
     """Yield every method that has a YAML in `conf/method/`."""
     from omegaconf import OmegaConf
 
@@ -137,4 +137,4 @@ def methods() -> Iterator[Entry]:
         values = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(values, dict)
         target = import_class(str(values.pop("_target_")), Method, "method")  # type: ignore[type-abstract]
-        yield Entry(path.stem, target, {str(key): value for key, value in values.items()})
+        yield MethodChoice(path.stem, target, {str(key): value for key, value in values.items()})

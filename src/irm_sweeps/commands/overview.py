@@ -17,7 +17,7 @@ HEADER = ("sweep", "launched (UTC)", "done", "failed", "open", "state", "command
 
 
 @dataclass(frozen=True)
-class Entry:
+class SweepOverview:
     """One sweep.
 
     Attributes
@@ -75,7 +75,7 @@ def _to_paste(command: str) -> str:
     return printable(command.replace("\n", r"\n").replace("\t", r"\t"))
 
 
-def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manifest]]], None]) -> list[Entry]:
+def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manifest]]], None]) -> list[SweepOverview]:
     """Return every sweep, the most recently launched last.
 
     Parameters
@@ -88,17 +88,17 @@ def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manif
         try:
             manifest = load_manifest(store, name)
         except UserError as error:
-            entries.append(Entry(name, problem=str(error), damaged=not isinstance(error, StoreError)))
+            entries.append(SweepOverview(name, problem=str(error), damaged=not isinstance(error, StoreError)))
             continue
         status = sweep_status(store, manifest)
         if status.done < status.total and not status.running:
             idle.append((status, manifest))
-        entries.append(Entry(name, manifest, status))
+        entries.append(SweepOverview(name, manifest, status))
     add_jobs(idle)
     return entries
 
 
-def text(entries: Sequence[Entry]) -> str:
+def text(entries: Sequence[SweepOverview]) -> str:
     """Return the lines to print: a table, then each note with the sweeps that it is about."""
     rows = [HEADER, *(entry.cells() for entry in entries)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER) - 1)]

@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from irm_sweeps.files.atomic import replacing
-from irm_sweeps.files.downloads import Published
+from irm_sweeps.files.downloads import PublishedFile
 from irm_sweeps.files.untrusted import MIB, read_regular
 
 FOLDER = "cifar-10-batches-py"
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 NAMES = [*BATCHES["train"], *BATCHES["test"], "batches.meta"]
 """The files that torchvision expects in the folder."""
-ARCHIVE = Published(
+ARCHIVE = PublishedFile(
     "cifar-10-python.tar.gz",
     ["https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"],
     170_498_071,

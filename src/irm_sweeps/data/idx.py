@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from irm_sweeps.files.atomic import replacing
-from irm_sweeps.files.downloads import Published
+from irm_sweeps.files.downloads import PublishedFile
 from irm_sweeps.files.untrusted import MIB, read_regular
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
@@ -21,8 +21,8 @@ BYTES = 8
 """The header's code for elements that are unsigned bytes."""
 
 
-def _published(name: str, size: int, sha256: str) -> Published:
-    return Published(name, [f"{mirror}{name}" for mirror in MIRRORS], size, sha256)
+def _published(name: str, size: int, sha256: str) -> PublishedFile:
+    return PublishedFile(name, [f"{mirror}{name}" for mirror in MIRRORS], size, sha256)
 
 
 FILES = {

@@ -30,7 +30,7 @@ _AHEAD = 8
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFile:
     """A file as it was published.
 
     Attributes

@@ -26,7 +26,7 @@ from irm_sweeps.store.liveness import Process, is_here
 from irm_sweeps.store.manifest import PACKAGE_CHANGED, Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.trial_log import tail
-from irm_sweeps.worker.registry import Entry, workers_here
+from irm_sweeps.worker.registry import RegisteredWorker, workers_here
 
 STOP_SECONDS = 60.0
 """How long workers that are asked to stop may take to save."""
@@ -79,7 +79,7 @@ class WorkerPool:
         # A job's id is the pid of the process that starts the worker and watches over it.
         return {int(job.job_id) for _, job in self.jobs}
 
-    def _registered(self) -> list[Entry]:
+    def _registered(self) -> list[RegisteredWorker]:
         """Return the sweep's workers on this machine, and note which of the pool's have started to work.
 
         Those are noted too that have died since.

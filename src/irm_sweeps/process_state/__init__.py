@@ -10,11 +10,11 @@ from functools import cache, partial
 from typing import Any
 
 from irm_sweeps.errors import one_line
-from irm_sweeps.process_state.setting import Setting, attribute, restored
+from irm_sweeps.process_state.setting import ProcessSetting, attribute, restored
 from irm_sweeps.process_state.streams import standard_streams
 from irm_sweeps.process_state.system_settings import ENVIRONMENT
 
-__all__ = ["ENVIRONMENT", "Setting", "attribute", "fresh_state", "not_restored", "restored", "settings"]
+__all__ = ["ENVIRONMENT", "ProcessSetting", "attribute", "fresh_state", "not_restored", "process_settings", "restored"]
 
 not_restored: list[str] = []
 """Names of the settings that this process could not restore, in the order of the attempts."""
@@ -41,7 +41,7 @@ def fresh_state(*, environment: bool = True, seed: int | None = None) -> Iterato
     """
     from irm_sweeps.process_state.random_generators import set_seed
 
-    before = [(setting, setting.get()) for setting in settings() if environment or setting is not ENVIRONMENT]
+    before = [(setting, setting.get()) for setting in process_settings() if environment or setting is not ENVIRONMENT]
     with ExitStack() as restoring:
         restoring.callback(_put_back_all, before)
         restoring.push(_working_directory())
@@ -53,7 +53,7 @@ def fresh_state(*, environment: bool = True, seed: int | None = None) -> Iterato
         yield
 
 
-def _put_back_all(before: list[tuple[Setting, Any]]) -> None:
+def _put_back_all(before: list[tuple[ProcessSetting, Any]]) -> None:
     for setting, value in before:
         _put_back(setting.name, partial(setting.become, value))
 
@@ -83,7 +83,7 @@ def _working_directory() -> Callable[..., None]:
 
 
 @cache
-def settings() -> tuple[Setting, ...]:
+def process_settings() -> tuple[ProcessSetting, ...]:
     """Return all settings that `fresh_state` restores, in this order, but for working directory and streams."""
     from irm_sweeps.process_state import (
         python_settings,
@@ -94,9 +94,9 @@ def settings() -> tuple[Setting, ...]:
     )
 
     return (
-        *torch_modes.settings(),
-        *torch_settings.settings(),
-        *python_settings.settings(),
-        *random_generators.settings(),
-        *system_settings.settings(),
+        *torch_modes.modes(),
+        *torch_settings.of_torch(),
+        *python_settings.of_python(),
+        *random_generators.generators(),
+        *system_settings.of_system(),
     )

@@ -6,14 +6,14 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from irm_sweeps.process_state.setting import Setting
+from irm_sweeps.process_state.setting import ProcessSetting
 
 
-def settings() -> Iterator[Setting]:
+def generators() -> Iterator[ProcessSetting]:
     """Yield the states of the generators."""
-    yield Setting("random", random.getstate, random.setstate)
-    yield Setting("numpy.random", _of_numpy, _put_numpy)
-    yield Setting("torch's generators", _of_torch, _put_torch)
+    yield ProcessSetting("random", random.getstate, random.setstate)
+    yield ProcessSetting("numpy.random", _of_numpy, _put_numpy)
+    yield ProcessSetting("torch's generators", _of_torch, _put_torch)
 
 
 def set_seed(seed: int) -> None:

@@ -12,7 +12,7 @@ Put = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
-class Setting:
+class ProcessSetting:
     """One setting, with the functions that read and set it.
 
     Attributes
@@ -33,7 +33,7 @@ class Setting:
 
 
 @contextmanager
-def restored(settings: Iterable[Setting]) -> Iterator[None]:
+def restored(settings: Iterable[ProcessSetting]) -> Iterator[None]:
     """Set these settings back to their present values at the end of the block, in this order."""
     before = [(setting, setting.get()) for setting in settings]
     try:
@@ -44,12 +44,12 @@ def restored(settings: Iterable[Setting]) -> Iterator[None]:
                 setting.put(value)
 
 
-def optional_attribute(owner: Any, name: str, new: Any = None) -> Iterator[Setting]:
+def optional_attribute(owner: Any, name: str, new: Any = None) -> Iterator[ProcessSetting]:
     """Yield a setting that is an attribute, if this version of torch has it."""
     if hasattr(owner, name):
         yield attribute(owner, name, new)
 
 
-def attribute(owner: Any, name: str, new: Any = None) -> Setting:
+def attribute(owner: Any, name: str, new: Any = None) -> ProcessSetting:
     """Return a setting that is an attribute of a module or an object of torch."""
-    return Setting(f"{owner}.{name}", lambda: getattr(owner, name), partial(setattr, owner, name), new)
+    return ProcessSetting(f"{owner}.{name}", lambda: getattr(owner, name), partial(setattr, owner, name), new)

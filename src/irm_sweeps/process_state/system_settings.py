@@ -12,26 +12,26 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from irm_sweeps.process_state.setting import Setting
+from irm_sweeps.process_state.setting import ProcessSetting
 
 LIMITS = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 CATCHABLE = tuple(int(one) for one in signal.Signals if one not in (signal.SIGKILL, signal.SIGSTOP))
 TIMERS = {"ITIMER_REAL": signal.ITIMER_REAL, "ITIMER_VIRTUAL": signal.ITIMER_VIRTUAL, "ITIMER_PROF": signal.ITIMER_PROF}
 
 
-def settings() -> Iterator[Setting]:
+def of_system() -> Iterator[ProcessSetting]:
     """Yield the settings of the operating system."""
     yield ENVIRONMENT
-    yield Setting("umask", _umask, os.umask)
-    yield Setting("resource limits", _limits, _put_limits)
+    yield ProcessSetting("umask", _umask, os.umask)
+    yield ProcessSetting("resource limits", _limits, _put_limits)
     if hasattr(os, "sched_getaffinity"):
-        yield Setting("CPU affinity", lambda: os.sched_getaffinity(0), partial(os.sched_setaffinity, 0))
-    yield Setting("signal handlers", _handlers, _put_handlers)
-    yield Setting("timers", _running_timers, _put_timers)
-    yield Setting("blocked signals", _blocked, partial(signal.pthread_sigmask, signal.SIG_SETMASK))
+        yield ProcessSetting("CPU affinity", lambda: os.sched_getaffinity(0), partial(os.sched_setaffinity, 0))
+    yield ProcessSetting("signal handlers", _handlers, _put_handlers)
+    yield ProcessSetting("timers", _running_timers, _put_timers)
+    yield ProcessSetting("blocked signals", _blocked, partial(signal.pthread_sigmask, signal.SIG_SETMASK))
     with suppress(OSError, AttributeError):  # a C library without them
         libm = ctypes.CDLL(None)
-        yield Setting("rounding of floating-point numbers", libm.fegetround, libm.fesetround, 0)
+        yield ProcessSetting("rounding of floating-point numbers", libm.fegetround, libm.fesetround, 0)
 
 
 def _put_environment(variables: dict[str, str]) -> None:
@@ -42,7 +42,7 @@ def _put_environment(variables: dict[str, str]) -> None:
             os.environ[name] = value
 
 
-ENVIRONMENT = Setting("environment", lambda: dict(os.environ), _put_environment)
+ENVIRONMENT = ProcessSetting("environment", lambda: dict(os.environ), _put_environment)
 
 
 def _umask() -> int | None:

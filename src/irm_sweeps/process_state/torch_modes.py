@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from irm_sweeps.process_state.setting import Setting
+from irm_sweeps.process_state.setting import ProcessSetting
 
 _guards: list[Any] = []
 """Objects that end inference mode for as long as they exist."""
 
 
-def settings() -> Iterator[Setting]:
+def modes() -> Iterator[ProcessSetting]:
     """Yield the modes and the global hooks; the modes come first, as they may intercept what the others call."""
     import torch
     from torch.utils import _device
 
     untyped: Any = torch
     native = untyped._C
-    yield Setting("default device", torch.get_default_device, _put_default_device, torch.device("cpu"))
-    yield Setting("dispatch modes", _dispatch_modes, _put_dispatch_modes)
-    yield Setting("function modes", _function_modes, _put_function_modes)
-    yield Setting(
+    yield ProcessSetting("default device", torch.get_default_device, _put_default_device, torch.device("cpu"))
+    yield ProcessSetting("dispatch modes", _dispatch_modes, _put_dispatch_modes)
+    yield ProcessSetting("function modes", _function_modes, _put_function_modes)
+    yield ProcessSetting(
         "device of modes", lambda: (_device.CURRENT_DEVICE,), lambda one: setattr(_device, "CURRENT_DEVICE", one[0])
     )
-    yield Setting("inference mode", torch.is_inference_mode_enabled, _put_inference_mode, False)
-    yield Setting("forward gradients", native._is_fwd_grad_enabled, native._set_fwd_grad_enabled, True)
-    yield Setting("hooks of saved tensors", _saved_tensor_hooks, _put_saved_tensor_hooks)
-    yield Setting("function transforms", _transforms, native._functorch.pop_dynamic_layer_stack_and_undo_to_depth)
-    yield Setting("global hooks", _hooks, _put_hooks)
+    yield ProcessSetting("inference mode", torch.is_inference_mode_enabled, _put_inference_mode, False)
+    yield ProcessSetting("forward gradients", native._is_fwd_grad_enabled, native._set_fwd_grad_enabled, True)
+    yield ProcessSetting("hooks of saved tensors", _saved_tensor_hooks, _put_saved_tensor_hooks)
+    yield ProcessSetting(
+        "function transforms", _transforms, native._functorch.pop_dynamic_layer_stack_and_undo_to_depth
+    )
+    yield ProcessSetting("global hooks", _hooks, _put_hooks)
 
 
 def _put_default_device(device: Any) -> None:

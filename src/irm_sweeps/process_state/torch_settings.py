@@ -9,10 +9,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from irm_sweeps.process_state.setting import Setting, optional_attribute
+from irm_sweeps.process_state.setting import ProcessSetting, optional_attribute
 
 
-def settings() -> Iterator[Setting]:
+def of_torch() -> Iterator[ProcessSetting]:
     """Yield all settings; a setting that others inherit, or that sets them, comes first."""
     yield from _of_all_operations()
     yield from _of_autocast()
@@ -21,14 +21,14 @@ def settings() -> Iterator[Setting]:
     yield from _of_products()
 
 
-def _of_all_operations() -> Iterator[Setting]:
+def _of_all_operations() -> Iterator[ProcessSetting]:
     """Yield the settings that concern all operations."""
     import torch
 
     untyped: Any = torch
-    yield Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32)
-    yield Setting("gradients", torch.is_grad_enabled, untyped.set_grad_enabled, True)
-    yield Setting(
+    yield ProcessSetting("default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32)
+    yield ProcessSetting("gradients", torch.is_grad_enabled, untyped.set_grad_enabled, True)
+    yield ProcessSetting(
         "anomaly detection",
         lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
         lambda both: untyped.autograd.set_detect_anomaly(*both),
@@ -36,17 +36,17 @@ def _of_all_operations() -> Iterator[Setting]:
     )
     yield deterministic_algorithms()
     yield from optional_attribute(torch.utils.deterministic, "fill_uninitialized_memory", True)
-    yield Setting("flushed denormals", _flushes, torch.set_flush_denormal, False)
-    yield Setting("threads", torch.get_num_threads, torch.set_num_threads)
-    yield Setting("interop threads", torch.get_num_interop_threads, torch.set_num_interop_threads)
-    yield Setting("repeated warnings", torch.is_warn_always_enabled, torch.set_warn_always, False)
+    yield ProcessSetting("flushed denormals", _flushes, torch.set_flush_denormal, False)
+    yield ProcessSetting("threads", torch.get_num_threads, torch.set_num_threads)
+    yield ProcessSetting("interop threads", torch.get_num_interop_threads, torch.set_num_interop_threads)
+    yield ProcessSetting("repeated warnings", torch.is_warn_always_enabled, torch.set_warn_always, False)
 
 
-def deterministic_algorithms() -> Setting:
+def deterministic_algorithms() -> ProcessSetting:
     """Return torch's switch for repeatable kernels: (whether they are asked for, whether others only warn)."""
     import torch
 
-    return Setting(
+    return ProcessSetting(
         "deterministic algorithms",
         lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
         lambda both: torch.use_deterministic_algorithms(both[0], warn_only=both[1]),
@@ -59,15 +59,15 @@ def _flushes() -> bool:
     return sys.float_info.min * 0.5 == 0
 
 
-def _of_autocast() -> Iterator[Setting]:
+def _of_autocast() -> Iterator[ProcessSetting]:
     import torch
 
     for device, dtype in (("cpu", torch.bfloat16), ("cuda", torch.float16)):
         enabled, chosen = partial(torch.is_autocast_enabled, device), partial(torch.get_autocast_dtype, device)
-        yield Setting(f"autocast of {device}", enabled, partial(torch.set_autocast_enabled, device), False)
-        yield Setting(f"autocast's dtype of {device}", chosen, partial(torch.set_autocast_dtype, device), dtype)
-    yield Setting("autocast's cache", torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled, True)
-    yield Setting("regions of autocast", _regions, _put_regions, 0)
+        yield ProcessSetting(f"autocast of {device}", enabled, partial(torch.set_autocast_enabled, device), False)
+        yield ProcessSetting(f"autocast's dtype of {device}", chosen, partial(torch.set_autocast_dtype, device), dtype)
+    yield ProcessSetting("autocast's cache", torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled, True)
+    yield ProcessSetting("regions of autocast", _regions, _put_regions, 0)
 
 
 def _regions() -> int:
@@ -90,7 +90,7 @@ def _put_regions(regions: int) -> None:
     torch.clear_autocast_cache()
 
 
-def _of_libraries() -> Iterator[Setting]:
+def _of_libraries() -> Iterator[ProcessSetting]:
     """Yield the settings that choose between the kernels of torch's libraries."""
     import torch
 
@@ -107,28 +107,28 @@ def _of_libraries() -> Iterator[Setting]:
     yield from optional_attribute(backends.opt_einsum, "strategy")
     for kind in ("preferred_linalg_library", "preferred_blas_library"):
         if hasattr(cuda, kind):
-            yield Setting(kind, getattr(cuda, kind), getattr(cuda, kind))
+            yield ProcessSetting(kind, getattr(cuda, kind), getattr(cuda, kind))
     if hasattr(backends, "mha"):
-        yield Setting("mha", backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled, True)
+        yield ProcessSetting("mha", backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled, True)
     if hasattr(native, "_get_nnpack_enabled"):
-        yield Setting("nnpack", native._get_nnpack_enabled, native._set_nnpack_enabled)
+        yield ProcessSetting("nnpack", native._get_nnpack_enabled, native._set_nnpack_enabled)
     yield from optional_attribute(backends.quantized, "engine")
     for kind in ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp"):
         if hasattr(cuda, f"{kind}_enabled"):
-            yield Setting(kind, getattr(cuda, f"{kind}_enabled"), getattr(cuda, f"enable_{kind}"), True)
+            yield ProcessSetting(kind, getattr(cuda, f"{kind}_enabled"), getattr(cuda, f"enable_{kind}"), True)
 
 
-def _of_modules() -> Iterator[Setting]:
+def _of_modules() -> Iterator[ProcessSetting]:
     """Yield the settings of `torch.nn.Module`."""
     import torch
 
     convert: Any = torch.__future__
     for kind in ("overwrite_module_params_on_conversion", "swap_module_params_on_conversion"):
         if hasattr(convert, f"get_{kind}"):
-            yield Setting(kind, getattr(convert, f"get_{kind}"), getattr(convert, f"set_{kind}"), False)
+            yield ProcessSetting(kind, getattr(convert, f"get_{kind}"), getattr(convert, f"set_{kind}"), False)
 
 
-def _of_products() -> Iterator[Setting]:
+def _of_products() -> Iterator[ProcessSetting]:
     """Yield the number formats of matrix products; a format that others inherit, or that sets them, comes first."""
     import torch
 
@@ -139,7 +139,7 @@ def _of_products() -> Iterator[Setting]:
     yield from optional_attribute(cuda.matmul, "allow_fp16_accumulation", False)
     if hasattr(cuda, "fp16_bf16_reduction_math_sdp_allowed"):
         put = cuda.allow_fp16_bf16_reduction_math_sdp
-        yield Setting("math_sdp's sums", cuda.fp16_bf16_reduction_math_sdp_allowed, put, False)
+        yield ProcessSetting("math_sdp's sums", cuda.fp16_bf16_reduction_math_sdp_allowed, put, False)
     with warnings.catch_warnings():  # some versions of torch say once that there are newer switches
         warnings.simplefilter("ignore")
         _cudnn_tf32()
@@ -147,7 +147,7 @@ def _of_products() -> Iterator[Setting]:
     yield matmul_precision()
     yield from optional_attribute(backends, "fp32_precision", "none")
     yield from optional_attribute(backends.cudnn, "fp32_precision", "none")
-    yield Setting(
+    yield ProcessSetting(
         "mkldnn.fp32_precision",
         lambda: backends.mkldnn.fp32_precision,
         # To set the attribute would set that of all backends.
@@ -160,7 +160,7 @@ def _of_products() -> Iterator[Setting]:
         yield from optional_attribute(backend, "fp32_precision", "none")
 
 
-def _reduced(name: str) -> Iterator[Setting]:
+def _reduced(name: str) -> Iterator[ProcessSetting]:
     """Yield one of cuBLAS's switches, each a pair of switches in newer versions of torch."""
     import torch
 
@@ -169,16 +169,16 @@ def _reduced(name: str) -> Iterator[Setting]:
         yield from optional_attribute(matmul, name, True)
         return
     both = (name, f"{name}_split_k")
-    yield Setting(
+    yield ProcessSetting(
         name, lambda: tuple(getattr(matmul, part) for part in both), partial(setattr, matmul, name), (True, True)
     )
 
 
-def cudnn_tf32() -> Setting:
+def cudnn_tf32() -> ProcessSetting:
     """Return torch's old switch for TF32 in cuDNN."""
     import torch
 
-    return Setting("cudnn.allow_tf32", _cudnn_tf32, partial(setattr, torch.backends.cudnn, "allow_tf32"), True)
+    return ProcessSetting("cudnn.allow_tf32", _cudnn_tf32, partial(setattr, torch.backends.cudnn, "allow_tf32"), True)
 
 
 def _cudnn_tf32() -> bool:
@@ -201,11 +201,11 @@ def _cudnn_tf32() -> bool:
             part.fp32_precision = precision
 
 
-def matmul_precision() -> Setting:
+def matmul_precision() -> ProcessSetting:
     """Return torch's one setting for the matrix products of all backends; None where these differ."""
     import torch
 
-    return Setting("matmul precision", _matmul_precision, torch.set_float32_matmul_precision, "highest")
+    return ProcessSetting("matmul precision", _matmul_precision, torch.set_float32_matmul_precision, "highest")
 
 
 def _matmul_precision() -> str | None:

@@ -7,7 +7,9 @@ are reading.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -26,6 +28,8 @@ from irm_sweeps.user_code.syntax_digest import digest_of_all
 
 LARGEST = 256 * MIB
 """Most bytes of a module, which may be a compiled extension."""
+EARLIER_KEPT = 8
+"""So many copies of earlier launches stay: a worker that has read an earlier manifest may be about to read them."""
 
 _Name = Annotated[str, StringConstraints(pattern=r"\A[^\W\d]\w*(\.[^\W\d]\w*)*\z")]
 _Sha256 = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
@@ -111,7 +115,19 @@ def write_code(sweep: Path, modules: Mapping[str, UserModule]) -> SweepCode:
         _make_folders(sweep, path.parent)
         if not _holds(sweep / path, module.source):
             write_atomically(sweep / path, module.source)
+    if modules:
+        _remove_oldest(sweep / code.folder)
     return code
+
+
+def _remove_oldest(newest: Path) -> None:
+    """Remove the copies of the launches before the last few, so that a sweep issued after each edit does not grow."""
+    with suppress(OSError):  # another launch removes them too
+        copies = [
+            path for path in newest.parent.iterdir() if path.is_dir() and not path.is_symlink() and path != newest
+        ]
+        for path in sorted(copies, key=lambda path: path.stat().st_mtime_ns)[:-EARLIER_KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def import_code(sweep: Path, code: SweepCode) -> None:

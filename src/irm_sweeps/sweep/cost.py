@@ -58,13 +58,11 @@ class Price:
     at_least: bool = False
     cannot_run: bool = False
 
-    def line(self, stacks: Sequence[Sequence[str]], workers: int) -> str:
-        """Return the line to print; `stacks`: those of the plan, of which this kind's are counted."""
+    def line(self, sizes: Sequence[int], workers: int) -> str:
+        """Return the line to print, given the sizes of the stacks of this kind."""
         if self.seconds is None:
             why = "" if self.cannot_run else f"  [{self.basis}]"
             return f"  {self.name}: ?, {count(len(self.trials), 'trial')}{why}"
-        ids = {trial.id for trial in self.trials}
-        sizes = [len(stack) for stack in stacks if stack[0] in ids]
         low, high = (wall_time([each * size for size in sizes], workers) for each in self.seconds)
         over = "over " if self.at_least else ""
         return (
@@ -101,10 +99,10 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     probed = len(kinds.keys() - earlier.keys())
     if kinds:
         yield _announcement(len(kinds), probed)
-    prices = []
+    prices, sizes = [], _stack_sizes(kinds, stacks.ids)
     with Prober(settings.data_dir, settings.device, launcher.threads(settings.device)) as prober:
         for price in _prices(kinds, earlier, stacks.ids, prober, settings.compile):
-            yield price.line(stacks.ids, machine.workers)
+            yield price.line(sizes[price.trials[0].kind], machine.workers)
             prices.append(price)
     yield from _reasons(no_price := _without_price(prices))
     known = {trial.id: price for price in prices if price.seconds for trial in price.trials}
@@ -113,6 +111,16 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
             known, stacks.ids, machine, _megabytes(store, len(waiting)), partial=len(known) < len(waiting)
         )
     return unpriced.total() + no_price.total()
+
+
+def _stack_sizes(kinds: Mapping[str, Sequence[Trial]], stacks: Sequence[Sequence[str]]) -> dict[str, list[int]]:
+    """Return how many trials each stack of a kind has, by kind."""
+    kind_of = {trial.id: kind for kind, trials in kinds.items() for trial in trials}
+    sizes: dict[str, list[int]] = {kind: [] for kind in kinds}
+    for stack in stacks:
+        if kind := kind_of.get(stack[0]):
+            sizes[kind].append(len(stack))
+    return sizes
 
 
 def _trial_lines(plan: Plan) -> Iterator[str]:

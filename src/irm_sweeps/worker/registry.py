@@ -18,7 +18,7 @@ from irm_sweeps.store.store import Store
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegisteredWorker:
     """One registered worker.
 
     Attributes
@@ -67,7 +67,7 @@ def _log_name(process: Process) -> str:
     return f"{job}_{rank}_log.err"
 
 
-def workers_here(store: Store, manifest: Manifest) -> tuple[list[Entry], list[Entry]]:
+def workers_here(store: Store, manifest: Manifest) -> tuple[list[RegisteredWorker], list[RegisteredWorker]]:
     """Return the sweep's living workers on this machine and its dead ones, whose entries are removed."""
     living, dead = [], []
     for path, entry in _entries(store, manifest):
@@ -81,7 +81,7 @@ def workers_here(store: Store, manifest: Manifest) -> tuple[list[Entry], list[En
     return living, dead
 
 
-def siblings(store: Store, manifest: Manifest) -> list[Entry]:
+def siblings(store: Store, manifest: Manifest) -> list[RegisteredWorker]:
     """Return the other workers of this process's SLURM job that live on this machine and work on this sweep.
 
     A job with several tasks runs one worker process per task; these are the other tasks' workers.
@@ -91,7 +91,7 @@ def siblings(store: Store, manifest: Manifest) -> list[Entry]:
     return [entry for entry in living if entry.process.job == me.job and entry.process != me]
 
 
-def living(store: Store, manifest: Manifest, at_work: Collection[Process]) -> list[Entry]:
+def living(store: Store, manifest: Manifest, at_work: Collection[Process]) -> list[RegisteredWorker]:
     """Return the sweep's living workers.
 
     Parameters
@@ -112,13 +112,13 @@ def logs_of_living(store: Store, manifest: Manifest, at_work: Collection[Process
     return {entry.log for entry in living(store, manifest, at_work)}
 
 
-def _entries(store: Store, manifest: Manifest) -> Iterator[tuple[Path, Entry]]:
+def _entries(store: Store, manifest: Manifest) -> Iterator[tuple[Path, RegisteredWorker]]:
     """Yield the path and the content of each readable entry."""
     for path in (manifest.folder(store) / "workers").glob("*.json"):
         try:
             values = read_json(path)
             process, log = Process.from_json(values["process"]), str(values.get("log", ""))
-            entry = Entry(process, int(values["starter"]), values["gpu"], log)
+            entry = RegisteredWorker(process, int(values["starter"]), values["gpu"], log)
         except (FileNotFoundError, DamagedFile, KeyError, TypeError, ValueError):
             continue
         yield path, entry

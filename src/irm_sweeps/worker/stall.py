@@ -1,7 +1,7 @@
 """End a worker whose training makes no step any more, and say in the trials' logs where it hangs.
 
-It needs `stall_seconds`, which is off by default: no time is too long for a step of every method. Where a SLURM job has to
-stop, `launchers.hung_worker` ends a worker that does not, however long its steps may take.
+It needs `stall_seconds`, which is off by default: no time is too long for a step of every method. Where a SLURM job has
+to stop, `launchers.hung_worker` ends a worker that does not, however long its steps may take.
 """
 
 from __future__ import annotations

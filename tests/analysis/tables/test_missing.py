@@ -227,7 +227,7 @@ def test_some_rows_with_what_only_they_have(show, demo, tmp_path):
         (["paper.select=val"], "paper.select=val: of a paper's keys only paper.only=[ROW,...]"),
         (
             ["--output", "t.xlsx"],
-            "--output t.xlsx: give a file that ends in .txt, .md, .tex, .csv, .html",
+            "--output t.xlsx: give a file that ends in .txt, .md, .tex, .csv, .html, .htm, or --format",
         ),
         (["--output", "t"], "--output t: give a file that ends in .txt, .md"),
         (["--paper", "c/paper/x.yaml"], "--paper c/paper/x.yaml: a paper file is chosen by its name, x, and found as"),
