@@ -315,6 +315,14 @@ def test_a_sweep_with_trials_that_cannot_run_is_refused_whole(plan: list[str], r
     assert not results.exists()
 
 
+def test_a_method_for_classifiers_is_refused_a_regression(results: Path) -> None:
+    regression = ["dataset=linear_unit_tests", "dataset.example=cause_effect", "backbone.depth=0", "device=cpu"]
+    told = launch("-m", *regression, "method=erm,clove", f"results={results}").complaint
+    assert "1 of 2 trials cannot run, so none was started: 1 trial of LinearUnitTests with MLP and CLOvE: " in told
+    assert "CLOvE needs a data set with classes, which a regression has not" in told
+    assert not results.exists()
+
+
 def test_a_method_that_the_backbone_does_not_suit_is_refused_before_anything_is_read(results: Path) -> None:
     heads = ["dataset=cifar_mnist", "backbone=resnet18", "backbone.weights=none", "backbone.head_hidden=3,null"]
     told = launch("-m", *heads, "method=fishr", "device=cpu", f"results={results}").complaint

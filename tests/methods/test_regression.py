@@ -24,7 +24,10 @@ from irm_sweeps.trial import Trial
 from method_cases import VARIANTS
 from synthetic_store import made_up_result
 
-CASES = {**{entry.name: [f"method={entry.name}"] for entry in methods()}, **VARIANTS}
+CASES = {
+    **{entry.name: [f"method={entry.name}"] for entry in methods() if not entry.target.needs_classes},
+    **VARIANTS,
+}
 SMALL = {"anneal": 4, "ib_anneal": 6, "stop_warmup": 0, "emb_dim": 5, "hidden_dim": 7, "inner_lr": 0.01}
 
 

@@ -200,6 +200,8 @@ class Method(Component):
     """Whether `turn` can be vectorised over trials by `torch.func.vmap`."""
     compiles: ClassVar[bool] = True
     """Whether torch can trace `turn` (`compile=true`)."""
+    needs_classes: ClassVar[bool] = False
+    """Whether the method trains classifiers only; a sweep with a regression is refused."""
     reference: ClassVar[str] = ""
     """Paper and equation."""
     adapts: ClassVar[bool] = False

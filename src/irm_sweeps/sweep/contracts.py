@@ -57,8 +57,11 @@ def _problems(trials: Sequence[Trial]) -> Iterable[tuple[Sequence[Trial], str]]:
     for trial in trials:
         by_method.setdefault(f"{type(trial.method)} {trial.method!r}", []).append(trial)
     for same_method in by_method.values():
+        method = same_method[0].method
+        if regressions := [trial for trial in same_method if method.needs_classes and trial.dataset.loss == "squared"]:
+            yield regressions, f"{type(method).__name__} needs a data set with classes, which a regression has not"
         try:
-            same_method[0].method.check_backbone(model)
+            method.check_backbone(model)
         except UserError as error:
             yield same_method, str(error)
 
