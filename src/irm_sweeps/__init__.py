@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from irm_sweeps.methods.batch import Batch
     from irm_sweeps.methods.method import Check, Fresh, Method, Move, Pace, Point, Pooling, Turn
     from irm_sweeps.methods.penalized import Penalized
+    from irm_sweeps.methods.stages import Boundary, Stage
     from irm_sweeps.store.frame import load_results
     from irm_sweeps.training.optimizers import Optimizer
     from irm_sweeps.trial import Trial
@@ -28,6 +29,7 @@ __all__ = [
     "Array",
     "Backbone",
     "Batch",
+    "Boundary",
     "Check",
     "Count",
     "Dataset",
@@ -49,6 +51,7 @@ __all__ = [
     "Point",
     "Pooling",
     "Run",
+    "Stage",
     "Stream",
     "Trial",
     "TrialData",
@@ -68,6 +71,7 @@ _NAMES_OF = {
     "methods.batch": ("Batch",),
     "methods.method": ("Check", "Fresh", "Method", "Move", "Pace", "Point", "Pooling", "Turn"),
     "methods.penalized": ("Penalized",),
+    "methods.stages": ("Boundary", "Stage"),
     "store.frame": ("load_results",),
     "training.optimizers": ("Optimizer",),
     "trial": ("Trial",),

@@ -35,7 +35,7 @@ class PerTrial:
     """Marks a field that may differ between the trials of one stack: a number that shapes no tensor.
 
     A method's reaches its game as `at.numbers[NAME]`. What is asked once for all trials of a stack (`players`, `pace`,
-    `moves`, `phase`, `resets_at`) must not depend on one: the stack fails, and its trials train in smaller ones.
+    `moves`, `stages`) must not depend on one: the stack fails, and its trials train in smaller ones.
     """
 
 

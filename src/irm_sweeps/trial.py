@@ -169,7 +169,7 @@ class Trial(Config):
                 value = getattr(getattr(self, name), field)
                 if isinstance(value, tuple):
                     part[field] = len(value)
-        shape["restart"] = sorted(self.method.restarts_optimizer_at())
+        shape["restart"] = sorted({stage.begins for stage in self.method.stages() if stage.restarts})
         return _digest(shape)
 
     @cached_property

@@ -34,10 +34,15 @@ class Methods(MethodContract):
         "meta_irm with sampled environments": ["method=meta_irm", "method.others=1", "method.drop_grad=binary"],
     }
     no_erm_at_lam_0 = {
+        "and_mask": "it has no lam, and masks the gradient",
+        "eiil": "its model is trained in two stages",
         "groupdro": "it has no lam, and weights the environments",
         "irm_games": "it has no lam, and several classifiers",
         "meta_irm": "its risks are those of adapted parameters",
     }
     slow_penalty = {"clove": "while it falls, each image's own term of the double sum stays"}
-    size_matters = dict.fromkeys(("coral", "ib_erm", "ib_irm"), "its (co)variance is the unbiased one")
+    size_matters = {
+        **dict.fromkeys(("coral", "ib_erm", "ib_irm"), "its (co)variance is the unbiased one"),
+        "eiil": "it pools the environments' images",
+    }
     equal_only = {"meta_irm with sampled environments": "it cannot choose among environments of unequal size"}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from commands import outcomes
 from contracts import start, trial
@@ -17,6 +16,7 @@ from irm_sweeps.config import Count, Number
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Move, Pace, Point, Turn
+from irm_sweeps.methods.stages import Stage
 from irm_sweeps.project.template.data.two_bits import TwoBits
 from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.result import Result
@@ -35,20 +35,15 @@ class Late(ERM):
     rate: Number = 0.5
     way: str
 
-    def _begun(self, step: int) -> bool:
-        return step >= self.begin
-
-    def phase(self, step: int) -> str:
-        return "late" if self.way == "phase" and self._begun(step) else "early"
+    def stages(self) -> Sequence[Stage]:
+        stages = {
+            "stages": [Stage("early"), Stage("late", self.begin)],
+            "numbers only": [Stage("early"), Stage("late", self.begin, numbers_only=True)],
+        }
+        return stages.get(self.way, [])
 
     def moves(self, step: int, environments: int) -> Sequence[Move]:
-        return [Move(["model"])] * (2 if self.way == "moves" and self._begun(step) else 1)
-
-    def resets_at(self) -> Collection[int]:
-        return [self.begin] if self.way == "resets_at" else []
-
-    def reset(self, step: int, parameters: Any) -> dict[str, Tensor]:
-        return {name: torch.zeros_like(value) for name, value in parameters.items()}
+        return [Move(["model"])] * (2 if self.way == "moves" and step >= self.begin else 1)
 
     def pace(self, player: str) -> Pace:
         return Pace(lr=1.0 + self.begin if self.way == "pace" else 1.0)
@@ -72,9 +67,8 @@ def late(way: str, begin: int, seed: int = 1, **fields: Any) -> Trial:
 
 
 WAYS = {
-    "phase": r"Late.phase at step 2 is 'late' with begin=2 and 'early' with begin=5, .* annotate the field",
+    "stages": r"Late.stages is \[\('early', .* with begin=2 and \[\('early', .* with begin=5, .* annotate the field",
     "moves": r"Late.moves at step 2 is \[.*\] with begin=2 and \[.*\] with begin=5",
-    "resets_at": r"Late.resets_at is \{2\} with begin=2 and \{5\} with begin=5",
     "pace": r"Late.pace of 'model' is Pace\(.*lr=3.0.*\) with begin=2 and Pace\(.*lr=6.0",
     "players": r"Late.players is \{.* with begin=2 and \{.* with begin=5",
 }
@@ -88,10 +82,10 @@ def test_trials_that_would_play_otherwise_form_no_stack(way: str) -> None:
         start(trials, NOWHERE).run()
 
 
-@pytest.mark.parametrize("way", [*WAYS, "none"])
+@pytest.mark.parametrize("way", [*WAYS, "none", "numbers only"])
 def test_trials_that_play_alike_do(way: str) -> None:
     """Whatever else they differ in."""
-    begins = (2, 5) if way == "none" else (2, 2)
+    begins = (2, 5) if way in ("none", "numbers only") else (2, 2)
     outcomes = start([late(way, begins[0], 1, rate=0.1), late(way, begins[1], 2, rate=0.2)], NOWHERE).run()
     assert [outcome.steps for outcome in outcomes] == [6, 6]
 
@@ -107,7 +101,7 @@ def work(folder: Path, *trials: Trial) -> tuple[dict[str, Any], list[str]]:
     return outcomes({r.trial_id: dict(r.raw) for r in store.results() if isinstance(r, Result)}), logs
 
 
-@pytest.mark.parametrize("way", ["phase", "moves", "resets_at"])
+@pytest.mark.parametrize("way", ["moves", "stages"])
 def test_they_train_apart_and_their_log_says_why(way: str, tmp_path: Path) -> None:
     trials = [late(way, 2, 1), late(way, 5, 2), late(way, 5, 3)]
     found, logs = work(tmp_path / "stack", *trials)

@@ -96,7 +96,7 @@ def test_environments_of_unequal_size_are_one_program_too(
     assert one.data.sizes == [60, 40]
     assert_same_outcome(*one.run(), *other.run())
     assert_same_parameters(one, 0, other)
-    assert programs() == len(trial.method.moves(0, 2))
+    assert programs() == len(one.moves())
 
 
 def test_divergence_is_noted_at_the_same_step(programs: Any, make_trial: MakeTrial, training: Train) -> None:

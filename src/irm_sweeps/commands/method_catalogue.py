@@ -67,6 +67,7 @@ class Conduct:
         network = MLP(depth=1, width=2, init="torch")
         initial = Model(*network.build((3,), 1, torch.Generator())).initial()
         extra = method.extra_parameters(lambda _: dict(initial), 2, torch.Generator())
+        extra |= method.image_parameters(3, torch.Generator())
         named = sorted((conf_dir() / "protocol" / "method").glob(f"*_{entry.name}.yaml"))
         return cls(
             entry,

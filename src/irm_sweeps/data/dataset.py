@@ -65,6 +65,9 @@ class TrialData:
     inputs, labels
         Per training environment: `[n, ...]` floats of shape `features`, or values that `Dataset.prepare` converts to
         that shape (bytes, for example); and `[n]` labels. Environments may differ in n.
+    side
+        Per training environment: side information z of its images, numbers `[n, k]`, for a method that infers
+        environments from it (`Batch.side`); None: there is none.
     held_out
         Evaluation sets by split: `test`, and `val` if the dataset holds back images of the training environments.
     """
@@ -73,6 +76,7 @@ class TrialData:
     inputs: PerEnvironment
     labels: PerEnvironment
     held_out: Mapping[str, EvaluationSet]
+    side: PerEnvironment | None = None
 
 
 class Dataset(Component):

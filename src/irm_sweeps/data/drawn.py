@@ -68,6 +68,8 @@ def _problems(dataset: Dataset, data: TrialData, dtype: torch.dtype | None) -> I
         yield f"`draw` returns {_describe(data)}: a TrialData is needed"
     yield from _names("train", data.names)
     yield from _training(dataset, data, dtype)
+    if data.side is not None:
+        yield from _side(data, data.side, dtype)
     if "train" in data.held_out:
         yield "held_out has a split `train`, the name of the training data: choose another name"
     for split, held_out in data.held_out.items():
@@ -111,6 +113,20 @@ def _training(dataset: Dataset, data: TrialData, dtype: torch.dtype | None) -> I
         yield from _inputs(where, inputs, dtype)
         yield from _labels(dataset, where, labels, dtype)
     yield from _prepared(dataset, "train", first, dtype)
+
+
+def _side(data: TrialData, side: PerEnvironment, dtype: torch.dtype | None) -> Iterator[str]:
+    yield from _one_each("side", side, data.names)
+    for name, values, labels in zip(data.names, side, data.labels, strict=True):
+        where = f"train environment {name!r}"
+        if values.ndim != 2 or len(values) != len(labels) or values.shape[1] != side[0].shape[1] or not values.size:
+            yield (
+                f"{where}: `side` is {_describe(values)}, for {len(labels)} images, and that of {data.names[0]!r} "
+                f"{_describe(side[0])}: [n, k] is needed, with one k > 0"
+            )
+        if values.dtype.kind not in "biuf" or values.dtype.char == "g":
+            yield f"{where}: `side` is of {values.dtype}: give float64 or float32"
+        yield from _finite(f"{where}: a value of `side`", "its values", (values.min(), values.max()), dtype)
 
 
 def _one_each(what: str, arrays: PerEnvironment, names: Sequence[str]) -> Iterator[str]:

@@ -20,12 +20,19 @@ class Batch:
     counts
         Number of images of each environment, as Python numbers, so that nothing waits for the device; 0 if an
         environment is absent from a pooled minibatch. None: the numbers are equal.
+    index
+        Which images these are, int64 `[n]`: their positions among all training images of the trial, which are ordered
+        by environment, so that `table[index]` is the batch's part of a table `[images, ...]`.
+    side
+        Side information z of the images, `[n, k]`; None if the dataset gives none.
     """
 
     inputs: Tensor
     labels: Tensor
     environments: int
     counts: tuple[int, ...] | None = None
+    index: Tensor | None = None
+    side: Tensor | None = None
 
     @property
     def present(self) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -14,6 +14,7 @@ from irm_sweeps.config import Count, Number
 from irm_sweeps.methods.irmv1 import IRMv1
 from irm_sweeps.methods.method import Method, Point, Turn
 from irm_sweeps.methods.risks import columns
+from irm_sweeps.methods.stages import Stage
 
 
 def variance(at: Point, features: Tensor, logits: Tensor, bottleneck: str) -> Tensor:
@@ -43,9 +44,9 @@ class IBERM(Method):
     reset_optimizer: bool = False
     """Whether the optimizer state is reset when the anneal ends (DomainBed)."""
 
-    def restarts_optimizer_at(self) -> Collection[int]:
-        """Return `anneal` if `reset_optimizer` is set."""
-        return {int(self.anneal)} if self.reset_optimizer else ()
+    def stages(self) -> Sequence[Stage]:
+        """Return the stage of the penalty with weight `lam`."""
+        return [Stage("penalty", int(self.anneal), restarts=self.reset_optimizer, numbers_only=True)]
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the objective."""
@@ -53,7 +54,7 @@ class IBERM(Method):
         logits = at.logits(features)
         risks = at.risks(logits)
         spread = variance(at, features, logits, self.bottleneck)
-        weight = torch.where(at.step >= at.numbers["anneal"], at.numbers["lam"], 0.0)
+        weight = torch.where(at.begun("penalty"), at.numbers["lam"], 0.0)
         objective = risks.mean() + at.l2() + weight * spread
         return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": spread})
 
@@ -72,11 +73,12 @@ class IBIRM(IRMv1):
     ib_anneal: Count
     """Number of steps before the variance gets its weight; its weight is 0 until then."""
 
-    def restarts_optimizer_at(self) -> Collection[int]:
-        """Return both anneals where `reset_optimizer` is set (DomainBed)."""
-        return {*super().restarts_optimizer_at(), int(self.ib_anneal)} if self.reset_optimizer else ()
+    def stages(self) -> Sequence[Stage]:
+        """Return the stages of either penalty; both restart the optimizer with `reset_optimizer` (DomainBed)."""
+        restarts = self.reset_optimizer
+        return [*super().stages(), Stage("bottleneck", int(self.ib_anneal), restarts=restarts, numbers_only=True)]
 
     def further_term(self, at: Point, features: Tensor, logits: Tensor) -> Tensor:
         """Return the weighted variance."""
-        weight = torch.where(at.step >= at.numbers["ib_anneal"], at.numbers["ib_lam"], 0.0)
+        weight = torch.where(at.begun("bottleneck"), at.numbers["ib_lam"], 0.0)
         return weight * variance(at, features, logits, self.bottleneck)

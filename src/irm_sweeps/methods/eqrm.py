@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from irm_sweeps.config import Count
 from irm_sweeps.methods.method import Method, Point, Turn
 from irm_sweeps.methods.risks import population_std
+from irm_sweeps.methods.stages import Stage
 
 
 class EQRM(Method):
@@ -32,15 +33,15 @@ class EQRM(Method):
     reset_optimizer: bool
     """Whether the optimizer state is reset when the anneal ends (the release does)."""
 
-    def restarts_optimizer_at(self) -> Collection[int]:
-        """Return `anneal` if `reset_optimizer` is set."""
-        return {int(self.anneal)} if self.reset_optimizer else ()
+    def stages(self) -> Sequence[Stage]:
+        """Return the stage in which the quantile is minimised."""
+        return [Stage("quantile", int(self.anneal), restarts=self.reset_optimizer, numbers_only=True)]
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the quantile, plus l2."""
         risks = at.risks(at.logits(at.features()))
         n = len(risks)
         bandwidth = 1.06 * n**-0.2 * population_std(risks) * (n / max(n - 1, 1)) ** 0.5
-        weight = torch.where(at.step >= at.numbers["anneal"], at.numbers["lam"], 0.0)
+        weight = torch.where(at.begun("quantile"), at.numbers["lam"], 0.0)
         objective = risks.mean() + (2 * weight).sqrt() * bandwidth + at.l2()
         return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": bandwidth})

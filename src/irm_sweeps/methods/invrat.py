@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from irm_sweeps.backbones.backbone import Parameters, head_sizes, in_full, squeezed
 from irm_sweeps.methods.method import Fresh, Method, Move, Pace, Point, Pooling, Turn
 from irm_sweeps.methods.risks import columns
+from irm_sweeps.methods.stages import Boundary, Stage
 
 
 class InvRat(Method):
@@ -72,18 +73,14 @@ class InvRat(Method):
             return Pace()
         return Pace(lr=self.adversary_lr_scale, decays=self.adversary_schedule == "trial")
 
-    def moves(self, step: int, environments: int) -> Sequence[Move]:
-        """Return ERM before the anneal; then the adversary's moves and the model's."""
-        del environments
-        if self.phase(step) == "ERM":
-            return [Move(["representation", "head"])]
+    def stages(self) -> Sequence[Stage]:
+        """Return plain ERM until the anneal, then the game: the adversary's moves and the model's."""
         inner = [Move(["adversary"], 0 if self.inner_batch == "same" else k + 1) for k in range(self.inner_steps)]
         model = ["representation", "head"] if self.shared_head == "trained" else ["representation"]
-        return [*inner, Move(model)]
-
-    def phase(self, step: int) -> str:
-        """Return plain ERM until the anneal, then the game."""
-        return "ERM" if step < self.anneal else "game"
+        return [
+            Stage("ERM", moves=[Move(["representation", "head"])]),
+            Stage("game", self.anneal, moves=[*inner, Move(model)]),
+        ]
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the adversary's risk, or the model's objective."""
@@ -137,18 +134,15 @@ class InvRatEC(InvRat):
             f"adversary.{name.removeprefix('head.')}": torch.stack([heads[name] for heads in drawn]) for name in names
         }
 
-    def resets_at(self) -> Collection[int]:
-        """Return `anneal` if the heads are copied then."""
-        return {self.anneal} if self.copy_head_at_anneal and self.on == "hidden" else ()
-
-    def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the copies of the shared head."""
-        del step
+    def enter(self, stage: str, at: Boundary) -> Mapping[str, Tensor]:
+        """Return the copies of the shared head with which the game begins."""
+        if stage != "game" or self.on == "output" or not self.copy_head_at_anneal:
+            return {}
         copies = {}
-        for name, value in parameters.items():
+        for name, value in at.parameters.items():
             if name.startswith("head."):
                 target = f"adversary.{name.removeprefix('head.')}"
-                copies[target] = value.detach().unsqueeze(1).expand_as(parameters[target])
+                copies[target] = value.expand_as(at.parameters[target])
         return copies
 
     def adversary(self, at: Point, seen: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
@@ -13,6 +13,7 @@ from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
 from irm_sweeps.config import Number
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import STATE, Check, Fresh, Method, Move, Pace, Point, Pooling, Turn
+from irm_sweeps.methods.stages import Boundary, Stage
 
 _NO_BATCH_STATISTICS = "method.variant=f needs a backbone without batch statistics: take method.variant=v"
 
@@ -118,10 +119,8 @@ class IRMGames(Method):
         return Pace(lr=self.representation_lr_scale if player == "representation" else 1.0)
 
     def moves(self, step: int, environments: int) -> Sequence[Move]:
-        """Return the moves of the step, by `order` and `variant`."""
+        """Return the moves of a step of the game, by `order` and `variant`."""
         classifiers = [f"environment_{e}" for e in range(environments)]
-        if self.phase(step) == "warm-up":
-            return [Move(["representation", "environment_0"])]
         if self.order != "alternating":
             together = [classifiers] if self.order == "simultaneous" else [[classifier] for classifier in classifiers]
             batch = 1 if self.inner_batch == "fresh" and self.variant == "v" else 0
@@ -132,22 +131,21 @@ class IRMGames(Method):
         cycle = ["representation", *reversed(classifiers)]
         return [Move([cycle[step % len(cycle)]])]
 
-    def phase(self, step: int) -> str:
+    def stages(self) -> Sequence[Stage]:
         """Return the warm-up, then the game."""
-        return "warm-up" if step < self.warm_up else "game"
+        warm_up = [Stage("warm-up", moves=[Move(["representation", "environment_0"])])] if self.warm_up else []
+        return [*warm_up, Stage("game", self.warm_up)]
 
-    def resets_at(self) -> Collection[int]:
-        """Return the game's first step if `forget_warm_up` is set."""
-        return {self.warm_up} if self.forget_warm_up else ()
-
-    def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return copies of the untrained head for all classifiers."""
-        del step
+    def enter(self, stage: str, at: Boundary) -> Mapping[str, Tensor]:
+        """Return, where the game begins with `forget_warm_up`, copies of the untrained head for all classifiers."""
         copies: dict[str, Tensor] = {}
-        for untrained in [name for name in parameters if name.startswith(STATE)]:
+        if stage != "game" or not self.forget_warm_up:
+            return copies
+        names = list(at.parameters)
+        for untrained in [name for name in names if name.startswith(STATE)]:
             own = untrained.removeprefix(STATE)
-            owners = [n for n in parameters if n == own or (n.startswith("player.") and n.split(".", 2)[2] == own)]
-            copies |= dict.fromkeys(owners, parameters[untrained].detach())
+            owners = [n for n in names if n == own or (n.startswith("player.") and n.split(".", 2)[2] == own)]
+            copies |= dict.fromkeys(owners, at.parameters[untrained])
         return copies
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:

@@ -9,7 +9,7 @@ one trial's game into that of a stack of trials.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -20,6 +20,7 @@ from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
 from irm_sweeps.config import Component
 from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.risks import Loss
+from irm_sweeps.methods.stages import Boundary, Stage
 
 STATE = "state."
 """Prefix of the tensors that are a method's state (group weights, moving averages), not parameters of a predictor."""
@@ -85,9 +86,11 @@ class Point:
     noise
         This step's uniform draws in [0, 1), with the names and shapes that `Method.noise` returns.
     phase
-        The value of `Method.phase` at this step.
+        Name of the stage that this step belongs to; empty without stages. A stage of numbers only is none.
     passes
         Cache of encoder passes over this batch that later moves of the step can reuse; None: no cache.
+    begins
+        The first step of each stage by name, 0-d int64 tensors.
     """
 
     model: Model
@@ -99,6 +102,11 @@ class Point:
     noise: Mapping[str, Tensor] = field(default_factory=dict)
     phase: str = ""
     passes: dict[str, Tensor] | None = None
+    begins: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def begun(self, stage: str) -> Tensor:
+        """Return whether a stage has begun, a 0-d bool tensor, for `torch.where`."""
+        return self.step >= self.begins[stage]
 
     def features(self) -> Tensor:
         """Return h_u of the batch, `[n, width]`."""
@@ -156,7 +164,7 @@ class Turn:
     Attributes
     ----------
     objectives
-        The scalar each moving player minimises.
+        The scalar each moving player minimises; or several, `[k]`, whose gradients `Method.combine` combines.
     log
         Values for the history, e.g. `risks` `[environments]` and `penalty`.
     """
@@ -204,6 +212,8 @@ class Method(Component):
     """Whether the method trains classifiers only; a sweep with a regression is refused."""
     reference: ClassVar[str] = ""
     """Paper and equation."""
+    uses_side: ClassVar[bool] = False
+    """Whether the method needs the side information of images, `Batch.side`."""
     adapts: ClassVar[bool] = False
     """Whether the method takes an inner step, whose parameters `adapted` returns."""
 
@@ -230,6 +240,14 @@ class Method(Component):
         del fresh, environments, generator
         return {}
 
+    def image_parameters(self, images: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the initial tensors with a row for each training image, `state.NAME` `[images, ...]`; none by default.
+
+        A row is an image's, by `Batch.index`. They are a player's, or get their values from `enter`.
+        """
+        del images, generator
+        return {}
+
     def players(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return the names of each player's parameters; by default one player, `model`, trains all."""
         return {"model": list(names)}
@@ -247,30 +265,40 @@ class Method(Component):
         del step, environments
         return [Move(["model"])]
 
-    def phase(self, step: int) -> str:
-        """Return the name of the training phase at a step, which `turn` finds in `Point.phase`; empty by default.
+    def stages(self) -> Sequence[Stage]:
+        """Return the stages of training, in the order in which those of one first step begin; none by default.
 
-        It is the same for all trials of a stack. To distinguish steps by a `PerTrial` field (`Number`, `Count`),
-        compare `Point.step` with `Point.numbers` in `torch.where`.
+        They are the same for all trials of a stack, so they depend on no `PerTrial` field (`Number`, `Count`); but a
+        stage with `numbers_only` may begin at such a field.
         """
-        del step
-        return ""
+        return ()
+
+    def enter(self, stage: str, at: Boundary) -> Mapping[str, Tensor]:
+        """Return new values of some tensors of one trial when a stage begins; none by default.
+
+        A pure function: a head copied, parameters drawn anew (`at.fresh`), images regrouped by what was learnt.
+        """
+        del stage, at
+        return {}
+
+    def combine(
+        self, at: Point, player: str, objectives: Tensor, gradients: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """Return the gradients with which a player steps whose objective is a vector of several.
+
+        Parameters
+        ----------
+        objectives
+            `[k]`, as `turn` returned them, detached: the risks of the batch's environments, for example.
+        gradients
+            The gradient of each objective for each of the player's tensors that one of them depends on,
+            `[k, *shape]` by name.
+        """
+        raise NotImplementedError
 
     def noise(self, parameters: Mapping[str, Tensor], environments: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the uniform draws that each step needs, by name; none by default."""
         del parameters, environments
-        return {}
-
-    def resets_at(self) -> Collection[int]:
-        """Return the steps before which `reset` is called; none by default.
-
-        They are the same for all trials of a stack, so they depend on no `PerTrial` field (`Number`, `Count`).
-        """
-        return ()
-
-    def reset(self, step: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return new values of some parameters before a step of `resets_at`; all tensors are `[trials, ...]`."""
-        del step, parameters
         return {}
 
     def predict(self, model: Model, parameters: Parameters, inputs: Tensor) -> Tensor:
@@ -298,10 +326,6 @@ class Method(Component):
     def can_stop(self) -> bool:
         """Whether `stop` can return an evaluation: by default, whether the class overrides `stop`."""
         return type(self).stop is not Method.stop
-
-    def restarts_optimizer_at(self) -> Collection[int]:
-        """Return the steps before which the optimizer state is reset (as in DomainBed); none by default."""
-        return ()
 
     @abstractmethod
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from irm_sweeps.config import Count, Number
 from irm_sweeps.methods.method import Method, Move, Point, Pooling, Turn
+from irm_sweeps.methods.stages import Stage
 
 
 class Penalized(Method):
@@ -53,9 +54,9 @@ class Penalized(Method):
             `[environments]`.
         """
 
-    def restarts_optimizer_at(self) -> Collection[int]:
-        """Return `anneal` if `reset_optimizer` is set."""
-        return {int(self.anneal)} if self.reset_optimizer else ()
+    def stages(self) -> Sequence[Stage]:
+        """Return the stage of the penalty with weight `lam`."""
+        return [Stage("penalty", int(self.anneal), restarts=self.reset_optimizer, numbers_only=True)]
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return the objective of the model, or with `head=risk` of the representation and of the head."""
@@ -64,7 +65,7 @@ class Penalized(Method):
         risks = at.risks(logits)
         pooled = at.pool(risks, self.risk)
         penalty = self.penalty(at, features, logits, risks)
-        annealed = at.step >= at.numbers["anneal"]
+        annealed = at.begun("penalty")
         weight = torch.where(annealed, at.numbers["lam"], at.numbers["weight_before_anneal"])
         extra = self.further_term(at, features, logits)
         l2 = at.l2()

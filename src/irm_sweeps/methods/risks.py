@@ -25,6 +25,11 @@ class Loss(ABC):
     def correct(self, outputs: Tensor, labels: Tensor) -> Tensor | None:
         """Return, per image, whether the predicted class is the label; None where there are no classes."""
 
+    def confidence(self, outputs: Tensor) -> Tensor | None:
+        """Return the probability of each image's predicted class; None where there are no classes."""
+        del outputs
+        return None
+
 
 class CrossEntropy(Loss):
     """Cross-entropy of logits: binary for `[n]`, of k classes for `[n, k]`."""
@@ -46,6 +51,10 @@ class CrossEntropy(Loss):
         """Return whether the likeliest class is the label; a logit of exactly 0 predicts class 0."""
         predicted = outputs > 0 if outputs.ndim == 1 else outputs.argmax(-1)
         return predicted.to(torch.int64) == labels.to(torch.int64)
+
+    def confidence(self, outputs: Tensor) -> Tensor:
+        """Return the likeliest class's probability, at least 1/2 of two classes."""
+        return outputs.abs().sigmoid() if outputs.ndim == 1 else outputs.softmax(-1).amax(-1)
 
 
 class Squared(Loss):

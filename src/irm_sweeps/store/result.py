@@ -32,11 +32,15 @@ class Scores(Part):
         In nats; of a regression, the mean squared error.
     accuracy
         In [0, 1]; a regression has none.
+    ece
+        Expected calibration error, in [0, 1]: see `irm_sweeps.training.calibration`. Results of versions before it was
+        measured, and regressions, have none.
     """
 
     __pydantic_extra__: dict[str, Number | None]
     risk: Number | None = None
     accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    ece: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @property
     def measures(self) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from irm_sweeps.training.rule_names import RuleName
     from irm_sweeps.trial import Trial
 
-MEASURES = ("accuracy", "risk", "pwcca")
+MEASURES = ("accuracy", "risk", "ece", "pwcca")
 """What is measured of an environment: see `irm_sweeps.training.evaluation` and `irm_sweeps.training.similarity`."""
 
 
@@ -78,8 +78,8 @@ def check_readable(metric: str, rule: RuleName, dataset: Dataset) -> None:
     """
     split, environment, measure = parts(metric)
     announced, name = dataset.announced, type(dataset).__name__
-    if measure == "accuracy" and dataset.loss == "squared":
-        raise UserError(f"metric {metric}: {name} is a regression, without accuracy: use {split}/{environment}/risk")
+    if measure in ("accuracy", "ece") and dataset.loss == "squared":
+        raise UserError(f"metric {metric}: {name} is a regression, without {measure}: use {split}/{environment}/risk")
     if announced is None:
         return
     if "val" not in announced and (rule == "val" or split == "val"):

@@ -102,7 +102,7 @@ class Figure(Config):
     """Caption."""
     kind: Kind = "environments"
     """What is drawn."""
-    metric: Literal["accuracy", "risk", "pwcca"] = "accuracy"
+    metric: Literal["accuracy", "risk", "ece", "pwcca"] = "accuracy"
     """Of `environments`: the measure. The other kinds draw the columns' metrics."""
     split: str = "test"
     """Of `environments`: whose."""

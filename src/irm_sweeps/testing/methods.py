@@ -22,16 +22,25 @@ from irm_sweeps.testing.runs import (
     players_of,
     symmetric,
 )
-from irm_sweeps.testing.trials import with_cut_environment, with_doubled_environment
+from irm_sweeps.testing.trials import with_cut_environment, with_doubled_environment, with_side
 from irm_sweeps.training import moves
+from irm_sweeps.training.parameters import Combine
 from irm_sweeps.training.stacked_data import StackedBatch
 from irm_sweeps.trial import Trial
 
 THREE_ENVIRONMENTS = ["dataset.p_e=[0.2,0.1,0.4]", "dataset.label_noise=[0.25,0.25,0.2]"]
 """Overrides for three training environments."""
 
-SMALL = {"anneal": 4, "ib_anneal": 6, "stop_warmup": 0, "emb_dim": 5, "hidden_dim": 7}
-"""Small values for fields that a method may have: its anneals and warm-ups then end within a few steps."""
+SMALL = {
+    "anneal": 4,
+    "ib_anneal": 6,
+    "stop_warmup": 0,
+    "emb_dim": 5,
+    "hidden_dim": 7,
+    "reference_steps": 1,
+    "inference_steps": 3,
+}
+"""Small values for fields that a method may have: its anneals, warm-ups and stages then end within a few steps."""
 
 _TRAIN_ON_UNEQUAL = "make it train on environments of unequal size, with `means`, `split` or `each` of `at.batch`"
 
@@ -67,6 +76,9 @@ class MethodContract:
     noisy
         Further cases, whose objective draws noise or has a gradient that is not its value's. Tests of the objective's
         exact values leave them out.
+    small
+        Values for fields of the methods with which all their stages begin within a few steps: of the tests that train,
+        most take 12 to 50 steps.
     no_erm_at_lam_0
         Cases that differ from ERM at `lam=0`, with the reason.
     size_matters
@@ -83,6 +95,7 @@ class MethodContract:
 
     cases: ClassVar[Mapping[str, Sequence[str]]] = {}
     noisy: ClassVar[Mapping[str, Sequence[str]]] = {}
+    small: ClassVar[Mapping[str, int]] = {}
     no_erm_at_lam_0: ClassVar[Mapping[str, str]] = {}
     size_matters: ClassVar[Mapping[str, str]] = {}
     equal_only: ClassVar[Mapping[str, str]] = {}
@@ -113,18 +126,20 @@ class MethodContract:
     def trial(self, make_trial: MakeTrial, case: str, *more: str, **fields: Any) -> Trial:
         """Return a trial of a case with further overrides.
 
-        `SMALL` and the keywords are values for fields of the method. A field that the method lacks, or that the case
-        itself sets, is left out.
+        `SMALL`, `small` and the keywords are values for fields of the method. A field that the method lacks, or that
+        the case itself sets, is left out.
         """
         overrides = [*self.cases.get(case, ()), *self.noisy.get(case, ())]
         known = type(make_trial(*overrides).method).model_fields
+        known_small = {**SMALL, **self.small}
         already_set = [override.partition("=")[0] for override in overrides]
         values = [
             f"method.{field}={value}"
-            for field, value in {**SMALL, **fields}.items()
+            for field, value in {**known_small, **fields}.items()
             if field in known and f"method.{field}" not in already_set
         ]
-        return make_trial(*overrides, *values, *more)
+        trial = make_trial(*overrides, *values, *more)
+        return with_side(trial) if trial.method.uses_side else trial
 
     def varied(self, make_trial: MakeTrial, case: str, *more: str) -> list[Trial]:
         """Return three trials that differ in everything that may differ within a stack; two share a learning rate."""
@@ -156,7 +171,7 @@ class MethodContract:
                 objectives = turn().objectives
                 assert set(objectives) == set(move.players)
                 for player, objective in objectives.items():
-                    assert objective.shape == (1,)
+                    assert objective.shape == (1,) or run.game.combines
                     leaves = [tensors[name] for name in owned[player]]
                     gradients = torch.autograd.grad(
                         objective.sum(), leaves, allow_unused=True, materialize_grads=True, retain_graph=True
@@ -167,7 +182,7 @@ class MethodContract:
                         values = []
                         for step in (1e-6, -2e-6, 1e-6):
                             leaf.data += step * direction
-                            values.append(turn().objectives[player].item())
+                            values.append(turn().objectives[player].sum().item())
                         along_direction = (gradient * direction).sum().item()
                         assert along_direction == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-7)
 
@@ -182,9 +197,9 @@ class MethodContract:
         assert sorted(moving) == sorted(names), "each tensor has one player"
         move, moved = run.parameters.move, set()
 
-        def watched(objectives: Mapping[str, Tensor]) -> None:
+        def watched(objectives: Mapping[str, Tensor], combine: Combine | None = None) -> None:
             before = {name: tensor.detach().clone() for name, tensor in run.parameters.tensors().items()}
-            move(objectives)
+            move(objectives, combine)
             changed = {name for name, t in run.parameters.tensors().items() if not torch.equal(t, before[name])}
             assert changed
             assert changed <= {name for player in objectives for name in owned[player]}
@@ -205,14 +220,18 @@ class MethodContract:
             environments: Tensor = t.unflatten(1, (3, -1))
             return environments[:, order].flatten(1, 2)
 
-        swapped = StackedBatch(reordered(batch.inputs), reordered(batch.labels))
+        side = None if batch.side is None else reordered(batch.side)
+        swapped = StackedBatch(
+            reordered(batch.inputs), reordered(batch.labels), reordered(batch.index), batch.counts, side
+        )
         for step in (0, 50):
             objectives: tuple[dict[str, float], dict[str, float]] = {}, {}
             for run.step in range(step, step + 8):
-                for move in run.trials[0].method.moves(run.step, 3):
+                noise = run.noise()
+                for move in run.moves():
                     for values, seen in zip(objectives, (batch, swapped), strict=True):
-                        turn = run.game.turn(move.players, run.parameters.tensors(), run.scene(seen, {}))
-                        values.update({player: value.item() for player, value in turn.objectives.items()})
+                        turn = run.game.turn(move.players, run.parameters.tensors(), run.scene(seen, noise))
+                        values.update({player: value.sum().item() for player, value in turn.objectives.items()})
             one, other = (sorted(values.values()) for values in objectives)
             assert len(one) == len(other) > 0
             np.testing.assert_allclose(one, other, rtol=1e-10)
@@ -369,3 +388,15 @@ class MethodContract:
             assert one.metrics == other.metrics
             assert one.history == other.history
             assert one.steps == other.steps == 40
+
+    def test_resuming_in_any_stage_changes_nothing(self, case: str, make_trial: MakeTrial, training: Train) -> None:
+        """A training interrupted where a stage begins, before or after its first step, goes on to the same bits."""
+        trial = self.trial(make_trial, case, "training.steps=14", "training.batch_size=16", anneal=9)
+        firsts = {stage.first_step(14) for stage in trial.method.stages()}
+        late = [stage.name for stage in trial.method.stages() if stage.first_step(14) >= 14]
+        assert not late, f"{late} begin after step 14: give the fields that delay them small values: `small = {{...}}`"
+        (straight,) = training(trial).run()
+        for at in sorted({at for first in firsts for at in (first, first + 1) if 0 < at < 14}):
+            (resumed,) = interrupted(training(trial), training(trial), at=at).run()
+            assert (at, resumed.parameters_sha256) == (at, straight.parameters_sha256)
+            assert resumed.history == straight.history

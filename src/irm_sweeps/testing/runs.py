@@ -13,6 +13,7 @@ from torch import Tensor
 from irm_sweeps.methods.method import Move, Turn
 from irm_sweeps.training.checkpoint import pack, unpack
 from irm_sweeps.training.loop import Outcome, StackTraining
+from irm_sweeps.training.moves import Moves
 
 
 def advance(run: StackTraining, steps: int) -> None:
@@ -23,19 +24,19 @@ def advance(run: StackTraining, steps: int) -> None:
 
 def play(run: StackTraining) -> Iterator[tuple[Move, Callable[[], Turn]]]:
     """Play one step: yield each move with a function that computes its turn, then make the move."""
-    method = run.trials[0].method
-    moves = method.moves(run.step, run.data.environments)
-    if run.step in method.resets_at():
-        run.parameters.assign(method.reset(run.step, run.parameters.tensors()))
-    noise = run._noise()
+    run.begin_stages()
+    moves = run.moves()
+    noise = run.noise()
     for move in moves:
         batch = run.data.batch(run.step, move.batch, 1 + max(m.batch for m in moves))
 
-        def turn(players: Any = move.players, batch: Any = batch) -> Turn:
-            return run.game.turn(players, run.parameters.tensors(), run.scene(batch, noise))
+        scene = run.scene(batch, noise)
+
+        def turn(players: Any = move.players, scene: Any = scene) -> Turn:
+            return run.game.turn(players, run.parameters.tensors(), scene)
 
         yield move, turn
-        run.parameters.move(turn().objectives)
+        run.parameters.move(turn().objectives, Moves(run.game, run.parameters).combiner(scene))
     run.step += 1
 
 

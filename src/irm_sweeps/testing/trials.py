@@ -25,6 +25,11 @@ def compose_trial(*overrides: str) -> Trial:
     return Trial.from_config(compose(overrides))
 
 
+def with_side(trial: Trial) -> Trial:
+    """Return this trial of Colored MNIST with side information: how much of an image is in each colour, `[n, 2]`."""
+    return _with_dataset(trial, _WithSide)
+
+
 def with_doubled_environment(trial: Trial) -> Trial:
     """Return this trial of Colored MNIST with every image of its second training environment there twice."""
     return _with_dataset(trial, _SecondDoubled)
@@ -35,14 +40,22 @@ def with_cut_environment(trial: Trial) -> Trial:
     return _with_dataset(trial, _LastCut)
 
 
-class _SecondDoubled(ColoredMNIST):
+class _WithSide(ColoredMNIST):
+    """Colored MNIST with side information."""
+
+    def draw(self, seed: int, data_dir: Path) -> TrialData:
+        data = super().draw(seed, data_dir)
+        return replace(data, side=[np.asarray(x).reshape(len(x), 2, -1).mean(2) for x in data.inputs])
+
+
+class _SecondDoubled(_WithSide):
     """Colored MNIST with every image of the second training environment there twice."""
 
     def draw(self, seed: int, data_dir: Path) -> TrialData:
         return _change(super().draw(seed, data_dir), 1, lambda array: np.concatenate([array, array]))
 
 
-class _LastCut(ColoredMNIST):
+class _LastCut(_WithSide):
     """Colored MNIST without the last third of the images of the last training environment."""
 
     def draw(self, seed: int, data_dir: Path) -> TrialData:
@@ -51,12 +64,12 @@ class _LastCut(ColoredMNIST):
 
 
 def _change(data: TrialData, environment: int, change: Callable[[Array], Array]) -> TrialData:
-    """Return the data with the inputs and labels of one training environment changed."""
-    inputs, labels = (
+    """Return the data with the inputs, labels and side information of one training environment changed."""
+    inputs, labels, side = (
         [change(array) if e == environment else array for e, array in enumerate(arrays)]
-        for arrays in (data.inputs, data.labels)
+        for arrays in (data.inputs, data.labels, data.side or [])
     )
-    return replace(data, inputs=inputs, labels=labels)
+    return replace(data, inputs=inputs, labels=labels, side=side)
 
 
 def _with_dataset(trial: Trial, dataset: type[ColoredMNIST]) -> Trial:

@@ -1,6 +1,6 @@
 """Check that the methods of a stack's trials agree on what the loop asks of the first one only.
 
-The training loop calls `players`, `pace`, `resets_at`, `phase` and `moves` of one trial's method and uses the answer
+The training loop calls `players`, `pace`, `stages` and `moves` of one trial's method and uses the answer
 for the whole stack. That is wrong if a user's method derives the answer from a per-trial field.
 """
 
@@ -11,7 +11,8 @@ from operator import methodcaller
 from typing import Any
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.methods.method import Method
+from irm_sweeps.methods.method import Method, Move
+from irm_sweeps.methods.stages import Stage
 from irm_sweeps.user_code.modules import is_package_module
 
 
@@ -32,7 +33,7 @@ class Agreement:
         self._methods = [] if agree else list(different.values())
 
     def check_start(self, names: Sequence[str]) -> None:
-        """Compare `players`, `pace` and `resets_at`, given the names of the parameters.
+        """Compare `players`, `pace` and `stages`, given the names of the parameters.
 
         Raises
         ------
@@ -44,17 +45,16 @@ class Agreement:
         self._compare("players", "", lambda method: method.players(names))
         for player in self._methods[0].players(names):
             self._compare("pace", f" of {player!r}", methodcaller("pace", player))
-        self._compare("resets_at", "", lambda method: set(method.resets_at()))
+        self._compare("stages", "", lambda method: [_shared(stage) for stage in method.stages()])
 
     def check_step(self, step: int, environments: int) -> None:
-        """Compare `phase` and `moves` at a step; raises as `check_start` does."""
+        """Compare `moves` at a step; raises as `check_start` does."""
         if not self._methods:
             return
-        self._compare("phase", f" at step {step}", lambda method: method.phase(step))
         self._compare(
             "moves",
             f" at step {step}",
-            lambda method: [(list(move.players), move.batch) for move in method.moves(step, environments)],
+            lambda method: _plain(method.moves(step, environments)),
         )
 
     def _compare(self, what: str, where: str, ask: Callable[[Any], Any]) -> None:
@@ -72,3 +72,13 @@ class Agreement:
                     f"with {other_fields}, but a stack's trials need one answer: annotate the field float or int, not "
                     "Number or Count, or set `stacks = False`"
                 )
+
+
+def _plain(moves: Sequence[Move]) -> list[tuple[list[str], int]]:
+    return [(list(move.players), move.batch) for move in moves]
+
+
+def _shared(stage: Stage) -> tuple[object, ...]:
+    """Return what the trials of a stack must share of a stage."""
+    begins = () if stage.numbers_only else (stage.begins,)
+    return (stage.name, *begins, stage.restarts, None if stage.moves is None else _plain(stage.moves))

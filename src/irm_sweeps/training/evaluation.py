@@ -1,4 +1,4 @@
-"""Compute the risk and the accuracy of every environment of every split."""
+"""Compute risk, accuracy and calibration error of every environment of every split."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from torch import Tensor
 
 from irm_sweeps.data.dataset import EvaluationSet
 from irm_sweeps.methods.risks import Loss
+from irm_sweeps.training.calibration import expected_calibration_error
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
-"""split -> environment -> {risk, accuracy} or other measures. A regression has no `accuracy`; None means not finite."""
+"""split -> environment -> {risk, accuracy, ece} or other measures. A regression has a risk only; None: not finite."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,9 @@ def evaluate(
             measures = {"risk": loss.losses(z, y).view_as(index).mean(1).tolist()}
             if (correct := loss.correct(z, y)) is not None:
                 measures["accuracy"] = correct.view_as(index).double().mean(1).tolist()
+            if correct is not None and (confidence := loss.confidence(z)) is not None:
+                error = expected_calibration_error(confidence.view_as(index), correct.view_as(index))
+                measures["ece"] = error.tolist()
             for trial in range(trials):
                 finite = math.isfinite(measures["risk"][trial])
                 scores[trial][split][stacked.names[trial][e]] = {

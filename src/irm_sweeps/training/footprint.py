@@ -62,6 +62,7 @@ def footprint(trial: Trial, data_dir: Path) -> Footprint:
     halves = trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator)
     initial = Model(*halves).initial()
     extra = trial.method.extra_parameters(lambda _: initial, data.environments, generator)
+    extra |= trial.method.image_parameters(sum(data.sizes), generator)
     parameters = _count(initial) + _count(extra)
     inputs = sum(s.inputs.numel() * s.inputs.element_size() for s in data.sets.values())
     per_image = _activations(nn.Sequential(*halves), trial.dataset.features)

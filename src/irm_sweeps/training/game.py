@@ -32,6 +32,7 @@ class Scene:
     numbers: Mapping[str, Tensor]
     noise: Mapping[str, Tensor]
     step: Tensor
+    begins: Mapping[str, Tensor]
     phase: str = ""
     passes: dict[str, Tensor] | None = None
 
@@ -63,38 +64,138 @@ class Game:
             The method's `turn` is invalid: an objective is missing or not a scalar, or a value is not a tensor.
         """
 
-        def one(
-            values: Any, x: Tensor, y: Tensor, numbers: Any, noise: Any
-        ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            batch = Batch(x, y, self.environments, scene.batch.counts)
-            at = Point(self.model, values, batch, numbers, scene.step, self.loss, noise, scene.phase, scene.passes)
-            turn = self.method.turn(at, players)
+        def one(parts: _Parts) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            turn = self.method.turn(self._point(parts, scene), players)
             # While torch traces the move there is nothing to check: the same move has run eagerly before.
-            if not torch.compiler.is_compiling() and (problem := _problem(turn, players)):
+            if not torch.compiler.is_compiling() and (problem := _problem(turn, players, self.combines)):
                 raise UserError(f"{type(self.method).__name__}.turn: {problem}")
             return turn.objectives, turn.log
 
-        apply = torch.func.vmap(one) if self.trials > 1 else lifted(one)
-        return Turn(*apply(parameters, scene.batch.inputs, scene.batch.labels, scene.numbers, scene.noise))
+        return Turn(*self._lift(one)(_parts(parameters, scene)))
+
+    def combine(
+        self,
+        player: str,
+        objectives: Tensor,
+        gradients: Mapping[str, Tensor],
+        parameters: Mapping[str, Tensor],
+        scene: Scene,
+    ) -> dict[str, Tensor]:
+        """Return the combined gradients `[S, *shape]` of a player with k objectives `[S, k]`.
+
+        `gradients` are `[S, k, *shape]` by name.
+
+        Raises
+        ------
+        UserError
+            The method's `combine` returns other names or shapes than the player's tensors have.
+        """
+
+        def one(parts: _Parts, objectives: Tensor, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+            combined = self.method.combine(self._point(parts, scene), player, objectives, gradients)
+            if not torch.compiler.is_compiling():
+                _check_combined(type(self.method).__name__, player, combined, gradients)
+            return dict(combined)
+
+        with torch.no_grad():
+            parts = _parts({name: tensor.detach() for name, tensor in parameters.items()}, scene)
+            combined: dict[str, Tensor] = self._lift(one)(parts, objectives.detach(), dict(gradients))
+        return combined
+
+    @property
+    def combines(self) -> bool:
+        """Whether a player may have several objectives: the method overrides `combine`."""
+        return type(self.method).combine is not Method.combine
+
+    def _lift(self, one: Any) -> Any:
+        return torch.func.vmap(one) if self.trials > 1 else lifted(one)
+
+    def _point(self, parts: _Parts, scene: Scene) -> Point:
+        """Return one trial's point; a cached pass of the scene belongs to the one trial of the stack."""
+        images = parts["images"]
+        batch = Batch(
+            images["inputs"],
+            images["labels"],
+            self.environments,
+            scene.batch.counts,
+            images["index"],
+            images.get("side"),
+        )
+        return Point(
+            self.model,
+            parts["parameters"],
+            batch,
+            parts["numbers"],
+            scene.step,
+            self.loss,
+            parts["noise"],
+            scene.phase,
+            scene.passes,
+            parts["begins"],
+        )
+
+
+_Parts = dict[str, dict[str, Tensor]]
+"""What differs between the trials of a scene; every tensor has a leading axis of trials outside `vmap`."""
+
+
+def _parts(parameters: Mapping[str, Tensor], scene: Scene) -> _Parts:
+    batch = scene.batch
+    images = {"inputs": batch.inputs, "labels": batch.labels, "index": batch.index}
+    if batch.side is not None:
+        images["side"] = batch.side
+    return {
+        "parameters": dict(parameters),
+        "images": images,
+        "numbers": dict(scene.numbers),
+        "noise": dict(scene.noise),
+        "begins": dict(scene.begins),
+    }
+
+
+def check_side(method: Method, dataset: str, *, given: bool) -> None:
+    """Raise a UserError if the method needs side information of images, and the dataset gives none."""
+    if method.uses_side and not given:
+        raise UserError(
+            f"{type(method).__name__} needs side information of the training images, and {dataset} gives none: let its "
+            "`draw` return TrialData with `side`, an array [n, k] for each training environment"
+        )
 
 
 def check_players(method: Method, players: Collection[str], environments: int) -> None:
-    """Check that the method's moves in the first step name existing players.
+    """Check that the method's moves, those of each stage and those of the first step, name existing players.
 
     Raises
     ------
     UserError
         A move names an unknown player.
     """
-    for player in (player for move in method.moves(0, environments) for player in move.players):
-        if player not in players:
+    stages = [stage for stage in method.stages() if not stage.numbers_only]
+    every = {f"stages, {stage.name!r}": stage.moves for stage in stages if stage.moves is not None}
+    if not every or len(every) < len(stages):
+        every["moves"] = method.moves(0, environments)
+    for where, moves in every.items():
+        for player in (player for move in moves for player in move.players):
+            if player not in players:
+                raise UserError(
+                    f"{type(method).__name__}.{where}: {player!r} is not a player{did_you_mean(player, players)}: "
+                    f"`players` names {list(players)}"
+                )
+
+
+def _check_combined(method: str, player: str, combined: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
+    """Raise unless there is one combined gradient for each tensor of the player, of the tensor's shape."""
+    if combined.keys() != gradients.keys():
+        raise UserError(f"{method}.combine: {player!r} needs gradients for {list(gradients)}, not {list(combined)}")
+    for name, value in combined.items():
+        if value.shape != gradients[name].shape[1:]:
             raise UserError(
-                f"{type(method).__name__}.moves: {player!r} is not a player{did_you_mean(player, players)}: "
-                f"`players` names {list(players)}"
+                f"{method}.combine: the gradient of {player!r} for {name!r} has shape {list(value.shape)}, and the "
+                f"tensor has {list(gradients[name].shape[1:])}: reduce the first axis, that of the objectives"
             )
 
 
-def _problem(turn: Any, players: Sequence[str]) -> str | None:
+def _problem(turn: Any, players: Sequence[str], combines: bool) -> str | None:
     """Return an error message for one trial's invalid turn, else None; only types and shapes are checked."""
     if not (isinstance(turn, Turn) and isinstance(turn.objectives, dict) and isinstance(turn.log, dict)):
         return "a Turn of two dicts is needed, objectives by player and what to log by name"
@@ -103,10 +204,11 @@ def _problem(turn: Any, players: Sequence[str]) -> str | None:
     for player, value in turn.objectives.items():
         if not isinstance(value, Tensor):
             return f"objective of {player!r} is a {type(value).__name__}; a scalar tensor is needed"
-        if value.ndim:
+        if value.ndim and not (combines and value.ndim == 1 and len(value)):
+            several = ", or one axis of objectives for `combine`" if combines else ""
             return (
-                f"objective of {player!r} has shape {list(value.shape)}; a scalar is needed: reduce it (or the penalty "
-                "in it) with mean() or sum()"
+                f"objective of {player!r} has shape {list(value.shape)}; a scalar is needed{several}: reduce it (or "
+                "the penalty in it) with mean() or sum()"
             )
     for name, value in turn.log.items():
         if not isinstance(value, Tensor):
@@ -120,8 +222,8 @@ def note_divergence(objectives: Mapping[str, Tensor], diverged_at: Tensor, step:
     A trial diverges when one of its objectives is not finite; its entry is -1 until then and never changes afterwards.
     Does not synchronise with the device.
     """
-    finite = torch.stack(list(objectives.values())).isfinite().all(0)
-    return torch.where(~finite & (diverged_at < 0), step, diverged_at)
+    finite = torch.cat([value.flatten(1) if value.ndim > 1 else value[:, None] for value in objectives.values()], 1)
+    return torch.where(~finite.isfinite().all(1) & (diverged_at < 0), step, diverged_at)
 
 
 def logged(turn: Turn) -> dict[str, Tensor]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,17 +16,20 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import BUFFER, Model
 from irm_sweeps.device import numeric_state, numerics
 from irm_sweeps.draws import Draws
+from irm_sweeps.methods.method import Method, Move
 from irm_sweeps.methods.risks import LOSSES
 from irm_sweeps.process_state import fresh_state
 from irm_sweeps.training.agreement import Agreement
 from irm_sweeps.training.checkpoint import check_evaluations
 from irm_sweeps.training.evaluation import Scores, evaluate, stacked_logits
-from irm_sweeps.training.game import Game, Scene, check_players
+from irm_sweeps.training.game import Game, Scene, check_players, check_side
 from irm_sweeps.training.moves import CompiledMoves, Moves
 from irm_sweeps.training.parameters import StackedParameters
+from irm_sweeps.training.progress import Progress, digest, json_number
 from irm_sweeps.training.selection import RULES, Evaluation, check
 from irm_sweeps.training.similarity import Similarity
 from irm_sweeps.training.stacked_data import StackedBatch, StackedData
+from irm_sweeps.training.timeline import Timeline, enter
 from irm_sweeps.trial import Trial
 
 
@@ -76,14 +77,6 @@ class NoControl:
         """Do nothing."""
 
 
-@dataclass
-class Progress:
-    """A trial's history and evaluations so far."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    evaluations: list[Evaluation] = field(default_factory=list)
-
-
 class StackTraining:
     """The training of a stack: trials that differ in numbers and seed only.
 
@@ -102,6 +95,8 @@ class StackTraining:
     ----------
     step
         Number of updates done so far, the same for all trials.
+    timeline
+        The stages of the method.
     """
 
     def __init__(
@@ -121,8 +116,10 @@ class StackTraining:
 
         draws = [Draws(trial.seed) for trial in self.trials]
         self.data = StackedData(self.trials, data_dir, device, self._dtype)
+        check_side(first.method, type(first.dataset).__name__, given=self.data.has_side)
         epochs = first.training.epochs
         self.steps = first.training.steps or 0 if epochs is None else epochs * self.data.epoch
+        self.timeline = Timeline([trial.method for trial in self.trials], self.steps, device)
         self.model, initial = self._build(draws)
         owned = [name for name in initial[0] if not name.startswith(BUFFER)]
         self._agreement = Agreement([trial.method for trial in self.trials])
@@ -136,7 +133,6 @@ class StackTraining:
             {player: first.method.pace(player) for player in players},
         )
         self._draws = draws
-        self._restarts, self._resets = set(first.method.restarts_optimizer_at()), set(first.method.resets_at())
         self._noise_shapes = first.method.noise({name: initial[0][name] for name in owned}, self.data.environments)
         self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
@@ -154,6 +150,8 @@ class StackTraining:
             generator = torch.Generator().manual_seed(own.integer("parameters/method"))
             with fresh_state(seed=generator.initial_seed()):
                 extra = trial.method.extra_parameters(fresh, self.data.environments, generator)
+                images = torch.Generator().manual_seed(own.integer("parameters/images"))
+                extra |= trial.method.image_parameters(sum(self.data.sizes), images)
             own_weights = fresh("backbone") if initial else model.initial()
             named = {**own_weights, **extra, **model.buffers()}
             initial.append({name: self._put(tensor) for name, tensor in named.items()})
@@ -279,14 +277,9 @@ class StackTraining:
 
     def _advance(self) -> None:
         """Do one step of the game: its moves in order."""
-        method = self._first.method
-        if self.step in self._restarts:
-            self.parameters.restart()
-        self.parameters.scale_lr(self._first.optimizer.factor(self.step / max(self.steps, 1)))
-        if self.step in self._resets:
-            self.parameters.assign(method.reset(self.step, self.parameters.tensors()))
+        self.begin_stages()
         self._agreement.check_step(self.step, self.data.environments)
-        moves = method.moves(self.step, self.data.environments)
+        moves = self.moves()
         numbers = [self.data.same_as(move.batch) for move in moves]
         batches = {number: self.data.batch(self.step, number, 1 + max(numbers)) for number in set(numbers)}
         # Moves on the same images share an encoder pass until a player moves the encoder. Tensors under vmap cannot
@@ -295,7 +288,7 @@ class StackTraining:
         passes: dict[int, dict[str, Tensor]] = {}
         seen: dict[str, Tensor] = {}
         logs = self.step % self._first.training.log_every == 0
-        noise = self._noise()
+        noise = self.noise()
         for move, number in zip(moves, numbers, strict=True):
             own = passes.setdefault(number, {}) if number in shared else None
             scene = self.scene(batches[number], noise, own)
@@ -307,12 +300,40 @@ class StackTraining:
             self._pending.append((self.step, seen))
         self.step += 1
 
+    def begin_stages(self) -> None:
+        """Make the changes with which the stages of this step begin, and set its learning rate."""
+        beginning = self.timeline.beginning(self.step)
+        if any(stage.restarts for stage in beginning):
+            self.parameters.restart()
+        self.parameters.scale_lr(self._first.optimizer.factor(self.step / max(self.steps, 1)))
+        for stage in beginning:
+            if not stage.numbers_only and type(self._first.method).enter is not Method.enter:
+                self.parameters.assign(self._entered(stage.name))
+
+    def _entered(self, stage: str) -> dict[str, Tensor]:
+        """Return the new values `[S, ...]` of the tensors that change where a stage begins."""
+        tensors = self.parameters.tensors()
+        new = []
+        for i, trial in enumerate(self.trials):
+            parameters = {name: tensor[i].detach() for name, tensor in tensors.items()}
+            numbers = {name: value[i] for name, value in self._numbers.items()}
+            fresh = partial(self._fresh, trial, self._draws[i])
+            own = enter(stage, trial.method, self.model, parameters, numbers, self.data, i, fresh, self.step)
+            new.append({name: self._put(value) for name, value in own.items()})
+        return {name: torch.stack([own[name] for own in new]) for name in new[0]}
+
+    def moves(self) -> Sequence[Move]:
+        """Return the moves of the current step."""
+        moves = self.timeline.stage(self.step).moves
+        return self._first.method.moves(self.step, self.data.environments) if moves is None else moves
+
     def scene(self, batch: StackedBatch, noise: Mapping[str, Tensor], passes: dict[str, Tensor] | None = None) -> Scene:
         """Return the scene of a move of the current step on a batch."""
         step = torch.full((), self.step, dtype=torch.int64, device=self.device)
-        return Scene(batch, self._numbers, noise, step, self._first.method.phase(self.step), passes)
+        phase = self.timeline.stage(self.step).name
+        return Scene(batch, self._numbers, noise, step, self.timeline.begins, phase, passes)
 
-    def _noise(self) -> dict[str, Tensor]:
+    def noise(self) -> dict[str, Tensor]:
         """Return this step's uniform numbers, `[S, *shape]` by name, drawn from each trial's seed."""
         return {
             name: self.data.send(
@@ -327,7 +348,7 @@ class StackTraining:
         prepared = self.data.prepared(self.step)
         tensors = self.parameters.tensors()
         scores: list[Scores] = evaluate(self._predict, tensors, self.data.sets, prepared, self._loss)
-        extra = self._similarity.of(tensors, self._numbers, self.data, self.step)
+        extra = self._similarity.of(tensors, self._numbers, self.data, self.step, self.timeline)
         self.model.train(True)
         for progress, usual, more in zip(self._progress, scores, extra, strict=True):
             own = {**usual, **more}
@@ -339,7 +360,7 @@ class StackTraining:
         for step, values in self._pending:
             columns = {name: value.tolist() for name, value in values.items()}
             for trial, progress in enumerate(self._progress):
-                row = {name: _json_number(column[trial]) for name, column in columns.items()}
+                row = {name: json_number(column[trial]) for name, column in columns.items()}
                 progress.history.append({"step": step, **row})
         self._pending.clear()
 
@@ -367,21 +388,7 @@ class StackTraining:
                 history=progress.history,
                 seconds=self._seconds,
                 stack_size=len(self.trials),
-                parameters_sha256=_digest(tensors, i),
+                parameters_sha256=digest(tensors, i),
                 numerics=numeric_state(self.device, self._dtype, trial.training.precision),
             )
         return [outcome for outcome in outcomes if outcome is not None]
-
-
-def _digest(tensors: Mapping[str, Tensor], trial: int) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(name.encode())
-        digest.update(tensor[trial].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _json_number(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_json_number(v) for v in value]
-    return value if math.isfinite(value) else None

@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 from irm_sweeps.errors import UserError, one_line
 from irm_sweeps.methods.method import Turn
 from irm_sweeps.training.game import Game, Scene, logged, note_divergence
-from irm_sweeps.training.parameters import StackedParameters
+from irm_sweeps.training.parameters import Combine, StackedParameters
 
 BACKEND = "inductor"
 """torch.compile backend that turns a traced move into a program."""
@@ -71,8 +71,14 @@ class Moves:
         turn = self._game.turn(players, self._parameters.tensors(), scene)
         diverged_at = note_divergence(turn.objectives, diverged_at, scene.step)
         values = _copied(logged(turn)) if log else {}
-        self._parameters.move(turn.objectives)
+        self._parameters.move(turn.objectives, self.combiner(scene))
         return values, diverged_at
+
+    def combiner(self, scene: Scene) -> Combine | None:
+        """Return the function that combines a player's gradients on a scene; None if the method combines none."""
+        if not self._game.combines:
+            return None
+        return partial(self._game.combine, parameters=self._parameters.tensors(), scene=scene)
 
 
 class CompiledMoves(Moves):
@@ -136,7 +142,10 @@ def _move(
         trained: Mapping[str, Tensor],
     ) -> tuple[dict[str, Tensor], tuple[dict[str, Tensor], dict[str, Tensor]]]:
         turn = game.turn(players, {**parameters, **trained}, scene)
-        return {player: turn.objectives[player].sum() for player in reached}, (turn.objectives, turn.log)
+        sums = {
+            player: value.sum(0) if (value := turn.objectives[player]).ndim > 1 else value.sum() for player in reached
+        }
+        return sums, (turn.objectives, turn.log)
 
     trained = {name: parameters[name] for names in reached.values() for name in names}
     if not trained:
@@ -145,12 +154,26 @@ def _move(
     differentiated: tuple[Any, ...] = torch.func.vjp(objectives, trained, has_aux=True)
     sums, pull_back, turn_parts = differentiated
     gradients: Gradients = {}
+    turn = Turn(*turn_parts)
     for player, names in reached.items():
+        if sums[player].ndim:
+            each = [_pulled_back(pull_back, sums, player, k) for k in range(len(sums[player]))]
+            stacked = {name: torch.stack([own[name] for own in each], 1) for name in names}
+            gradients[player] = game.combine(player, turn.objectives[player], stacked, parameters, scene)
+            continue
         cotangents = {other: torch.full_like(value, other == player) for other, value in sums.items()}
         (all_gradients,) = pull_back(cotangents)
         gradients[player] = {name: all_gradients[name] for name in names}
-    turn = Turn(*turn_parts)
     return logged(turn), gradients, note_divergence(turn.objectives, diverged_at, scene.step)
+
+
+def _pulled_back(pull_back: Any, sums: Mapping[str, Tensor], player: str, k: int) -> dict[str, Tensor]:
+    """Return the gradients of one of the objectives of a player."""
+    cotangents = {other: torch.zeros_like(value) for other, value in sums.items()}
+    cotangents[player] = torch.eye(len(sums[player]), dtype=sums[player].dtype, device=sums[player].device)[k]
+    (gradients,) = pull_back(cotangents)
+    own: dict[str, Tensor] = gradients
+    return own
 
 
 @cache

@@ -7,7 +7,7 @@ the leaves concatenated, and the gradient flows back to each.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -17,6 +17,9 @@ from torch import Tensor
 from irm_sweeps.methods.method import Pace
 from irm_sweeps.training import torch_optimizers
 from irm_sweeps.training.optimizers import Optimizer
+
+Combine = Callable[[str, Tensor, Mapping[str, Tensor]], Mapping[str, Tensor]]
+"""A function from a player, its objectives `[S, k]` and their gradients `[S, k, *shape]` to those it steps with."""
 
 
 class StackedParameters:
@@ -99,24 +102,44 @@ class StackedParameters:
             return dict(self._leaves[0])
         return {name: torch.cat([leaves[name] for leaves in self._leaves]) for name in self._leaves[0]}
 
-    def move(self, objectives: Mapping[str, Tensor]) -> None:
+    def move(self, objectives: Mapping[str, Tensor], combine: Combine | None = None) -> None:
         """Let each player of `objectives` take a step on its own objective (summed over trials).
 
         All gradients are taken before any player steps. A player without parameters (the representation of a linear
-        predictor) does not step.
+        predictor) does not step. A player with several objectives, `[S, k]`, steps with what `combine` returns.
         """
-        for _, own in self._gradients(objectives, self._leaves):
+        several = {player: values for player, values in objectives.items() if values.ndim > 1}
+        combined = [self._combined(player, objectives, combine) for player in self._with_parameters(several)]
+        for _, own in self._gradients({p: v for p, v in objectives.items() if p not in several}, self._leaves):
             for _, leaf, gradient in own:
                 self._point(leaf, gradient)
+        for gradients in combined:
+            self._point_all(gradients)
         self._step(self._with_parameters(objectives))
+
+    def _combined(self, player: str, objectives: Mapping[str, Tensor], combine: Combine | None) -> Mapping[str, Tensor]:
+        """Return the combined gradients of a player with several objectives, `[trials, ...]` by name."""
+        assert combine is not None
+        names, count = self._players[player], objectives[player].shape[1]
+        leaves = [own[name] for own in self._leaves for name in names]
+        each = [
+            torch.autograd.grad(objectives[player][:, k].sum(), leaves, retain_graph=True, allow_unused=True)
+            for k in range(count)
+        ]
+        of_leaves = [_stacked(gradients, leaf) for leaf, gradients in zip(leaves, zip(*each, strict=True), strict=True)]
+        by_name = {name: [g for g in of_leaves[i :: len(names)] if g is not None] for i, name in enumerate(names)}
+        return combine(player, objectives[player], {name: torch.cat(own) for name, own in by_name.items() if own})
 
     def follow(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Let each player take a step with given gradients, `[trials, ...]` by name; other parameters do not change."""
         for own in gradients.values():
-            for name, gradient in own.items():
-                for (_, trials), leaves in zip(self._groups, self._leaves, strict=True):
-                    self._point(leaves[name], gradient[trials[0] : trials[-1] + 1])
+            self._point_all(own)
         self._step(self._with_parameters(gradients))
+
+    def _point_all(self, gradients: Mapping[str, Tensor]) -> None:
+        for name, gradient in gradients.items():
+            for (_, trials), leaves in zip(self._groups, self._leaves, strict=True):
+                self._point(leaves[name], gradient[trials[0] : trials[-1] + 1])
 
     def reached(self, objectives: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
         """Return, by player, the names of its parameters that its objective depends on; nothing is updated."""
@@ -218,3 +241,10 @@ class StackedParameters:
             values = [state[prefix + key].to(leaf.device) for state in own]
             restored[key] = torch.cat(values) if values[0].ndim == leaf.ndim else values[0]
         return restored
+
+
+def _stacked(gradients: Sequence[Tensor | None], leaf: Tensor) -> Tensor | None:
+    """Return the gradients of several objectives for a leaf, `[trials, k, ...]`; None if none depends on it."""
+    if all(gradient is None for gradient in gradients):
+        return None
+    return torch.stack([torch.zeros_like(leaf) if gradient is None else gradient for gradient in gradients], 1)

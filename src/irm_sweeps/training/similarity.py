@@ -21,6 +21,7 @@ from irm_sweeps.training.batches import counts_if_unequal
 from irm_sweeps.training.evaluation import Scores
 from irm_sweeps.training.pwcca import Side, pwcca
 from irm_sweeps.training.stacked_data import StackedData
+from irm_sweeps.training.timeline import Timeline
 
 IMAGES = 10_000
 """Maximum number of inputs of an environment that are compared: its first ones. With fewer inputs than about ten times
@@ -58,7 +59,12 @@ class Similarity:
 
     @torch.no_grad()
     def of(
-        self, parameters: Mapping[str, Tensor], numbers: Mapping[str, Tensor], data: StackedData, step: int
+        self,
+        parameters: Mapping[str, Tensor],
+        numbers: Mapping[str, Tensor],
+        data: StackedData,
+        step: int,
+        timeline: Timeline,
     ) -> list[Scores]:
         """Return each trial's additional splits; parameters and numbers are those of the whole stack."""
         trials = next(iter(parameters.values())).shape[0]
@@ -73,10 +79,19 @@ class Similarity:
                 labels = torch.cat([labels[i] for labels in train.labels])
                 trial_numbers = {name: value[i] for name, value in numbers.items()}
                 counts = counts_if_unequal([labels.shape[1] for labels in train.labels])
-                batch = Batch(inputs, labels, len(train.labels), counts)
+                index, side = data.evaluated(i)
+                batch = Batch(inputs, labels, len(train.labels), counts, index, side)
                 now = torch.full((), step, dtype=torch.int64, device=inputs.device)
-                phase = self._method.phase(step)
-                at = Point(self._model, trial_parameters, batch, trial_numbers, now, self._loss, phase=phase)
+                at = Point(
+                    self._model,
+                    trial_parameters,
+                    batch,
+                    trial_numbers,
+                    now,
+                    self._loss,
+                    phase=timeline.stage(step).name,
+                    begins={name: first[i] for name, first in timeline.begins.items()},
+                )
                 splits["inner_step"] = self._across_inner_step(at)
         return scores
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irm_sweeps.data.dataset import Array, TrialData
+from irm_sweeps.data.dataset import Array, PerEnvironment, TrialData
 from irm_sweeps.data.drawn import checked_draw
 from irm_sweeps.draws import Draws
 from irm_sweeps.errors import UserError
@@ -40,11 +40,14 @@ LARGE = 2**18
 
 @dataclass(frozen=True)
 class StackedBatch:
-    """A batch of S trials, ordered by environment: inputs `[S, n, *features]`, labels `[S, n]`, `Batch.counts`."""
+    """A batch of S trials, ordered by environment: inputs `[S, n, *features]`, labels and index `[S, n]`, side
+    `[S, n, k]` or None, and `Batch.counts`."""
 
     inputs: Tensor
     labels: Tensor
+    index: Tensor
     counts: Counts | None = None
+    side: Tensor | None = None
 
 
 class StackedData:
@@ -65,6 +68,8 @@ class StackedData:
         Evaluation sets by split, `train` first.
     paired
         Whether the test environments hold the same inputs in the same order, except for the spurious features.
+    draws
+        Each trial's random streams.
 
     Raises
     ------
@@ -83,11 +88,13 @@ class StackedData:
         self.paired = all(d.held_out["test"].paired for d in drawn)
         self._dataset, self._training = trials[0].dataset, trials[0].training
         self._device, self._dtype = device, dtype
-        self._draws = [Draws(trial.seed) for trial in trials]
+        self.draws = [Draws(trial.seed) for trial in trials]
         self.sizes = [len(labels) for labels in drawn[0].labels]
         self._counts = counts_if_unequal(self.sizes)
         self._inputs = self._put(np.stack([np.concatenate(list(d.inputs)) for d in drawn]))
         self._labels = torch.from_numpy(np.stack([np.concatenate(list(d.labels)) for d in drawn])).to(device)
+        self._index = torch.arange(sum(self.sizes), device=device).expand_as(self._labels)
+        self._side = self._stacked_side([d.side for d in drawn])
         # This order of the splits is the order of evaluation: training environments first.
         self.sets = {"train": self._training_set([list(d.names) for d in drawn])}
         for split in drawn[0].held_out:
@@ -98,6 +105,13 @@ class StackedData:
             self._labels = self._labels.to(dtype)
         self._minibatches = self._plan()
         self._lit = self._lit_channels()
+
+    def _stacked_side(self, sides: Sequence[PerEnvironment | None]) -> Tensor | None:
+        """Return the side information of all training images, `[S, images, k]`; None if there is none."""
+        given = [np.concatenate(list(side)) for side in sides if side is not None]
+        if not given:
+            return None
+        return torch.from_numpy(np.stack(given)).to(self._device, self._dtype)
 
     def _training_set(self, names: Sequence[Sequence[str]]) -> StackedSet:
         """Return the evaluation set `train`: the first `training.evaluate_train` images of each environment."""
@@ -111,6 +125,17 @@ class StackedData:
         )
         used = np.concatenate(rows)
         return whole if len(used) == sum(self.sizes) else whole.without_unused(used)
+
+    def evaluated(self, trial: int) -> tuple[Tensor, Tensor | None]:
+        """Return `Batch.index` and `Batch.side` of one trial's images of the evaluation set `train`."""
+        limit = self._training.evaluate_train
+        index = torch.cat([own[:limit] for own in self._index[trial].split(self.sizes)])
+        return index, None if self._side is None else self._side[trial, index]
+
+    @property
+    def has_side(self) -> bool:
+        """Whether the dataset gives side information of the training images."""
+        return self._side is not None
 
     @property
     def environments(self) -> int:
@@ -148,7 +173,7 @@ class StackedData:
 
         They are: one trial, full batch, no augmentation, flat inputs of several channels, and `large`.
         """
-        if self._minibatches or self._dataset.draws_per_image or len(self._draws) > 1:
+        if self._minibatches or self._dataset.draws_per_image or len(self.draws) > 1:
             return None
         if self._dataset.channels == 1 or len(self._dataset.features) > 1 or not self.large:
             return None
@@ -166,10 +191,10 @@ class StackedData:
         if self._training.batches == "pooled":
             if size is None or size >= sum(self.sizes):
                 return None
-            return [PooledMinibatches(d, self.sizes, size) for d in self._draws]
+            return [PooledMinibatches(d, self.sizes, size) for d in self.draws]
         if size is None or size >= max(self.sizes):
             return None
-        return [Minibatches(d, self.sizes, size) for d in self._draws]
+        return [Minibatches(d, self.sizes, size) for d in self.draws]
 
     def same_as(self, number: int) -> int:
         """Return the lowest batch number of a step with the same images as batch `number`: 0 at full batch."""
@@ -179,16 +204,18 @@ class StackedData:
         """Return batch `number` of the `batches` batches of a step."""
         counts = self._counts
         if self._lit is not None:
-            return StackedBatch(self._lit, self._labels, counts)
+            return StackedBatch(self._lit, self._labels, self._index, counts, self._side)
         if self._minibatches is None:
-            inputs, labels = self._inputs, self._labels
+            inputs, labels, index, side = self._inputs, self._labels, self._index, self._side
         else:
             drawn = [m.of_step(step, number, batches) for m in self._minibatches]
             counts = drawn[0][1]
-            rows = self.send(np.stack([rows for rows, _ in drawn]))
-            trial = torch.arange(len(self._draws), device=self._device).unsqueeze(1)
-            inputs, labels = self._inputs[trial, rows], self._labels[trial, rows]
-        return StackedBatch(self._prepare(inputs, f"augment/{step}/{number}", training=True), labels, counts)
+            index = self.send(np.stack([rows for rows, _ in drawn]))
+            trial = torch.arange(len(self.draws), device=self._device).unsqueeze(1)
+            inputs, labels = self._inputs[trial, index], self._labels[trial, index]
+            side = None if self._side is None else self._side[trial, index]
+        prepared = self._prepare(inputs, f"augment/{step}/{number}", training=True)
+        return StackedBatch(prepared, labels, index, counts, side)
 
     def send(self, values: Array, dtype: torch.dtype | None = None) -> Tensor:
         """Copy an array to the device without waiting for the device."""
@@ -197,23 +224,39 @@ class StackedData:
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
 
-    def _prepare(self, inputs: Tensor, purpose: str, *, training: bool) -> Tensor:
+    def _prepare(self, inputs: Tensor, purpose: str, *, training: bool, draws: Sequence[Draws] | None = None) -> Tensor:
         """Return the network's inputs `[S, n, *features]` for stored `[S, n, ...]`; `purpose` names the draws."""
         if inputs.dtype is torch.uint8:
             inputs = inputs.to(self._dtype) / 255
         k = self._dataset.draws_per_image if training or self._dataset.draws_at_test else 0
         uniforms = None
         if k:
-            numbers = np.stack([d.uniform(purpose, inputs.shape[1], k) for d in self._draws])
+            numbers = np.stack([d.uniform(purpose, inputs.shape[1], k) for d in draws or self.draws])
             uniforms = self.send(numbers).flatten(0, 1)
         prepared = self._dataset.prepare(inputs.flatten(0, 1), uniforms, training=training)
         return prepared.reshape(*inputs.shape[:2], *prepared.shape[1:])
 
+    @property
+    def _rows(self) -> int:
+        """Number of inputs per trial in one forward pass of an evaluation."""
+        return max(1, min(ROWS, NUMBERS // math.prod(self._dataset.features)))
+
     def pieces(self, split: str, step: int) -> Iterator[Tensor]:
         """Yield the prepared inputs of a split in pieces `[S, rows, *features]`, bounded by `ROWS` and `NUMBERS`."""
-        rows = max(1, min(ROWS, NUMBERS // math.prod(self._dataset.features)))
-        for i, piece in enumerate(torch.split(self.sets[split].inputs, rows, dim=1)):
+        for i, piece in enumerate(torch.split(self.sets[split].inputs, self._rows, dim=1)):
             yield self._prepare(piece, f"augment/{split}/{step}/{i}", training=False)
+
+    def training_images(self, trial: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the labels, environments and side information of all training images of one trial."""
+        sizes = torch.tensor(self.sizes, device=self._device)
+        environments = torch.arange(self.environments, device=self._device).repeat_interleave(sizes)
+        return self._labels[trial], environments, None if self._side is None else self._side[trial]
+
+    def training_pieces(self, trial: int, step: int) -> Iterator[Tensor]:
+        """Yield the inputs of all training images of one trial, prepared as for an evaluation, `[rows, *features]`."""
+        for i, piece in enumerate(torch.split(self._inputs[trial : trial + 1], self._rows, dim=1)):
+            purpose, draws = f"augment/stage/{step}/{i}", self.draws[trial : trial + 1]
+            yield self._prepare(piece, purpose, training=False, draws=draws)[0]
 
     def sample(self, step: int) -> tuple[Tensor, float]:
         """Return some prepared test inputs, `[S, rows, *features]`, and their fraction of all evaluation inputs."""
@@ -230,7 +273,8 @@ class StackedData:
 def _sizes(data: TrialData) -> tuple[object, ...]:
     """Return the sizes that the trials of one stack must share."""
     train = tuple(np.shape(inputs) for inputs in data.inputs)
+    side = tuple(np.shape(values) for values in (() if data.side is None else data.side))
     held_out = (
         (split, s.inputs.shape, *(len(e.index) for e in s.environments.values())) for split, s in data.held_out.items()
     )
-    return train, *held_out
+    return train, side, *held_out

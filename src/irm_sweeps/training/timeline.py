@@ -1,0 +1,130 @@
+"""When the stages of a stack's trials begin, and what changes then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from irm_sweeps.backbones.backbone import Model, Parameters
+from irm_sweeps.errors import UserError, did_you_mean
+from irm_sweeps.methods.method import Fresh, Method
+from irm_sweeps.methods.stages import Boundary, Stage
+from irm_sweeps.process_state import fresh_state
+from irm_sweeps.training.stacked_data import StackedData
+
+_FORMER = ("phase", "resets_at", "reset", "restarts_optimizer_at")
+"""Functions of methods whose part `stages` and `enter` have taken over."""
+
+
+class Timeline:
+    """The stages of the trials of a stack, whose methods differ in when stages of numbers only begin.
+
+    Parameters
+    ----------
+    steps
+        Number of steps of the training.
+
+    Attributes
+    ----------
+    begins
+        The first step of each stage by name, int64 `[S]`.
+
+    Raises
+    ------
+    UserError
+        A method's stages are invalid, or it has one of the functions that stages have replaced.
+    """
+
+    def __init__(self, methods: Sequence[Method], steps: int, device: torch.device) -> None:
+        check_stages(methods[0])
+        self._steps = steps
+        self._stages = list(methods[0].stages())
+        firsts = [[stage.first_step(steps) for stage in method.stages()] for method in methods]
+        self.begins = {
+            stage.name: torch.tensor([own[i] for own in firsts], dtype=torch.int64, device=device)
+            for i, stage in enumerate(self._stages)
+        }
+
+    def stage(self, step: int) -> Stage:
+        """Return the stage that a step belongs to: of those that have begun, the one that began last."""
+        begun = [s for s in self._stages if not s.numbers_only and s.first_step(self._steps) <= step]
+        return max(begun, key=lambda s: s.first_step(self._steps), default=Stage("")) if begun else Stage("")
+
+    def beginning(self, step: int) -> list[Stage]:
+        """Return the stages that begin with a step."""
+        return [stage for stage in self._stages if stage.first_step(self._steps) == step]
+
+
+def check_stages(method: Method) -> None:
+    """Check a method's stages; see `Timeline` for the error."""
+    kind = type(method).__name__
+    for name in _FORMER:
+        if hasattr(method, name):
+            raise UserError(
+                f"{kind}.{name}: no longer called: `stages` names the stages of training, which restart the optimizer, "
+                "choose the moves and are `at.phase`, and `enter` returns new values where one begins"
+            )
+    stages = list(method.stages())
+    names = [stage.name for stage in stages]
+    for stage in stages:
+        where = f"{kind}.stages: {stage.name!r}"
+        share = isinstance(stage.begins, float)
+        if names.count(stage.name) > 1 or not stage.name:
+            raise UserError(f"{where}: give each stage a name of its own")
+        if stage.begins < 0 or (share and stage.begins >= 1):
+            raise UserError(
+                f"{where} begins at {stage.begins!r}: give a whole number of steps, e.g. {int(abs(stage.begins))}, or "
+                "a share of all steps, at least 0.0 and below 1.0"
+            )
+        if stage.numbers_only and stage.moves is not None:
+            raise UserError(f"{where} has moves, and numbers_only=True: leave one of them out")
+
+
+Update = Callable[[Callable[[Tensor], Tensor]], Tensor]
+
+
+def enter(
+    stage: str,
+    method: Method,
+    model: Model,
+    parameters: Parameters,
+    numbers: Mapping[str, Tensor],
+    data: StackedData,
+    trial: int,
+    fresh: Fresh,
+    step: int,
+) -> Mapping[str, Tensor]:
+    """Return the values that a trial's tensors get where a stage begins, checked against the tensors.
+
+    Parameters
+    ----------
+    trial
+        The trial's position in the stack.
+
+    Raises
+    ------
+    UserError
+        The method names an unknown tensor, or a value has another shape.
+    """
+    draws = data.draws[trial]
+    generator = torch.Generator().manual_seed(draws.integer(f"stage/{stage}"))
+    labels, environments, side = data.training_images(trial)
+    over_images = partial(_over_images, data, trial, step)
+    at = Boundary(model, parameters, numbers, labels, environments, side, over_images, fresh, generator)
+    with torch.no_grad(), fresh_state(seed=generator.initial_seed()):
+        values = method.enter(stage, at)
+    for name, value in values.items():
+        where = f"{type(method).__name__}.enter, stage {stage!r}: {name!r}"
+        if name not in parameters:
+            raise UserError(f"{where} is no tensor of the trial{did_you_mean(name, parameters)}")
+        if not isinstance(value, Tensor) or value.shape != parameters[name].shape:
+            given = list(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise UserError(f"{where} is {given}: a tensor of shape {list(parameters[name].shape)} is needed")
+    return values
+
+
+def _over_images(data: StackedData, trial: int, step: int, function: Callable[[Tensor], Tensor]) -> Tensor:
+    return torch.cat([function(inputs) for inputs in data.training_pieces(trial, step)])
