@@ -106,6 +106,10 @@ DEEDS: dict[str, Callable[[TrialData], Any]] = {
     "large": lambda d: replace(d, inputs=d.inputs.astype(np.float64) - 1e39),
     "test large": lambda d: with_test(d, inputs=d.held_out["test"].inputs.astype(np.float64) + 1e39),
     "squared large": lambda d: replace(d, labels=d.labels * 1e39),
+    "side of one": lambda d: replace(d, side=[np.ones((N, 2))]),
+    "side of a number": lambda d: replace(d, side=np.ones((2, N))),
+    "side in words": lambda d: replace(d, side=np.full((2, N, 1), "red")),
+    "side nan": lambda d: replace(d, side=with_one(np.ones((2, N, 1)), np.nan)),
     "nan": lambda d: replace(d, inputs=with_one(d.inputs, np.nan)),
     "test inf": lambda d: with_test(d, inputs=with_one(d.held_out["test"].inputs, -np.inf)),
     "integers": lambda d: replace(d, inputs=d.inputs.astype(np.int64)),
@@ -134,6 +138,10 @@ DEEDS: dict[str, Callable[[TrialData], Any]] = {
 }
 
 COMPLAINTS = {
+    "side of one": "train: 2 names ['0.2', '0.1'] for 1 environments of side",
+    "side of a number": "train environment '0.2': `side` is an array [6] of float64, for 6 images",
+    "side in words": "train environment '0.2': `side` is of <U3: give float64 or float32",
+    "side nan": "train environment '0.1': a value of `side` is nan: its values must be finite",
     "signs": "train environment '0.2': a label is -1: with `outputs` 1 labels are 0 or 1; relabel in `draw`",
     "0 and 2": "train environment '0.2': a label is 2: with `outputs` 1 labels are 0 or 1",
     "halves": "train environment '0.2': a label is 0.5: with `outputs` 1 labels are 0 or 1",

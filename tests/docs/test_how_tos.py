@@ -52,6 +52,13 @@ def contract(suite: str, name: str) -> None:
     assert " passed" in answer.stdout.splitlines()[-1] or re.search(r"^\.+", answer.stdout, re.M), answer.stdout
 
 
+def test_a_method_with_stages(reader) -> None:
+    """The command trains both trials, and the class passes the contract suite."""
+    (swept,) = answers(reader("stages"))
+    assert "2 completed" in swept
+    contract("tests/methods/test_methods_contract.py", "error_weights")
+
+
 def test_a_dataset(reader) -> None:
     """The commands, and the accuracies that the page prints: ERM uses the spurious bit, IRMv1 does not."""
     page = reader("dataset")

@@ -216,6 +216,16 @@ def test_a_frozen_head_a_fresh_one_and_a_share_of_the_steps(staged: Any, trainin
     assert [stage for stage, _ in trials[0].method.seen] == ["both"] * 2 + ["frozen"] * 2 + ["both again"] * 2
 
 
+def test_of_stages_that_begin_together_the_last_one_counts(staged: Any, training: Train) -> None:
+    trial = staged(Stage("skipped", moves=[Move(["head"])]), Stage("game"), Stage("late", 7), Stage("weight", 1))
+    run = training(trial)
+    assert [run.timeline.stage(step).name for step in (0, 6, 7)] == ["game", "weight", "late"]
+    advance(run, 1)
+    assert [stage for stage, _ in trial.method.seen] == ["skipped", "game"], "either begins"
+    other = training(staged(Stage("game"), Stage("weight", 1, numbers_only=True)))
+    assert other.timeline.stage(6).name == "game"
+
+
 def test_a_boundary_has_all_training_images(staged: Any, training: Train) -> None:
     trial = staged(Stage("only", 3))
     run = training(trial)

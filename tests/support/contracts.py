@@ -87,6 +87,8 @@ def sha256(data: TrialData) -> str:
     """Return the sha256 of everything that a draw returns."""
     digest = hashlib.sha256(repr(list(data.names)).encode())
     arrays = {"inputs": data.inputs, "labels": data.labels}
+    if data.side is not None:
+        arrays["side"] = np.concatenate(list(data.side))
     for split, evaluation_set in data.held_out.items():
         arrays[split] = evaluation_set.inputs
         for name, environment in evaluation_set.environments.items():

@@ -103,3 +103,10 @@ def test_they_stand_on_stderr_once(mode: list[str], tmp_path: Path) -> None:
     assert launch(*mode, *SMALL, "method=vrex", f"results={tmp_path}").err == "", "nothing is left to run"
     answer = launch(*mode, *SMALL, "method=erm", "lam=3", f"results={tmp_path}", "plan=true")
     assert answer.err.count("lam=3 has no effect on ERM") == 1
+
+
+def test_stages_that_never_begin(tmp_path: Path) -> None:
+    answer = launch("-m", *SMALL, "method=eiil", "method.inference_steps=2", f"results={tmp_path}", "plan=true")
+    (line,) = [line for line in answer.err.splitlines() if "never begin" in line]
+    assert "stages never begin within" in line
+    assert "(inference at step 500, invariance at step 502, penalty at step 692): give more steps" in line

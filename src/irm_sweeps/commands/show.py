@@ -64,7 +64,10 @@ def _label_in_sweep(store: Reader, result: Result) -> str:
 
 
 def scores_table(result: Result, label: str | None = None) -> str:
-    """Return status and, per split and environment, accuracy (per cent) and risk at the end of training."""
+    """Return status and, per split and environment, accuracy (per cent) and risk at the end of training.
+
+    The calibration error is in the whole file (`--json`) and in tables that ask for it.
+    """
     lines = [f"trial {result.trial_id}  {label or result.label}  {result.status}{_when(result)}"]
     if result.error is not None:
         return "\n".join([*lines, result.error.message.rstrip(), result.error.details.rstrip()])
@@ -73,7 +76,8 @@ def scores_table(result: Result, label: str | None = None) -> str:
             continue
         lines.append(f"{rule}, step {evaluation.step}" if rule != "last" else f"step {evaluation.step}")
         for split, environment, scores in evaluation.environments():
-            measures = [f"{measure} {_written(measure, value)}" for measure, value in sorted(scores.measures.items())]
+            shown = sorted((measure, value) for measure, value in scores.measures.items() if measure != "ece")
+            measures = [f"{measure} {_written(measure, value)}" for measure, value in shown]
             lines.append("  ".join([f"  {split:5s} {environment:>6s}", *measures]))
     return "\n".join(lines)
 

@@ -37,6 +37,7 @@ TYPES: dict[str, Any] = {
     "environment": "string",
     "risk": "float64",
     "accuracy": "float64",
+    "ece": "float64",
     "diverged_at": "Int64",
     "error": "string",
     "seconds": "float64",
@@ -53,7 +54,7 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     """Return the results of one store, or of several put together; an archive of `irm-sweeps pack` is one too.
 
     One row per trial, selection rule, split and environment. A diverged or failed trial has one row, whose
-    `rule`, `split`, `environment`, `risk` and `accuracy` are missing. Of a trial that several stores have, a
+    `rule`, `split`, `environment`, `risk`, `accuracy` and `ece` are missing. Of a trial that several stores have, a
     completed result is preferred.
 
     Columns (see `TYPES` for their types)
@@ -62,7 +63,8 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
         `dataset`, `backbone`, `method`, `optimizer`: the names that choose them, e.g. `irmv1` (without a YAML, the
         class; it is `method._target_`); `lam` (NaN where the method has no penalty weight), `seed`;
         `rule` (last, val, oracle, stop: which evaluation speaks for the trial), `step` (of that evaluation, in
-        updates), `split` (train, val, test), `environment`, `risk` (nats), `accuracy` (in [0, 1]);
+        updates), `split` (train, val, test), `environment`, `risk` (nats), `accuracy` (in [0, 1]),
+        `ece` (expected calibration error, in [0, 1]; missing in results from before it was measured);
         `diverged_at` (updates), `error` (message of a failed trial);
         `seconds` (wall time of its stack), `stack_size`, `finished`, `device`, `commit`;
         and the whole config under dotted names, e.g. `optimizer.lr`, `training.steps`, `dataset.p_e`. Lists are JSON
@@ -87,7 +89,7 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     trials = pd.DataFrame(rows, dtype=object)
     scores = pd.DataFrame(
         [(i, *row) for i, (_, result) in enumerate(results) for row in _scores(result)],
-        columns=["trial", "rule", "step", "split", "environment", "risk", "accuracy"],
+        columns=["trial", "rule", "step", "split", "environment", "risk", "accuracy", "ece"],
     )
     trials = trials.reindex(columns=list(dict.fromkeys([*TYPES, *trials.columns])))
     for name in trials.columns:
@@ -139,12 +141,12 @@ def _trial(root: Path, result: Result, setting: str) -> dict[str, Any]:
 
 
 def _scores(result: Result) -> Iterator[tuple[Any, ...]]:
-    """Yield rule, step, split, environment, risk and accuracy; one row of nothing where there are none."""
+    """Yield rule, step, split, environment, risk, accuracy and ece; one row of nothing where there are none."""
     if not result.metrics:
-        yield (None,) * 6
+        yield (None,) * 7
     for rule, evaluation in result.metrics.items():
         for split, environment, scores in evaluation.environments():
-            yield rule, evaluation.step, split, environment, scores.risk, scores.accuracy
+            yield rule, evaluation.step, split, environment, scores.risk, scores.accuracy, scores.ece
 
 
 def _json(value: Any) -> Any:

@@ -20,11 +20,11 @@ UNKNOWN_MEMORY = 16e9
 
 
 def warnings(trials: Sequence[Trial], settings: Settings, launcher: Launcher) -> Iterator[str]:
-    """Yield a line for each kind of trial whose penalty never acts, or whose full batch does not fit in memory."""
+    """Yield a line for each kind of trial whose penalty or stage never acts, or whose full batch does not fit."""
     idle: dict[str, list[Trial]] = {}
     full: dict[str, list[Trial]] = {}
     for trial in trials:
-        if why := _idle_penalty(trial, settings.data_dir):
+        if why := _idle_penalty(trial, settings.data_dir) or _idle_stages(trial, settings.data_dir):
             idle.setdefault(why, []).append(trial)
         if trial.training.batch_size is None and not trial.backbone.stacks:
             full.setdefault(f"{trial.backbone!r} {trial.dataset.features}", []).append(trial)
@@ -68,6 +68,17 @@ def _idle_penalty(trial: Trial, data_dir: Path) -> str | None:
     length = f"training.steps={steps}" if trial.training.epochs is None else f"{steps} steps"
     idle = "the penalty never acts, and lam has no effect" if trial.method.uses_lam else "the game never begins"
     return f"{idle}: method.{field}={delay} is not below {length}: give e.g. method.{field}={steps // 3}, or more steps"
+
+
+def _idle_stages(trial: Trial, data_dir: Path) -> str | None:
+    """Return which stages of training never begin; None if all do, or where that is not known."""
+    begins = {stage.name: stage.begins for stage in trial.method.stages() if not isinstance(stage.begins, float)}
+    if trial.method.delay or not begins or (steps := _steps(trial, max(begins.values()), data_dir)) is None:
+        return None
+    if not (late := [f"{name} at step {first}" for name, first in begins.items() if first >= steps > 0]):
+        return None
+    verb = "stages never begin" if len(late) > 1 else "a stage never begins"
+    return f"{verb} within {steps} steps ({', '.join(late)}): give more steps, or shorter stages"
 
 
 def _steps(trial: Trial, delay: int, data_dir: Path) -> int | None:

@@ -111,7 +111,7 @@ class StackedData:
         given = [np.concatenate(list(side)) for side in sides if side is not None]
         if not given:
             return None
-        return torch.from_numpy(np.stack(given)).to(self._device, self._dtype)
+        return torch.from_numpy(np.stack(given).astype(np.float64)).to(self._device, self._dtype)
 
     def _training_set(self, names: Sequence[Sequence[str]]) -> StackedSet:
         """Return the evaluation set `train`: the first `training.evaluate_train` images of each environment."""

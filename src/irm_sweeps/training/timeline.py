@@ -49,9 +49,9 @@ class Timeline:
         }
 
     def stage(self, step: int) -> Stage:
-        """Return the stage that a step belongs to: of those that have begun, the one that began last."""
-        begun = [s for s in self._stages if not s.numbers_only and s.first_step(self._steps) <= step]
-        return max(begun, key=lambda s: s.first_step(self._steps), default=Stage("")) if begun else Stage("")
+        """Return the stage that a step belongs to: the last of those that began last; one without a name before any."""
+        begun = [stage for stage in self._stages if not stage.numbers_only and stage.first_step(self._steps) <= step]
+        return max(reversed(begun), key=lambda stage: stage.first_step(self._steps), default=Stage(""))
 
     def beginning(self, step: int) -> list[Stage]:
         """Return the stages that begin with a step."""
@@ -62,7 +62,7 @@ def check_stages(method: Method) -> None:
     """Check a method's stages; see `Timeline` for the error."""
     kind = type(method).__name__
     for name in _FORMER:
-        if hasattr(method, name):
+        if callable(getattr(type(method), name, None)):
             raise UserError(
                 f"{kind}.{name}: no longer called: `stages` names the stages of training, which restart the optimizer, "
                 "choose the moves and are `at.phase`, and `enter` returns new values where one begins"
@@ -81,9 +81,6 @@ def check_stages(method: Method) -> None:
             )
         if stage.numbers_only and stage.moves is not None:
             raise UserError(f"{where} has moves, and numbers_only=True: leave one of them out")
-
-
-Update = Callable[[Callable[[Tensor], Tensor]], Tensor]
 
 
 def enter(

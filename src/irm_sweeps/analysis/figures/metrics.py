@@ -14,7 +14,7 @@ from irm_sweeps.sweep.metric import parts
 if TYPE_CHECKING:
     from irm_sweeps.trial import Trial
 
-UNITS = {"accuracy": "accuracy (%)", "risk": "risk (nats)", "pwcca": "PWCCA similarity"}
+UNITS = {"accuracy": "accuracy (%)", "risk": "risk (nats)", "ece": "calibration error", "pwcca": "PWCCA similarity"}
 
 
 @dataclass(frozen=True)
