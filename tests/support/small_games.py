@@ -60,7 +60,7 @@ def point(outputs: int, environments: int = 2, n: int = 7, step: int = 0, **numb
     batch = Batch(normal(total, 4), labels.double() if outputs == 1 else labels, environments)
     values = {"lam": 1.0, "l2": 0.0, "anneal": 0.0, "weight_before_anneal": 0.0, **numbers}
     numbers = {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}
-    begins = dict.fromkeys(("penalty", "quantile"), numbers["anneal"])
+    begins = dict.fromkeys(("penalty", "quantile", "pareto"), numbers["anneal"])
     return Point(model, parameters, batch, numbers, torch.tensor(step), LOSSES["cross_entropy"], begins=begins)
 
 

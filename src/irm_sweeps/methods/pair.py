@@ -1,0 +1,97 @@
+"""PAIR: weigh risk and penalties at each step, so that they approach a preferred point of their Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from irm_sweeps.config import Count
+from irm_sweeps.methods.method import Method, Point, Turn
+from irm_sweeps.methods.risks import columns
+from irm_sweeps.methods.simplex import best_on_simplex
+from irm_sweeps.methods.stages import Stage
+
+Preference = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+class PAIR(Method):
+    """Chen et al. (2023), PAIR-o: ERM, then a step on a weighted sum of risk, IRMv1's penalty and V-REx's.
+
+    The weights solve the linear program of EPO search (Mahapatra & Rajan 2020) in the Gram matrix of the three
+    gradients: far from losses in inverse proportion to the preference it balances them, near them it lowers all. The
+    release solves it with a licensed solver; with three weights its vertices are few. Where no weights meet the
+    constraints, those of the preference are taken, as there. The release trains its second stage with SGD (momentum
+    .9) and its first with Adam; here one optimizer trains both.
+    """
+
+    reference: ClassVar[str] = "Chen et al. (2023), Pareto Invariant Risk Minimization, Algorithm 1 (PAIR-o)"
+    uses_lam: ClassVar[bool] = False
+    delay: ClassVar[str] = "anneal"
+
+    anneal: Count
+    """Number of steps of ERM, with l2, before the losses are weighed (without l2, as in the release)."""
+    preference: Preference
+    """Relative importance of risk, IRMv1's penalty and V-REx's (1e-12, .01 and .99 in the release)."""
+    balance_above: Annotated[float, Field(gt=0)]
+    """The divergence of the weighted losses from equality above which they are balanced (.1 in the release)."""
+    gradients_of: Literal["head", "all"]
+    """The parameters whose gradients the weights are computed from: the classifier head (the release), or all."""
+
+    def stages(self) -> Sequence[Stage]:
+        """Return the stage in which the losses are weighed."""
+        return [Stage("pareto", int(self.anneal), restarts=True, numbers_only=True)]
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Turn:
+        """Return risk (plus l2 during ERM), IRMv1's penalty and the sample variance of the risks."""
+        logits = at.logits(at.features())
+        risks = at.risks(logits)
+        irm = at.batch.means(columns(at.residuals(logits) * logits).sum(-1)).square().mean()
+        variance = (risks - risks.mean()).square().sum() / max(len(risks) - 1, 1)
+        risk = risks.mean() + torch.where(at.begun("pareto"), 0.0, at.l2())
+        objectives = torch.stack([risk, irm, variance])
+        return Turn(dict.fromkeys(moving, objectives), {"risks": risks, "irm": irm, "variance": variance})
+
+    def combine(
+        self, at: Point, player: str, objectives: Tensor, gradients: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """Return the weighted sums of the three gradients."""
+        del player
+        own = [g.flatten(1).double() for name, g in gradients.items() if self._counts(name)]
+        stacked = torch.cat(own, 1)
+        weights = self.weights(objectives.double(), stacked @ stacked.T)
+        erm = torch.zeros_like(weights)
+        erm[0] = 1.0
+        weights = torch.where(at.begun("pareto"), weights, erm)
+        return {name: torch.tensordot(weights.to(g.dtype), g, 1) for name, g in gradients.items()}
+
+    def _counts(self, name: str) -> bool:
+        return self.gradients_of == "all" or name.startswith("head.")
+
+    def weights(self, losses: Tensor, gram: Tensor) -> Tensor:
+        """Return the weights of the three losses, `[3]`.
+
+        Parameters
+        ----------
+        gram
+            Inner products of the losses' gradients, `[3, 3]`.
+        """
+        preference = losses.new_tensor(self.preference)
+        preference = preference / preference.sum()
+        weighted = preference * losses
+        shares = weighted / weighted.sum()
+        logs = (3 * shares).clamp(min=torch.finfo(losses.dtype).tiny).log()
+        divergence = (shares * logs).sum()
+        along = gram @ (preference * (logs - divergence))
+        largest = weighted == weighted.max()
+        balancing = torch.where(largest, 0.0, torch.where(along > 0, -torch.inf, along))
+        balanced = best_on_simplex(along, gram, balancing)
+        floor = along.max().clamp(max=0.0)
+        lowering = best_on_simplex(
+            gram.sum(1), torch.cat([along.unsqueeze(0), gram]), torch.cat([floor.unsqueeze(0), torch.zeros_like(along)])
+        )
+        found = torch.where(divergence > self.balance_above, balanced, lowering)
+        return torch.where(found.isfinite().all(), found, preference)
