@@ -299,7 +299,8 @@ def test_the_page_changes_by_itself_and_says_why_a_trial_failed(desk: Desk) -> N
         said = "document.body.innerText"
         assert "No sweep has been launched here yet." in page.run(said)
         page.run("window.mark = 1")
-        desk.start("-m", f"results={desk.results}", "hydra/launcher=inprocess", *ROGUE, "method.deed=none,raise")
+        slow = [*ROGUE, "method.deed=none,raise", "training.steps=400"]
+        desk.start("-m", f"results={desk.results}", "hydra/launcher=inprocess", *slow)
         eventually(lambda: "1 running" in page.run(said), "a running trial on the page", 90)
         assert "step" in page.run(said)
         desk.gate.touch()

@@ -40,7 +40,7 @@ class LivePage:
     """
 
     def __init__(self, store: WatchedStore, sweep: str | None, again: str) -> None:
-        self.style = "".join(map(source, ("style.css", "report.css", "live.css")))
+        self.style = "".join(map(source, ("style.css", "report.css", "charts.css", "live.css")))
         self.script = source("live.js")
         self._watch, self._again = Watch(store, sweep), again
         self._lock = threading.Lock()
