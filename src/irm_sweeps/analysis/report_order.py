@@ -12,8 +12,8 @@ from irm_sweeps.errors import UserError
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Paper
 
-Place = tuple[str, int, list[str | int]]
-"""What sorts papers: the union that has it, or else its own name; its place there; its name, numbers as numbers."""
+Name = list[str | int]
+"""The parts of a name, of which every second is a number: figure 10 comes after figure 9."""
 
 
 def in_order(papers: Mapping[str, Paper]) -> list[Paper]:
@@ -24,14 +24,14 @@ def in_order(papers: Mapping[str, Paper]) -> list[Paper]:
         for index, name in reversed(list(enumerate(union.include)))
     }
 
-    def place(paper: Paper) -> Place:
-        return (*places.get(paper.name, (paper.name, 0)), _by_number(paper.name))
+    def place(paper: Paper) -> tuple[Name, int, Name]:
+        union, index = places.get(paper.name, (paper.name, 0))
+        return _parts(union), index, _parts(paper.name)
 
     return sorted((paper for paper in papers.values() if not paper.include), key=place)
 
 
-def _by_number(name: str) -> list[str | int]:
-    """Return the parts of a name, of which every second is a number: figure 10 comes after figure 9."""
+def _parts(name: str) -> Name:
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
 

@@ -249,4 +249,4 @@ def read_plain(name: str) -> dict[str, Any] | None:
         values = OmegaConf.to_container(OmegaConf.create(text))  # unlike yaml, it reads 1e-3 as a number
     except Exception:  # of yaml, OmegaConf, or what Python's numbers and dates raise
         return None
-    return values if isinstance(values, dict) and all(isinstance(key, str) for key in values) else None
+    return {str(key): value for key, value in values.items()} if isinstance(values, dict) else None
