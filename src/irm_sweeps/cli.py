@@ -20,6 +20,7 @@ from irm_sweeps.commands import (
     show,
     status,
     unpack,
+    watch,
     work,
 )
 from irm_sweeps.errors import one_line_errors
@@ -31,6 +32,7 @@ _EPILOG = 'COMMAND --help says more; "launch --help" is the manual of keys. Tab:
 COMMANDS = {
     "init": init,
     "status": status,
+    "watch": watch,
     "show": show,
     "reproduce": reproduce,
     "work": work,

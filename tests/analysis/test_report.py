@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
@@ -13,11 +14,18 @@ import pytest
 import synthetic_store as synthetic
 from browser import CHROMIUM, Page, chromium
 from irm_sweeps.analysis import report, report_sections
+from irm_sweeps.analysis.paper_candidates import candidate_cells
 from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.analysis.readings import Results
+from irm_sweeps.analysis.report_order import in_order
+from irm_sweeps.compose import COMPONENTS, compose
 from irm_sweeps.errors import UserError
+from irm_sweeps.store import claims
+from irm_sweeps.store.manifest import RunSettings, write_manifest
+from irm_sweeps.store.store import Store
 from irm_sweeps.sweep import grid
-from irm_sweeps.sweep.paper import load_paper
+from irm_sweeps.sweep.collect import collect
+from irm_sweeps.sweep.paper import load_paper, read_plain
 
 HOSTILE = '</pre></script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">\'"&'
 
@@ -88,6 +96,7 @@ class Outline(HTMLParser):
         self.tags: list[str] = []
         self.words: list[str] = []
         self.unnamed = 0
+        self.text = text
         self.feed(text)
         self.close()
 
@@ -139,6 +148,75 @@ def test_papers_with_results_are_shown_and_the_others_have_their_command(text: s
     assert {"bae2021_table1", "bae2021_figure3", "demo"} <= set(outline.ids), "a figure of the table's trials, too"
     assert "bae2021_table5" not in outline.ids
     assert "python launch.py -m paper=bae2021_table5" in text
+
+
+def test_the_answer_comes_first_and_the_rest_in_the_order_of_the_paper(outline: Outline) -> None:
+    said = words(outline)
+    answer = said.index("of 12 published cells are equivalent")
+    assert answer < said.index("bae2021 Table 1: test accuracy") < said.index("Cells by verdict")
+    shown = [name for name in outline.ids if name in paper_names()]
+    assert shown == [*(name for name in load_paper("bae2021").include if name in shown), "demo"]
+    headings = re.findall(r"<h2 id=[^>]*>([^<]*)", outline.text)
+    assert headings[:3] == ["bae2021 Table 1", "Verdicts", "bae2021 Figure 3"]
+    assert headings[headings.index("Demo") + 1] == "Not yet run"
+    folded = outline.text.partition('id="absent"')[2].partition("</section>")[0]
+    assert "<details>" in folded.partition("bae2021_table5")[0], "commands of what was not run are folded"
+
+
+def test_the_order_is_that_of_numbers_where_no_union_says(composed_once: None) -> None:
+    names = ["mine_figure10", "mine_figure9", "mine_table1"]
+    table1 = load_paper("bae2021_table1")
+    papers = {name: table1.model_copy(update={"name": name}) for name in names}
+    assert [paper.name for paper in in_order(papers)] == ["mine_figure9", "mine_figure10", "mine_table1"]
+
+
+def test_the_latest_sweep_is_the_answer_and_running_trials_are_shown(tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    store = Store(root)
+    synthetic.fill(root, load_paper("demo"), "erm", by_seed)
+    trials, _, _ = collect([f"results={root}", "dataset.source=embedded", "training.steps=20", "seed=0,1"])
+    done, running = trials.values()
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    labels = {running.id: f"mine {HOSTILE}"}
+    configs = {trial_id: trial.canonical for trial_id, trial in trials.items()}
+    manifest = write_manifest(store, "sweep", configs, [[trial_id] for trial_id in trials], run, labels)
+    synthetic.write(root, synthetic.completed(done, by_seed))
+    assert claims.acquire(store, running.id, manifest.launch, 20, 1)
+    rows = [{"step": step, "risks": [0.7, 0.5 - step / 100]} for step in (0, 10)]
+    (root / running.id / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for argv in ([], ["--sweep", manifest.name]):
+        page = reported(root, tmp_path, *argv)
+        said = words(page)
+        assert page.text.partition("<h1>")[2].startswith(f"{manifest.name}</h1>")
+        assert said.index("1 trial is running.") < said.index("Provenance")
+        assert f"mine {' '.join(HOSTILE.split())}" in said
+        assert "step 0 of 20" in said
+        assert f"irm-sweeps watch --results {root}" in said
+        assert page.tags.count("polyline") == 2
+        assert page.open == []
+
+
+def test_a_paper_file_is_read_as_hydra_reads_it(composed_once: None) -> None:
+    plain = {name: values for name in paper_names() if (values := read_plain(name)) is not None}
+    assert {"bae2021_table1", "bae2021_figure3"} - plain.keys() == {"bae2021_figure3"}, "which has a list of defaults"
+    for name, values in plain.items():
+        assert values == compose([f"paper={name}"])["paper"], name
+
+
+def test_the_quick_look_finds_every_cell_that_has_results(composed_once: None) -> None:
+    """The classes that it reads in the overrides are those of the trials that Hydra composes."""
+    for name in ("bae2021_table1", "protocols", "bae2021_table6"):
+        paper = load_paper(name)
+        every = [(row, column) for row in paper.shown.values() if row.sweep is not None for column in paper.columns]
+        classes = {}
+        for row, column in every:
+            for trial in paper.cell_trials(row, column).values():
+                key = tuple(trial.config[group]["_target_"] for group in COMPONENTS)
+                classes.setdefault(key, []).append((row.label, column.label))
+        for key, cells in classes.items():
+            found = {(row.label, column.label) for row, column in candidate_cells(paper, {key})}
+            assert found == set(cells), name
+        assert not list(candidate_cells(paper, set()))
 
 
 def test_a_union_is_neither_shown_nor_waited_for(store: Path, outline: Outline) -> None:

@@ -47,7 +47,8 @@ class Page:
         head, _, self._left = self._left.partition(b"\0")
         return dict(json.loads(head))
 
-    def open(self, path: Path, width: int, height: int = 900, dark: bool = False, media: str = "screen") -> None:
+    def open(self, where: Path | str, width: int, height: int = 900, dark: bool = False, media: str = "screen") -> None:
+        """Load a file, or the page at an address."""
         if self._session is None:
             target = self.call("Target.createTarget", url="about:blank")["targetId"]
             self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -57,9 +58,10 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", **phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        url = where if isinstance(where, str) else where.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         deadline = time.monotonic() + 60
-        while self.run("document.readyState + location.protocol") != "completefile:":
+        while self.run("document.readyState + location.protocol") != f"complete{url.partition(':')[0]}:":
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -68,8 +70,8 @@ class Page:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def complaints(self) -> list[dict[str, Any]]:
-        """Return the events of exceptions, console errors and warnings, and network requests."""
+    def complaints(self, allowed: str = "file:") -> list[dict[str, Any]]:
+        """Return the events of exceptions, console errors and warnings, and of requests but for `allowed` addresses."""
         complaints = []
         for event in self.events:
             params = event.get("params", {})
@@ -78,7 +80,7 @@ class Page:
                 event["method"] == "Runtime.exceptionThrown"
                 or (event["method"] == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"))
                 or (event["method"] == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"))
-                or (event["method"] == "Network.requestWillBeSent" and not url.startswith(("file:", "data:")))
+                or (event["method"] == "Network.requestWillBeSent" and not url.startswith(("file:", "data:", allowed)))
             ):
                 complaints.append(event)
         return complaints

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.cell_text import COMPARISON_COLUMNS, measured_text, p_text
 from irm_sweeps.analysis.latex import latex
 from irm_sweeps.analysis.notes import Note, spelled
 from irm_sweeps.analysis.table import Cell, Table
 from irm_sweeps.analysis.table_text import paper_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def markdown(table: Table) -> str:
@@ -106,17 +113,28 @@ def page(template: str, **values: Any) -> str:
 
     Templates also have `text`, the functions of `TEXT`, and `columns`, the `COMPARISON_COLUMNS`.
     """
+    return _environment().get_template(template).render(text=TEXT, **values) + "\n"
+
+
+def source(name: str) -> str:
+    """Return the text of a style or script, as it stands in a page."""
+    return (_TEMPLATES / name).read_text()
+
+
+@cache
+def _environment() -> Environment:
+    """Return what compiles the templates, each once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals["columns"] = COMPARISON_COLUMNS
-    return environment.get_template(template).render(text=TEXT, **values) + "\n"
+    return environment
 
 
 FORMATS: dict[str, Callable[[Table], str]] = {

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
 
 _DESCRIPTION = """\
-Write one HTML page that needs nothing else, neither network nor other files: first the verdicts, then the table of
-every sweep with its curve over lam, the tables and figures of every paper file that has any result, what failed or
-diverged and why, where the results come from, and every trial with the command that makes it again. The papers without
-results are listed with theirs. A paper that was run with overrides only is shown with those of its latest run. With
+Write one HTML page that needs nothing else, neither network nor other files: first the answer, which is the latest
+sweep or the verdicts on the papers, with its table and picture; then what is running, the table of every other sweep
+with its curve over lam, the tables and figures of every paper file that has any result, what failed or diverged and
+why, where the results come from, and every trial with the command that makes it again. The papers without results are
+listed with theirs. A paper that was run with overrides only is shown with those of its latest run. With
 paper.only=[ROW,...] each paper has those of these rows that it has, and papers without any are left out.
 
 With --sweep the page has one sweep, its table, failures, provenance and trials, and no papers."""
@@ -87,14 +88,16 @@ def render(results: Results, options: argparse.Namespace) -> str:
         No paper has one of the rows, or there is no such sweep.
     """
     from irm_sweeps import __version__, provenance
-    from irm_sweeps.analysis import inventory
+    from irm_sweeps.analysis import curve_svg, inventory
     from irm_sweeps.analysis.formats import page
+    from irm_sweeps.analysis.report_order import sweep_was_last
+    from irm_sweeps.analysis.report_running import running
     from irm_sweeps.analysis.report_sections import Absent, Section, sections
     from irm_sweeps.analysis.report_sweeps import sweep_section, sweep_sections
     from irm_sweeps.analysis.statistics import ALPHA, holm
     from irm_sweeps.analysis.sweep_trials import find_manifest
 
-    stores, select = options.stores, options.select
+    stores, select, manifest = options.stores, options.select, None
     if options.sweep:
         manifest = find_manifest(options.sweep, stores)
         sweeps = [sweep_section(manifest, results, select or "last", options.trust)]
@@ -110,11 +113,17 @@ def render(results: Results, options: argparse.Namespace) -> str:
     verdicts = {compared: verdict for section in shown for compared, verdict in section.verdicts.items()}.values()
     p_values = [verdict.p for verdict in verdicts if verdict.p is not None]
     git = provenance.git_state()
+    is_sweep_first = bool(sweeps) and (not shown or sweep_was_last(stores))
     return page(
         "report.html",
         sweeps=sweeps,
         only_sweep=options.sweep,
         sections=shown,
+        first_sweep=sweeps[0] if is_sweep_first else None,
+        first_section=shown[0] if shown and not is_sweep_first else None,
+        running=running(results, manifest),
+        width=curve_svg.WIDTH,
+        height=curve_svg.HEIGHT,
         absent=[part for part in hidden if part.command],
         broken=[part for part in hidden if part.reason],
         without_rows=[part for part in hidden if not part.command and not part.reason],

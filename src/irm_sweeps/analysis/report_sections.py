@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
+from irm_sweeps.analysis.paper_candidates import Classes, candidate_cells, classes_of
 from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.analysis.paper_runs import PaperRuns
-from irm_sweeps.errors import UserError, did_you_mean
+from irm_sweeps.analysis.report_order import in_order
+from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +49,11 @@ class Section:
     commands: dict[str, str]
     picture: str | None
     remark: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The beginning of the title: `bae2021 Table 1`."""
+        return self.paper.title.partition(":")[0]
 
     @property
     def cells(self) -> list[tuple[str, Cell]]:
@@ -100,13 +108,13 @@ def sections(
     for row in rows:
         _check_row(row, papers, unreadable)
     print("looking up the trials of every paper file ...", file=sys.stderr, flush=True)
-    runs = PaperRuns(stores)
+    runs, found = PaperRuns(stores), classes_of(results)
     for paper in papers.values():
         chosen = paper.model_copy(update={"only": tuple(row for row in rows if row in paper.rows)})
         if rows and not chosen.only:
             yield Absent(paper.name, paper.title)
         else:
-            yield _section(chosen, results, stores, select, overrides, runs)
+            yield _section(chosen, results, stores, select, overrides, runs, found)
     for name, reason in unreadable.items():
         yield Absent(name, name, reason=reason)
 
@@ -118,6 +126,7 @@ def _section(
     select: str | None,
     overrides: Sequence[str],
     runs: PaperRuns,
+    found: set[Classes],
 ) -> Section | Absent:
     from irm_sweeps.analysis.until_decided import builder_for
 
@@ -130,7 +139,8 @@ def _section(
         if not overrides:
             overrides, remark = runs.choose(paper, results)
         builder = builder_for(paper, stores, select, overrides, results)
-        has_results = any(results.of(trial_id) is not None for trial_id in builder.trial_ids())
+        ids = builder.trial_ids() if overrides else _candidates(builder, found)
+        has_results = any(results.of(trial_id) is not None for trial_id in ids)
     except UserError as error:
         return Absent(paper.name, paper.title, reason=str(error))
     if not has_results:
@@ -143,6 +153,13 @@ def _section(
         picture=_picture(builder),
         remark=remark,
     )
+
+
+def _candidates(builder: Builder, found: set[Classes]) -> Iterator[str]:
+    """Yield the ids of trials that this version can run and that may have results."""
+    for row, column in candidate_cells(builder.paper, found):
+        with suppress(UnknownChoice):
+            yield from builder.trials(row, column)
 
 
 def _picture(builder: Builder) -> str | None:
@@ -165,7 +182,7 @@ def drawn(picture: Picture) -> str | None:
 
 
 def _load_papers() -> tuple[dict[str, Paper], dict[str, str]]:
-    """Return the paper files that are no union of others, and the error of each file that cannot be read, by name."""
+    """Return the paper files that are no union of others, in the page's order, and the errors of unreadable ones."""
     from irm_sweeps.sweep.grid import HydraCache
     from irm_sweeps.sweep.paper import load_paper
 
@@ -176,7 +193,7 @@ def _load_papers() -> tuple[dict[str, Paper], dict[str, str]]:
             papers[name] = load_paper(name, cache)
         except UserError as error:
             unreadable[name] = str(error)
-    return {name: paper for name, paper in papers.items() if not paper.include}, unreadable
+    return {paper.name: paper for paper in in_order(papers)}, unreadable
 
 
 def _row_names(only: Sequence[str]) -> list[str]:

@@ -6,6 +6,9 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -230,13 +233,29 @@ def _unchanged_for(path: Path) -> float:
     return now - since
 
 
+_ONLY_READING: ContextVar[bool] = ContextVar("only_reading", default=False)
+
+
+@contextmanager
+def only_reading() -> Iterator[None]:
+    """Let `age_of` use this host's clock in the block, so that nothing is written into the store."""
+    token = _ONLY_READING.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_READING.reset(token)
+
+
 def age_of(path: Path) -> float:
     """Return seconds since `path` was last modified, by the clock of the file system that holds it.
 
     Hosts' clocks may jump or disagree; comparing two files' times on one server does not depend on them. Negative if
-    that server's clock was set back since. Where this user may not write, this host's clock is used.
+    that server's clock was set back since. Where this user may not write, and in `only_reading`, this host's clock is
+    used.
     """
     modified = path.stat().st_mtime
+    if _ONLY_READING.get():
+        return time.time() - modified
     now = path.with_name(f".now.{secrets.token_hex(6)}")
     try:
         with now.open("xb"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -16,6 +17,9 @@ from irm_sweeps.sweep.paper_parts import Column, Figure, Overrides, Row, check_p
 from irm_sweeps.training.rule_names import RuleName
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import launching
+
+_FOR_HYDRA = re.compile(r"^defaults\s*:|\$\{|@package|^\s*_\w+_\s*:", re.MULTILINE)
+"""What only Hydra understands in a YAML."""
 
 __all__ = ["Column", "Figure", "Paper", "Row", "load_paper"]
 
@@ -218,9 +222,31 @@ def load_paper(name: str, cache: HydraCache | None = None, only: Sequence[str] =
     """
     from irm_sweeps.compose import compose
 
-    config = compose([f"paper={name}", *(f"++{word.lstrip('+')}" for word in only)])["paper"]
+    config = None if only else read_plain(name)
+    if config is None:
+        config = compose([f"paper={name}", *(f"++{word.lstrip('+')}" for word in only)])["paper"]
     if not config:
         raise UserError(f"paper={name} is empty")
     paper = Paper.from_config(config, name)
     paper._cache = paper._cache if cache is None else cache
     return paper
+
+
+def read_plain(name: str) -> dict[str, Any] | None:
+    """Return the content of a paper file without composing it, which takes longer; None where Hydra must read it.
+
+    That is where it has a list of defaults, refers to other keys, or cannot be read: then Hydra says why.
+    """
+    from omegaconf import OmegaConf
+
+    from irm_sweeps.compose import yamls
+
+    path = next((path for path in yamls("paper") if path.stem == name), None)
+    try:
+        text = "" if path is None else path.read_text()
+        if not text or _FOR_HYDRA.search(text):
+            return None
+        values = OmegaConf.to_container(OmegaConf.create(text))  # unlike yaml, it reads 1e-3 as a number
+    except Exception:  # of yaml, OmegaConf, or what Python's numbers and dates raise
+        return None
+    return {str(key): value for key, value in values.items()} if isinstance(values, dict) else None

@@ -101,6 +101,8 @@ def _run(
     workers = launcher.workers(settings.device)
     size = f"{in_stacks(manifest.stacks)}, {count(workers, 'worker')}"
     print(f"sweep {manifest.name}: {size}; {_how_far(store)}", flush=True)
+    if sys.stdout.isatty():
+        print(f"on a page that updates itself: {looking('watch', results=store.root)}", flush=True)
     forecast = LaunchForecast(store, manifest, workers)
     with _hint_on_interrupt(), Progress(len(plan.to_run), manifest.labels, forecast) as progress:
         complete = launcher.run(store, manifest, progress)
