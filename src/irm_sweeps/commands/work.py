@@ -1,4 +1,4 @@
-"""`irm-sweeps work`: one more worker for a sweep, in this process."""
+"""`irm-sweeps work`: one more worker for a sweep, on this machine."""
 
 from __future__ import annotations
 
