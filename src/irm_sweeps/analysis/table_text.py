@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from irm_sweeps.analysis.cell_text import NOTHING, published_text, verdict_text, with_spread
+from irm_sweeps.analysis.cell_text import NOTHING, published_text, rerun_text, verdict_text, with_spread
 from irm_sweeps.analysis.environment_groups import Column
 from irm_sweeps.analysis.sweep_rows import Row
 from irm_sweeps.analysis.sweep_table import SweepTable
@@ -56,6 +57,8 @@ def _paper_lines(table: Table) -> Iterator[Line]:
             yield Line("  published", [published_text(cell) for cell in cells])
         if any(cell.verdict for cell in cells):
             yield Line("  verdict", [verdict_text(cell) for cell in cells])
+        if any(cell.rerun for cell in cells):
+            yield Line("  its code, rerun", [rerun_text(replace(cell, rerun_verdict=None)) for cell in cells])
 
 
 def _measured(cell: Cell) -> str:
