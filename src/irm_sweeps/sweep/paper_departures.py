@@ -75,7 +75,7 @@ def _check(departure: Departure, config: Mapping[str, Any]) -> None:
 def departures_note(departures: Iterable[Departure], trials: Sequence[Trial]) -> str:
     """Return the note on where trials depart from the text, by their configs; empty if they depart nowhere.
 
-    What overrides have changed is said as it is now, and left out where that is the text's value.
+    An entry whose value overrides have changed is left out: the table has a line on the overrides.
     """
     parts = list(_parts(departures, [_flat(trial) for trial in trials]))
     return f"not as in the paper's text: {'; '.join(parts)}" if parts else ""
@@ -84,7 +84,7 @@ def departures_note(departures: Iterable[Departure], trials: Sequence[Trial]) ->
 def _parts(departures: Iterable[Departure], configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for departure in departures:
         key = departure.key
-        values = {written(config[key]): None for config in configs if key in config and config[key] != departure.text}
+        values = {written(config[key]): None for config in configs if key in config and departure.is_here(config[key])}
         if values:
             text = departure.text if isinstance(departure.text, str) else written(departure.text)
             yield f"{key}={' or '.join(values)} (text: {text})"

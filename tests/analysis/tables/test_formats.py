@@ -28,7 +28,7 @@ def full(bae, tmp_path):
 def test_markdown_rows_have_equally_many_cells(show, full):
     lines = [line for line in show(*BAE).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 8
-    assert {line.count("|") for line in lines} == {14}
+    assert {line.count("|") for line in lines} == {17}
     assert len({len(line) for line in lines}) == 1
 
 
@@ -37,7 +37,8 @@ def test_csv_has_one_line_a_cell(show, full):
     assert len(records(text)) == 8 * 3 == len(text.splitlines()) - 1
     assert text.splitlines()[0] == (
         "row,column,metric,setting,lam,mean,sd,n,published_mean,published_sd,published_n,against,pairs,difference,"
-        "difference_low,difference_high,p_value,p_holm,verdict,notices,needs_n,note,command"
+        "difference_low,difference_high,p_value,p_holm,verdict,notices,needs_n,rerun_mean,rerun_sd,rerun_n,rerun_verdict,"
+        "note,command"
     )
 
 
