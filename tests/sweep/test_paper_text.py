@@ -43,6 +43,7 @@ def test_every_format_has_the_footnote_of_a_row_that_departs(tmp_path: Path) -> 
     plain = printed["latex"].replace(r"\_", "_").replace(r"\textquotesingle{}", "'")
     assert all(told in text for text in (printed["md"], printed["csv"], printed["html"].replace("&#39;", "'"), plain))
     assert len(re.findall(r" \[1\]", printed["md"])) == 1 + 2
+    assert "not as in the paper's text: ERM; --format md names the keys" in FORMATS["text"](table)
 
 
 def test_an_override_takes_its_entry_along(tmp_path: Path) -> None:

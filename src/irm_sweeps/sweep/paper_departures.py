@@ -14,6 +14,8 @@ from irm_sweeps.wording import written
 
 _ANY_KEY = frozenset({"protocol", "experiment"})
 """Choices that may change every key."""
+DEPARTS = "not as in the paper's text"
+"""How the note on departures begins."""
 
 
 class Departure(Config):
@@ -78,7 +80,7 @@ def departures_note(departures: Iterable[Departure], trials: Sequence[Trial]) ->
     An entry whose value overrides have changed is left out: the table has a line on the overrides.
     """
     parts = list(_parts(departures, [_flat(trial) for trial in trials]))
-    return f"not as in the paper's text: {'; '.join(parts)}" if parts else ""
+    return f"{DEPARTS}: {'; '.join(parts)}" if parts else ""
 
 
 def _parts(departures: Iterable[Departure], configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
