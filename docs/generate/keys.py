@@ -117,12 +117,20 @@ def _group_page(title: str, group: str, about: str) -> Iterator[str]:
 
 
 def _paper_page() -> Iterator[str]:
-    from irm_sweeps.sweep.paper import Column, Figure, Paper, Row
+    from irm_sweeps.sweep.paper import Column, Departure, Figure, Paper, Rerun, Row
 
     yield "# Keys of a paper file\n"
     yield "`conf/paper/NAME.yaml`, or `paper/NAME.yaml` in your own folder: [a how-to](../how_to/paper_table.md).\n"
     yield "A key without a default is required: a file that lacks it is refused, in one line that names the key.\n"
-    for model, title in ((Paper, "The file"), (Row, "A row"), (Column, "A column"), (Figure, "A figure")):
+    titles = {
+        Paper: "The file",
+        Row: "A row",
+        Column: "A column",
+        Departure: "A departure from the text",
+        Rerun: "A rerun of the published code",
+        Figure: "A figure",
+    }
+    for model, title in titles.items():
         yield f"## {title}\n"
         yield (model.__doc__ or "").strip() + "\n"
         fields = model.model_fields.items()

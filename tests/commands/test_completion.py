@@ -47,7 +47,7 @@ METHODS = {path.stem for path in (ROOT / "conf" / "method").glob("*.yaml")}
         ),
         ("irm-sweeps launch -m optimizer=sgd,sgd lam=1,2 optimizer.mo", {"optimizer.momentum="}),
         ("irm-sweeps launch -m logger=tensorboard,mlflow logger._t", {"logger._target_="}),
-        ("irm-sweeps table --paper lin2021_", {"lin2021_table1", "lin2021_table2"}),
+        ("irm-sweeps table --paper lin2021_", {"lin2021_small", "lin2021_table1", "lin2021_table2"}),
         ("irm-sweeps table --paper bae2021 --table 1 --against m", {"mm_rex", "meta_irm"}),
     ],
 )

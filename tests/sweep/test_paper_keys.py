@@ -17,13 +17,27 @@ from irm_sweeps.sweep.paper import load_paper
 WHOLE: dict[str, Any] = {
     "name": "mine",
     "title": "Mine",
-    "rows": {"erm": {"label": "ERM", "sweep": ["method=erm", "dataset.source=embedded"]}},
+    "rows": {
+        "erm": {
+            "label": "ERM",
+            "sweep": ["method=erm", "dataset.source=embedded"],
+            "differs_from_text": [{"key": "method.risk", "here": "mean", "text": "sum"}],
+            "rerun": {"source": "main.py", "n": 3, "cells": [None]},
+        }
+    },
     "columns": [{"label": "shifted", "metric": "test/0.9/accuracy"}],
     "figure": {"label": "Accuracy"},
 }
 """A file with what is required and, so that there is a row and a figure, the keys which lead there."""
 
-PLACES = {"The file": (), "A row": ("rows", "erm"), "A column": ("columns", 0), "A figure": ("figure",)}
+PLACES = {
+    "The file": (),
+    "A row": ("rows", "erm"),
+    "A column": ("columns", 0),
+    "A departure from the text": ("rows", "erm", "differs_from_text", 0),
+    "A rerun of the published code": ("rows", "erm", "rerun"),
+    "A figure": ("figure",),
+}
 """By the page's heading, where such keys stand in the file."""
 
 
@@ -57,7 +71,7 @@ def test_the_page_has_every_kind_of_key() -> None:
     assert told()["The file"]["select"] == "`null`"
     assert told()["A row"]["select"] == "`null`"
     assert told()["The file"]["margin"] == "`2.0`"
-    assert len(REQUIRED) == 6
+    assert len(REQUIRED) == 6 + 3 + 3
 
 
 @pytest.mark.parametrize(("place", "name"), REQUIRED)

@@ -58,6 +58,17 @@ def test_epochs_are_counted_in_steps() -> None:
     assert said("method=vrex", "training.epochs=9", "method.anneal=9"), "a full batch is a step an epoch"
 
 
+def test_an_epoch_is_measured_once_for_trials_of_the_same_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    from irm_sweeps.training import footprint
+
+    measured: list[Trial] = []
+    monkeypatch.setattr(footprint, "steps_per_epoch", lambda trial, data_dir: measured.append(trial) or 4)
+    late = ["method=irmv1,vrex", "method.anneal=30", "lam=1,100", "seed=0,1", "training.batch_size=8"]
+    (line,) = said(*late, "training.epochs=2")
+    assert "8 trials (" in line
+    assert len(measured) == 1
+
+
 def test_a_game_that_never_begins() -> None:
     (line,) = said("method=irm_games", "method.order=sequential", "method.warm_up=20", "training.steps=20")
     assert "the game never begins: method.warm_up=20 is not below" in line

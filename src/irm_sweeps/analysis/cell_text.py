@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from irm_sweeps.analysis.notes import spelled
-from irm_sweeps.analysis.statistics import Summary
+from irm_sweeps.analysis.statistics import Summary, Verdict
 from irm_sweeps.analysis.table import Cell
 from irm_sweeps.wording import count
 
@@ -43,15 +43,33 @@ def difference_text(cell: Cell) -> str:
     verdict = cell.verdict
     if verdict is None:
         return ""
-    words = []
-    if verdict.difference is not None:
-        words.append(_signed(verdict.difference, cell.decimals))
-    if verdict.interval is not None:
-        low, high = (_signed(bound, cell.decimals) for bound in verdict.interval)
-        words.append(f"[{low}, {high}]")
+    words = _difference(verdict, cell.decimals)
     if verdict.pairs is not None and (cell.measured is None or verdict.pairs != cell.measured.n):
         words.append(f"({count(verdict.pairs, 'pair')})")
     return " ".join(words)
+
+
+def _difference(verdict: Verdict, decimals: int) -> list[str]:
+    words = []
+    if verdict.difference is not None:
+        words.append(_signed(verdict.difference, decimals))
+    if verdict.interval is not None:
+        low, high = (_signed(bound, decimals) for bound in verdict.interval)
+        words.append(f"[{low}, {high}]")
+    return words
+
+
+def rerun_text(cell: Cell) -> str:
+    """Return `70.4 ± 0.8 (n=8), equivalent: -0.1 [-1.0, +0.9]`, the published code's own cell and the comparison.
+
+    Empty where it was not run again.
+    """
+    if cell.rerun is None:
+        return ""
+    told = f"{with_spread(cell.rerun, cell.decimals)} (n={cell.rerun.n})"
+    if cell.rerun_verdict is None:
+        return told
+    return f"{told}, {cell.rerun_verdict.word}: {' '.join(_difference(cell.rerun_verdict, cell.decimals))}"
 
 
 def _signed(value: float, decimals: int) -> str:
@@ -116,5 +134,6 @@ COMPARISON_COLUMNS = {
     "difference": ComparisonColumn("difference", difference_text, "difference [95 % interval]"),
     "p": ComparisonColumn("p (Holm)", p_values_text, "p (with Holm's correction)"),
     "verdict": ComparisonColumn("verdict", verdict_text, "verdict"),
+    "rerun": ComparisonColumn("published code, rerun", rerun_text, "published code, rerun"),
 }
 """Every such column, by its name in `table.Table.comparison_columns`."""

@@ -62,7 +62,9 @@ def csv(table: Table) -> str:
     import pandas as pd
 
     records = [_record(cell, table.against) for cell in table.cells]
-    frame = pd.DataFrame(records).astype({"n": "Int64", "published_n": "Int64", "pairs": "Int64", "needs_n": "Int64"})
+    frame = pd.DataFrame(records).astype(
+        {"n": "Int64", "published_n": "Int64", "rerun_n": "Int64", "pairs": "Int64", "needs_n": "Int64"}
+    )
     return frame.to_csv(index=False, lineterminator="\n")
 
 
@@ -91,6 +93,10 @@ def _record(cell: Cell, against: str | None) -> dict[str, Any]:
         "verdict": verdict.word if verdict else None,
         "notices": verdict.notices if verdict else None,
         "needs_n": verdict.needs if verdict else None,
+        "rerun_mean": cell.rerun.mean if cell.rerun else None,
+        "rerun_sd": cell.rerun.sd if cell.rerun else None,
+        "rerun_n": cell.rerun.n if cell.rerun else None,
+        "rerun_verdict": cell.rerun_verdict.word if cell.rerun_verdict else None,
         "note": "; ".join(note.text for note in cell.notes) or None,
         "command": "; ".join(note.command for note in cell.notes if note.command) or None,
     }

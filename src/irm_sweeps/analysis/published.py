@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis import test_set_error
 from irm_sweeps.analysis.equivalence import POWER, compare
-from irm_sweeps.analysis.statistics import ALPHA, FEWEST, multiple_comparisons
+from irm_sweeps.analysis.statistics import ALPHA, FEWEST, Summary, Verdict, multiple_comparisons
 from irm_sweeps.analysis.table import Cell, Rows
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class Published:
 
     def columns(self, rows: Rows) -> Sequence[str]:
         """Return the columns of the comparison; none for a table without a published cell."""
-        return ("published", "difference", "verdict") if _any_published(rows) else ()
+        if not _any_published(rows):
+            return ()
+        rerun = ("rerun",) if any(cell.rerun for _, cells in rows for cell in cells) else ()
+        return ("published", *(("difference", "verdict") if not self.paper.orientation else ()), *rerun)
 
     def footer(self, rows: Rows) -> Iterator[str]:
         """Yield the lines on the source of the published cells and on the comparison; none without a published cell."""
@@ -62,6 +65,9 @@ class Published:
             if why or n is None:
                 meaning += f", which is assumed: {why or 'print does not say, and the paper file sets no published_n'}"
         yield f"Published: {self.paper.source}{meaning}."
+        if self.paper.orientation:
+            yield f"Published cells stand there for orientation, without a verdict: {self.paper.orientation}."
+            return
         level = 100 * (1 - ALPHA / self.looks)
         yield f"Difference: measured minus published, with Welch's {level:.4g} % confidence interval."
         if self.looks > 1:
@@ -74,6 +80,7 @@ class Published:
         if line := test_set_error.included(cells):
             yield line
         yield from self._verdict_lines(cells)
+        yield from self._rerun_lines()
         if line := multiple_comparisons((cell.verdict for cell in cells), "measured and published agreed everywhere"):
             yield line
 
@@ -98,13 +105,28 @@ class Published:
                 "with the same dataset, so verdicts tend to err together."
             )
 
+    def _rerun_lines(self) -> Iterator[str]:
+        """Yield a line on the runs of the published code; none if no row has any."""
+        sources = [f"{row.label}: {row.rerun.source}" for row in self.paper.shown.values() if row.rerun]
+        if sources:
+            yield (
+                "Published code, rerun: its mean ± sample standard deviation, and the verdict on the difference, "
+                "measured minus that, by the same rule; these comparisons are no part of the tests counted here. "
+                f"{'; '.join(sources)}."
+            )
+
     def compared_cell(self, cell: Cell) -> Cell:
         """Return a cell with its verdict, if it has a measured and a published mean."""
-        if cell.measured is None or cell.published is None:
+        if self.paper.orientation:
             return cell
+        return replace(cell, verdict=self._verdict(cell, cell.published), rerun_verdict=self._verdict(cell, cell.rerun))
+
+    def _verdict(self, cell: Cell, other: Summary | None) -> Verdict | None:
+        if cell.measured is None or other is None:
+            return None
         margin = self.paper.margin if cell.metric.endswith("/accuracy") else None
-        verdict = compare(cell.measured, cell.published, margin, rounding=0.5 * 10.0**-cell.decimals, looks=self.looks)
-        return replace(cell, verdict=replace(verdict, needs=None) if cell.lost else verdict)
+        verdict = compare(cell.measured, other, margin, rounding=0.5 * 10.0**-cell.decimals, looks=self.looks)
+        return replace(verdict, needs=None) if cell.lost else verdict
 
 
 def _any_spread(rows: Rows) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from irm_sweeps.training.rule_names import RULE_NAMES, RuleName
 
 if TYPE_CHECKING:
-    from irm_sweeps.sweep.paper import Paper, Row
+    from irm_sweeps.sweep.paper import Column, Paper, Row
     from irm_sweeps.trial import Trial
 
 STEPS = {
@@ -34,9 +34,14 @@ SETTINGS: dict[str, str] = {
 """Rule -> how `settings.choose` chooses one of several hyperparameter settings, over the seeds."""
 
 
-def rule_of(row: Row, paper: Paper, select: str | None, trials: Iterable[Trial] = ()) -> str:
-    """Return the selection rule of a row: from the command line, the row, the paper, or `honest`."""
-    return select or row.select or paper.select or honest(trials)
+def rule_of(
+    row: Row, paper: Paper, select: str | None, trials: Iterable[Trial] = (), column: Column | None = None
+) -> str:
+    """Return the selection rule of a row, or of its cell in a column.
+
+    It is that of the command line, else the column's, the row's, the paper's, or `honest`.
+    """
+    return select or (column.select if column else None) or row.select or paper.select or honest(trials)
 
 
 def honest(trials: Iterable[Trial]) -> RuleName:

@@ -32,6 +32,10 @@ class Cell:
         Whether the setting was chosen by the cell's own metric.
     lost
         Number of seeds that have run and have no value.
+    rerun
+        What the published code gave when it was run again.
+    rerun_verdict
+        Result of the comparison with `rerun`.
     """
 
     row: str
@@ -48,6 +52,8 @@ class Cell:
     by_seed: Mapping[int, float] = field(default_factory=dict)
     chosen_on_test: bool = False
     lost: int = 0
+    rerun: Summary | None = None
+    rerun_verdict: Verdict | None = None
 
     @property
     def decimals(self) -> int:

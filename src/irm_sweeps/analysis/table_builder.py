@@ -22,6 +22,7 @@ from irm_sweeps.analysis.table_footer import measurement_lines, origin_lines
 from irm_sweeps.analysis.unpacked import unpacked_lines
 from irm_sweeps.errors import UnknownChoice
 from irm_sweeps.sweep.metric import parts
+from irm_sweeps.sweep.paper_departures import departures_note
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Column, Paper, Row
@@ -94,7 +95,7 @@ class Builder:
     def cell(self, name: str, row: Row, index: int) -> Cell:
         """Return the measured cell of a row and the column with this index, without a verdict."""
         column = self.paper.columns[index]
-        blank = Cell(name, column.label, column.metric, None, self.published(row, index))
+        blank = Cell(name, column.label, column.metric, None, self.published(row, index), rerun=self.rerun(row, index))
         if row.sweep is None:
             return blank
         try:
@@ -102,13 +103,15 @@ class Builder:
         except UnknownChoice as error:
             note = Note(f"{lacking(error)}; once it has", self.command(name))
             return replace(blank, state="not available", notes=(note,))
-        rule = self.rule_for(row)
+        rule = self.rule_for(row, column)
         readings = [read(trial, self.results, rule, column.metric) for trial in trials.values()]
-        return self._measured(blank, row, readings, row.test_sets(index)[0])
+        cell = self._measured(blank, rule, readings, row.test_sets(index)[0])
+        departs = departures_note(self.paper.departures(row), list(trials.values()))
+        return replace(cell, notes=(*cell.notes, Note(departs))) if departs else cell
 
-    def _measured(self, blank: Cell, row: Row, readings: Sequence[Reading], test_set: int | None) -> Cell:
+    def _measured(self, blank: Cell, rule: str, readings: Sequence[Reading], test_set: int | None) -> Cell:
         """Return a cell with the mean of the chosen setting, and with notes on all trials that are not in the mean."""
-        rule, command = self.rule_for(row), partial(self.command, blank.row)
+        command = partial(self.command, blank.row)
         candidates = settings(readings)
         chosen = choose(candidates, rule, blank.metric)
         notes = status_notes(candidates, self.results, rule, blank.metric, command(), command("rerun=failed"))
@@ -132,9 +135,9 @@ class Builder:
             chosen_on_test=len(candidates) > 1 and rule != "val",
         )
 
-    def rule_for(self, row: Row) -> str:
-        """Return the selection rule of a row."""
-        return rule_of(row, self.paper, self.select, _known(self.row_trials, row))
+    def rule_for(self, row: Row, column: Column | None = None) -> str:
+        """Return the selection rule of a row, or of its cell in a column."""
+        return rule_of(row, self.paper, self.select, _known(self.row_trials, row), column)
 
     def rules(self) -> dict[str, str]:
         """Return the selection rule of each row that is shown, by its name."""
@@ -149,6 +152,11 @@ class Builder:
         if not sd:
             return Summary(mean, None, None)
         return Summary(mean, sd[0], self.paper.published_n or ASSUMED_N, row.test_sets(index)[1])
+
+    def rerun(self, row: Row, index: int) -> Summary | None:
+        """Return what the published code gave when it was run again, for a row in a column; None if it was not."""
+        cell = row.rerun.cells[index] if row.rerun else None
+        return Summary(cell[0], cell[1] if len(cell) > 1 else None, row.rerun.n) if row.rerun and cell else None
 
     def trials(self, row: Row, column: Column) -> Mapping[str, Trial]:
         """Return the trials of a cell by id; columns with the same trials compose them once.

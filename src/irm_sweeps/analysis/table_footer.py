@@ -31,7 +31,7 @@ def measurement_lines(
     yield f"Measured: mean ± sample standard deviation (ddof 1){_unit(cells)}; n trials differ only in the seed."
     yield from _selection_rules(paper, select, rules)
     yield from _penalty_weights(paper, cells)
-    yield from _setting_choices(paper, cells, rules)
+    yield from _setting_choices(paper, cells, select, rules)
     if line := test_set_error.redrawn(paper.shown.values(), overrides):
         yield line
 
@@ -59,6 +59,9 @@ def _selection_rules(paper: Paper, select: str | None, rules: Mapping[str, str])
     for name, row_rule in rules.items():
         if row_rule != rule:
             yield f"Row {paper.rows[name].label} has selection rule {row_rule}: {STEPS[row_rule]}."
+    for column in paper.columns:
+        if column.select and not select:
+            yield f"Column {column.label} has selection rule {column.select}: {STEPS[column.select]}."
 
 
 def _penalty_weights(paper: Paper, cells: Sequence[Cell]) -> Iterator[str]:
@@ -83,12 +86,17 @@ def _penalty_weights(paper: Paper, cells: Sequence[Cell]) -> Iterator[str]:
         yield f"Penalty weight lam of {'; '.join(labels)}: {by_column}."
 
 
-def _setting_choices(paper: Paper, cells: Sequence[Cell], rules: Mapping[str, str]) -> Iterator[str]:
+def _setting_choices(
+    paper: Paper, cells: Sequence[Cell], select: str | None, rules: Mapping[str, str]
+) -> Iterator[str]:
     """Yield how one of several settings is chosen: one line for all rows that choose alike."""
     labels_by_choice: dict[str, dict[str, None]] = {}
+    of_columns = {} if select else {column.label: column.select for column in paper.columns}
     for cell in cells:
         if cell.settings > 1:
-            labels_by_choice.setdefault(SETTINGS[rules[cell.row]], {})[paper.rows[cell.row].label] = None
+            own = of_columns.get(cell.column)
+            name = f"column {cell.column}" if own else paper.rows[cell.row].label
+            labels_by_choice.setdefault(SETTINGS[own or rules[cell.row]], {})[name] = None
     for choice, labels in labels_by_choice.items():
         rows = f" of {', '.join(labels)}" if len(labels_by_choice) > 1 else ""
         yield f"Of several hyperparameter settings{rows}{USABLE}, a cell shows the one with {choice}."

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from irm_sweeps.analysis.cell_text import NOTHING, published_text, verdict_text, with_spread
+from irm_sweeps.analysis.cell_text import NOTHING, published_text, rerun_text, verdict_text, with_spread
 from irm_sweeps.analysis.environment_groups import Column
 from irm_sweeps.analysis.sweep_rows import Row
 from irm_sweeps.analysis.sweep_table import SweepTable
 from irm_sweeps.analysis.table import Cell, Table
 from irm_sweeps.analysis.text_grid import WIDTH, Line, grid, wrapped
+from irm_sweeps.sweep.paper_departures import DEPARTS
 
 
 def sweep_text(table: SweepTable, rows: Sequence[Row] | None = None, width: int = WIDTH) -> str:
@@ -45,8 +47,17 @@ def paper_text(table: Table, width: int = WIDTH) -> str:
         wrapped(table.title, width),
         grid([list(table.columns)], list(_paper_lines(table)), width),
         wrapped(table.footer[0], width) if table.footer else [],
+        wrapped(_departing(table), width),
     ]
     return _joined(parts)
+
+
+def _departing(table: Table) -> str:
+    """Return the line that names the rows which are not as the paper's text has them; empty if there are none."""
+    rows = [
+        label for label, cells in table.rows if any(note.text.startswith(DEPARTS) for c in cells for note in c.notes)
+    ]
+    return f"{DEPARTS}: {', '.join(rows)}; --format md names the keys" if rows else ""
 
 
 def _paper_lines(table: Table) -> Iterator[Line]:
@@ -56,6 +67,8 @@ def _paper_lines(table: Table) -> Iterator[Line]:
             yield Line("  published", [published_text(cell) for cell in cells])
         if any(cell.verdict for cell in cells):
             yield Line("  verdict", [verdict_text(cell) for cell in cells])
+        if any(cell.rerun for cell in cells):
+            yield Line("  its code, rerun", [rerun_text(replace(cell, rerun_verdict=None)) for cell in cells])
 
 
 def _measured(cell: Cell) -> str:

@@ -13,7 +13,8 @@ from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.overrides.paired_axes import keys
 from irm_sweeps.sweep.grid import HydraCache, last_wins, trials
 from irm_sweeps.sweep.metric import check_made, check_readable, parts
-from irm_sweeps.sweep.paper_parts import Column, Figure, Overrides, Row, check_published
+from irm_sweeps.sweep.paper_departures import Departure, check_departures
+from irm_sweeps.sweep.paper_parts import Column, Figure, Overrides, Rerun, Row, check_published
 from irm_sweeps.training.rule_names import RuleName
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import launching
@@ -21,7 +22,7 @@ from irm_sweeps.typed_commands import launching
 _FOR_HYDRA = re.compile(r"^defaults\s*:|\$\{|@package|^\s*_\w+_\s*:", re.MULTILINE)
 """What only Hydra understands in a YAML."""
 
-__all__ = ["Column", "Figure", "Paper", "Row", "load_paper"]
+__all__ = ["Column", "Departure", "Figure", "Paper", "Rerun", "Row", "load_paper"]
 
 
 class Paper(Config):
@@ -41,6 +42,10 @@ class Paper(Config):
     """Why `published_n` is taken for granted, where print does not say it; the table says so. Empty: print says it."""
     margin: Annotated[float, Field(gt=0, le=100)] = 2.0
     """Largest difference from a published accuracy, in points, that counts as none: the verdict `equivalent`."""
+    orientation: str = ""
+    """Why the published cells are of another experiment: they are shown, and no verdict is made. Empty: it is made."""
+    differs_from_text: tuple[Departure, ...] = ()
+    """Keys that all trials have at another value than the paper's text: a footnote of every row with trials."""
     select: RuleName | None = None
     """Selection rule of the printed table; null: `val` for a row of several settings that hold images back, else
     `last`."""
@@ -84,6 +89,8 @@ class Paper(Config):
                 raise ValueError(f"row {name!r}, by_column: no column {label!r}{did_you_mean(label, labels)}")
         if row.published and len(row.published) != len(self.columns):
             raise ValueError(f"row {name!r} has {len(row.published)} published cells for {len(self.columns)} columns")
+        if row.rerun and len(row.rerun.cells) != len(self.columns):
+            raise ValueError(f"row {name!r}, rerun: {len(row.rerun.cells)} cells for {len(self.columns)} columns")
         if row.one_test_set and len(row.one_test_set) != len(self.columns):
             raise ValueError(
                 f"row {name!r}, one_test_set: {len(row.one_test_set)} entries for {len(self.columns)} columns"
@@ -93,8 +100,9 @@ class Paper(Config):
                 raise ValueError(
                     f"row {name!r}, one_test_set: {column.metric} is no accuracy, so its sampling error is not binomial"
                 )
-        for column, cell in zip(self.columns, row.published, strict=False):
-            check_published(f"row {name!r}, column {column.label!r}", column, cell)
+        for cells, what in ((row.published, ""), (row.rerun.cells if row.rerun else (), ", rerun")):
+            for column, cell in zip(self.columns, cells, strict=False):
+                check_published(f"row {name!r}, column {column.label!r}{what}", column, cell)
 
     def _check_per_cent(self) -> None:
         """Refuse published accuracies of which none exceeds 1: they are shares, not per cent."""
@@ -146,7 +154,9 @@ class Paper(Config):
         """
         self._check_rows_keep_their_methods(user)
         try:
-            return trials(self.cell_overrides(row, column, user), self._cache)
+            found = trials(self.cell_overrides(row, column, user), self._cache)
+            check_departures(self.departures(row), list(found.values()), [key for word in user for key in keys(word)])
+            return found
         except UnknownChoice:
             raise
         except UserError as error:
@@ -164,6 +174,10 @@ class Paper(Config):
                 f"{typed}: the rows of {self.name} have methods of their own: choose rows with paper.only=[ROW,...]; "
                 f"rows: {', '.join(self.shown)}"
             )
+
+    def departures(self, row: Row) -> list[Departure]:
+        """Return where a row departs from the paper's text: its own entries in place of the file's on the same keys."""
+        return list({entry.key: entry for entry in (*self.differs_from_text, *row.differs_from_text)}.values())
 
     def all_trials(self, user: Sequence[str] = ()) -> tuple[dict[str, Trial], dict[str, str]]:
         """Return every trial of the chosen rows by id, and for each row that cannot be run the reason."""
@@ -192,7 +206,7 @@ class Paper(Config):
 
     def _check_cell(self, row: str, column: Column, trials_by_id: Mapping[str, Trial], user: Sequence[str]) -> None:
         """Refuse a cell that no trial can fill, unless `user` changes what it needs, as a shrunken run does."""
-        rule = self.rows[row].select or self.select or "last"
+        rule = column.select or self.rows[row].select or self.select or "last"
         changed = [key for override in user for key in keys(override)]
         try:
             for trial in trials_by_id.values():

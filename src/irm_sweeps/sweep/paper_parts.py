@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from irm_sweeps.config import Config
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.metric import parts
+from irm_sweeps.sweep.paper_departures import Departure
 from irm_sweeps.training.rule_names import RuleName
 
 Published = Annotated[tuple[float, ...], Field(min_length=1, max_length=2)]
@@ -43,6 +44,17 @@ Overrides = Annotated[tuple[str, ...], BeforeValidator(_quoted)]
 """What `launch.py -m` takes, a word each."""
 
 
+class Rerun(Config):
+    """What the published code itself gave when it was run again, on the data of this package."""
+
+    source: str
+    """Which code, with which settings and seeds."""
+    n: Annotated[int, Field(ge=2)]
+    """Number of its runs."""
+    cells: Annotated[tuple[Published | None, ...], BeforeValidator(_cells)]
+    """One per column: mean and sample standard deviation, or null."""
+
+
 class Row(Config):
     """One row of a table."""
 
@@ -61,6 +73,11 @@ class Row(Config):
     """Selection rule of this row, where it is not the table's."""
     panel: str | None = None
     """Title of the figure's panel that the row is drawn in; null: there is one panel, or it is drawn in all."""
+    rerun: Rerun | None = None
+    """What the published code gave when it was run again: a column of its own beside the published cells."""
+    differs_from_text: tuple[Departure, ...] = ()
+    """Keys that the row's trials have at another value than the paper's text; an entry replaces the file's on its key.
+    They make a footnote of the row's cells, and an entry that the trials do not bear out is refused."""
     by_column: dict[str, Overrides] = Field(default_factory=dict)
     """By a column's label, overrides of this row there, on top of both: what only some methods have, such as
     `method.anneal`, and what depends on the backbone all the same."""
@@ -79,6 +96,8 @@ class Column(Config):
     """`split/environment/accuracy` or `.../risk`, e.g. `test/0.9/accuracy`."""
     sweep: Overrides = ()
     """Overrides that make the column's trials, on top of the row's."""
+    select: RuleName | None = None
+    """Selection rule of this column, in place of the row's and the table's."""
 
     @field_validator("metric")
     @classmethod

@@ -23,8 +23,9 @@ def warnings(trials: Sequence[Trial], settings: Settings, launcher: Launcher) ->
     """Yield a line for each kind of trial whose penalty or stage never acts, or whose full batch does not fit."""
     idle: dict[str, list[Trial]] = {}
     full: dict[str, list[Trial]] = {}
+    epochs = _Epochs(settings.data_dir)
     for trial in trials:
-        if why := _idle_penalty(trial, settings.data_dir) or _idle_stages(trial, settings.data_dir):
+        if why := _idle_penalty(trial, epochs) or _idle_stages(trial, epochs):
             idle.setdefault(why, []).append(trial)
         if trial.training.batch_size is None and not trial.backbone.stacks:
             full.setdefault(f"{trial.backbone!r} {trial.dataset.features}", []).append(trial)
@@ -59,21 +60,41 @@ def lam_without_effect(configs: Sequence[Mapping[str, Any]], trials: Sequence[Tr
             )
 
 
-def _idle_penalty(trial: Trial, data_dir: Path) -> str | None:
+class _Epochs:
+    """The steps of an epoch, found out by drawing data: once for all trials of one data set and batch."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._steps: dict[str, int | None] = {}
+
+    def steps(self, trial: Trial) -> int | None:
+        """Return the number of steps of an epoch; None if the data cannot be read."""
+        key = f"{trial.dataset!r} {trial.training.batch_size} {trial.training.batches}"
+        if key not in self._steps:
+            from irm_sweeps.training.footprint import steps_per_epoch
+
+            try:
+                self._steps[key] = steps_per_epoch(trial, self._data_dir)
+            except (Exception, SystemExit):  # the worker that trains it reports the error
+                self._steps[key] = None
+        return self._steps[key]
+
+
+def _idle_penalty(trial: Trial, epochs: _Epochs) -> str | None:
     """Return why the trial's penalty, or its game, never acts; None if it does, or where that is not known."""
     field = trial.method.delay
     delay = int(getattr(trial.method, field)) if field else 0
-    if not delay or (steps := _steps(trial, delay, data_dir)) is None or not 0 < steps <= delay:
+    if not delay or (steps := _steps(trial, delay, epochs)) is None or not 0 < steps <= delay:
         return None
     length = f"training.steps={steps}" if trial.training.epochs is None else f"{steps} steps"
     idle = "the penalty never acts, and lam has no effect" if trial.method.uses_lam else "the game never begins"
     return f"{idle}: method.{field}={delay} is not below {length}: give e.g. method.{field}={steps // 3}, or more steps"
 
 
-def _idle_stages(trial: Trial, data_dir: Path) -> str | None:
+def _idle_stages(trial: Trial, epochs: _Epochs) -> str | None:
     """Return which stages of training never begin; None if all do, or where that is not known."""
     begins = {stage.name: stage.begins for stage in trial.method.stages() if not isinstance(stage.begins, float)}
-    if trial.method.delay or not begins or (steps := _steps(trial, max(begins.values()), data_dir)) is None:
+    if trial.method.delay or not begins or (steps := _steps(trial, max(begins.values()), epochs)) is None:
         return None
     if not (late := [f"{name} at step {first}" for name, first in begins.items() if first >= steps > 0]):
         return None
@@ -81,19 +102,15 @@ def _idle_stages(trial: Trial, data_dir: Path) -> str | None:
     return f"{verb} within {steps} steps ({', '.join(late)}): give more steps, or shorter stages"
 
 
-def _steps(trial: Trial, delay: int, data_dir: Path) -> int | None:
+def _steps(trial: Trial, delay: int, epochs: _Epochs) -> int | None:
     """Return the number of steps of a trial; None where it is surely above `delay`, or its data cannot be read."""
-    epochs = trial.training.epochs
-    if epochs is None or trial.training.batch_size is None:
-        return trial.training.steps if epochs is None else epochs
-    if 2 * epochs > delay:  # an epoch of minibatches has two steps or more
+    passes = trial.training.epochs
+    if passes is None or trial.training.batch_size is None:
+        return trial.training.steps if passes is None else passes
+    if 2 * passes > delay:  # an epoch of minibatches has two steps or more
         return None
-    from irm_sweeps.training.footprint import steps_per_epoch
-
-    try:
-        return epochs * steps_per_epoch(trial, data_dir)
-    except (Exception, SystemExit):  # the worker that trains it reports the error
-        return None
+    steps = epochs.steps(trial)
+    return None if steps is None else passes * steps
 
 
 def _too_large(kinds: Sequence[Sequence[Trial]], settings: Settings, launcher: Launcher) -> Iterator[str]:

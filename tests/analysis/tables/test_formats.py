@@ -28,7 +28,7 @@ def full(bae, tmp_path):
 def test_markdown_rows_have_equally_many_cells(show, full):
     lines = [line for line in show(*BAE).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 8
-    assert {line.count("|") for line in lines} == {14}
+    assert {line.count("|") for line in lines} == {17}
     assert len({len(line) for line in lines}) == 1
 
 
@@ -37,7 +37,8 @@ def test_csv_has_one_line_a_cell(show, full):
     assert len(records(text)) == 8 * 3 == len(text.splitlines()) - 1
     assert text.splitlines()[0] == (
         "row,column,metric,setting,lam,mean,sd,n,published_mean,published_sd,published_n,against,pairs,difference,"
-        "difference_low,difference_high,p_value,p_holm,verdict,notices,needs_n,note,command"
+        "difference_low,difference_high,p_value,p_holm,verdict,notices,needs_n,rerun_mean,rerun_sd,rerun_n,rerun_verdict,"
+        "note,command"
     )
 
 
@@ -57,7 +58,7 @@ def test_latex_is_complete_and_escaped(show, full):
 
     inside = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0]
     rows = [line for line in inside.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 2 * 8 + 2 * 3
+    assert len(rows) == 2 * 8 + 2 * 3 + 3  # three rows with a rerun of the published code
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {3}
 
     printed = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
@@ -110,7 +111,7 @@ def test_html_is_a_page_of_its_own(show, full):
     page.feed(text)
     assert page.open == []
     assert page.targets <= page.ids
-    assert page.cells == [13] * (2 + 8) + [0]
+    assert page.cells == [16] * (2 + 8) + [0]
     assert "#disk &amp; {more}" in text
     assert "http" not in text
     assert ">differs<" in text

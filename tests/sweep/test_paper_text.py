@@ -1,0 +1,96 @@
+"""What a paper file says of its text and of its published code: it is held against the trials, and printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import synthetic_store as synthetic
+from irm_sweeps.analysis.formats import FORMATS
+from irm_sweeps.analysis.table import Table
+from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.paper import Paper
+from table_words import by_seed, records
+
+pytestmark = pytest.mark.usefixtures("composed_once")
+
+RISK = {"key": "method.risk", "here": "mean", "text": "sum"}
+DEPTH = {"key": "backbone.depth", "here": 2, "text": "one hidden layer"}
+
+
+def paper_with(row: dict[str, Any], **more: Any) -> Paper:
+    erm = {"label": "ERM", "sweep": ["method=erm"], "published": [[78, 1], [71, 1]], **row}
+    columns = [{"label": f"p_e = {p}", "metric": f"test/{p}/accuracy"} for p in ("0.1", "0.9")]
+    common = ["dataset.source=embedded", "seed=range(0,4)"]
+    return Paper.from_config(
+        {"name": "mine", "title": "Mine", "sweep": common, "rows": {"erm": erm}, "columns": columns, **more}
+    )
+
+
+def table_of(paper: Paper, store: Path, *overrides: str) -> Table:
+    synthetic.fill(store, paper, "erm", by_seed)
+    return Builder(paper, [store], None, overrides).table()
+
+
+def test_every_format_has_the_footnote_of_a_row_that_departs(tmp_path: Path) -> None:
+    table = table_of(paper_with({"differs_from_text": [RISK]}, differs_from_text=[DEPTH]), tmp_path)
+    told = "not as in the paper's text: backbone.depth=2 (text: one hidden layer); method.risk=mean (text: sum)"
+    printed = {name: FORMATS[name](table) for name in ("md", "csv", "html", "latex")}
+    plain = printed["latex"].replace(r"\_", "_").replace(r"\textquotesingle{}", "'")
+    assert all(told in text for text in (printed["md"], printed["csv"], printed["html"].replace("&#39;", "'"), plain))
+    assert len(re.findall(r" \[1\]", printed["md"])) == 1 + 2
+    assert "not as in the paper's text: ERM; --format md names the keys" in FORMATS["text"](table)
+
+
+def test_an_override_takes_its_entry_along(tmp_path: Path) -> None:
+    paper = paper_with({"differs_from_text": [RISK]}, differs_from_text=[DEPTH])
+    (note,) = {note.text for note in table_of(paper, tmp_path, "method.risk=sum").notes if "text" in note.text}
+    assert note == "not as in the paper's text: backbone.depth=2 (text: one hidden layer)"
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({**RISK, "key": "method.rsk"}, "method.rsk is no key of its trials (did you mean `method.risk`?)"),
+        ({**RISK, "here": "images"}, "method.risk=mean in its trials, not images: write here: mean"),
+        ({**RISK, "text": "mean"}, "method.risk=mean is what the text has: leave the entry out"),
+    ],
+)
+def test_an_entry_that_the_trials_do_not_bear_out_is_refused(entry: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"mine, row erm: differs_from_text: {words}")):
+        paper_with({"differs_from_text": [entry]}).all_trials()
+
+
+def test_a_rerun_of_the_published_code_has_a_column_and_a_verdict(tmp_path: Path) -> None:
+    rerun = {"source": "main.py", "n": 8, "cells": [[71.4, 0.5], None]}
+    table = table_of(paper_with({"rerun": rerun}, published_n=10), tmp_path)
+    near, shifted = table.cells
+    assert near.measured is not None
+    assert near.rerun_verdict is not None
+    assert shifted.rerun_verdict is None
+    assert near.rerun_verdict.difference == pytest.approx(near.measured.mean - 71.4)
+    assert f"| 71.4 ± 0.5 (n=8), {near.rerun_verdict.word}: " in FORMATS["md"](table)
+    assert "its code, rerun" in FORMATS["text"](table)
+    assert records(FORMATS["csv"](table))["erm", "p_e = 0.1"]["rerun_mean"] == "71.4"
+    with pytest.raises(UserError, match="row 'erm', rerun: 1 cells for 2 columns"):
+        paper_with({"rerun": {**rerun, "cells": [None]}})
+
+
+def test_published_cells_for_orientation_have_no_verdict(tmp_path: Path) -> None:
+    table = table_of(paper_with({}, orientation="theirs are larger"), tmp_path)
+    assert table.comparison_columns == ("published",)
+    assert not any(cell.verdict for cell in table.cells)
+    assert any("for orientation, without a verdict: theirs are larger" in line for line in table.footer)
+
+
+def test_a_column_may_have_a_rule_of_its_own(tmp_path: Path) -> None:
+    paper = paper_with({"published": []})
+    column = paper.columns[0].model_copy(update={"label": "oracle", "select": "oracle"})
+    paper = paper.model_copy(update={"columns": (*paper.columns, column), "select": "last"})
+    builder = Builder(paper, [tmp_path], None, [])
+    assert [builder.rule_for(paper.rows["erm"], column) for column in paper.columns] == ["last", "last", "oracle"]
+    assert any("Column oracle has selection rule oracle" in line for line in builder.table().footer)
