@@ -52,7 +52,7 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
 
 def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str, launcher: Launcher) -> int:
     """Run the seeds of one look after another, until every cell of the papers is decided or has `max_seeds`."""
-    from irm_sweeps.analysis.until_decided import next_trials
+    from irm_sweeps.analysis.until_decided import looks
 
     papers, user = _papers_of(of_trials(overrides))
     if not papers:
@@ -60,14 +60,21 @@ def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str,
             "seeds=until_decided decides on published numbers: give paper=NAME, or say which seeds, "
             "e.g. 'seed=range(0,10)'"
         )
-    failures, waited_for = 0, set[str]()
-    while (trials := next_trials(papers, settings.results, user)) and set(trials) != waited_for:
-        waited_for = set(trials)
+    files = [file for paper in papers for file in paper.files()]
+    failures = 0
+    trials, waiting = looks(files, settings.results, user)  # the first time with those done, which rerun= is about
+    while trials:
+        lacking = set(waiting)
         failed, complete = _run(trials, settings, label, overrides, launcher, lambda: None)
         failures += failed
+        _, waiting = looks(files, settings.results, user)
         if settings.plan or not complete:
-            print("more seeds follow where these decide nothing: the same command runs them, when these are done")
+            if waiting:
+                print("more seeds follow where these decide nothing: the same command runs them, when these are done")
             return failures
+        if set(waiting) == lacking:
+            break
+        settings, trials = settings.model_copy(update={"rerun": "missing"}), waiting
     _print_answer(Store(settings.results), {}, label, overrides)
     return failures
 
