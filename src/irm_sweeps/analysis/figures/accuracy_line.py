@@ -109,6 +109,7 @@ def said(fit: Line | None, n: int) -> str:
         return f"no line through {count(n, 'trial')}: at least {FEWEST} settings with different accuracies are needed"
     slope, r = (f"[{low:.2f}, {high:.2f}]" for low, high in (fit.slope_interval, fit.interval))
     return (
-        f"slope {fit.slope:.2f} {slope} and correlation {fit.correlation:.2f} {r} of the probits over {fit.n} trials of {fit.settings} "
-        f"settings, with 95 % intervals for which settings are independent, and their seeds are not; {fit.in_words}"
+        f"slope {fit.slope:.2f} {slope} and correlation {fit.correlation:.2f} {r} of the probits over {fit.n} trials "
+        f"of {fit.settings} settings, with 95 % intervals for which settings are independent, and their seeds are not; "
+        f"{fit.in_words}"
     )
