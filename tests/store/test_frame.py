@@ -166,7 +166,7 @@ def test_a_real_result_is_read(tmp_path):
 def test_the_documented_example_runs(store, capsys, monkeypatch):
     monkeypatch.chdir(store.parent)
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "notebooks.md").read_text(), re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names: dict[str, object] = {}
     for block in blocks:
         if "to_parquet" not in block or importlib.util.find_spec("pyarrow"):
