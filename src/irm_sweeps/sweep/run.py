@@ -10,6 +10,7 @@ from typing import Any
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store import claims
 from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.manifest import Manifest, note_launch, sweep_name, sweep_names
@@ -100,8 +101,11 @@ def _run(
         return _print_all(report(store, plan, settings, launcher)), False
     claims.tidy(store, plan.done)
     if not plan.to_run:
-        note_launch(store, sweep_name(label, list(trials)))
-        _print_where(store, plan.done[0])
+        name = sweep_name(label, list(trials))
+        note_launch(store, name)
+        _print_where(store, plan.done)
+        if plan.unsuccessful and name in sweep_names(store):
+            print(f"which failed or diverged: {looking('failures', name, results=store.root)}")
         answer()
         return 0, True
     manifest = prepare(store, plan, settings, launcher, label, overrides=of_trials(overrides))
@@ -114,7 +118,7 @@ def _run(
     claims.tidy(store, plan.to_run)
     if complete:
         print(progress.summary())
-        _print_where(store, plan.to_run[0])
+        _print_where(store, [*plan.to_run, *plan.done])
         _print_failures(store, manifest, progress)
         answer()
         _check_no_trial_is_left(store, manifest, progress)
@@ -157,9 +161,19 @@ def _print_all(lines: Generator[str, None, int]) -> int:
             return int(end.value)
 
 
-def _print_where(store: Store, trial_id: str) -> None:
-    """Print where the results are, and the command that shows one of them."""
-    print(f"results in {store.root}; look at one with: {looking('show', trial_id, results=store.root)}")
+def _print_where(store: Store, trial_ids: Sequence[str]) -> None:
+    """Print where the results are, and the command that shows the first that is completed, if any is."""
+    completed = next((trial_id for trial_id in trial_ids if _is_completed(store, trial_id)), None)
+    look = f"; look at one with: {looking('show', completed, results=store.root)}" if completed else ""
+    print(f"results in {store.root}{look}")
+
+
+def _is_completed(store: Store, trial_id: str) -> bool:
+    try:
+        result = store.result(trial_id)
+    except DamagedFile:
+        return False
+    return result is not None and result.status == "completed"
 
 
 def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrides: Sequence[str]) -> None:
