@@ -141,7 +141,7 @@ def test_stores_are_put_together_and_a_completed_result_is_preferred(demo, tmp_p
 def test_damaged_files_are_named_and_left_out(store):
     trial_id = next(r.trial_id for r in Store(store).results())
     (store / trial_id / "result.json").write_text('{"schema": 1')
-    with pytest.warns(UserWarning, match=f"1 damaged results are left out: .*{trial_id}"):
+    with pytest.warns(UserWarning, match=f"left out: 1 damaged result: .*{trial_id}"):
         frame = irm_sweeps.load_results(store)
     assert trial_id not in set(frame["trial_id"])
     assert len(frame.attrs["problems"]) == 1
