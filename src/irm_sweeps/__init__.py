@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from irm_sweeps.analysis.paired_frame import paired_differences
     from irm_sweeps.backbones.backbone import Backbone, Model, Parameters
     from irm_sweeps.config import Count, Number, PerTrial, Place
     from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData
@@ -58,10 +59,12 @@ __all__ = [
     "Turn",
     "UserError",
     "load_results",
+    "paired_differences",
 ]
 __version__ = "0.1.0"
 
 _NAMES_OF = {
+    "analysis.paired_frame": ("paired_differences",),
     "backbones.backbone": ("Backbone", "Model", "Parameters"),
     "config": ("Count", "Number", "PerTrial", "Place"),
     "data.dataset": ("Array", "Dataset", "Environment", "EvaluationSet", "TrialData"),

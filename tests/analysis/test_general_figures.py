@@ -256,11 +256,22 @@ def test_accuracy_under_shift_is_drawn_over_accuracy_in_distribution(in_folder, 
     many = [*SWEEP[:2], "seed=range(0,4)", SWEEP[3]]
     fill(Path("results"), many)
     text = svg(capsys, "--curves", "line", *many)
-    for word in (IN, SHIFTED, "correlation", "28 trials", "irmv1", "vrex", "erm"):
-        assert word in text, word
+    text_words = re.sub(r"\s+", " ", " ".join(re.findall(r">([^<]+)<", text)))
+    for word in (IN, SHIFTED, "correlation", "28 trials of 7 settings", "irmv1", "vrex", "erm", "Selection rule last:"):
+        assert word in text_words, word
     assert "nothing" not in text
     assert "no trial has an accuracy" in run(capsys, "--curves", "line", "method=erm", "seed=9", SWEEP[3])
     assert "--metric goes with" in run(capsys, "--curves", "line", "--metric", "test/0.5/accuracy", *many)
+
+
+def test_the_rule_is_val_where_settings_are_compared_and_hold_images_back(in_folder, capsys):
+    for user, rule in (
+        (["method=irmv1", "lam=1,10", "seed=0,1", "dataset.n_val=500"], "val"),
+        (["method=irmv1", "lam=1,10", "seed=0,1"], "last"),
+    ):
+        synthetic.write(Path("results"), *(synthetic.completed(t, accuracy, 0.7) for t in trials(user).values()))
+        assert f"Selection rule {rule}:" in svg(capsys, "--curves", "lam", *user)
+        assert "Selection rule oracle:" in svg(capsys, "--curves", "lam", "--select", "oracle", *user)
 
 
 def test_where_seeds_differ_in_number_a_cell_says_its_own_and_an_empty_one_is_hatched(in_folder, capsys):

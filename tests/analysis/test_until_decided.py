@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 
 import numpy
 import pytest
@@ -12,6 +14,7 @@ from commands import irm_sweeps, launch
 from irm_sweeps.analysis.equivalence import planned_looks
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.analysis.until_decided import UntilDecided
+from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.paper import load_paper
 
@@ -24,9 +27,14 @@ def paper():
         yield load_paper("bae2021_table1", only=["paper.only=[erm,mm_rex,random]"])
 
 
+def _asked_for(until):
+    """The trials that the cells need next."""
+    return {i: trial for i, trial in until.at_their_looks().items() if until.results.of(i) is None}
+
+
 def _train(paper, store, until, spread):
     """Write results of the trials that are asked for: the published mean of each environment, and a spread by row."""
-    trials = until.to_run()
+    trials = _asked_for(until)
     for trial in trials.values():
         row = "mm_rex" if trial.lam is not None else "erm"
         noise = numpy.random.default_rng(trial.seed).normal(0, spread[row])
@@ -67,18 +75,18 @@ def test_a_verdict_counts_the_looks(paper, tmp_path):
 def test_a_look_that_waits_shows_the_one_before(paper, tmp_path):
     spread = {"erm": 0.3, "mm_rex": 8.0}
     _train(paper, tmp_path, UntilDecided(paper, [tmp_path], None, [], MOST), spread)
-    trials = list(UntilDecided(paper, [tmp_path], None, [], MOST).to_run().values())
+    trials = list(_asked_for(UntilDecided(paper, [tmp_path], None, [], MOST)).values())
     synthetic.write(tmp_path, synthetic.completed(trials[0], lambda *_: 0.5))
     shown = next(c for c in UntilDecided(paper, [tmp_path], None, [], MOST).table().cells if c.row == "mm_rex")
     assert shown.measured.n == 3
 
 
 def test_a_trial_that_failed_or_diverged_has_had_its_turn(paper, tmp_path):
-    trials = UntilDecided(paper, [tmp_path], None, [], 3).to_run()
+    trials = _asked_for(UntilDecided(paper, [tmp_path], None, [], 3))
     for i, trial in enumerate(trials.values()):
         lost = synthetic.diverged(trial, 4) if i % 2 else synthetic.failed(trial, "no")
         synthetic.write(tmp_path, lost)
-    assert UntilDecided(paper, [tmp_path], None, [], 3).to_run() == {}
+    assert _asked_for(UntilDecided(paper, [tmp_path], None, [], 3)) == {}
 
 
 MINE = """\
@@ -116,12 +124,31 @@ def test_a_command_adds_seeds_until_cells_are_decided(project):
     assert re.findall(r"^ +verdict +(\w+)", answer.out, re.M) == ["differs", "undecided"]
     again = launch(*COMMAND)
     assert again.code == 0
-    assert "to run" not in again.out
+    assert "7 done, 0 to run" in again.out
     assert "far from print" in again.out
     table = irm_sweeps("table", "--paper", "mine")
     assert "looked at up to 2 times" in table.out
     assert "mine is shown with seeds=until_decided max_seeds=4, as its latest run had it" in table.err
     assert irm_sweeps("table", "--paper", "mine", "--missing").out == ""
+    store = Store(project / "results")
+    trial_id = next(result.trial_id for result in store.results() if result.config["backbone"]["width"] == 6)
+    result = json.loads((store.folder(trial_id) / RESULT).read_text())
+    error = {"kind": "exception", "message": "no", "details": ""}
+    store.retire(trial_id, "failed")
+    store.write_result({**result, "status": "failed", "metrics": {}, "error": error}, [])
+    assert "7 done, 0 to run" in launch(*COMMAND).out, "a failed trial has had its turn"
+    assert "6 done, 1 to run" in launch(*COMMAND, "rerun=failed").out
+
+
+def test_a_union_and_a_plain_paper_together(project):
+    folder = project / "conf" / "paper"
+    other = MINE.replace("mine", "other").replace("backbone.width=6", "backbone.width=7")
+    (folder / "other.yaml").write_text(other.replace("backbone.width=4", "backbone.width=5"))
+    (folder / "union.yaml").write_text("name: union\ntitle: Union\ninclude: [other]\n")
+    answer = launch(*COMMAND, "paper=union,mine", "max_seeds=3")
+    assert answer.code == 0, answer
+    widths = Counter(result.config["backbone"]["width"] for result in Store(project / "results").results())
+    assert widths == {4: 3, 5: 3, 6: 3, 7: 3}
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_it_is_skipped_and_named(poison: str, results: Path, victim: Path) -> No
     assert [result.trial_id for result in found.everything()] != [trial_id]
     (problem,) = found.problems
     assert str(victim) in problem
-    with pytest.warns(UserWarning, match="1 damaged results are left out"):
+    with pytest.warns(UserWarning, match="left out: 1 damaged result"):
         frame = load_results(results)
     assert trial_id not in set(frame["trial_id"])
     assert frame["accuracy"].between(0, 1).all()

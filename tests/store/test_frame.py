@@ -141,7 +141,7 @@ def test_stores_are_put_together_and_a_completed_result_is_preferred(demo, tmp_p
 def test_damaged_files_are_named_and_left_out(store):
     trial_id = next(r.trial_id for r in Store(store).results())
     (store / trial_id / "result.json").write_text('{"schema": 1')
-    with pytest.warns(UserWarning, match=f"1 damaged results are left out: .*{trial_id}"):
+    with pytest.warns(UserWarning, match=f"left out: 1 damaged result: .*{trial_id}"):
         frame = irm_sweeps.load_results(store)
     assert trial_id not in set(frame["trial_id"])
     assert len(frame.attrs["problems"]) == 1
@@ -166,7 +166,7 @@ def test_a_real_result_is_read(tmp_path):
 def test_the_documented_example_runs(store, capsys, monkeypatch):
     monkeypatch.chdir(store.parent)
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "notebooks.md").read_text(), re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names: dict[str, object] = {}
     for block in blocks:
         if "to_parquet" not in block or importlib.util.find_spec("pyarrow"):

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from irm_sweeps.analysis.statistics import ALPHA, FEWEST, Summary, Verdict, Word, apart, error, interval, welch
-
-MARGIN = 2.0
-"""Largest difference of two accuracies, in points, that counts as none, where a paper file does not say otherwise."""
+from irm_sweeps.sweep.paper_parts import MARGIN
 
 POWER = 0.8
 """Probability with which a difference is to be found, or an undecided cell decided."""

@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from irm_sweeps.typed_commands import launching
 from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
+    from irm_sweeps.analysis.figures.measuring import Measuring
     from irm_sweeps.analysis.figures.picture import Picture
     from irm_sweeps.analysis.figures.series import Series
     from irm_sweeps.analysis.readings import Results
@@ -105,14 +107,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         from irm_sweeps.analysis.figures import drawing, heatmap
         from irm_sweeps.analysis.paper_runs import overrides_of_run
         from irm_sweeps.analysis.readings import Results
+        from irm_sweeps.analysis.table_builder import Builder
 
         results = Results(options.stores)
         if paper and not options.overrides:
             options.overrides = overrides_of_run(paper, options, results)
+        builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
         if options.curves in _OF_TRIALS:
-            write_output(output, _drawn_of_trials(options, paper, results, file_format))
+            write_output(output, _drawn_of_trials(options, builder, results, file_format))
             return
-        picture, skipped = _picture(options, paper, results)
+        picture, skipped = _picture(options, builder, results)
         _report_missing(picture, [*results.problems, *skipped], _command(options, paper))
         draw = heatmap.draw if options.curves == "heatmap" else drawing.draw
         write_output(output, draw(picture, file_format))
@@ -156,22 +160,17 @@ def _command(options: argparse.Namespace, paper: Paper | None) -> str:
     return paper.command(None, overrides) if paper else launching(*overrides)
 
 
-def _picture(options: argparse.Namespace, paper: Paper | None, results: Results) -> tuple[Picture, list[str]]:
+def _picture(options: argparse.Namespace, builder: Builder | None, results: Results) -> tuple[Picture, list[str]]:
     """Return what is measured, and a remark on every trial or row that is in no series."""
-    from irm_sweeps.analysis.figures import general, metrics
-    from irm_sweeps.analysis.figures.measuring import Measuring
+    from irm_sweeps.analysis.figures import general
     from irm_sweeps.analysis.figures.paper_figure import paper_picture
-    from irm_sweeps.analysis.table_builder import Builder
 
-    builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
     if builder and not options.curves:
         return paper_picture(builder), []
     if builder and options.curves == "heatmap" and not options.metric:
         return general.table_picture(builder), []
-    series, skipped = _series(options, builder, results)
-    panels = [metrics.named(metric) for metric in options.metric] if options.metric else metrics.DEFAULT
-    measuring = Measuring(series, results, panels)
-    title = paper.title if paper else options.sweep or " ".join(options.overrides)
+    measuring, skipped = _measuring(options, builder, results)
+    title = _title(options, builder)
     try:
         if options.curves == "lam":
             return general.lam_picture(measuring, title), skipped
@@ -183,27 +182,38 @@ def _picture(options: argparse.Namespace, paper: Paper | None, results: Results)
         raise
 
 
-def _drawn_of_trials(options: argparse.Namespace, paper: Paper | None, results: Results, file_format: str) -> bytes:
+def _drawn_of_trials(options: argparse.Namespace, builder: Builder | None, results: Results, file_format: str) -> bytes:
     """Return the file of a picture that is of all trials, and print what is in no series."""
-    from irm_sweeps.analysis.figures import accuracy_line, budget, metrics
-    from irm_sweeps.analysis.table_builder import Builder
+    from irm_sweeps.analysis.figures import accuracy_line, budget
 
-    builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
-    series, skipped = _series(options, builder, results)
+    measuring, skipped = _measuring(options, builder, results)
     _print_skipped([*results.problems, *skipped])
-    title = paper.title if paper else options.sweep or " ".join(options.overrides) or "all trials"
-    inside, shifted = metrics.DEFAULT
+    series, (inside, shifted) = measuring.series, measuring.panels
+    title = _title(options, builder) or "all trials"
     if options.curves == "budget":
         return budget.draw(series, results, shifted, title, file_format)
-    scored = [
-        (trial, scores) for one in series for trial in one.trials if (scores := results.scores(trial.id, one.rule))
-    ]
+    points = accuracy_line.points(series, results, inside, shifted)
     return accuracy_line.draw(
-        accuracy_line.points(series, results, inside, shifted),
-        (inside.title(scored), shifted.title(scored)),
-        title,
-        file_format,
+        points, measuring.titles, measuring.caption("each trial is scored {step}"), title, file_format
     )
+
+
+def _title(options: argparse.Namespace, builder: Builder | None) -> str:
+    return builder.paper.title if builder else options.sweep or " ".join(options.overrides)
+
+
+def _measuring(options: argparse.Namespace, builder: Builder | None, results: Results) -> tuple[Measuring, list[str]]:
+    """Return what measures the trials of a general picture, and a remark on every trial or row that is in no series."""
+    from irm_sweeps.analysis.figures import metrics
+    from irm_sweeps.analysis.figures.measuring import Measuring
+    from irm_sweeps.analysis.selection_rules import honest
+
+    series, skipped = _series(options, builder, results)
+    if builder is None and options.select is None:
+        rule = honest(*(one.trials for one in series))
+        series = [replace(one, rule=rule) for one in series]
+    panels = [metrics.named(metric) for metric in options.metric] if options.metric else metrics.DEFAULT
+    return Measuring(series, results, panels), skipped
 
 
 def _series(options: argparse.Namespace, builder: Builder | None, results: Results) -> tuple[list[Series], list[str]]:

@@ -80,12 +80,12 @@ def status_notes(
         trials = [(setting, r) for setting in candidates for r in setting.readings if r.status == status]
         if trials:
             names = _listed([_named(setting, r) for setting, r in trials])
-            notes.append(Note(f"{text}: {len(trials)} of {total} trials: {names}", command))
+            notes.append(Note(f"{text}: {len(trials)} of {count(total, 'trial')}: {names}", command))
 
     missing = [r.trial for setting in candidates for r in setting.readings if r.status == "missing"]
     if missing:
         earlier = results.done_by_earlier_code(missing)
-        text = f"no result yet: {len(missing)} of {total} trials" + (f", {earlier}" if earlier else "")
+        text = f"no result yet: {len(missing)} of {count(total, 'trial')}" + (f", {earlier}" if earlier else "")
         notes.append(Note(text, fill))
     note("unreadable", "has a result that may not be read, left out")
     note("diverged", "diverged, left out")

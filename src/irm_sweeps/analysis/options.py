@@ -46,7 +46,8 @@ class Parser(OneLineParser):
         self.add_argument(
             "--select",
             choices=sorted(selection_rules.STEPS),
-            help="selection rule (default: the paper file's, of a sweep last): "
+            help="selection rule (default: the paper file's, of a sweep last, in its pictures val where settings "
+            "are compared and all hold images back): "
             + "; ".join(f"{rule}: {step}" for rule, step in selection_rules.STEPS.items()),
         )
         self.add_argument(

@@ -51,6 +51,31 @@ def compare(mine: Mapping[int, float], theirs: Mapping[int, float]) -> Verdict:
     return replace(untested, word=word, p=p)
 
 
+def how_lines(label: str, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield the lines that say how rows are compared with the one of this label."""
+    level = f"{100 * (1 - ALPHA):g} %"
+    yield (
+        f"Difference: the row minus {label} in the same column, the mean over the seeds that have a value in both "
+        f"cells, with the paired t-test's {level} confidence interval; the number of these pairs stands there where it "
+        "is not the cell's n."
+    )
+    yield (
+        "Pairs: by seed. For two rows the same seed is the same data and the same initialisation only where their "
+        "dataset and backbone agree; as far as these move both rows alike, that cancels in the difference. Where "
+        "they do not agree, less or nothing cancels, and the comparison is as valid."
+    )
+    yield (
+        f"Verdict: two-sided paired t-test; alpha = {ALPHA:g}: higher or lower (p < alpha; of a risk, lower is "
+        "better) or no difference shown (p >= alpha; not equality: the interval says what is still possible). "
+        f"Too few seeds: fewer than {FEWEST} pairs. In brackets: p with Holm's correction."
+    )
+    if any(v.p is not None and v.interval and v.interval[0] == v.interval[1] for v in verdicts):
+        yield (
+            "No spread: where all differences of a cell are equal, there is no error to estimate, and p is 1 if "
+            "they are 0, else 0."
+        )
+
+
 @dataclass(frozen=True)
 class Against:
     """Compares the rows of a table with one of them (a `table.Comparison`).
@@ -132,27 +157,7 @@ class Against:
         """Yield the lines on the comparison and on what it leaves out."""
         cells = [cell for _, row_cells in rows for cell in row_cells]
         verdicts = [cell.verdict for cell in cells if cell.verdict]
-        level = f"{100 * (1 - ALPHA):g} %"
-        yield (
-            f"Difference: the row minus {self.label} in the same column, the mean over the seeds that have a value in "
-            f"both cells, with the paired t-test's {level} confidence interval; the number of these pairs stands there "
-            "where it is not the cell's n."
-        )
-        yield (
-            "Pairs: by seed. For two rows the same seed is the same data and the same initialisation only where their "
-            "dataset and backbone agree; as far as these move both rows alike, that cancels in the difference. Where "
-            "they do not agree, less or nothing cancels, and the comparison is as valid."
-        )
-        yield (
-            f"Verdict: two-sided paired t-test; alpha = {ALPHA:g}: higher or lower (p < alpha; of a risk, lower is "
-            "better) or no difference shown (p >= alpha; not equality: the interval says what is still possible). "
-            f"Too few seeds: fewer than {FEWEST} pairs. In brackets: p with Holm's correction."
-        )
-        if any(v.p is not None and v.interval and v.interval[0] == v.interval[1] for v in verdicts):
-            yield (
-                "No spread: where all differences of a cell are equal, there is no error to estimate, and p is 1 if "
-                "they are 0, else 0."
-            )
+        yield from how_lines(self.label, verdicts)
         if any(cell.settings > 1 for cell in cells):
             yield (
                 "A setting that was chosen by the cell's own metric (selection rule last, oracle or stop) flatters its "

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from irm_sweeps.analysis import test_set_error
+from irm_sweeps.analysis import shared_seeds, test_set_error
 from irm_sweeps.analysis.equivalence import POWER, compare
 from irm_sweeps.analysis.statistics import ALPHA, FEWEST, Summary, Verdict, multiple_comparisons
 from irm_sweeps.analysis.table import Cell, Rows
@@ -81,6 +81,8 @@ class Published:
             yield line
         yield from self._verdict_lines(cells)
         yield from self._rerun_lines()
+        if line := shared_seeds.line(rows):
+            yield line
         if line := multiple_comparisons((cell.verdict for cell in cells), "measured and published agreed everywhere"):
             yield line
 
@@ -99,11 +101,6 @@ class Published:
             size = least if least == most else f"{least} to {most}"
             chance = f"with {100 * POWER:g} % probability"
             yield f"Power: {chance} a cell with its n notices a true difference of {size} (each in the CSV: notices)."
-        if len(notices) > 1:
-            yield (
-                "Cells of a table share their data: the trials of one seed have the same images and noise in every row "
-                "with the same dataset, so verdicts tend to err together."
-            )
 
     def _rerun_lines(self) -> Iterator[str]:
         """Yield a line on the runs of the published code; none if no row has any."""

@@ -44,13 +44,14 @@ def rule_of(
     return select or (column.select if column else None) or row.select or paper.select or honest(trials)
 
 
-def honest(trials: Iterable[Trial]) -> RuleName:
-    """Return the rule that needs no look at the test environment: `val` if settings are compared, else `last`.
+def honest(*rows: Iterable[Trial]) -> RuleName:
+    """Return the rule of some rows that needs no look at the test environment.
 
-    Trials that hold no images back have no `val`, and so get `last`.
+    It is `val` if any row has several settings to compare, else `last`. Where any trial holds no images back, and so
+    has no `val`, it is `last`.
     """
     from irm_sweeps.sweep.labels import setting_of
 
-    rows = list(trials)
-    several = len({json.dumps(setting_of(trial), sort_keys=True) for trial in rows}) > 1
-    return "val" if several and all(getattr(trial.dataset, "n_val", 0) for trial in rows) else "last"
+    listed = [list(row) for row in rows]
+    several = any(len({json.dumps(setting_of(trial), sort_keys=True) for trial in row}) > 1 for row in listed)
+    return "val" if several and all(getattr(trial.dataset, "n_val", 0) for row in listed for trial in row) else "last"

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from irm_sweeps.wording import count
+
 ALPHA = 0.05
 """Two-sided significance level of a single verdict; 1 - ALPHA is the level of an interval."""
 
@@ -198,7 +200,7 @@ def multiple_comparisons(verdicts: Iterable[Verdict | None], equal: str) -> str:
     k, below = len(tested), sum(p < ALPHA for p, _ in tested)
     left = sum((p_holm or 0.0) < ALPHA for _, p_holm in tested)
     return (
-        f"Multiple comparisons: {k} tests, uncorrected; if {equal}, {ALPHA * k:.2g} "
-        f"of them would still have p < {ALPHA:g}, on average. {below} have; {left} with Holm's correction for the {k} "
-        "tests."
+        f"Multiple comparisons: {count(k, 'test')}, uncorrected; if {equal}, {ALPHA * k:.2g} "
+        f"of them would still have p < {ALPHA:g}, on average. {below} have; {left} with Holm's correction for the "
+        f"{count(k, 'test')}."
     )

@@ -34,7 +34,9 @@ def _label(row: Row) -> str:
 
 def _cell(row: Row, column: Column) -> Cell:
     measured = row.summary(column)
-    return Cell(row.name, column.label, f"{column.group}/{column.environment or 'mean'}/{row.measure}", measured, None)
+    by_seed = dict(zip(row.seeds.get(column, ()), row.values.get(column, ()), strict=True))
+    metric = f"{column.group}/{column.environment or 'mean'}/{row.measure}"
+    return Cell(row.name, column.label, metric, measured, None, by_seed=by_seed)
 
 
 def csv(table: SweepTable) -> str:

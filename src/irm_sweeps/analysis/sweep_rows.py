@@ -43,6 +43,8 @@ class Row:
         `accuracy`, in per cent, or of a regression `risk`; None if nothing is measured.
     values
         By column: a number for each measured seed, in the order of the grid.
+    seeds
+        By column: the seeds that these are of.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Row:
     states: Mapping[Status, int]
     measure: str | None = None
     values: Mapping[Column, Sequence[float]] = field(default_factory=dict)
+    seeds: Mapping[Column, Sequence[int]] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -82,6 +85,7 @@ class _Seed:
     """One trial's scores under the table's selection rule; empty if it has none."""
 
     state: Status
+    number: int = 0
     scores: BySplit = field(default_factory=dict)
     environments: Environments = field(default_factory=dict)
 
@@ -116,13 +120,18 @@ def _seed(trial_id: str, dataset: Mapping[str, Any], results: Results, rule: str
     if result is None or status != "measured":
         return _Seed(status)
     scores = result.scores(rule)
-    seed = _Seed(status, scores, environments(scores, datasets.shifted(dataset)))
+    seed = _Seed(status, int(result.config["seed"]), scores, environments(scores, datasets.shifted(dataset)))
     is_finite = all(seed.value(Column(group)) is not None for group in seed.environments)
     return seed if is_finite else replace(seed, state="not finite")
 
 
 def _row(name: str, dataset: Mapping[str, Any], seeds: Sequence[_Seed], shown: Sequence[Column]) -> Row:
     measured = [seed for seed in seeds if seed.state == "measured"]
-    values = {column: [number for seed in measured if (number := seed.value(column)) is not None] for column in shown}
+    found = {
+        column: [(seed.number, value) for seed in measured if (value := seed.value(column)) is not None]
+        for column in shown
+    }
+    values = {column: [value for _, value in pairs] for column, pairs in found.items()}
+    numbers = {column: [number for number, _ in pairs] for column, pairs in found.items()}
     measure = measured[0].measure if measured else None
-    return Row(name, dataset, Counter(seed.state for seed in seeds), measure, values)
+    return Row(name, dataset, Counter(seed.state for seed in seeds), measure, values, numbers)

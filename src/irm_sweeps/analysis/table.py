@@ -28,6 +28,8 @@ class Cell:
         Penalty weight of the chosen setting; None if the method has none or nothing is measured.
     by_seed
         The values that the mean is over, by seed.
+    dataset
+        Import path of the class of the data set that these seeds draw from; empty if nothing is measured.
     chosen_on_test
         Whether the setting was chosen by the cell's own metric.
     lost
@@ -50,6 +52,7 @@ class Cell:
     chosen: Mapping[str, Any] = field(default_factory=dict)
     lam: float | None = None
     by_seed: Mapping[int, float] = field(default_factory=dict)
+    dataset: str = ""
     chosen_on_test: bool = False
     lost: int = 0
     rerun: Summary | None = None

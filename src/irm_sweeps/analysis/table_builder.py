@@ -131,6 +131,7 @@ class Builder:
             chosen=chosen.differs,
             lam=chosen.readings[0].trial.lam,
             by_seed=by_seed,
+            dataset=chosen.readings[0].trial.dataset.target,
             lost=chosen.lost,
             chosen_on_test=len(candidates) > 1 and rule != "val",
         )

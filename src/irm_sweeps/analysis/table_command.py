@@ -39,6 +39,8 @@ examples:
   %(prog)s
   %(prog)s method=irmv1,vrex lam=1,100 'seed=range(0,3)' --format latex
   %(prog)s --sweep sweep-0123abcd --output sweep.csv
+  %(prog)s --against 'vrex lam=100'
+      (is any setting better than this one? the mean difference over the seeds, a paired t-test)
   %(prog)s --paper demo
   %(prog)s --paper bae2021 --table 1 --format latex --output table1.tex
   %(prog)s --paper bae2021 --table 1 --results results /scratch/other/results
@@ -72,7 +74,7 @@ def parser() -> Parser:
         "--against",
         metavar="ROW",
         help="compare each row with this one of the table, paired by seed, instead of with what is published "
-        "(a name under rows: in the paper's file, or a label as printed)",
+        "(a name under rows: in the paper's file, or a label as printed; of a sweep, a setting as printed)",
     )
     offers(against, row_names)
     table.add_argument("--output", type=Path, metavar="FILE", help="write to this file and print its name")
@@ -107,14 +109,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _sweep(options: argparse.Namespace) -> None:
     """Print or write the table of a sweep."""
-    for option, value in (("--against", options.against), ("--fail-on", options.fail_on)):
-        if value is not None:
-            raise UserError(f"{option} {value}: of which paper? add --paper NAME")
-    table_format = _format(options, "text")
+    if options.fail_on is not None:
+        raise UserError(f"--fail-on {options.fail_on}: of which paper? add --paper NAME")
+    table_format = _format(options, "text" if options.against is None else "md")
 
     from irm_sweeps.analysis.environment_groups import Datasets
+    from irm_sweeps.analysis.formats import FORMATS as COMPARED
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.sweep_formats import FORMATS
+    from irm_sweeps.analysis.sweep_against import against_setting
+    from irm_sweeps.analysis.sweep_formats import FORMATS, as_table
     from irm_sweeps.analysis.sweep_table import commands, sweep_table
     from irm_sweeps.analysis.sweep_trials import selected
 
@@ -133,7 +136,11 @@ def _sweep(options: argparse.Namespace) -> None:
             "somebody you trust",
             file=sys.stderr,
         )
-    _print_or_write(FORMATS[table_format](table), options.output)
+    if options.against is None:
+        text = FORMATS[table_format](table)
+    else:
+        text = COMPARED[table_format](against_setting(as_table(table), options.against))
+    _print_or_write(text, options.output)
 
 
 def _paper(options: argparse.Namespace) -> None:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.equivalence import planned_looks
 from irm_sweeps.analysis.published import Published
 from irm_sweeps.analysis.readings import Results
-from irm_sweeps.analysis.statistics import FEWEST
 from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.compose import compose
+from irm_sweeps.config import Settings
 from irm_sweeps.errors import UnknownChoice, UserError
 from irm_sweeps.sweep.collect import SEEDS
-from irm_sweeps.sweep.paper import load_paper
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.table import Cell, Comparison, Table
     from irm_sweeps.sweep.paper import Paper, Row
     from irm_sweeps.trial import Trial
-
-
-DEFAULT = 20
-"""Most seeds of a cell, where `max_seeds` is not given."""
 
 
 def builder_for(
@@ -39,32 +36,32 @@ def builder_for(
     UserError
         A seed is given too, or `max_seeds` is no number from 3 on.
     """
-    given = dict(word.lstrip("+").split("=", 1) for word in overrides if word.lstrip("+").partition("=")[0] in SEEDS)
-    if given.get("seeds") in (None, "null"):
+    given = [word for word in overrides if word.lstrip("+").partition("=")[0] in SEEDS]
+    if not any(word.lstrip("+").startswith("seeds=") for word in given):
         return Builder(paper, stores, select, overrides, results)
-    others = [word for word in overrides if word.lstrip("+").partition("=")[0] not in SEEDS]
+    others = [word for word in overrides if word not in given]
+    settings = Settings.from_config(compose(given))
+    if settings.seeds is None:
+        return Builder(paper, stores, select, others, results)
     if seeds := [word for word in others if word.lstrip("+").startswith("seed=")]:
-        raise UserError(f"{seeds[0]} seeds=until_decided: give one of them; max_seeds={DEFAULT} says where seeds end")
-    most = given.get("max_seeds", str(DEFAULT))
-    if not most.isdecimal() or int(most) < FEWEST:
-        raise UserError(f"max_seeds={most}: give a whole number from {FEWEST} on")
-    return UntilDecided(paper, stores, select, others, int(most), results)
+        raise UserError(
+            f"{seeds[0]} seeds=until_decided: give one of them; max_seeds={settings.max_seeds} says where seeds end"
+        )
+    return UntilDecided(paper, stores, select, others, settings.max_seeds, results)
 
 
-def next_trials(papers: Sequence[Paper], store: Path, user: Sequence[str]) -> dict[str, Trial]:
-    """Return the trials by id that the undecided cells of papers, and of those that they include, need next."""
-    files = (
-        [load_paper(name) for paper in papers for name in (paper.only or paper.include)]
-        if any(paper.include for paper in papers)
-        else papers
-    )
+def looks(papers: Sequence[Paper], store: Path, user: Sequence[str]) -> tuple[dict[str, Trial], dict[str, Trial]]:
+    """Return the trials by id of the look at which each cell of papers stands, and those of them without a result.
+
+    Cells that have stopped lack none.
+    """
     results = Results([store])
-    found: dict[str, Trial] = {}
-    for paper in files:
+    trials: dict[str, Trial] = {}
+    for paper in papers:
         builder = builder_for(paper, [store], None, user, results)
         if isinstance(builder, UntilDecided):
-            found.update(builder.to_run())
-    return found
+            trials.update(builder.at_their_looks())
+    return trials, {trial_id: trial for trial_id, trial in trials.items() if results.of(trial_id) is None}
 
 
 class UntilDecided(Builder):
@@ -102,7 +99,7 @@ class UntilDecided(Builder):
 
     def cell(self, name: str, row: Row, index: int) -> Cell:
         """Return the measured cell at the look at which it stops."""
-        n, waits = self._stop(name, row, index)
+        n, waits = self._stops[name, index]
         before = [look for look in self.looks if look < n]
         return self._at[before[-1] if waits and before else n].cell(name, row, index)
 
@@ -111,35 +108,30 @@ class UntilDecided(Builder):
         return super().command(row, "seeds=until_decided", f"max_seeds={self.max_seeds}", *more)
 
     def missing(self) -> tuple[list[str], list[str]]:
-        """Return the commands that run the next seeds, one for each row that goes on, and no remarks."""
-        rows = dict.fromkeys(name for name, row, index in self._measurable() if self._stop(name, row, index)[1])
-        return [self.command(name) for name in rows], []
+        """Return the commands that run the next seeds, one for each row that goes on, and remarks on rows without."""
+        rows = dict.fromkeys(name for (name, _), (_, waits) in self._stops.items() if waits)
+        return [self.command(name) for name in rows], self._at[self.looks[0]].runnable()[1]
 
-    def to_run(self) -> dict[str, Trial]:
-        """Return the trials of the next look of each cell that goes on, by id; none if all have stopped."""
+    def at_their_looks(self) -> dict[str, Trial]:
+        """Return the trials by id of the look at which each cell stands."""
         return {
             trial_id: trial
-            for name, row, index in self._measurable()
-            for n, waits in [self._stop(name, row, index)]
-            if waits
-            for trial_id, trial in self._at[n].trials(row, self.paper.columns[index]).items()
-            if self.results.of(trial_id) is None
+            for (name, index), (n, _) in self._stops.items()
+            for trial_id, trial in self._trials_at(n, self.paper.rows[name], index).items()
         }
 
-    def _measurable(self) -> Iterator[tuple[str, Row, int]]:
-        """Yield name, row and column index of each cell that this version can run."""
-        for name, row in self.paper.shown.items():
-            for index, column in enumerate(self.paper.columns if row.sweep is not None else ()):
-                try:
-                    self._at[self.looks[0]].trials(row, column)
-                except UnknownChoice:
-                    continue
-                yield name, row, index
+    @cached_property
+    def _stops(self) -> dict[tuple[str, int], tuple[int, bool]]:
+        """By row and column: the look at which a cell stands, and whether that look waits for trials."""
+        return {
+            (name, index): self._stop(name, row, index)
+            for name, row in self.paper.shown.items()
+            for index in range(len(self.paper.columns))
+        }
 
     def _stop(self, name: str, row: Row, index: int) -> tuple[int, bool]:
-        """Return the look at which a cell stands, and whether that look waits for trials."""
         for n in self.looks:
-            if row.sweep is not None and self._lacks(n, row, index):
+            if any(self.results.of(trial_id) is None for trial_id in self._trials_at(n, row, index)):
                 return n, True
             verdict = self._published.compared_cell(self._at[n].cell(name, row, index)).verdict
             published = self.published(row, index)
@@ -147,9 +139,11 @@ class UntilDecided(Builder):
                 return n, False
         return self.looks[-1], False
 
-    def _lacks(self, n: int, row: Row, index: int) -> bool:
+    def _trials_at(self, n: int, row: Row, index: int) -> Mapping[str, Trial]:
+        """Return the trials of a cell's first n seeds; none if it has none, or this version cannot run them."""
+        if row.sweep is None:
+            return {}
         try:
-            trials = self._at[n].trials(row, self.paper.columns[index])
+            return self._at[n].trials(row, self.paper.columns[index])
         except UnknownChoice:
-            return False
-        return any(self.results.of(trial_id) is None for trial_id in trials)
+            return {}

@@ -16,6 +16,7 @@ from irm_sweeps.store.archive import open_reader
 from irm_sweeps.store.later_fields import without_places
 from irm_sweeps.store.reader import Problem
 from irm_sweeps.store.result import Result
+from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     results, problems = _read([Path(root) for root in (path, *more)])
     if problems:
         shown = f"{problems[0]}{', ...' if len(problems) > 1 else ''}"
-        warnings.warn(f"{len(problems)} damaged results are left out: {shown}", stacklevel=2)
+        warnings.warn(f"left out: {count(len(problems), 'damaged result')}: {shown}", stacklevel=2)
     settings = setting_names([without_places(result.config) for _, result in results])
     rows = [_trial(root, result, name) for (root, result), name in zip(results, settings, strict=True)]
     trials = pd.DataFrame(rows, dtype=object)

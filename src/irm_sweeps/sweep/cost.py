@@ -227,7 +227,7 @@ def _names(kinds: Mapping[str, Sequence[Trial]]) -> dict[str, str]:
         if not any(word.startswith("backbone=") for word in words):
             words.append(choice_name("backbone", trial.config["backbone"]))
         size, epochs = trial.training.batch_size, trial.training.epochs
-        length = f"{trial.training.steps} steps" if epochs is None else count(epochs, "epoch")
+        length = count(trial.training.steps or 0, "step") if epochs is None else count(epochs, "epoch")
         names[key] = one_line(f"{' '.join(words)} {f'batch {size}' if size else 'full batch'}, {length}")
     return names
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -14,7 +14,7 @@ from irm_sweeps.overrides.paired_axes import keys
 from irm_sweeps.sweep.grid import HydraCache, last_wins, trials
 from irm_sweeps.sweep.metric import check_made, check_readable, parts
 from irm_sweeps.sweep.paper_departures import Departure, check_departures
-from irm_sweeps.sweep.paper_parts import Column, Figure, Overrides, Rerun, Row, check_published
+from irm_sweeps.sweep.paper_parts import MARGIN, Column, Figure, Overrides, Rerun, Row, check_published
 from irm_sweeps.training.rule_names import RuleName
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import launching
@@ -40,7 +40,7 @@ class Paper(Config):
     """Trials behind each published mean; null where print does not say: then 3 are assumed, and the table says so."""
     published_n_assumed: str = ""
     """Why `published_n` is taken for granted, where print does not say it; the table says so. Empty: print says it."""
-    margin: Annotated[float, Field(gt=0, le=100)] = 2.0
+    margin: Annotated[float, Field(gt=0, le=100)] = MARGIN
     """Largest difference from a published accuracy, in points, that counts as none: the verdict `equivalent`."""
     orientation: str = ""
     """Why the published cells are of another experiment: they are shown, and no verdict is made. Empty: it is made."""
@@ -119,6 +119,13 @@ class Paper(Config):
         """The rows that `only` leaves, by name."""
         return {name: row for name, row in self.rows.items() if not self.only or name in self.only}
 
+    def files(self) -> Iterator[Paper]:
+        """Yield the paper files whose trials this one stands for: itself, or those that a union includes."""
+        if not self.include:
+            yield self
+        for name in (self.only or self.include) if self.include else ():
+            yield from load_paper(name, self._cache).files()
+
     @classmethod
     def from_config(cls, values: Mapping[str, Any], asked_for: str | None = None) -> Paper:
         """Validate the content of a paper file.
@@ -183,11 +190,17 @@ class Paper(Config):
         """Return every trial of the chosen rows by id, and for each row that cannot be run the reason."""
         trials_by_id: dict[str, Trial] = {}
         unavailable: dict[str, str] = {}
-        for name in (self.only or self.include) if self.include else ():
-            file = load_paper(name, self._cache)
-            trials_of_file, unavailable_rows = file.all_trials(user)
+        for file in self.files():
+            trials_of_file, unavailable_rows = file._own_trials(user)
             trials_by_id.update(trials_of_file)
-            unavailable |= {f"{row} of {name}": reason for row, reason in unavailable_rows.items()}
+            of_file = "" if file is self else f" of {file.name}"
+            unavailable |= {f"{row}{of_file}": reason for row, reason in unavailable_rows.items()}
+        return trials_by_id, unavailable
+
+    def _own_trials(self, user: Sequence[str]) -> tuple[dict[str, Trial], dict[str, str]]:
+        """Return the same of the rows that stand in this file."""
+        trials_by_id: dict[str, Trial] = {}
+        unavailable: dict[str, str] = {}
         for name, row in self.shown.items():
             if row.sweep is None:
                 continue

@@ -13,6 +13,9 @@ from irm_sweeps.sweep.metric import parts
 from irm_sweeps.sweep.paper_departures import Departure
 from irm_sweeps.training.rule_names import RuleName
 
+MARGIN = 2.0
+"""Largest difference of two accuracies, in points, that counts as none, where a paper file does not say otherwise."""
+
 Published = Annotated[tuple[float, ...], Field(min_length=1, max_length=2)]
 """A published cell in per cent: (mean, sd), or (value,) where no spread is published."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store import claims
 from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.manifest import Manifest, note_launch, sweep_name, sweep_names
@@ -52,7 +53,7 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
 
 def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str, launcher: Launcher) -> int:
     """Run the seeds of one look after another, until every cell of the papers is decided or has `max_seeds`."""
-    from irm_sweeps.analysis.until_decided import next_trials
+    from irm_sweeps.analysis.until_decided import looks
 
     papers, user = _papers_of(of_trials(overrides))
     if not papers:
@@ -60,14 +61,21 @@ def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str,
             "seeds=until_decided decides on published numbers: give paper=NAME, or say which seeds, "
             "e.g. 'seed=range(0,10)'"
         )
-    failures, waited_for = 0, set[str]()
-    while (trials := next_trials(papers, settings.results, user)) and set(trials) != waited_for:
-        waited_for = set(trials)
+    files = [file for paper in papers for file in paper.files()]
+    failures = 0
+    trials, waiting = looks(files, settings.results, user)  # the first time with those done, which rerun= is about
+    while trials:
+        lacking = set(waiting)
         failed, complete = _run(trials, settings, label, overrides, launcher, lambda: None)
         failures += failed
+        _, waiting = looks(files, settings.results, user)
         if settings.plan or not complete:
-            print("more seeds follow where these decide nothing: the same command runs them, when these are done")
+            if waiting:
+                print("more seeds follow where these decide nothing: the same command runs them, when these are done")
             return failures
+        if set(waiting) == lacking:
+            break
+        settings, trials = settings.model_copy(update={"rerun": "missing"}), waiting
     _print_answer(Store(settings.results), {}, label, overrides)
     return failures
 
@@ -93,8 +101,11 @@ def _run(
         return _print_all(report(store, plan, settings, launcher)), False
     claims.tidy(store, plan.done)
     if not plan.to_run:
-        note_launch(store, sweep_name(label, list(trials)))
-        _print_where(store, plan.done[0])
+        name = sweep_name(label, list(trials))
+        note_launch(store, name)
+        _print_where(store, plan.done)
+        if plan.unsuccessful and name in sweep_names(store):
+            print(f"which failed or diverged: {looking('failures', name, results=store.root)}")
         answer()
         return 0, True
     manifest = prepare(store, plan, settings, launcher, label, overrides=of_trials(overrides))
@@ -109,7 +120,7 @@ def _run(
     claims.tidy(store, plan.to_run)
     if complete:
         print(progress.summary())
-        _print_where(store, plan.to_run[0])
+        _print_where(store, [*plan.to_run, *plan.done])
         _print_failures(store, manifest, progress)
         answer()
         _check_no_trial_is_left(store, manifest, progress)
@@ -152,9 +163,19 @@ def _print_all(lines: Generator[str, None, int]) -> int:
             return int(end.value)
 
 
-def _print_where(store: Store, trial_id: str) -> None:
-    """Print where the results are, and the command that shows one of them."""
-    print(f"results in {store.root}; look at one with: {looking('show', trial_id, results=store.root)}")
+def _print_where(store: Store, trial_ids: Sequence[str]) -> None:
+    """Print where the results are, and the command that shows the first that is completed, if any is."""
+    completed = next((trial_id for trial_id in trial_ids if _is_completed(store, trial_id)), None)
+    look = f"; look at one with: {looking('show', completed, results=store.root)}" if completed else ""
+    print(f"results in {store.root}{look}")
+
+
+def _is_completed(store: Store, trial_id: str) -> bool:
+    try:
+        result = store.result(trial_id)
+    except DamagedFile:
+        return False
+    return result is not None and result.status == "completed"
 
 
 def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrides: Sequence[str]) -> None:

@@ -86,7 +86,7 @@ def _idle_penalty(trial: Trial, epochs: _Epochs) -> str | None:
     delay = int(getattr(trial.method, field)) if field else 0
     if not delay or (steps := _steps(trial, delay, epochs)) is None or not 0 < steps <= delay:
         return None
-    length = f"training.steps={steps}" if trial.training.epochs is None else f"{steps} steps"
+    length = f"training.steps={steps}" if trial.training.epochs is None else count(steps, "step")
     idle = "the penalty never acts, and lam has no effect" if trial.method.uses_lam else "the game never begins"
     return f"{idle}: method.{field}={delay} is not below {length}: give e.g. method.{field}={steps // 3}, or more steps"
 

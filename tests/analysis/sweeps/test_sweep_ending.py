@@ -51,11 +51,19 @@ def test_a_sweep_that_is_done_and_issued_again_is_the_latest():
 
 
 def test_failed_and_diverged_trials_are_counted_in_their_rows(tmp_path):
-    failing = launch("-m", *ROGUE[:-1], "+method.deed=none,raise", "seed=0,1")
+    failing = launch("-m", *ROGUE[:-1], "+method.deed=raise,none", "seed=0,1")
     assert failing.code == 1, failing
     assert re.search(r"deed=none .* 2$", failing.out, re.M), failing.out
     assert re.search(r"deed=raise .* 0\n? +2 failed$", failing.out, re.M), failing.out
     assert "Not ranked, for want of seeds: 1 setting" in failing.out
+    (shown,) = re.findall(r"look at one with: irm-sweeps show (\w+)", failing.out)
+    assert "completed" in irm_sweeps("show", shown).out
+    again = launch("-m", *ROGUE[:-1], "+method.deed=raise,none", "seed=0,1")
+    assert f"look at one with: irm-sweeps show {shown}" in again.out
+    (why,) = re.findall(r"which failed or diverged: irm-sweeps (.*)", again.out)
+    assert "this method has a mistake" in irm_sweeps(*why.split()).out
+    none = launch("-m", *ROGUE[:-1], "+method.deed=raise", "seed=0,1").out
+    assert "look at one with" not in none
     diverging = launch("-m", "optimizer=sgd", "optimizer.lr=0.001,1e19", "seed=0,1", *SMALL)
     assert re.search(r"lr=1e\+19 .* 0\n? +2 diverged$", diverging.out, re.M), diverging.out
     listed = irm_sweeps("report").out

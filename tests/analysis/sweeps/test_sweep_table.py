@@ -143,13 +143,33 @@ def test_each_format_has_the_same_numbers(tmp_path):
         (["method=irmv2"], "did you mean"),
         (["--sweep", "a", "lam=3"], "--sweep a lam=3: a sweep's name says which trials: leave lam=3 out"),
         (["--sweep", "a", "--paper", "demo"], "--sweep a --paper demo: give one of them"),
-        (["--against", "vrex"], "--against vrex: of which paper? add --paper NAME"),
+        (["--fail-on", "differs"], "--fail-on differs: of which paper? add --paper NAME"),
         (["--table", "1"], "--table 1: of which paper? add --paper NAME"),
         (["lam=3", "--output", "a.docx"], "--output a.docx: give a file that ends in "),
     ],
 )
 def test_a_mistake_is_one_line(words, complaint):
     assert complaint in irm_sweeps("table", *words).complaint
+
+
+def test_settings_are_compared_with_one_of_them_by_seed(tmp_path):
+    """V-REx is 20 points better at 0.9, and 10 more with lam=100, on every seed but one, which is missing."""
+    sweep = [*SWEEP[:2], "seed=range(0,4)", SWEEP[3]]
+
+    def lost(trial):
+        return synthetic.diverged(trial, 4) if "vrex" in str(trial.method.target).lower() and trial.seed == 3 else None
+
+    fill(tmp_path, better_with_lam, overrides=sweep, lost=[lost])
+    typed = [*sweep, "--against", "irmv1 lam=1"]
+    records = {(r["row"], r["column"]): r for r in csv.DictReader(io.StringIO(table(*typed, "--format", "csv")))}
+    found = records["vrex lam=100", "shifted 0.9"]
+    assert (float(found["difference"]), found["pairs"], found["verdict"]) == (pytest.approx(30), "3", "higher")
+    assert records["vrex lam=1", "test 0.1"]["verdict"] == "no difference shown"
+    assert records["irmv1 lam=1", "shifted 0.9"]["verdict"] == ""
+    text = table(*typed)
+    assert "Difference: the row minus irmv1 lam=1 in the same column" in text
+    assert "if no setting differed from irmv1 lam=1" in text
+    assert "(did you mean `vrex lam=1`?)" in irm_sweeps("table", *typed[:-1], "vrex lam=2").complaint
 
 
 def test_results_without_a_sweep_are_one_table(tmp_path):

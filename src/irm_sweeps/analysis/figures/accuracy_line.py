@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +13,13 @@ from irm_sweeps.analysis.figures.plots import COLOURS, MARKERS
 from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.errors import UserError
+from irm_sweeps.wording import count
 
 _TICKS = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
 """Accuracies in per cent that the axes name."""
 
-Points = dict[str, list[tuple[float, float]]]
-"""Accuracies of each trial, [0, 1], in distribution and under shift, by series."""
+Points = dict[str, list[tuple[float, float, str]]]
+"""Accuracies of each trial, [0, 1], in distribution and under shift, and what tells its setting, by series."""
 
 
 def points(series: Sequence[Series], results: Results, inside: PanelMetric, shifted: PanelMetric) -> Points:
@@ -28,6 +30,8 @@ def points(series: Sequence[Series], results: Results, inside: PanelMetric, shif
     UserError
         The trials are regressions, which have no accuracy.
     """
+    from irm_sweeps.sweep.labels import setting_of
+
     found: Points = {}
     for one in series:
         for trial in one.trials:
@@ -36,12 +40,19 @@ def points(series: Sequence[Series], results: Results, inside: PanelMetric, shif
             scores = results.scores(trial.id, one.rule)
             x, y = inside.value(trial, scores), shifted.value(trial, scores)
             if x is not None and y is not None:
-                found.setdefault(one.label, []).append((x / 100, y / 100))
+                setting = json.dumps(setting_of(trial), sort_keys=True)
+                found.setdefault(one.label, []).append((x / 100, y / 100, setting))
     return found
 
 
-def draw(found: Points, titles: tuple[str, str], title: str, file_format: str) -> bytes:
-    """Return the bytes of a `png`, `pdf` or `svg` file.
+def fit_of(found: Points) -> Line | None:
+    """Return the line through all points; None without one."""
+    points = [point for each in found.values() for point in each]
+    return line(*zip(*points, strict=True)) if points else None
+
+
+def draw(found: Points, titles: Sequence[str], rules: str, title: str, file_format: str) -> bytes:
+    """Return the bytes of a `png`, `pdf` or `svg` file; `rules` says at which step trials are scored.
 
     Raises
     ------
@@ -51,21 +62,21 @@ def draw(found: Points, titles: tuple[str, str], title: str, file_format: str) -
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    pairs = [pair for each in found.values() for pair in each]
+    pairs = [(x, y) for each in found.values() for x, y, _ in each]
     if not pairs:
         raise UserError("--curves line: no trial has an accuracy in distribution and under shift yet")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.0, 5.2), layout="constrained")
         axes = figure.subplots()
         for i, (label, each) in enumerate(found.items()):
-            xs, ys = ([probit(value) for value in side] for side in zip(*each, strict=True))
+            xs, ys = ([probit(value) for value in side] for side in list(zip(*each, strict=True))[:2])
             style: dict[str, Any] = {
                 "color": COLOURS[i % len(COLOURS)],
                 "marker": MARKERS[i % len(MARKERS)],
                 "markersize": 4,
             }
             axes.plot(xs, ys, linestyle="none", alpha=0.8, label=literal(label), **style)
-        fit = line(*zip(*pairs, strict=True))
+        fit = fit_of(found)
         if fit:
             ends = [probit(min(x for x, _ in pairs)), probit(max(x for x, _ in pairs))]
             axes.plot(ends, [fit.slope * x + fit.intercept for x in ends], color="#444444", linewidth=1)
@@ -78,7 +89,7 @@ def draw(found: Points, titles: tuple[str, str], title: str, file_format: str) -
             axis.set_label_text(f"{literal(name)}, accuracy (%)")
         axes.legend(fontsize=8)
         text = said(fit, len(pairs))
-        add_caption(figure, f"{text[0].upper()}{text[1:]}.")
+        add_caption(figure, f"{text[0].upper()}{text[1:]}. {rules}")
         return file_of(figure, title, file_format)
 
 
@@ -95,9 +106,10 @@ def ticks(low: float, high: float) -> list[float]:
 def said(fit: Line | None, n: int) -> str:
     """Return slope and correlation of the line, and what they say of the data set."""
     if fit is None:
-        return f"no line through {n} trials: at least {FEWEST} with different accuracies are needed"
-    low, high = fit.interval
+        return f"no line through {count(n, 'trial')}: at least {FEWEST} settings with different accuracies are needed"
+    slope, r = (f"[{low:.2f}, {high:.2f}]" for low, high in (fit.slope_interval, fit.interval))
     return (
-        f"slope {fit.slope:.2f} and correlation {fit.correlation:.2f} [{low:.2f}, {high:.2f}] of the probits over "
-        f"{fit.n} trials, in the interval taken as independent; {fit.in_words}"
+        f"slope {fit.slope:.2f} {slope} and correlation {fit.correlation:.2f} {r} of the probits over {fit.n} trials "
+        f"of {fit.settings} settings, with 95 % intervals for which settings are independent, and their seeds are not; "
+        f"{fit.in_words}"
     )

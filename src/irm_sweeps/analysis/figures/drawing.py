@@ -12,6 +12,7 @@ from irm_sweeps.analysis.figures import plots
 from irm_sweeps.analysis.figures.metrics import UNITS
 from irm_sweeps.analysis.figures.picture import Curve, Picture
 from irm_sweeps.errors import printable
+from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,13 +167,14 @@ def _add_legend(figure: Any, row: Sequence[Axes], drawn: Sequence[Curve]) -> Non
         handles.append(Line2D([], [], color=plots.GREY, **open_marker))
         labels.append("published")
     counts = sorted({summary.n or 0 for curve in drawn for summary in curve.measured.values()})
-    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "0"
+    most = counts[-1] if counts else 0
+    n = f"{counts[0]} to {count(most, 'seed')}" if len(counts) > 1 else count(most, "seed")
     figure.legend(
         handles,
         labels,
         loc="outside upper center",
         ncols=min(4, max(1, len(labels)), _fitting(figure, labels)),
-        title=f"mean ± sd over n = {n} seeds",
+        title=f"mean ± sd over n = {n}",
         title_fontsize=8,
         handlelength=3.2,
         columnspacing=1.4,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from irm_sweeps.analysis.figures.drawing import STYLE, add_caption, file_of, literal, with_literal_words
 from irm_sweeps.analysis.figures.metrics import UNITS
 from irm_sweeps.analysis.figures.picture import Curve, Picture
+from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,11 @@ def draw(picture: Picture, file_format: str) -> bytes:
             image = _cells(axes, [c for c in curves if c.panel == panel], places, limits, len(counts) > 1)
             axes.set_title(panel or "")
         figure.colorbar(image, ax=row, label=UNITS[picture.measure], pad=0.02)
-        n = f"n = {counts[0]} seeds" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} seeds, as printed"
+        n = (
+            f"n = {count(counts[0], 'seed')}"
+            if len(counts) == 1
+            else f"n = {counts[0]} to {counts[-1]} seeds, as printed"
+        )
         add_caption(figure, f"Mean ± sd over {n}; hatched: nothing measured. {picture.caption}")
         return file_of(figure, picture.figure.label, file_format)
 
