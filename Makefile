@@ -39,7 +39,7 @@ lint: $(READY)     ## ruff and mypy
 	$(BIN)/mypy
 
 docs: $(READY)     ## the documentation as a web site in site/; read it: python -m http.server -d site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 results:           ## the tables, figures and coverage page of docs/results/, from the archives there (offline)
 	@test -x $(BIN)/irm-sweeps || $(MAKE) setup

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from irm_sweeps.commands import (
     cancel,
     completion,
+    export,
     failures,
     init,
     logs,
@@ -39,6 +40,7 @@ COMMANDS = {
     "cancel": cancel,
     "pack": pack,
     "unpack": unpack,
+    "export": export,
     "methods": methods,
     "completion": completion,
 }
