@@ -62,7 +62,7 @@ ROOMS = {
         (
             *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
             *("slurm", "typed_commands", "hydra_versions", "redaction", "user_modules", "wording"),
-            *("key_hints", "override_grammar", "choices", "names", "paired_axes"),
+            *("key_hints", "key_meanings", "override_grammar", "choices", "names", "paired_axes"),
             *("kept_source", "syntax_digest", "typed_code", "user_code"),
         ),
         (

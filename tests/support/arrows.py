@@ -27,7 +27,7 @@ LAYERS = [
     },
     {
         *("config", "draws", "device", "process_state", "compose", "provenance", "hydra_versions"),
-        *("key_hints", "override_grammar", "choices", "names", "paired_axes", "user_code"),
+        *("key_hints", "key_meanings", "override_grammar", "choices", "names", "paired_axes", "user_code"),
     },
     {"data", "backbones", "loggers"},
     {"methods"},
