@@ -25,7 +25,7 @@ from pages import DOCS, ROOT, Page, pages
 SCRIPTS = {"tables.py": table_command, "figures.py": figure_command, "report.py": report}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 LANGUAGES = {"python", "yaml", "console", "text"}
-FREE = {"cd", "export", ".", "git"}
+FREE = {"cd", "export", ".", "git", "tensorboard"}
 """Commands that are the shell's own, or set a reader's machine up."""
 PIP_UNDERSTANDS = """
 import sys
