@@ -2,6 +2,9 @@
 function nameWhatHasNoName() {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
   document.querySelectorAll(".md-code__nav").forEach((nav, i) => nav.setAttribute("aria-label", `Copy code ${i + 1}`));
+  for (const nav of document.querySelectorAll(".md-nav--secondary .md-nav:not([aria-label^='On this page'])")) {
+    nav.setAttribute("aria-label", `On this page: ${nav.getAttribute("aria-label")}`);
+  }
   for (const header of document.querySelectorAll(".md-typeset th:empty")) {
     header.replaceWith(document.createElement("td"));
   }
