@@ -11,13 +11,13 @@ help:              ## this list
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo 'irm_sweeps needs Python 3.11 or newer, $(PYTHON) is older: make setup PYTHON=python3.12'; exit 1; }
-	@echo 'Installing into .venv: once, minutes on a fast line (torch comes with CUDA, about 5 GB) ...'
+	@echo 'Installing into .venv: once, minutes on a fast line (6.6 GB with the CUDA build of torch) ...'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-setup: $(READY)    ## create .venv and install (about 5 GB with torch's CUDA build)
+setup: $(READY)    ## create .venv and install (6.6 GB with torch's CUDA build)
 
 demo: $(READY)     ## the main job on 5,000 embedded digits: 12 trainings, a table, a picture
 	$(BIN)/python launch.py -m paper=demo
@@ -39,7 +39,7 @@ lint: $(READY)     ## ruff and mypy
 	$(BIN)/mypy
 
 docs: $(READY)     ## the documentation as a web site in site/; read it: python -m http.server -d site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 results:           ## the tables, figures and coverage page of docs/results/, from the archives there (offline)
 	@test -x $(BIN)/irm-sweeps || $(MAKE) setup

@@ -15,6 +15,7 @@ sys.path += [str(Path(__file__).parent), str(ROOT / "src")]
 
 import help_texts  # noqa: E402
 import keys  # noqa: E402
+import pairs  # noqa: E402
 
 ROOT_PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 """Pages of the site that lie beside the README in the repository."""
@@ -40,7 +41,7 @@ def _expanded(entries: list[Any]) -> list[Any]:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
-    pages = {**keys.pages(), "reference/commands.md": help_texts.page()}
+    pages = {**keys.pages(), "reference/commands.md": help_texts.page(), "reference/pairs.md": pairs.page()}
     pages |= {name: from_root((ROOT / source).read_text()) for name, source in ROOT_PAGES.items()}
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))

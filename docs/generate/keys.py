@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import yaml
 from pydantic_core import PydanticUndefined
+
+from irm_sweeps.overrides.key_meanings import comments
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 MARK = "°"
@@ -62,7 +63,7 @@ def _trial_page() -> Iterator[str]:
     from irm_sweeps.trial import Trial
 
     path = CONF / "config.yaml"
-    values, comments = yaml.safe_load(path.read_text()), _comments(path)
+    values, told = yaml.safe_load(path.read_text()), comments(path)
     yield "# Keys of a trial\n"
     yield "What `python launch.py KEY=VALUE` takes besides the chosen groups' keys. Defaults: `conf/config.yaml`.\n"
     yield "## Choices\n"
@@ -94,11 +95,11 @@ def _trial_page() -> Iterator[str]:
     fields = {name: Trial.model_fields[name].description or "" for name in ("lam", "seed")}
     schema = Trial.model_json_schema()["properties"]
     trial = [Key(k, _value(values[k]), _kind(schema[k], {}), _cell(about)) for k, about in fields.items()]
-    yield from _table(_cells([*trial, *_keys(Training, values["training"], comments, "training.")]))
+    yield from _table(_cells([*trial, *_keys(Training, values["training"], told, "training.")]))
     yield "## How it is run\n"
     yield "Nothing here changes a result, and none of it is part of a trial's identity.\n"
     settings = {k: v for k, v in values.items() if k in Settings.model_fields}
-    yield from _table(_cells(_keys(Settings, settings, comments)))
+    yield from _table(_cells(_keys(Settings, settings, told)))
 
 
 def _group_page(title: str, group: str, about: str) -> Iterator[str]:
@@ -107,13 +108,13 @@ def _group_page(title: str, group: str, about: str) -> Iterator[str]:
     if group in ("dataset", "backbone", "method", "optimizer"):
         yield _NOTE + "\n"
     for path in sorted((CONF / group).glob("*.yaml")):
-        values, comments = yaml.safe_load(path.read_text()), _comments(path)
+        values, told = yaml.safe_load(path.read_text()), comments(path)
         model, target = _model(str(values.pop("_target_")))
         yield f"## `{path.stem}`\n"
-        yield " ".join([comments.get("", ""), f"Class: `{target}`."]).strip() + "\n"
+        yield " ".join([told.get("", ""), f"Class: `{target}`."]).strip() + "\n"
         prefix = "hydra.launcher." if group == "hydra/launcher" else f"{group}."
         if values:
-            yield from _table(_cells(_keys(model, values, comments, prefix)))
+            yield from _table(_cells(_keys(model, values, told, prefix)))
 
 
 def _paper_page() -> Iterator[str]:
@@ -151,13 +152,13 @@ def _model(target: str) -> tuple[Any, str]:
     return (found if hasattr(found, "model_fields") else None), target
 
 
-def _keys(model: Any, values: Mapping[str, Any], comments: Mapping[str, str], prefix: str = "") -> Iterator[Key]:
+def _keys(model: Any, values: Mapping[str, Any], told: Mapping[str, str], prefix: str = "") -> Iterator[Key]:
     """Yield a line for each value; a meaning that the schema lacks is the YAML's comment."""
     schema = model.model_json_schema() if model else {}
     marked = model.per_trial_fields() if model else []
     for name, value in values.items():
         described = schema.get("properties", {}).get(name, {})
-        about = described.get("description") or comments.get(name, "")
+        about = described.get("description") or told.get(name, "")
         kind = _kind(described, schema.get("$defs", {})) if described else ""
         shown = f"{prefix}{name}"
         if name in marked:
@@ -185,24 +186,6 @@ def _kind(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
         return " ".join(["whole number" if kind == "integer" else "number", bounds]).strip()
     words = {"null": "null", "string": "text", "boolean": "true or false", "object": "mapping"}
     return words.get(str(kind), "")
-
-
-def _comments(path: Path) -> dict[str, str]:
-    """Return the comment at the end of each key's line, and under `""` the file's first lines of comment."""
-    found: dict[str, str] = {}
-    head: list[str] = []
-    last = None
-    for line in path.read_text().splitlines():
-        if line.startswith("#") and not found and last is None:
-            head.append(line.removeprefix("#").strip())
-        elif match := re.match(r"\s*(?:- )?(?:override )?\"?([\w/]+)\"?:\s*[^#]*(?:#\s*(.*))?$", line):
-            last = match[1]
-            if match[2]:
-                found.setdefault(last, match[2])
-        elif last in found and (more := re.match(r"\s{20,}#\s*(.*)", line)):
-            found[last] += f" {more[1]}"
-    found[""] = " ".join(head)
-    return found
 
 
 def _value(value: Any) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from irm_sweeps.commands import (
     cancel,
     completion,
+    export,
     failures,
     init,
     logs,
@@ -41,6 +42,7 @@ COMMANDS = {
     "cancel": cancel,
     "pack": pack,
     "unpack": unpack,
+    "export": export,
     "methods": methods,
     "completion": completion,
 }

@@ -27,6 +27,7 @@ from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.hydra_versions import register_resolver, version_base
 from irm_sweeps.overrides.grammar import check_given_once
 from irm_sweeps.overrides.key_hints import meant_by
+from irm_sweeps.overrides.key_meanings import help_text
 from irm_sweeps.overrides.paired_axes import as_typed, is_zip
 from irm_sweeps.typed_commands import Name, command, import_from_here, issuing
 
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from irm_sweeps.sweep.search import best_at_the_end, folder_of_command
 
     register_resolver("typed", _typed)
+    register_resolver("key_meanings", help_text)
     register_resolver("search_folder", folder_of_command)
     words = list(sys.argv[1:] if arguments is None else arguments)
     with one_line_errors(), readable_hydra_errors(words), issuing(words), best_at_the_end():

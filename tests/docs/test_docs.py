@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from pages import DOCS, ROOT, Page, pages
 SCRIPTS = {"tables.py": table_command, "figures.py": figure_command, "report.py": report}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 LANGUAGES = {"python", "yaml", "console", "text"}
-FREE = {"cd", "export", ".", "git"}
+FREE = {"cd", "export", ".", "git", "tensorboard"}
 """Commands that are the shell's own, or set a reader's machine up."""
 PIP_UNDERSTANDS = """
 import sys
@@ -43,10 +44,31 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "NO_MKDOCS_2_WARNING": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("IRM_SWEEPS_CONF", None)
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
+
+
+def test_a_broken_link_ends_make_docs(tmp_path: Path) -> None:
+    """With the command of `make docs` and the settings of `mkdocs.yml`, for a site of one page."""
+    (line,) = (words for words in made("docs") if "mkdocs" in words)
+    (tmp_path / "docs").mkdir()
+    config = tmp_path / "mkdocs.yml"
+    site = {"docs_dir": "docs", "hooks": [], "nav": ["index.md"], "plugins": []}
+    config.write_text(yaml.safe_dump({"INHERIT": str(ROOT / "mkdocs.yml"), **site}))
+    for target, code in (("index.md", 0), ("nowhere.md", 1), ("index.md#nowhere", 1), ("data/nowhere.png", 1)):
+        (tmp_path / "docs" / "index.md").write_text(f"# A page\n\n[A link]({target})\n")
+        command = [sys.executable, *line[line.index("-m") :], "-f", str(config), "-d", str(tmp_path / "site")]
+        built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert built.returncode == code, (target, built.stdout + built.stderr)
+
+
+def made(target: str) -> Iterator[list[str]]:
+    """Yield the words of every command that `make TARGET` would run."""
+    asked = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
+    for line in asked.stdout.replace("\\\n", " ").splitlines():
+        yield shlex.split(line)
 
 
 def test_the_site_builds_and_fetches_nothing_to_be_read(site: Path) -> None:

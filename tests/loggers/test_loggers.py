@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,19 @@ import torch
 import yaml
 
 import irm_sweeps.loggers.none
-from commands import SMALL, eventually, launch, outcomes
+from commands import SMALL, launch, outcomes
 from interruptions import work_until
 from irm_sweeps.errors import UserError
-from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, scalars
+from irm_sweeps.loggers.logger import Logger, Run, Stream, build_logger, keys_of, run_name, scalars
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect
-from irm_sweeps.worker.log_forwarding import LogForwarder, run_name
+from irm_sweeps.worker.log_forwarding import LogForwarder
 from irm_sweeps.worker.shared_logger import SharedLogger
 from irm_sweeps.worker.worker import Worker
+from logged_points import CONF, READ, Points, read
 
-CONF = Path(__file__).parents[2] / "conf" / "logger"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
-Points = dict[str, list[tuple[int, float]]]
 
 
 @pytest.fixture
@@ -54,85 +52,6 @@ def run_in(root: Path, i: int = 0) -> Run:
 
 
 every = pytest.mark.parametrize("logger", NAMES, indirect=True)
-
-
-def points_of_tensorboard(folder: Path) -> Points:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found: Points = {}
-    for run in folder.glob("tensorboard/*"):
-        events = EventAccumulator(str(run), size_guidance={"scalars": 0})
-        events.Reload()
-        for tag in events.Tags()["scalars"]:
-            found.setdefault(tag, []).extend((e.step, e.value) for e in events.Scalars(tag))
-    return found
-
-
-def points_of_mlflow(folder: Path) -> Points:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=(folder / "mlflow").as_uri())
-    found: Points = {}
-    for experiment in client.search_experiments():
-        for run in client.search_runs([experiment.experiment_id]):
-            for name in run.data.metrics:
-                history = client.get_metric_history(run.info.run_id, name)
-                found.setdefault(name, []).extend((m.step, m.value) for m in history)
-    return found
-
-
-def points_of_wandb(folder: Path) -> Points:
-    """From W&B's files: records in LevelDB's log format; those of the history are JSON texts by name."""
-    from wandb.proto import wandb_internal_pb2
-
-    found: Points = {}
-    for path in folder.glob("wandb/wandb/offline-run-*/*.wandb"):
-        for data in leveldb_records(path.read_bytes()):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(data)
-            if record.WhichOneof("record_type") == "history":
-                items = record.history.item
-                row = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-                step = int(row.pop("_step", record.history.step.num))
-                for name, value in row.items():
-                    if not name.startswith("_"):
-                        found.setdefault(name, []).append((step, value))
-    return found
-
-
-def leveldb_records(data: bytes) -> Iterator[bytes]:
-    """After 7 bytes of W&B's own: pieces of checksum (4 bytes), length (2), kind (1), none across 32 KiB."""
-    block, header = 32768, 7
-    at, whole = header, b""
-    while at + header <= len(data):
-        if block - at % block < header:
-            at += block - at % block
-            continue
-        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-        if at + header + length > len(data):
-            return  # still being written
-        whole += data[at + header : at + header + length]
-        at += header + length
-        if kind in (1, 4):  # the whole record, or its last piece
-            yield whole
-            whole = b""
-
-
-READ: dict[str | None, Callable[[Path], Points]] = {
-    "tensorboard": points_of_tensorboard,
-    "mlflow": points_of_mlflow,
-    "wandb": points_of_wandb,
-}
-
-
-def read(logger: Logger, folder: Path, complete: Callable[[Points], bool]) -> Points:
-    """What a logger has written; W&B's files are whole a moment after its run has ended."""
-
-    def found() -> Points | None:
-        points = READ[logger.package](folder)
-        return points if complete(points) else None
-
-    return eventually(found, f"{logger.package} has written everything: {READ[logger.package](folder)}") or {}
 
 
 # -- the contract -------------------------------------------------------------------------------------
@@ -262,9 +181,17 @@ def test_a_logger_is_no_part_of_a_trial_s_identity(tmp_path: Path) -> None:
 
 
 def test_run_names_are_readable() -> None:
-    assert run_name("irmv1 lam=100 lr=1e+30 on=[a,b] seed=3", "0094c56200000000") == (
-        "irmv1_lam=100_lr=1e+30_on=_a_b_seed=3_0094c562"
-    )
+    label, trial_id = "irmv1 lam=100 lr=1e+30 on=[a,b] seed=3", "0094c56200000000"
+    assert run_name(label, trial_id) == label, "as it is typed"
+    assert run_name("erm path=../a/b seed=3", trial_id) == "erm path=.._a_b seed=3 0094c562", "a name of one file"
+    assert len(run_name("é" * 300, trial_id).encode()) <= 255
+
+
+def test_a_run_s_name_is_read_by_key() -> None:
+    name = 'irmv1 grayscale lam=100 note="a b" seed=3'
+    run = Run("0" * 16, name, "sweep", {}, Path())
+    assert run.words() == {"method": "irmv1", "grayscale": "", "lam": "100", "note": '"a b"', "seed": "3"}
+    assert keys_of(["erm seed=0", name]) == ["seed", "grayscale", "lam", "note"]
 
 
 def test_scalars_of_a_row() -> None:
@@ -329,7 +256,7 @@ def test_a_run_has_its_trials_name_within_the_sweep(tmp_path: Path, told: list[t
     (trial_id,) = manifest.trials
     named = replace(manifest, labels={trial_id: "erm lr=0.01 seed=0"})
     Worker(store, named, one.device, capture=False).work()
-    assert told[0] == ("open", f"erm_lr=0.01_seed=0_{trial_id[:8]}")
+    assert told[0] == ("open", "erm lr=0.01 seed=0")
 
 
 ROWS = [("write", 0), ("write", 5), ("write", 10), ("write", 15), ("write", 20)]

@@ -46,6 +46,14 @@ def test_arrows_go_down_and_through_no_box() -> None:
                 assert not left <= x <= right, f"{upper} -> {lower} runs through {name}"
 
 
+def test_words_fit_into_their_boxes() -> None:
+    """Also in a wide font, whose letters are 0.53 em on average."""
+    for name, room in picture.ROOMS.items():
+        width = (room.columns[1] - room.columns[0]) * picture.UNIT
+        for size, words in ((17 * 1.1, name), *((13.5, line) for line in room.what)):
+            assert 0.53 * size * len(words) <= width, (name, words)
+
+
 def test_the_page_says_what_the_guards_forbid() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     said = {

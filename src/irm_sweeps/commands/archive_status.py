@@ -1,8 +1,9 @@
-"""What `irm-sweeps status` prints of an archive: how its trials ended."""
+"""What `irm-sweeps status` and `failures` say of an archive: how its trials ended."""
 
 from __future__ import annotations
 
 from irm_sweeps.commands.sweep_status import SweepStatus
+from irm_sweeps.errors import UserError
 from irm_sweeps.store.reader import Problem, Reader
 
 
@@ -20,3 +21,15 @@ def archive_status(archive: Reader) -> SweepStatus:
             status.diverged[f"{result.label} {result.divergence}"].append(result.trial_id)
     status.total = status.done
     return status
+
+
+def check_whole(archive: Reader, part: str | None) -> None:
+    """Check that no part of an archive is asked for; `part` is what was typed.
+
+    Raises
+    ------
+    UserError
+        One is.
+    """
+    if part:
+        raise UserError(f"{archive.root} is an archive, which has no sweeps: leave out {part}")

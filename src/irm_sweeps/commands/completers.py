@@ -105,3 +105,10 @@ def papers(**_: object) -> Sequence[str]:
     from irm_sweeps.analysis.paper_files import paper_names
 
     return paper_names()
+
+
+def loggers(**_: object) -> Sequence[str]:
+    """Return the names of all loggers that write something."""
+    from irm_sweeps.compose import yamls
+
+    return [path.stem for path in yamls("logger") if path.stem != "none"]

@@ -56,10 +56,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _print_archive(options: argparse.Namespace, archive: Archive) -> None:
-    from irm_sweeps.commands.archive_status import archive_status
+    from irm_sweeps.commands.archive_status import archive_status, check_whole
 
-    if options.sweep or options.all:
-        raise UserError(f"{archive.root} is an archive, which has no sweeps: leave out {options.sweep or '--all'}")
+    check_whole(archive, options.sweep or ("--all" if options.all else None))
     status = archive_status(archive)
     print(json.dumps(status.as_json(), indent=1) if options.json else printable(status.text()))
 

@@ -8,14 +8,23 @@ again. So a run never contains a row twice, however often its trial was interrup
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from irm_sweeps.config import Component, build_component
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.untrusted import open_regular
+
+LONGEST_NAME = 200
+"""Most bytes of a label in the name of a run: a file's name has at most 255."""
+_WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
+"""A word of a label, which may have spaces within quotes."""
+LOGGED = "logged.txt"
+"""File in a run's own folder, of a logger that has one: the trial's id and the status with which its run was closed."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +34,14 @@ class Run:
     Attributes
     ----------
     name
-        Readable name that is valid as a file name: `irmv1_lam=100_seed=3_0094c562`.
+        The trial's name within its sweep as it is typed, `irmv1 lam=100 seed=3`, and valid as a file name.
     config
         The trial's config.
     folder
-        The trial's folder in the store, which exists. A logger may keep a small file in it to find the run again.
+        A folder of the trial, which exists: that in the store. A logger may keep a small file in it to find the run
+        again.
+    keys
+        Every key that the names of the sweep's trials have, e.g. `lam` and `seed`.
     """
 
     trial_id: str
@@ -37,6 +49,32 @@ class Run:
     sweep: str
     config: Mapping[str, Any]
     folder: Path
+    keys: Sequence[str] = ()
+
+    def words(self) -> dict[str, str]:
+        """Return the values in the name by key, and the method's: `{"method": "irmv1", "lam": "100", "seed": "3"}`.
+
+        A word without a value, e.g. `grayscale`, has an empty one.
+        """
+        method, *others = _WORD.findall(self.name) or [""]
+        return {"method": method, **{key: value for key, _, value in (word.partition("=") for word in others)}}
+
+
+def run_name(label: str, trial_id: str) -> str:
+    """Return a trial's label as the name of its run.
+
+    Characters that no file's name may have become `_`, and of a label that is too long the end is left out; such a
+    name ends with the beginning of the trial's id.
+    """
+    name = re.sub(r"[/\x00-\x1f\x7f]+", "_", label).lstrip(". ")
+    name = name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
+    return name if name == label else f"{name} {trial_id[:8]}"
+
+
+def keys_of(labels: Iterable[str]) -> list[str]:
+    """Return every key that the labels of a sweep's trials have, in the order in which they occur."""
+    words = dict.fromkeys(word for label in labels for word in _WORD.findall(label)[1:])
+    return list(dict.fromkeys(word.partition("=")[0] for word in words))
 
 
 class Stream(ABC):
@@ -104,6 +142,14 @@ class Logger(Component):
     def open(self, run: Run) -> Stream:
         """Open a trial's run, and delete what an earlier process has logged of the trial."""
 
+    def closed(self, runs: Sequence[Run]) -> dict[str, str]:
+        """Return by trial id the status of those runs that are there, and whole; `irm-sweeps export` leaves them alone.
+
+        A logger that cannot tell returns none: its runs are deleted and written again.
+        """
+        del runs
+        return {}
+
 
 def build_logger(values: Mapping[str, Any], *, trusted: bool = True) -> Logger:
     """Return the logger for a config; `trusted`: see `irm_sweeps.config.import_class`.
@@ -126,3 +172,19 @@ def scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
             yield from scalars({str(i): v for i, v in enumerate(value)}, f"{path}/")
         elif isinstance(value, int | float) and name != "step":
             yield path, float(value)
+
+
+def write_logged(folder: Path, trial_id: str, status: str) -> None:
+    """Record in a run's own folder how it was closed; of an interrupted trial, whose run is not whole, nothing."""
+    if status != "interrupted":
+        (folder / LOGGED).write_text(f"{trial_id} {status}\n")
+
+
+def read_logged(folder: Path) -> tuple[str, str] | None:
+    """Return the trial's id and status that `write_logged` recorded; None where it has not, or is not readable."""
+    try:
+        with open_regular(folder / LOGGED) as file:
+            trial_id, status = file.read(100).decode(errors="replace").split()
+    except (OSError, ValueError):
+        return None
+    return trial_id, status

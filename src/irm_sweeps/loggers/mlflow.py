@@ -12,7 +12,7 @@ import os
 import posixpath
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,8 +24,8 @@ from irm_sweeps.loggers.logger import Logger, Run, Stream
 _BATCH = 500
 """Number of metrics per call; MLflow accepts at most 1,000, and 100 parameters."""
 _STATUS = {"completed": "FINISHED", "diverged": "FINISHED", "interrupted": "KILLED"}
-_TRIAL = "irm_sweeps.trial_id"
-"""Tag of a run with its trial's id."""
+_TRIAL, _HOW = "irm_sweeps.trial_id", "irm_sweeps.status"
+"""Tags of a run with its trial's id and, once it is closed, its status."""
 _ID_FILE = "mlflow_run.txt"
 """File in the trial's folder with the run's id, because MLflow's search reads every run of a file store."""
 _LONGEST_NAME = 250
@@ -76,7 +76,7 @@ class _MlflowRun(Stream):
         try:
             self.write(0, {f"final/{name}": value for name, value in final.items()})
         finally:
-            self._client.set_tag(self._id, "irm_sweeps.status", status)
+            self._client.set_tag(self._id, _HOW, status)
             self._client.set_terminated(self._id, _STATUS.get(status, "FAILED"))
 
 
@@ -173,8 +173,30 @@ class MLflow(Logger):
 
     def open(self, run: Run) -> Stream:
         """Delete the earlier run of the trial and start a new one."""
+        return _MlflowRun(self._client(), run)
+
+    def closed(self, runs: Sequence[Run]) -> dict[str, str]:
+        """Return by trial id the status of the runs that are there, from one look at all runs of their sweeps."""
+        client = self._client()
+        found: dict[str, str] = {}
+        for sweep in {run.sweep for run in runs}:
+            if (experiment := client.get_experiment_by_name(sweep)) is None:
+                continue
+            token = None
+            while True:
+                page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
+                found |= {run.data.tags[_TRIAL]: run.data.tags[_HOW] for run in page if _is_whole(run.data.tags)}
+                if not (token := page.token):
+                    break
+        return found
+
+    def _client(self) -> Any:
         self._prepare()
         from mlflow import MlflowClient
 
         files = Path(self.directory or "mlflow").absolute().as_uri()
-        return _MlflowRun(MlflowClient(tracking_uri=self.tracking_uri or files), run)
+        return MlflowClient(tracking_uri=self.tracking_uri or files)
+
+
+def _is_whole(tags: Mapping[str, str]) -> bool:
+    return _TRIAL in tags and tags.get(_HOW, "interrupted") != "interrupted"

@@ -7,13 +7,13 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from irm_sweeps.errors import UserError, one_line, raised
-from irm_sweeps.loggers.logger import Logger, Run, Stream
+from irm_sweeps.loggers.logger import Logger, Run, Stream, read_logged, write_logged
 
 _BOUNDS = {"WANDB_INIT_TIMEOUT": "30", "WANDB_FINISH_TIMEOUT": "30"}
 """Seconds to wait for W&B's own process, where the user's environment does not say, with `mode=offline` too."""
@@ -31,7 +31,9 @@ class _WandbRun(Stream):
 
     def close(self, status: str, final: Mapping[str, float]) -> None:
         self._run.summary.update({"status": status, **{f"final/{name}": value for name, value in final.items()}})
+        folder, trial_id = Path(self._run.dir).parent, self._run.id
         self._run.finish(exit_code=0 if status in ("completed", "diverged") else 1)
+        write_logged(folder, trial_id, status)
 
 
 def _bound_waits() -> None:
@@ -113,3 +115,9 @@ class WandB(Logger):
                 settings=wandb.Settings(console="off", silent=True),
             )
         return _WandbRun(started)
+
+    def closed(self, runs: Sequence[Run]) -> dict[str, str]:
+        """Return by trial id the status of the runs whose files are here."""
+        wanted = {run.trial_id for run in runs}
+        records = [read_logged(path) for path in Path(self.directory or "wandb").glob("wandb/*run-*")]
+        return {record[0]: record[1] for record in records if record and record[0] in wanted}

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,7 @@ from irm_sweeps.files.atomic import make_folder, refuse_link, to_json, write_ato
 from irm_sweeps.files.json_stream import JsonStream
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
 from irm_sweeps.files.untrusted import MIB
-from irm_sweeps.loggers.logger import build_logger
+from irm_sweeps.loggers.logger import build_logger, keys_of
 from irm_sweeps.naming.names import label as short_name
 from irm_sweeps.redaction import redacted_words
 from irm_sweeps.store.code import SweepCode, import_code, write_code
@@ -139,6 +140,11 @@ class Manifest:
     def label_of(self, trial_id: str) -> str:
         """Return the name of one of its trials, e.g. `erm lr=0.1 seed=0`."""
         return self.labels.get(trial_id) or short_name(self.trials[trial_id])
+
+    @cached_property
+    def label_keys(self) -> Sequence[str]:
+        """Every key that the names of its trials have, e.g. `lr` and `seed`."""
+        return keys_of(self.labels.values())
 
     def make_importable(self, store: Store) -> None:
         """Let this process import the copied modules from their copies, and all others as the launching process could.

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.loggers.logger import Run, Stream, scalars
+from irm_sweeps.loggers.logger import Run, Stream, run_name, scalars
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.shared_logger import SharedLogger
-
-
-def run_name(label: str, trial_id: str) -> str:
-    """Return a name that is readable and fit for a file, e.g. `irmv1_lam=100_seed=3_0094c562`.
-
-    A file's name has at most 255 bytes; a label that is too long loses its end.
-    """
-    return f"{re.sub(r'[^A-Za-z0-9_.=+-]+', '_', label)[:LONGEST_LABEL]}_{trial_id[:8]}"
-
-
-LONGEST_LABEL = 200
-"""Most characters of a trial's name in that of its run."""
 
 
 class LogForwarder:
@@ -42,6 +29,8 @@ class LogForwarder:
         Returns the folder of a trial, by its id.
     label_of
         Returns the name of a trial within its sweep, by its id.
+    keys
+        Returns every key that the names of the sweep's trials have.
 
     Attributes
     ----------
@@ -56,9 +45,10 @@ class LogForwarder:
         write_log: Callable[[str], None],
         folder_of: Callable[[str], Path],
         label_of: Callable[[str], str],
+        keys: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.final_status = "interrupted"
-        self._label_of = label_of
+        self._label_of, self._keys = label_of, keys
         self._logger, self._sweep, self._write_log, self._folder_of = logger, sweep, write_log, folder_of
         self._failed_before = bool(logger.failure)
         self._failure_is_logged = False
@@ -93,7 +83,7 @@ class LogForwarder:
 
     def _open(self, trial: Trial) -> None:
         name = run_name(self._label_of(trial.id), trial.id)
-        run = Run(trial.id, name, self._sweep, trial.config, self._folder_of(trial.id))
+        run = Run(trial.id, name, self._sweep, trial.config, self._folder_of(trial.id), self._keys())
         self._streams[trial.id] = self._logger.open(run)
 
     def _close(self, trial_id: str, status: str, final: Mapping[str, float]) -> None:

@@ -88,7 +88,12 @@ class StackRun:
         self._capture, self._stop_requested = capture, stop_requested
         self._checkpoint_seconds, self._last_saved = checkpoint_seconds, time.monotonic()
         self._forwarder = LogForwarder(
-            logger, manifest.name, self.log.write, folder_of=store.own_folder, label_of=manifest.label_of
+            logger,
+            manifest.name,
+            self.log.write,
+            folder_of=store.own_folder,
+            label_of=manifest.label_of,
+            keys=lambda: manifest.label_keys,
         )
         self._rows = LiveRows(store, self.log.write)
         self._is_unsaved = False
