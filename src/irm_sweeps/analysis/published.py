@@ -49,7 +49,7 @@ class Published:
 
     def columns(self, rows: Rows) -> Sequence[str]:
         """Return the columns of the comparison; none for a table without a published cell."""
-        return ("published", "difference", "verdict") if _any_published(rows) else ()
+        return ("published", "difference", "p", "verdict") if _any_published(rows) else ()
 
     def footer(self, rows: Rows) -> Iterator[str]:
         """Yield the lines on the source of the published cells and on the comparison; none without a published cell."""
