@@ -72,7 +72,7 @@ def _title(name: str, table_rows: Sequence[Row], rule: str) -> str:
     measures = dict.fromkeys(row.measure for row in table_rows if row.measure)
     texts = [{"accuracy": "accuracy in %"}.get(measure, measure) for measure in measures]
     if not texts:
-        nothing = f"nothing selected {STEPS[rule]}" if _unselected(table_rows) else "nothing measured"
+        nothing = f"nothing selected by rule {rule}" if _unselected(table_rows) else "nothing measured"
         return f"{name}: {count(len(table_rows), 'setting')}, {nothing}"
     seeds = max(sum(row.states.values()) for row in table_rows)
     pooled = ", mean ± sd over the seeds" if seeds > 1 else ""
