@@ -2,31 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from irm_sweeps.analysis.notes import spelled
-from irm_sweeps.analysis.statistics import Summary, Verdict
-from irm_sweeps.analysis.table import Cell
+from irm_sweeps.analysis.statistics import Summary, Verdict, Word
+from irm_sweeps.analysis.table import Cell, Table
 from irm_sweeps.wording import count
 
 NOTHING = "–"
 """Printed where a number does not exist."""
+
+MARKS: Mapping[Word, str] = {
+    "equivalent": "≈",
+    "differs": "≠",
+    "undecided": "?",
+    "higher": "↑",
+    "lower": "↓",
+    "no difference shown": "~",
+    "too few seeds": "?",
+}
+"""Verdict -> its sign in a cell."""
 
 _SMALLEST_P = 0.0001
 """Smaller p-values are printed as `<0.0001`."""
 
 
 def measured_text(cell: Cell) -> str:
-    """Return `88.6 ± 0.3 (n=10)`, with the setting if one was chosen, or why nothing is measured.
+    """Return `88.6 ± 0.3 (n=10; lam=10)`, with the setting if one was chosen, or why nothing is measured."""
+    chosen = setting_text(cell)
+    return f"{short_text(cell)[:-1]}; {chosen})" if chosen else short_text(cell)
 
-    Of seeds that have run, some without a value, it says `(n=9 of 10)`.
-    """
+
+def short_text(cell: Cell) -> str:
+    """Return `88.6 ± 0.3 (n=10)`, `(n=9 of 10)` if some seeds that ran have no value, or why nothing is measured."""
+    return " ".join(filter(None, (mean_text(cell), n_text(cell))))
+
+
+def mean_text(cell: Cell) -> str:
+    """Return `88.6 ± 0.3`, or why nothing is measured."""
+    return with_spread(cell.measured, cell.decimals) if cell.measured else cell.state or NOTHING
+
+
+def n_text(cell: Cell) -> str:
+    """Return `(n=10)`, or `(n=9 of 10)` if some seeds that ran have no value; empty if nothing is measured."""
     if cell.measured is None:
-        return cell.state or NOTHING
-    chosen = f"; {spelled(cell.chosen)}{', chosen on test' * cell.chosen_on_test}" if cell.settings > 1 else ""
+        return ""
     of = f" of {cell.measured.n + cell.lost}" if cell.measured.n and cell.lost else ""
-    return f"{with_spread(cell.measured, cell.decimals)} (n={cell.measured.n}{of}{chosen})"
+    return f"(n={cell.measured.n}{of})"
+
+
+def setting_text(cell: Cell) -> str:
+    """Return `lam=10, chosen on test`, the setting of the mean and how it was chosen; empty if there was one only."""
+    if cell.measured is None or cell.settings == 1:
+        return ""
+    return f"{spelled(cell.chosen)}{', chosen on test' * cell.chosen_on_test}"
+
+
+def mark_text(cell: Cell) -> str:
+    """Return the sign of the verdict; empty if nothing is compared."""
+    return MARKS[cell.verdict.word] if cell.verdict else ""
+
+
+def legend(table: Table) -> str:
+    """Return `≈ equivalent, ≠ differs`, the signs in a table; empty without any."""
+    words = {cell.verdict.word for cell in table.cells if cell.verdict}
+    return ", ".join(f"{mark} {word}" for word, mark in MARKS.items() if word in words)
 
 
 def published_text(cell: Cell) -> str:
@@ -112,28 +153,34 @@ def with_spread(summary: Summary, decimals: int) -> str:
 
 @dataclass(frozen=True)
 class ComparisonColumn:
-    """A column that the table prints beside each measured value.
+    """One fact of a comparison.
 
     Attributes
     ----------
     heading
-        Heading in Markdown and LaTeX.
+        What it is called in tables.
     text
         Returns the text of a cell.
     page_heading
-        Heading on an HTML page, which has more room.
+        What it is called on an HTML page, which has more room.
+    apart
+        Whether it is printed in a table of its own, rather than in the cell below what is measured.
     """
 
     heading: str
     text: Callable[[Cell], str]
     page_heading: str
+    apart: bool = True
 
 
 COMPARISON_COLUMNS = {
-    "published": ComparisonColumn("published", published_text, "published"),
+    "published": ComparisonColumn("published", published_text, "published", apart=False),
     "difference": ComparisonColumn("difference", difference_text, "difference [95 % interval]"),
     "p": ComparisonColumn("p (Holm)", p_values_text, "p (with Holm's correction)"),
     "verdict": ComparisonColumn("verdict", verdict_text, "verdict"),
     "rerun": ComparisonColumn("published code, rerun", rerun_text, "published code, rerun"),
 }
-"""Every such column, by its name in `table.Table.comparison_columns`."""
+"""Every such fact, by its name in `table.Table.comparison_columns`."""
+
+SETTING = ComparisonColumn("setting", setting_text, "setting")
+"""The chosen setting of each cell, which the table apart has too."""

@@ -1,11 +1,13 @@
-"""A table as LaTeX: a booktabs float that prints the comparison in separate lines, so that it fits a column."""
+"""A table as LaTeX: a booktabs float with what is published below what is measured, so that it fits a column."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
-from irm_sweeps.analysis.cell_text import COMPARISON_COLUMNS, NOTHING, measured_text
-from irm_sweeps.analysis.table import Cell, Table
+from irm_sweeps.analysis.cell_text import legend
+from irm_sweeps.analysis.table import Table
+from irm_sweeps.analysis.table_lines import Style, TableLine, lines_apart, main_lines
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -24,20 +26,32 @@ _ESCAPES = {
     '"': r"{\char34}",
     "[": "{[}",
     "]": "{]}",
-    "'": r"\textquotesingle{}",
     "`": r"\textasciigrave{}",
     "±": r"$\pm$",
     "−": "$-$",
     "–": "--",
     "λ": r"$\lambda$",
+    "≈": r"$\approx$",
+    "≠": r"$\neq$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
 }
 
 _LAST_LETTER = "\u017f"
 """Last letter of Latin Extended-A, which LaTeX reads without further packages; later characters become `?`."""
 
 
-def latex(table: Table) -> str:
-    """Return a `table` float, which needs `\\usepackage{booktabs}` and, before LaTeX 2020, `textcomp`."""
+def latex(table: Table, *, details: bool = False) -> str:
+    """Return a `table` float, which needs `\\usepackage{booktabs}`.
+
+    With `details` a second block has intervals, p-values and verdicts, and all lines on how the numbers were made are
+    printed; without, these are comments. No place of this machine is named.
+    """
+    footer = [line for line in table.footer if line not in table.origin]
+    printed = footer if details else table.brief
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}[tbp]",
@@ -49,28 +63,32 @@ def latex(table: Table) -> str:
         r"\toprule",
         _row("", *map(escape, table.columns)),
         r"\midrule",
+        *_rows(main_lines(table, STYLE)),
     ]
-    for i, (label, cells) in enumerate(table.rows):
-        if i and table.comparison_columns:
-            lines.append(r"\addlinespace")
-        lines.append(_row(escape(label), *(_measured(table, cell) for cell in cells)))
-        for column in (COMPARISON_COLUMNS[name] for name in table.comparison_columns):
-            texts = [column.text(cell) for cell in cells]
-            if set(texts) - {"", NOTHING}:
-                lines.append(_row(rf"\quad {escape(column.heading)}", *map(escape, texts)))
+    if apart := list(lines_apart(table, STYLE)) if details else []:
+        lines += [r"\midrule", *_rows(apart)]
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip"]
     lines += [r"\begin{minipage}{\linewidth}", r"\footnotesize\raggedright"]
-    for i, note in enumerate(table.notes, 1):
-        tail = f": {typewriter(note.command)}" if note.command else ""
-        lines.append(rf"\textsuperscript{{{i}}}~{escape(note.text)}{tail}.\par")
-    lines += [rf"{escape(line)}\par" for line in table.footer]
+    if signs := legend(table):
+        lines.append(rf"{escape(signs)}.\par")
+    lines += [rf"\textsuperscript{{{i}}}~{escape(note.text)}.\par" for i, note in enumerate(table.notes, 1)]
+    lines += [rf"{escape(line)}\par" for line in printed]
     lines += [r"\end{minipage}", r"\end{table}"]
+    lines += [f"% {' '.join(line.split())}" for line in footer if line not in printed]
     return "\n".join(lines) + "\n"
 
 
-def _measured(table: Table, cell: Cell) -> str:
-    numbers = ",".join(map(str, table.note_numbers(cell)))
-    return escape(measured_text(cell)) + (rf"\textsuperscript{{{numbers}}}" if numbers else "")
+def _rows(lines: Iterable[TableLine]) -> Iterator[str]:
+    """Yield the lines of a tabular: a little space before a row that has lines below it, a rule before a group."""
+    printed = list(lines)
+    kinds = [line.kind for line in printed]
+    for i, line in enumerate(printed):
+        if line.kind == "group":
+            yield r"\midrule"
+            continue
+        if i and line.kind == "row" and "below" in kinds[i - 1 : i + 2]:
+            yield r"\addlinespace"
+        yield _row(rf"\quad {line.label}" if line.kind == "below" else line.label, *line.texts)
 
 
 def _row(*cells: str) -> str:
@@ -78,14 +96,16 @@ def _row(*cells: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return LaTeX that prints the text; `p_e` becomes a symbol, and brackets cannot be taken for options."""
-    pieces = re.split(r"\b([a-zA-Z]_[a-zA-Z])\b", text)
+    """Return LaTeX that prints the text; `p_e` becomes a symbol, and brackets cannot be taken for options.
+
+    A hyphen before a number is a minus, unless it stands within a word or between two numbers.
+    """
+    pieces = re.split(r"\b([a-zA-Z]_[a-zA-Z])\b", re.sub(r"(?<![\w.)\]-])-(?=\.?\d)", "−", text))
     return "".join(f"${piece}$" if i % 2 else _literal(piece) for i, piece in enumerate(pieces))
 
 
-def typewriter(text: str) -> str:
-    r"""Return a shell command in typewriter type, in which every character is literal."""
-    return rf"\texttt{{{_literal(text)}}}"
+STYLE = Style(escape, lambda text: rf"\textbf{{{text}}}", lambda numbers: rf"\textsuperscript{{{numbers}}}")
+"""How LaTeX has it."""
 
 
 def _literal(text: str) -> str:

@@ -91,7 +91,13 @@ def status_notes(
     note("diverged", "diverged, left out")
     note("failed", "failed, left out", rerun)
     note("not finite", f"{metric} not finite, left out")
-    hint = _hint_of_val(candidates) if rule == "val" else ""
+    hint = (
+        _hint_of_val(candidates)
+        if rule == "val"
+        else f" ({selection_rules.ADVICE[rule]})"
+        if rule in selection_rules.ADVICE
+        else ""
+    )
     note("unselected", f"no evaluation under selection rule {rule}{hint}, left out")
     note("unknown metric", f"{metric} not measured, left out")
     return notes

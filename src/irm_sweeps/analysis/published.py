@@ -52,7 +52,8 @@ class Published:
         if not _any_published(rows):
             return ()
         rerun = ("rerun",) if any(cell.rerun for _, cells in rows for cell in cells) else ()
-        return ("published", *(("difference", "verdict") if not self.paper.orientation else ()), *rerun)
+        compared = ("difference", "p", "verdict") if not self.paper.orientation else ()
+        return ("published", *compared, *rerun)
 
     def footer(self, rows: Rows) -> Iterator[str]:
         """Yield the lines on the source of the published cells and on the comparison; none without a published cell."""

@@ -23,6 +23,13 @@ STEPS = {
 }
 """Rule -> the step at which it scores each trial; the trial computes the scores when it runs."""
 
+ADVICE = {
+    "stop": "its method's stopping rule never fired, or it has none; --select last shows the end of training, and a "
+    "longer one (training.steps) or more evaluations (training.evaluate_every) may let it fire",
+    "val": "they hold no validation inputs back; train with dataset.n_val=N, or --select last",
+}
+"""Rule -> what to do where it chose no evaluation of a trial that is done."""
+
 USABLE = " (of those with a value of every seed)"
 """The settings that are compared: see `settings.contenders`."""
 

@@ -1,18 +1,20 @@
-"""A sweep's table as Markdown, LaTeX, CSV and HTML."""
+"""A sweep's table in each format: as text and as CSV it has forms of its own, else that of a paper's table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from irm_sweeps.analysis.best_cells import with_bold
 from irm_sweeps.analysis.environment_groups import Column
-from irm_sweeps.analysis.formats import html, markdown
-from irm_sweeps.analysis.latex import latex
+from irm_sweeps.analysis.formats import FORMATS
 from irm_sweeps.analysis.notes import Note
+from irm_sweeps.analysis.sweep_against import against_setting
 from irm_sweeps.analysis.sweep_rows import Row
 from irm_sweeps.analysis.sweep_table import SweepTable
 from irm_sweeps.analysis.table import Cell, Table
 from irm_sweeps.analysis.table_text import sweep_text
+from irm_sweeps.analysis.text_grid import width
 
 
 def as_table(table: SweepTable) -> Table:
@@ -25,6 +27,7 @@ def as_table(table: SweepTable) -> Table:
         rows=[(_label(row), [_cell(row, column) for column in table.columns]) for row in table.rows],
         notes=notes,
         footer=table.answer,
+        brief=table.answer,
     )
 
 
@@ -39,18 +42,41 @@ def _cell(row: Row, column: Column) -> Cell:
     return Cell(row.name, column.label, metric, measured, None, by_seed=by_seed)
 
 
+def printed(table: SweepTable, table_format: str, *, details: bool, bold: bool, against: str | None = None) -> str:
+    """Return the table in a format, with the best cells of each column bold if asked for.
+
+    With `against` each setting is compared with the one of that name, and the comparison is printed in full.
+
+    Raises
+    ------
+    UserError
+        There is no such setting, or no other.
+    """
+    if table_format == "csv" and against is None:
+        return csv(table)
+    general = as_table(table) if against is None else against_setting(as_table(table), against)
+    general = with_bold(general) if bold else general
+    if against is not None:
+        return FORMATS[table_format](general, True)
+    if table_format == "text":
+        return sweep_text(replace(table, answer=general.footer), width=width(), stars=general.bold)
+    return FORMATS[table_format](general, details)
+
+
 def csv(table: SweepTable) -> str:
     """Return one line for each cell, in full precision; accuracies are in per cent."""
     import pandas as pd
 
-    records = [_record(row, column) for row in table.rows for column in table.columns]
+    records = [_record(table, row, column) for row in table.rows for column in table.columns]
     return pd.DataFrame(records).to_csv(index=False, lineterminator="\n")
 
 
-def _record(row: Row, column: Column) -> dict[str, Any]:
+def _record(table: SweepTable, row: Row, column: Column) -> dict[str, Any]:
     summary = row.summary(column)
     return {
+        "sweep": table.name,
         "setting": row.name,
+        "rule": table.rule,
         "group": column.group,
         "environment": column.environment or "mean",
         "measure": row.measure,
@@ -61,14 +87,7 @@ def _record(row: Row, column: Column) -> dict[str, Any]:
         "failed": row.states.get("failed", 0),
         "diverged": row.states.get("diverged", 0),
         "missing": row.states.get("missing", 0),
+        "unreadable": row.states.get("unreadable", 0),
+        "unselected": row.states.get("unselected", 0),
+        "not_finite": row.states.get("not finite", 0),
     }
-
-
-FORMATS: dict[str, Callable[[SweepTable], str]] = {
-    "text": sweep_text,
-    "md": lambda table: markdown(as_table(table)),
-    "latex": lambda table: latex(as_table(table)),
-    "csv": csv,
-    "html": lambda table: html(as_table(table)),
-}
-"""Every format, by its name on the command line."""

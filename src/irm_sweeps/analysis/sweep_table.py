@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.best_setting import honest_group, merit, sentences
 from irm_sweeps.analysis.environment_groups import Column, Datasets
-from irm_sweeps.analysis.selection_rules import STEPS
+from irm_sweeps.analysis.selection_rules import ADVICE, STEPS
 from irm_sweeps.analysis.sweep_rows import Row, rows
 from irm_sweeps.wording import count
 
@@ -29,6 +29,8 @@ class SweepTable:
         The sentences on the best settings, and on those that are not ranked.
     fill
         The command that trains what is not run; empty if everything is, or no command is known.
+    rule
+        Selection rule of the trials.
     """
 
     name: str
@@ -37,6 +39,7 @@ class SweepTable:
     rows: Sequence[Row]
     answer: Sequence[str]
     fill: str
+    rule: str = "last"
 
     def best(self, n: int) -> list[Row]:
         """Return the n best settings by the honest rule, the best first; those that are not ranked come last."""
@@ -58,8 +61,9 @@ def sweep_table(sweep: SweepTrials, results: Results, rule: str, datasets: Datas
         title=_title(sweep.name, table_rows, rule),
         columns=columns,
         rows=table_rows,
-        answer=list(sentences(table_rows, columns)),
+        answer=[*sentences(table_rows, columns), *_not_selected(table_rows, rule)],
         fill=sweep.fill if missing else "",
+        rule=rule,
     )
 
 
@@ -68,10 +72,23 @@ def _title(name: str, table_rows: Sequence[Row], rule: str) -> str:
     measures = dict.fromkeys(row.measure for row in table_rows if row.measure)
     texts = [{"accuracy": "accuracy in %"}.get(measure, measure) for measure in measures]
     if not texts:
-        return f"{name}: {count(len(table_rows), 'setting')}, nothing measured"
+        nothing = f"nothing selected by rule {rule}" if _unselected(table_rows) else "nothing measured"
+        return f"{name}: {count(len(table_rows), 'setting')}, {nothing}"
     seeds = max(sum(row.states.values()) for row in table_rows)
     pooled = ", mean ± sd over the seeds" if seeds > 1 else ""
     return f"{name}: {' or '.join(texts)}{pooled}, {STEPS[rule]}"
+
+
+def _unselected(table_rows: Sequence[Row]) -> int:
+    """Return the number of trials that are done and of which the selection rule chose no evaluation."""
+    return sum(row.states.get("unselected", 0) for row in table_rows)
+
+
+def _not_selected(table_rows: Sequence[Row], rule: str) -> Iterator[str]:
+    """Yield what to do about such trials."""
+    if n := _unselected(table_rows):
+        advice = ADVICE.get(rule, "--select last shows the end of training")
+        yield f"Not selected: {count(n, 'trial')} done, of which rule {rule} chose no evaluation: {advice}."
 
 
 def commands(table: SweepTable, sweep: SweepTrials) -> list[str]:

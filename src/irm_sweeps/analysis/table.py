@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -34,6 +34,8 @@ class Cell:
         Whether the setting was chosen by the cell's own metric.
     lost
         Number of seeds that have run and have no value.
+    rule
+        Selection rule of its trials; empty without trials.
     rerun
         What the published code gave when it was run again.
     rerun_verdict
@@ -55,6 +57,7 @@ class Cell:
     dataset: str = ""
     chosen_on_test: bool = False
     lost: int = 0
+    rule: str = ""
     rerun: Summary | None = None
     rerun_verdict: Verdict | None = None
 
@@ -87,7 +90,7 @@ class Comparison(Protocol):
         """Return the rows with a verdict in each cell that can be compared, their p-values unadjusted."""
 
     def columns(self, rows: Rows) -> Sequence[str]:
-        """Return what the table prints beside each measured value: names in `cell_text.COMPARISON_COLUMNS`."""
+        """Return what the table prints of the comparison: names in `cell_text.COMPARISON_COLUMNS`."""
 
     def footer(self, rows: Rows) -> Iterator[str]:
         """Yield the lines that say how the comparison is made."""
@@ -104,9 +107,17 @@ class Table:
     footer
         The lines that say how the numbers were made.
     comparison_columns
-        What the table prints beside each measured value: names in `cell_text.COMPARISON_COLUMNS`.
+        What the table prints of the comparison: names in `cell_text.COMPARISON_COLUMNS`.
     against
         Name of the row that all others are compared with; None: each cell is compared with its published cell.
+    brief
+        Those lines of the footer that are printed where there is room for few.
+    origin
+        Those lines of the footer that name places of this machine, and so are not for print.
+    overrides
+        Overrides of the trials on top of the paper file's.
+    bold
+        Row and column of each cell that is printed bold.
     """
 
     name: str
@@ -117,6 +128,20 @@ class Table:
     footer: Sequence[str]
     comparison_columns: Sequence[str] = ()
     against: str | None = None
+    brief: Sequence[str] = ()
+    origin: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+    bold: Collection[tuple[str, str]] = ()
+
+    @property
+    def compared_rows(self) -> Rows:
+        """The rows that are measured, or published with a spread."""
+        return [(label, cells) for label, cells in self.rows if not is_theoretical(cells)]
+
+    @property
+    def theoretical_rows(self) -> Rows:
+        """The other rows: those for which `is_theoretical`."""
+        return [(label, cells) for label, cells in self.rows if is_theoretical(cells)]
 
     @property
     def cells(self) -> Iterator[Cell]:
@@ -124,9 +149,25 @@ class Table:
         for _, cells in self.rows:
             yield from cells
 
-    def note_numbers(self, cell: Cell) -> list[int]:
-        """Return the numbers, from 1, of a cell's notes."""
-        return [self.notes.index(note) + 1 for note in cell.notes]
+    def note_numbers(self, cell: Cell, cells: Sequence[Cell] = ()) -> list[int]:
+        """Return the numbers, from 1, of a cell's notes, without those of its whole row where `cells` is given."""
+        of_row = self.row_note_numbers(cells)
+        return [number for note in cell.notes if (number := self.notes.index(note) + 1) not in of_row]
+
+    def row_note_numbers(self, cells: Sequence[Cell]) -> list[int]:
+        """Return the numbers of the notes on a whole row: of several cells, all measured, each of which has them."""
+        if len(cells) < 2 or not all(cell.measured for cell in cells):
+            return []
+        shared = [note for note in cells[0].notes if all(note in cell.notes for cell in cells)]
+        return [self.notes.index(note) + 1 for note in shared]
+
+
+def is_theoretical(cells: Sequence[Cell]) -> bool:
+    """Return whether a row has no trials and values without spread: chance level, optimum."""
+    return all(
+        cell.measured is None and not cell.state and cell.published is not None and cell.published.sd is None
+        for cell in cells
+    )
 
 
 def adjusted(rows: Rows) -> Rows:

@@ -75,21 +75,24 @@ class Builder:
         ]
         rows = adjusted(comparison.compared(measured))
         cells = [cell for _, row_cells in rows for cell in row_cells]
+        measurement = list(measurement_lines(self.paper, cells, self.select, self.rules(), self.overrides))
+        origin = [
+            *origin_lines(self.paper, self.stores, self.overrides),
+            *self._version_lines(),
+            *unpacked_lines(self.results, self.trial_ids()),
+        ]
         return Table(
             name=comparison.name,
             title=comparison.title,
             columns=[column.label for column in self.paper.columns],
             rows=rows,
             notes=list(dict.fromkeys(note for cell in cells for note in cell.notes)),
-            footer=[
-                *measurement_lines(self.paper, cells, self.select, self.rules(), self.overrides),
-                *comparison.footer(rows),
-                *origin_lines(self.paper, self.stores, self.overrides),
-                *self._version_lines(),
-                *unpacked_lines(self.results, self.trial_ids()),
-            ],
+            footer=[*measurement, *comparison.footer(rows), *origin],
             comparison_columns=comparison.columns(rows),
             against=comparison.against,
+            brief=measurement[:1],
+            origin=origin,
+            overrides=self.overrides,
         )
 
     def cell(self, name: str, row: Row, index: int) -> Cell:
@@ -104,6 +107,7 @@ class Builder:
             note = Note(f"{lacking(error)}; once it has", self.command(name))
             return replace(blank, state="not available", notes=(note,))
         rule = self.rule_for(row, column)
+        blank = replace(blank, rule=rule)
         readings = [read(trial, self.results, rule, column.metric) for trial in trials.values()]
         cell = self._measured(blank, rule, readings, row.test_sets(index)[0])
         departs = departures_note(self.paper.departures(row), list(trials.values()))
@@ -245,6 +249,8 @@ def _state(readings: Sequence[Reading]) -> str:
     statuses = {reading.status for reading in readings}
     if "measured" in statuses:
         return "no complete setting"
+    if statuses == {"unselected"}:
+        return "not selected"
     return next((status for status in ("missing", "diverged", "failed") if statuses == {status}), "no value")
 
 

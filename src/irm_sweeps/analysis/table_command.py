@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.analysis.options import Parser
-from irm_sweeps.analysis.output_file import write_output
+from irm_sweeps.analysis.output_file import check_output, write_output
 from irm_sweeps.analysis.paper_files import find_paper, row_names
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.typed_commands import offers
@@ -26,8 +26,9 @@ and below it the best setting by the training environments and by the test oracl
 was launched last, the one named with --sweep, or the one that the overrides make, whatever command trained it. Where
 none was launched, as in an archive of irm-sweeps pack, it is all results.
 
-With --paper, print a paper's table: each cell in per cent, the published cell beside it, their difference with a
-95 % interval, and whether the two agree (Welch's t-test). With --against ROW the comparison is with another row of the
+With --paper, print a paper's table: each cell in per cent, the published cell below it with a sign for the verdict,
+and in a second table (in a terminal with --details) their difference with a 95 % interval and p-values (Welch's
+t-test). With --against ROW the comparison is with another row of the
 table instead, paired by seed. Rows, columns, trials, selection rule and published cells are those of one file,
 conf/paper/NAME.yaml.
 
@@ -67,8 +68,21 @@ def parser() -> Parser:
     table.add_argument(
         "--format",
         choices=["text", "md", "latex", "csv", "html"],
-        help="text: for a terminal; md: Markdown; latex: a booktabs float; csv: one line a cell; html: a "
-        "page (default: what --output's ending says; without a file text, of a paper md)",
+        help="text: for a terminal, as wide as it is; md: Markdown; latex: a booktabs float; csv: one line a cell; "
+        "html: a page (default: what --output's ending says; without a file text, of a paper md unless it is printed "
+        "on a terminal)",
+    )
+    table.add_argument(
+        "--details",
+        action="store_true",
+        help="of a paper, as text and latex: also intervals, p-values, and all on how the numbers were made, which md "
+        "and html always have",
+    )
+    table.add_argument(
+        "--bold",
+        choices=["best"],
+        help="best: in each column, the best mean and all that tie with it (the 95 %% interval of the difference "
+        "contains 0) in bold; as text with a star",
     )
     against = table.add_argument(
         "--against",
@@ -101,10 +115,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print or write the table, or the commands that fill it, as the command line asks."""
     with one_line_errors():
         options = parser().read(argv)
+        _check_output(options)
         if options.paper is None:
             _sweep(options)
         else:
             _paper(options)
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Check what can be checked of the options on the output before any result is read."""
+    if options.output is not None:
+        if options.missing:
+            raise UserError(f"--missing --output {options.output}: --missing prints commands: leave --output out")
+        check_output(options.output)
+    if options.bold and _format(options, "text") == "csv":
+        raise UserError(f"--bold {options.bold} --format csv: CSV has no bold: leave --bold out")
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -114,10 +139,8 @@ def _sweep(options: argparse.Namespace) -> None:
     table_format = _format(options, "text" if options.against is None else "md")
 
     from irm_sweeps.analysis.environment_groups import Datasets
-    from irm_sweeps.analysis.formats import FORMATS as COMPARED
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.sweep_against import against_setting
-    from irm_sweeps.analysis.sweep_formats import FORMATS, as_table
+    from irm_sweeps.analysis.sweep_formats import printed
     from irm_sweeps.analysis.sweep_table import commands, sweep_table
     from irm_sweeps.analysis.sweep_trials import selected
 
@@ -136,18 +159,16 @@ def _sweep(options: argparse.Namespace) -> None:
             "somebody you trust",
             file=sys.stderr,
         )
-    if options.against is None:
-        text = FORMATS[table_format](table)
-    else:
-        text = COMPARED[table_format](against_setting(as_table(table), options.against))
+    text = printed(table, table_format, details=options.details, bold=options.bold is not None, against=options.against)
     _print_or_write(text, options.output)
 
 
 def _paper(options: argparse.Namespace) -> None:
     """Print or write the table of a paper."""
-    table_format, failing = _format(options, "md"), _words(options.fail_on)
+    table_format, failing = _format(options, "text" if sys.stdout.isatty() else "md"), _words(options.fail_on)
     paper = find_paper(options.paper, options.table, options.figure, options.only)
 
+    from irm_sweeps.analysis.best_cells import with_bold
     from irm_sweeps.analysis.formats import FORMATS
     from irm_sweeps.analysis.paired import Against
     from irm_sweeps.analysis.paper_runs import overrides_of_run
@@ -166,7 +187,8 @@ def _paper(options: argparse.Namespace) -> None:
     if _is_unmeasured(table) and any(row.sweep is not None for row in paper.shown.values()):
         command = paper.command(None, overrides_into(folder_to_fill(options.stores), overrides))
         print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
-    _print_or_write(FORMATS[table_format](table), options.output)
+    text = FORMATS[table_format](with_bold(table) if options.bold else table, options.details)
+    _print_or_write(text, options.output)
     if cells := _failing(table, failing):
         print(f"--fail-on {options.fail_on}: {printable('; '.join(cells))}", file=sys.stderr)
         raise SystemExit(1)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
 
-from irm_sweeps.analysis.cell_text import NOTHING, published_text, rerun_text, verdict_text, with_spread
+from irm_sweeps.analysis.cell_text import NOTHING, legend, with_spread
 from irm_sweeps.analysis.environment_groups import Column
+from irm_sweeps.analysis.notes import Note
 from irm_sweeps.analysis.sweep_rows import Row
 from irm_sweeps.analysis.sweep_table import SweepTable
-from irm_sweeps.analysis.table import Cell, Table
-from irm_sweeps.analysis.text_grid import WIDTH, Line, grid, wrapped
-from irm_sweeps.sweep.paper_departures import DEPARTS
+from irm_sweeps.analysis.table import Table
+from irm_sweeps.analysis.table_lines import Style, TableLine, lines_apart, main_lines
+from irm_sweeps.analysis.text_grid import WIDTH, Line, grid, stacked, wrapped
 
 
-def sweep_text(table: SweepTable, rows: Sequence[Row] | None = None, width: int = WIDTH) -> str:
-    """Return a sweep's table with its answer below; `rows` are those to print, by default all."""
+def sweep_text(
+    table: SweepTable,
+    rows: Sequence[Row] | None = None,
+    width: int = WIDTH,
+    stars: Collection[tuple[str, str]] = (),
+) -> str:
+    """Return a sweep's table with its answer below.
+
+    Parameters
+    ----------
+    rows
+        Those to print, by default all.
+    stars
+        Row and column, by their labels, of the cells that get a star.
+    """
     lines = [
-        Line(row.name, [*(_number(row, column) for column in table.columns), str(row.n)], row.losses)
+        Line(row.name, [*(_number(row, column, stars) for column in table.columns), str(row.n)], row.losses)
         for row in (table.rows if rows is None else rows)
     ]
     parts = [
@@ -29,9 +42,10 @@ def sweep_text(table: SweepTable, rows: Sequence[Row] | None = None, width: int 
     return _joined(parts)
 
 
-def _number(row: Row, column: Column) -> str:
+def _number(row: Row, column: Column, stars: Collection[tuple[str, str]]) -> str:
     summary = row.summary(column)
-    return with_spread(summary, row.decimals) if summary else NOTHING
+    star = "*" * ((row.name, column.label) in stars)
+    return with_spread(summary, row.decimals) + star if summary else NOTHING
 
 
 def _headings(columns: Sequence[Column]) -> list[list[str]]:
@@ -41,40 +55,39 @@ def _headings(columns: Sequence[Column]) -> list[list[str]]:
     return [[*groups, " "], [*(column.environment or "mean" for column in columns), "n"]]
 
 
-def paper_text(table: Table, width: int = WIDTH) -> str:
-    """Return a paper's table: what is measured, and below it what is published, and the verdict."""
+def paper_text(table: Table, width: int = WIDTH, *, details: bool = False) -> str:
+    """Return a paper's table; with `details` also intervals, p-values and all lines on how the numbers were made."""
+    apart = _lines(lines_apart(table, STYLE)) if details else []
+    main = _lines(main_lines(table, STYLE))
     parts = [
         wrapped(table.title, width),
-        grid([list(table.columns)], list(_paper_lines(table)), width),
-        wrapped(table.footer[0], width) if table.footer else [],
-        wrapped(_departing(table), width),
+        grid(stacked(table.columns, main), main, width),
+        wrapped(", ".join(filter(None, (legend(table), "* bold" * bool(table.bold)))), width),
+        grid(stacked(table.columns, apart), apart, width) if apart else [],
+        [line for i, note in enumerate(table.notes, 1) for line in _note(i, note, width)],
+        [line for sentence in (table.footer if details else table.brief) for line in wrapped(sentence, width)],
     ]
     return _joined(parts)
 
 
-def _departing(table: Table) -> str:
-    """Return the line that names the rows which are not as the paper's text has them; empty if there are none."""
-    rows = [
-        label for label, cells in table.rows if any(note.text.startswith(DEPARTS) for c in cells for note in c.notes)
-    ]
-    return f"{DEPARTS}: {', '.join(rows)}; --format md names the keys" if rows else ""
+STYLE = Style(str, lambda text: f"{text}*", lambda numbers: f" [{numbers}]")
+"""How a terminal has it."""
 
 
-def _paper_lines(table: Table) -> Iterator[Line]:
-    for label, cells in table.rows:
-        yield Line(label, [_measured(cell) for cell in cells])
-        if any(cell.published for cell in cells):
-            yield Line("  published", [published_text(cell) for cell in cells])
-        if any(cell.verdict for cell in cells):
-            yield Line("  verdict", [verdict_text(cell) for cell in cells])
-        if any(cell.rerun for cell in cells):
-            yield Line("  its code, rerun", [rerun_text(replace(cell, rerun_verdict=None)) for cell in cells])
+def _lines(lines: Iterable[TableLine]) -> list[Line]:
+    """Return the lines of a grid: an empty one before a group of rows, and what stands below a row indented."""
+    printed: list[Line] = []
+    for line in lines:
+        if line.kind == "group":
+            printed.append(Line("", line.texts))
+        printed.append(Line(f"  {line.label}" if line.kind == "below" else line.label, line.texts))
+    return printed
 
 
-def _measured(cell: Cell) -> str:
-    if cell.measured is None:
-        return cell.state or NOTHING
-    return f"{with_spread(cell.measured, cell.decimals)} ({cell.measured.n})"
+def _note(number: int, note: Note, width: int) -> list[str]:
+    """Return a note in lines, and below it its command, whole, so that it can be copied."""
+    lines = wrapped(f"[{number}] {note.text}{':' if note.command else ''}", width)
+    return [*lines, f"    {note.command}"] if note.command else lines
 
 
 def _joined(parts: Sequence[Sequence[str]]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from irm_sweeps.analysis.text_grid import flowed
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.backbones.mlp import MLP
 from irm_sweeps.compose import conf_dir, yamls
@@ -23,16 +24,21 @@ class MethodChoice:
     target: type[Method]
     values: dict[str, Any]
 
-    def text(self) -> str:
-        """Return name, reference, first line of the docstring, and the parameters with their defaults."""
+    def text(self, width: int | None = None) -> str:
+        """Return name, reference, first line of the docstring, and the parameters with their defaults, wrapped."""
         summary = (self.target.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
         stacks = "stacks" if self.target.stacks else "runs alone"
         lam = f"lam={default_lam(self.target)}" if self.target.uses_lam else "no lam"
-        lines = [f"{self.name}  ({stacks}, {lam})  {self.target.reference}", f"    {summary}"]
+        lines = _wrapped([f"{self.name}  ({stacks}, {lam}) ", *self.target.reference.split()], width, "")
+        lines += _wrapped(summary.split(), width, "    ")
         for field_name, value in self.values.items():
             about = self.target.model_fields[field_name].description or ""
-            lines.append(f"    method.{field_name}={value}  {' '.join(about.split())}")
+            lines += _wrapped([f"method.{field_name}={value} ", *about.split()], width, "    ")
         return "\n".join(lines)
+
+
+def _wrapped(words: Sequence[str], width: int | None, indent: str) -> list[str]:
+    return flowed(words, width, " ", indent, f"{indent}    ")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from irm_sweeps.analysis.text_grid import padded, span
 from irm_sweeps.commands.sweep_status import SweepStatus, first, most_first, sweep_status
 from irm_sweeps.errors import StoreError, UserError, one_line, printable
 from irm_sweeps.store.manifest import Manifest, load_manifest, sweep_names
@@ -98,11 +99,19 @@ def overview(store: Store, add_jobs: Callable[[Sequence[tuple[SweepStatus, Manif
     return entries
 
 
-def text(entries: Sequence[SweepOverview]) -> str:
-    """Return the lines to print: a table, then each note with the sweeps that it is about."""
+def text(entries: Sequence[SweepOverview], width: int | None = None) -> str:
+    """Return the lines to print: a table, then each note with the sweeps that it is about.
+
+    Where a line would be longer than the width, each command stands below its sweep, whole, so that it can be copied.
+    """
     rows = [HEADER, *(entry.cells() for entry in entries)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER) - 1)]
-    lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
+    widths = [max(span(row[i]) for row in rows) for i in range(len(HEADER) - 1)]
+    facts = ["  ".join(padded(c, w) for c, w in zip(row, widths, strict=False)) for row in rows]
+    is_narrow = width is not None and any(
+        span(f"{fact}  {row[-1]}") > width for fact, row in zip(facts, rows, strict=True)
+    )
+    gap = "\n  " if is_narrow else "  "
+    lines = [f"{fact.rstrip() if is_narrow else fact}{gap}{row[-1]}" for fact, row in zip(facts, rows, strict=True)]
     sweeps_by_note: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
         for note in entry.notes:

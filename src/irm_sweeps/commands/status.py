@@ -64,6 +64,7 @@ def _print_archive(options: argparse.Namespace, archive: Archive) -> None:
 
 
 def _print_sweep(options: argparse.Namespace, store: Store, name: str) -> None:
+    from irm_sweeps.analysis.text_grid import terminal_width
     from irm_sweeps.commands.sweep_status import add_jobs, sweep_status
     from irm_sweeps.store.manifest import read_manifest
     from irm_sweeps.sweep.progress import in_place
@@ -74,7 +75,11 @@ def _print_sweep(options: argparse.Namespace, store: Store, name: str) -> None:
             manifest = read_manifest(store, name)
             status = sweep_status(store, manifest)
             add_jobs(store, [(status, manifest)])
-            show(json.dumps(status.as_json(), indent=1) if options.json else printable(status.text() + hint))
+            show(
+                json.dumps(status.as_json(), indent=1)
+                if options.json
+                else printable(status.text(terminal_width()) + hint)
+            )
             if not options.watch or status.done == status.total:
                 return
             time.sleep(WATCH_SECONDS)
@@ -89,10 +94,14 @@ def _hint_at_others(store: Store) -> str:
 
 
 def _print_every_sweep(options: argparse.Namespace, store: Store) -> None:
+    from irm_sweeps.analysis.text_grid import terminal_width
     from irm_sweeps.commands.overview import overview, text
     from irm_sweeps.commands.sweep_status import add_jobs
 
     if options.sweep or options.watch:
         raise UserError(f"--all is every sweep once: leave out {options.sweep or '--watch'}")
     entries = overview(store, partial(add_jobs, store))
-    print(json.dumps([entry.as_json() for entry in entries], indent=1) if options.json else printable(text(entries)))
+    if options.json:
+        print(json.dumps([entry.as_json() for entry in entries], indent=1))
+    else:
+        print(printable(text(entries, terminal_width())))

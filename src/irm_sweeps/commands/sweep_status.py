@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.analysis.text_grid import flowed
 from irm_sweeps.errors import StoreError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.launchers.slurm_jobs import JobRecord, Whereabouts, in_words, listed
@@ -54,17 +55,19 @@ class Running:
     stalled: bool = False
     doubtful: bool = False
 
-    def text(self) -> str:
-        """Return the line to print."""
-        line = f"  running  {self.trial_id}  {self.label}  step {self.step}/{self.steps}  on {self.where}"
+    def lines(self, width: int | None = None) -> list[str]:
+        """Return the lines to print: one, or those that fit the width."""
+        return flowed(list(self._pieces()), width, first="  running  ", further=" " * 11)
+
+    def _pieces(self) -> Iterator[str]:
+        yield from (self.trial_id, self.label, f"step {self.step}/{self.steps}", f"on {self.where}")
         if self.doubtful:
-            return f"{line}  (no heartbeat of late: it may have died)"
-        if self.seconds_since_step is None:
-            return line
-        ago = (
-            f"{duration(self.seconds_since_step)} ago" if self.step else f"none in {duration(self.seconds_since_step)}"
-        )
-        return f"{line}  last step {ago}{'  stalled' if self.stalled else ''}"
+            yield "(no heartbeat of late: it may have died)"
+        elif self.seconds_since_step is not None:
+            since = duration(self.seconds_since_step)
+            yield f"last step {since} ago" if self.step else f"last step none in {since}"
+            if self.stalled:
+                yield "stalled"
 
 
 @dataclass
@@ -155,8 +158,8 @@ class SweepStatus:
             "notes": self.notes,
         }
 
-    def text(self) -> str:
-        """Return the lines to print."""
+    def text(self, width: int | None = None) -> str:
+        """Return the lines to print; on a terminal of this width those of running trials fit it."""
         counts = ", ".join(f"{self.counts[s]} {s}" for s in STATUSES if self.counts[s])
         unknown = f", {len(self.unknown)} unknown" if self.unknown else ""
         time_left = "" if self.eta_seconds is None else f"; about {duration(self.eta_seconds)} left"
@@ -164,7 +167,7 @@ class SweepStatus:
             f"{self.name}: {self.done}/{self.total} done ({counts or 'none'}), "
             f"{len(self.running)} running, {self.to_do} to do{unknown}{time_left}"
         ]
-        lines += [entry.text() for entry in self.running]
+        lines += [line for entry in self.running for line in entry.lines(width)]
         for message, ids in most_first(self.failures):
             lines.append(f"  failed   {len(ids)} x {message}  ({first(ids, 3)})")
         for message, logs in most_first(self.ended):

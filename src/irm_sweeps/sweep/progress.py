@@ -71,9 +71,19 @@ class Progress:
         if sys.stdout.isatty() and self.total:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar
+            from rich.table import Column
 
-            text = TextColumn("{task.description}", markup=False)  # brackets in an error's message are no markup
-            self._bar = Bar(MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), text)
+            whole = Column(no_wrap=True)
+            rest = Column(
+                ratio=1, no_wrap=True, overflow="ellipsis"
+            )  # the last column alone is cut in a narrow terminal
+            self._bar = Bar(
+                MofNCompleteColumn(table_column=whole.copy()),
+                BarColumn(bar_width=20, table_column=whole.copy()),
+                TimeElapsedColumn(table_column=whole.copy()),
+                TextColumn("{task.description}", markup=False, table_column=rest),  # brackets are no markup
+                expand=True,
+            )
             self._task = self._bar.add_task(self._text, total=self.total)
             self._bar.start()
         return self

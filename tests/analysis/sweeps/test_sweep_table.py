@@ -100,6 +100,15 @@ def test_nothing_measured_is_a_table_too(tmp_path):
     assert len(re.findall(r"0 +3 not run$", out, re.M)) == 4
 
 
+def test_trained_and_not_selected_is_not_unmeasured(tmp_path):
+    fill(tmp_path, better_with_lam)
+    out = table(*SWEEP, "--select", "val")
+    assert "4 settings, nothing selected by rule val" in out
+    assert "Not selected: 12 trials done" in out
+    assert "train with dataset.n_val=N, or --select last" in " ".join(out.split())
+    assert "not run" not in out
+
+
 def test_settings_on_other_data_are_not_ranked_with_each_other(tmp_path):
     overrides = [*SWEEP[1:], "method=irmv1", "dataset.grayscale=false,true"]
     fill(tmp_path, lambda t, e: 0.9 if t.dataset.grayscale else better_with_lam(t, e), overrides=overrides)
@@ -121,7 +130,7 @@ def test_each_format_has_the_same_numbers(tmp_path):
     fill(tmp_path, better_with_lam)
     assert "| vrex lam=100  | 85.0 ± 0.0 (n=3) | 60.0 ± 10.0 (n=3) |" in table(*SWEEP, "--format", "md")
     assert r"vrex lam=100 & 85.0 $\pm$ 0.0 (n=3) & 60.0 $\pm$ 10.0 (n=3) &" in table(*SWEEP, "--format", "latex")
-    assert "60.0 ± 10.0 (n=3)" in table(*SWEEP, "--format", "html")
+    assert "60.0 ± 10.0 (n=3)" in re.sub("<[^>]*>", "", table(*SWEEP, "--format", "html"))
     records = {
         (record["setting"], record["group"], record["environment"]): record
         for record in csv.DictReader(io.StringIO(table(*SWEEP, "--format", "csv")))

@@ -76,10 +76,12 @@ def test_markdown_shows_difference_p_and_verdict(show, store):
     low, high = float(cell["difference_low"]), float(cell["difference_high"])
     p, adjusted = float(cell["p_value"]), float(cell["p_holm"])
     difference = f"{float(cell['difference']):+.1f} [{low:+.1f}, {high:+.1f}]"
-    assert f"(n=3) | {difference} | {p:.3g} ({adjusted:.3g}) | higher |" in text
-    assert re.search(r"\| V-REx( \| [\d.]+ ± 1\.1 \(n=3\) \| \| \|){3}", text)
+    for printed in (difference, f"{p:.3g} ({adjusted:.3g})", "higher"):
+        assert f"| {printed} |" in text
+    assert "(n=3) ↑ |" in text
+    assert re.search(r"\| V-REx( \| [\d.]+ ± 1\.1 \(n=3\)){3} \|", text)
     assert text.startswith("**Demo: test accuracy (%) on Colored MNIST, 5,000 embedded digits; compared with V-REx**")
-    assert text.count(" | difference | p (Holm) | verdict |") == 3
+    assert [text.count(f"| *{heading}* |") for heading in ("difference", "p (Holm)", "verdict")] == [2, 2, 2]
     for words in ("the row minus V-REx", "Pairs: by seed", "two-sided paired t-test; alpha = 0.05", "6 tests"):
         assert words in text
     assert "if no row differed from V-REx, 0.3 of them would still have p < 0.05" in text
@@ -91,17 +93,23 @@ def test_tiny_p_values_have_no_digits(show, demo, tmp_path):
     synthetic.fill(tmp_path / "results", demo, "vrex", by_seed)
     synthetic.fill(tmp_path / "results", demo, "erm", lambda t, e: by_seed(t, e) + 0.125)
     text = re.sub(" +", " ", show(*VREX))
-    assert text.count("| +12.5 [+12.5, +12.5] | <0.0001 (<0.0001) | higher |") == 3
+    for heading, printed in (
+        ("difference", "+12.5 [+12.5, +12.5]"),
+        ("p (Holm)", "<0.0001 (<0.0001)"),
+        ("verdict", "higher"),
+    ):
+        assert f"| *{heading}* | {printed} | {printed} | {printed} |" in text
     assert "No spread: where all differences of a cell are equal" in text
 
 
 def test_latex_and_html_have_them_too(show, store):
-    text = show(*VREX, "--format", "latex")
+    text = show(*VREX, "--format", "latex", "--details")
     assert r"\label{tab:demo-against-vrex}" in text
     inside = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0]
-    rows = [line.split(" & ")[0] for line in inside.splitlines() if line.endswith(r"\\")]
+    rows = [line.split(" & ")[0].split(r"\text")[0] for line in inside.splitlines() if line.endswith(r"\\")]
     compared = [rf"\quad {heading}" for heading in ("difference", "p (Holm)", "verdict")]
-    assert rows == ["ERM", *compared, "IRMv1", *compared, "V-REx", "ERM (grayscale)"]
+    assert rows == ["ERM", "IRMv1", "V-REx", "ERM (grayscale)", "ERM", *compared, "IRMv1", *compared]
+    assert r"\quad" not in show(*VREX, "--format", "latex")
 
     widths = [0]
 
@@ -116,8 +124,8 @@ def test_latex_and_html_have_them_too(show, store):
 
     page = show(*VREX, "--format", "html")
     Page().feed(page)
-    assert widths == [1 + 3 * 4] * (2 + 4) + [0]
-    assert '<td class="theirs higher" title="p = ' in page
+    assert widths == [4] * (1 + 4 + 1 + 2) + [0]
+    assert '<span class="mark theirs higher" title="higher; p = ' in page
     assert "p (with Holm&#39;s correction)" in page
 
 
@@ -144,10 +152,8 @@ def test_the_number_of_pairs_is_said_where_it_is_not_n(show, demo, tmp_path):
     cells, text = records(show(*VREX, *CSV, seeds)), show(*VREX, seeds)
     assert [cells[row, "p_e = 0.9"]["pairs"] for row in ("erm", "irmv1")] == ["4", "4"]
     assert [cells[row, "p_e = 0.9"]["n"] for row in ("erm", "irmv1")] == ["6", "4"]
-    erm, irmv1 = (
-        next(line for line in text.splitlines() if line.startswith(f"| {label} ")) for label in ("ERM", "IRMv1")
-    )
-    assert erm.count("] (4 pairs) |") == 3
+    erm, irmv1 = (line for line in text.splitlines() if line.startswith("| *difference* "))
+    assert len(re.findall(r"\] \(4 pairs\) +\|", erm)) == 3
     assert "pairs" not in irmv1
     assert f"diverged, left out: 1 of 6 trials: {a.id}" in text
     assert demo.command("vrex", [seeds]) in text, "seed 1 is not run yet"
@@ -156,9 +162,9 @@ def test_the_number_of_pairs_is_said_where_it_is_not_n(show, demo, tmp_path):
 @pytest.mark.parametrize(
     ("mine", "theirs", "printed"),
     [
-        ((0, 1), (2,), "| (0 pairs) | | too few seeds |"),
-        ((0, 1), (1, 2), "| +0.0 (1 pair) | | too few seeds |"),
-        ((0, 1), (0, 1), "| +0.0 [+0.0, +0.0] | | too few seeds |"),
+        ((0, 1), (2,), "(0 pairs)"),
+        ((0, 1), (1, 2), "+0.0 (1 pair)"),
+        ((0, 1), (0, 1), "+0.0 [+0.0, +0.0]"),
     ],
 )
 def test_too_few_common_seeds(show, demo, tmp_path, mine, theirs, printed):
@@ -166,7 +172,10 @@ def test_too_few_common_seeds(show, demo, tmp_path, mine, theirs, printed):
         found = [trial for trial in synthetic.trials_of(demo, row) if trial.seed in seeds]
         synthetic.write(tmp_path / "results", *(synthetic.completed(trial, by_seed) for trial in found))
     text = show(*VREX)
-    assert re.sub(" +", " ", text).count(printed) == 3
+    told = re.sub(" +", " ", text)
+    assert f"| *difference* | {printed} | {printed} | {printed} |" in told
+    assert "| *verdict* | too few seeds | too few seeds | too few seeds |" in told
+    assert "p (Holm)" not in told
     assert "Multiple comparisons" not in text
     assert "No spread" not in text
     cell = records(show(*VREX, *CSV))["erm", "p_e = 0.1"]
@@ -206,7 +215,9 @@ def test_a_risk_has_three_decimals_and_lower_is_said_of_the_lower(show, tmp_path
     cell = next(cell for key, cell in records(show(*asked, *CSV)).items() if key[0] == "irmv1" and cell["n"] == "4")
     low, high = float(cell["difference_low"]), float(cell["difference_high"])
     assert float(cell["difference"]) == pytest.approx(-0.25 + 0.015 * 0.25)
-    assert re.search(rf"\| -0\.246 \[{low:+.3f}, {high:+.3f}\] +\| <?0\.[^|]*\| lower ", show(*asked))
+    text = show(*asked)
+    assert re.search(rf"\| -0\.246 \[{low:+.3f}, {high:+.3f}\] ", text)
+    assert re.search(r"\*verdict\*.*\| lower ", text)
 
 
 def test_one_test_set_for_all_is_said_to_be_left_out(show, tmp_path):

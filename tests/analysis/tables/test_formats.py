@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
+import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 import synthetic_store as synthetic
+from browser import CHROMIUM, chromium
 from commands import ROOT
+from irm_sweeps.analysis.best_cells import best_cells
+from irm_sweeps.analysis.latex import escape
+from irm_sweeps.analysis.statistics import Summary
+from irm_sweeps.analysis.table import Cell, Table
+from irm_sweeps.analysis.table_text import paper_text
+from irm_sweeps.analysis.text_grid import span
 from table_words import BAE, by_seed, records
 
 
@@ -27,19 +38,38 @@ def full(bae, tmp_path):
 
 def test_markdown_rows_have_equally_many_cells(show, full):
     lines = [line for line in show(*BAE).splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + 8
-    assert {line.count("|") for line in lines} == {17}
-    assert len({len(line) for line in lines}) == 1
+    cells, apart = lines[: 2 + 6 * 2 + 3], lines[2 + 6 * 2 + 3 :]
+    assert [line.split("|")[1].strip() for line in cells[-3:]] == ["*theoretical*", "Random", "Optimal"]
+    assert apart[0].split() == cells[0].split(), "the second table has the same columns"
+    assert len(apart) == 2 + 3 * 4, "of each measured row: its name, difference, p and verdict"
+    for table in (cells, apart):
+        assert {line.count("|") for line in table} == {5}
+        assert len({len(line) for line in table}) == 1
 
 
 def test_csv_has_one_line_a_cell(show, full):
     text = show(*BAE, "--format", "csv")
     assert len(records(text)) == 8 * 3 == len(text.splitlines()) - 1
     assert text.splitlines()[0] == (
-        "row,column,metric,setting,lam,mean,sd,n,published_mean,published_sd,published_n,against,pairs,difference,"
-        "difference_low,difference_high,p_value,p_holm,verdict,notices,needs_n,rerun_mean,rerun_sd,rerun_n,rerun_verdict,"
-        "note,command"
+        "table,row,label,theoretical,column,metric,rule,overrides,state,setting,settings,lam,mean,sd,n,lost,"
+        "published_mean,published_sd,published_n,against,pairs,difference,difference_low,difference_high,p_value,p_holm,"
+        "verdict,notices,needs_n,rerun_mean,rerun_sd,rerun_n,rerun_verdict,note,command"
     )
+
+
+def test_csv_reads_back_into_pandas_with_its_types(show, full):
+    """As `docs/how_to/paper_table.md` has it."""
+    text = show(*BAE, "--format", "csv", "--select", "oracle", "training.precision=float32", "seed=range(0,10)")
+    frame = pd.read_csv(io.StringIO(text), dtype_backend="numpy_nullable")
+    kinds = {name: str(dtype) for name, dtype in frame.dtypes.items()}
+    assert {kinds[name] for name in ("n", "lost", "settings", "published_n")} == {"Int64"}
+    assert {kinds[name] for name in ("mean", "sd", "lam", "published_mean", "difference_low", "p_holm")} == {"Float64"}
+    assert {kinds[name] for name in ("row", "label", "rule", "verdict", "overrides")} == {"string"}
+    assert kinds["theoretical"] == "boolean"
+    cell = frame.set_index(["row", "column"]).loc[("erm", "p_e = 0.9")]
+    assert (cell["label"], cell["rule"], cell["state"], cell["n"]) == ("ERM", "oracle", "measured", 10)
+    assert shlex.split(cell["overrides"]) == ["training.precision=float32", "seed=range(0,10)"]
+    assert set(frame[frame["theoretical"]]["label"]) == {"Random", "Optimal"}
 
 
 def test_latex_is_complete_and_escaped(show, full):
@@ -53,13 +83,14 @@ def test_latex_is_complete_and_escaped(show, full):
             assert stack.pop() == name
     assert stack == []
     assert [name for what, name in begun if what == "begin"] == ["table", "tabular", "minipage"]
-    for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\caption{", r"\label{tab:bae2021-table1}"):
+    for rule in (r"\toprule", r"\bottomrule", r"\caption{", r"\label{tab:bae2021-table1}"):
         assert text.count(rule) == 1
 
-    inside = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0]
-    rows = [line for line in inside.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 2 * 8 + 2 * 3 + 3  # three rows with a rerun of the published code
+    measured, theoretical = text.partition(r"\bottomrule")[0].split(r"\midrule")[1:]
+    rows = [line for line in measured.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 2 * 6
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {3}
+    assert theoretical.strip().splitlines() == [r"Random & 50.0 & 50.0 & 50.0 \\", r"Optimal & 75.0 & 75.0 & 75.0 \\"]
 
     printed = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     assert set(printed) - set(map(chr, range(128))) == {"é"}
@@ -67,10 +98,13 @@ def test_latex_is_complete_and_escaped(show, full):
     assert "100\\% of\\_the \\#disk \\& \\{more\\} \\textbackslash{} \\textasciitilde{}\\textasciicircum{}" in printed
     assert balanced(printed)
     assert re.sub(r"\$[^$\n]*\$", "", printed).count("$") == 0
-    assert r"\textquotesingle{}paper.only={[}vrex{]}\textquotesingle{} rerun=failed}" in printed
-    assert r"\quad published & 88.6 $\pm$ 0.3" in printed
-    assert re.search(r"\\quad difference & -17\.1 \{\[\}-17\.[0-9], -1[0-9.]+\{\]\}", printed)
-    assert r"\quad verdict & differs" in printed
+    assert r"\quad published & 88.6 $\pm$ 0.3 $\neq$" in printed
+    for private in ("paper.only", "results", "Results from"):
+        assert private not in text, "no command and no store of this machine"
+    details = show(*BAE, "--format", "latex", "--details")
+    assert re.search(r"\\quad difference & \$-\$17\.1 \{\[\}\$-\$17\.[0-9], \$-\$1[0-9.]+\{\]\}", details)
+    assert r"\quad verdict & differs" in details
+    assert not re.search(r"[ \[{]-[0-9]", details), "every minus is one"
 
 
 def balanced(text: str) -> bool:
@@ -111,10 +145,10 @@ def test_html_is_a_page_of_its_own(show, full):
     page.feed(text)
     assert page.open == []
     assert page.targets <= page.ids
-    assert page.cells == [16] * (2 + 8) + [0]
+    assert page.cells == [4] * (1 + 6 + 3 + 1 + 3) + [0]
     assert "#disk &amp; {more}" in text
     assert "http" not in text
-    assert ">differs<" in text
+    assert 'differs" title="differs; p = ' in text
     assert "Holm&#39;s p = " in text
 
 
@@ -191,3 +225,91 @@ def test_help_is_documentation_and_loads_no_torch(tmp_path):
     )
     for words in ("--paper bae2021 --table 1", "--select", "examples:", "exit codes:", "Welch"):
         assert words in done.stdout
+
+
+def made(metric, *rows):
+    """Return a table of one column with these labels and summaries; None is a theoretical row."""
+    chance = Summary(50.0, None, None)
+    cells = [(label, [Cell(label, "c", metric, summary, None if summary else chance)]) for label, summary in rows]
+    return Table("t", "title", ["c"], cells, [], [])
+
+
+def test_the_best_and_what_ties_with_it_is_bold(show, full):
+    rows = [("a", Summary(70.0, 1.0, 10)), ("b", Summary(70.5, 1.0, 10)), ("c", Summary(60.0, 1.0, 10)), ("d", None)]
+    assert best_cells(made("test/0/accuracy", *rows)) == {("a", "c"), ("b", "c")}
+    assert best_cells(made("test/0/risk", *rows)) == {("c", "c")}
+    lone = [("a", Summary(70.0, None, 1)), ("b", Summary(70.5, 1.0, 10))]
+    assert best_cells(made("test/0/accuracy", *lone)) == {("b", "c")}, "without a spread only equals tie"
+    text = show(*BAE, "--format", "latex", "--bold", "best")
+    bold = {line.split(" & ")[0] for line in text.splitlines() if r"\textbf" in line}
+    assert bold == {"ERM", "IRMv1", "ERM (grayscale)"}, "their accuracies are the same"
+    assert "Bold: in each column the best mean" in text
+    assert r"\textbf" not in show(*BAE, "--format", "latex")
+    assert "** (n=10)" in show(*BAE, "--bold", "best")
+    assert "* (n=10)" in show(*BAE, "--bold", "best", "--format", "text")
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("-0.3 [-0.6, +0.1]", "$-$0.3 {[}$-$0.6, +0.1{]}"),
+        ("lr=-1 1e-3 2026-11-30 p-2 a--1 -.5", "lr=$-$1 1e-3 2026-11-30 p-2 a--1 $-$.5"),
+        ("75.0 ± 1.0 ≈ ≠ ↑", r"75.0 $\pm$ 1.0 $\approx$ $\neq$ $\uparrow$"),
+    ],
+)
+def test_a_minus_in_latex_is_one_and_a_hyphen_is_none(text, printed):
+    assert escape(text) == printed
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_text_fits_the_terminal(show, full, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = show(*BAE, "--format", "text", "--details").splitlines()
+    assert max(span(line) for line in lines if "irm-sweeps launch" not in line) <= width
+    cells = " ".join(lines)
+    assert [cells.count(f"p_e = {e}") for e in ("0.1", "0.2", "0.9")] == [2, 2, 2], "each column, in both grids"
+
+
+def test_wide_and_combining_characters_take_their_own_width():
+    assert [span(text) for text in ("abc", "\u65e5\u672c", "e\u0301", "± ≈")] == [3, 4, 1, 3]
+    summary = Summary(70.0, 1.0, 3)
+    lines = paper_text(
+        made("test/0/accuracy", ("\u65e5\u672c\u8a9e", summary), ("e\u0301t\u00e9", summary))
+    ).splitlines()
+    starts = [span(line[: line.index("70.0")]) for line in lines if "70.0" in line]
+    assert starts == [8, 8]
+
+
+@pytest.mark.parametrize("above", ["made", "file/made", "shut/made"])
+def test_a_mistake_makes_no_folder(refused, demo, tmp_path, above):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "shut").mkdir(mode=0o500)
+    wrong = [] if above == "file/made" else ["seed=x"]
+    line = refused("--paper", "demo", *wrong, "--output", f"{above}/t.md")
+    assert not (tmp_path / "made").exists()
+    assert not (tmp_path / "shut" / "made").exists()
+    if above == "file/made":
+        assert line == (
+            f"error: --output file/made/t.md: {tmp_path / 'file'} is no folder; name another place with --output FILE\n"
+        )
+    if above == "shut/made" and os.geteuid():
+        assert "no permission to write in" in line
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not installed")
+def test_a_page_fits_a_narrow_window_scrolls_by_keyboard_and_prints_whole(show, full, tmp_path):
+    show(*BAE, "--output", "table.html")
+    overflow = "[...document.querySelectorAll('.wide')].map((region) => region.scrollWidth - region.clientWidth)"
+    with chromium(tmp_path / "profile") as page:
+        page.open(tmp_path / "table.html", 720)
+        assert max(page.run(overflow)) == 0
+        page.open(tmp_path / "table.html", 390)
+        assert page.run("document.documentElement.scrollWidth") <= 390
+        assert page.run(overflow)[0] > 0
+        page.run("const region = document.querySelector('.wide'); region.focus(); region.scrollLeft = 50")
+        assert page.run("document.activeElement === region && region.scrollLeft > 0")
+        assert page.run("region.getAttribute('role') + region.tabIndex + !!region.ariaLabel") == "region0true"
+        page.open(tmp_path / "table.html", 1032, media="print")
+        assert page.run("document.documentElement.scrollWidth") <= 1032
+        assert page.run("document.querySelector('details.apart td').getBoundingClientRect().height > 0")
+        assert page.complaints() == []
