@@ -40,7 +40,11 @@ shifted one:
   budget    the expected result of a search over the number of settings tried, by validation and by test oracle
   line      accuracy under shift against accuracy in distribution, a point a trial, with the line through all
 They are of a paper's rows; without --paper, of the sweep that --sweep names or the overrides make; without any, of
-the store."""
+the store: then trials that differ in anything but lam and the seed are in panels or lines of their own, and where
+these are too many, the keys are named in which to restrict them.
+
+In `training` a seed that diverged, failed or is still being trained is a thin line, as far as it goes, and part of no
+mean."""
 
 _EPILOG = """\
 examples:
@@ -170,8 +174,8 @@ def _picture(options: argparse.Namespace, paper: Paper | None, results: Results)
         return general.table_picture(builder), []
     series, skipped = _series(options, builder, results)
     panels = [metrics.named(metric) for metric in options.metric] if options.metric else metrics.DEFAULT
-    measuring = Measuring(series, results, panels)
-    title = paper.title if paper else options.sweep or " ".join(options.overrides)
+    measuring = Measuring(series, results, panels, by_task=_is_of_store(options))
+    title = paper.title if paper else options.sweep or " ".join(options.overrides) or "all trials"
     try:
         if options.curves == "lam":
             return general.lam_picture(measuring, title), skipped
@@ -186,6 +190,7 @@ def _picture(options: argparse.Namespace, paper: Paper | None, results: Results)
 def _drawn_of_trials(options: argparse.Namespace, paper: Paper | None, results: Results, file_format: str) -> bytes:
     """Return the file of a picture that is of all trials, and print what is in no series."""
     from irm_sweeps.analysis.figures import accuracy_line, budget, metrics
+    from irm_sweeps.analysis.figures.general import setting_of
     from irm_sweeps.analysis.table_builder import Builder
 
     builder = Builder(paper, options.stores, options.select, options.overrides, results) if paper else None
@@ -194,7 +199,7 @@ def _drawn_of_trials(options: argparse.Namespace, paper: Paper | None, results: 
     title = paper.title if paper else options.sweep or " ".join(options.overrides) or "all trials"
     inside, shifted = metrics.DEFAULT
     if options.curves == "budget":
-        return budget.draw(series, results, shifted, title, file_format)
+        return budget.draw(series, results, shifted, title, file_format, setting_of(series))
     scored = [
         (trial, scores) for one in series for trial in one.trials if (scores := results.scores(trial.id, one.rule))
     ]
@@ -203,11 +208,13 @@ def _drawn_of_trials(options: argparse.Namespace, paper: Paper | None, results: 
         (inside.title(scored), shifted.title(scored)),
         title,
         file_format,
+        setting_of(series),
     )
 
 
 def _series(options: argparse.Namespace, builder: Builder | None, results: Results) -> tuple[list[Series], list[str]]:
     """Return the series of a paper, else of the sweep that is named or that overrides make, else of the store."""
+    from irm_sweeps.analysis.figures import store_wide
     from irm_sweeps.analysis.figures.series import of_manifest, of_overrides, of_paper, of_store
     from irm_sweeps.analysis.sweep_trials import find_manifest
 
@@ -231,7 +238,14 @@ def _series(options: argparse.Namespace, builder: Builder | None, results: Resul
             f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "
             f"e.g. {launching('method=irmv1,vrex', 'lam=1,100,10000')}"
         )
+    if _is_of_store(options):
+        store_wide.check(options.curves, series, results)
     return series, skipped
+
+
+def _is_of_store(options: argparse.Namespace) -> bool:
+    """Return whether nothing restricts the picture: neither a paper nor a sweep nor overrides."""
+    return not (options.paper or options.sweep or options.overrides)
 
 
 def _report_missing(picture: Picture, skipped: Sequence[str], command: str) -> None:
@@ -242,9 +256,16 @@ def _report_missing(picture: Picture, skipped: Sequence[str], command: str) -> N
     UserError
         Nothing is drawn.
     """
+    from irm_sweeps.analysis.figures.captions import rules_without_choice
+
     _print_skipped(skipped)
     remarks = [remark for curve in picture.curves for remark in curve.remarks]
-    if not any(curve.measured for curve in picture.curves):
+    if not any(curve.is_drawn for curve in picture.curves):
+        if rules := {lack.rule for lack in rules_without_choice(picture.curves)} - {"val"}:  # whose reason has a hint
+            raise UserError(
+                f"nothing to draw, though trials have run: selection rule {', '.join(rules)} chose no step of them; "
+                "draw them as they are at the end of training with --select last"
+            )
         if reasons := [remark for remark in remarks if ": no result yet: " not in remark]:
             raise UserError(f"nothing to draw: {reasons[0]}")
         raise UserError(f"nothing measured yet, so nothing to draw: run {command}")
