@@ -295,6 +295,16 @@ def test_lines_stand_at_their_numbers_and_error_bars_beside_each_other():
     assert len({float(segments[-1][0][0]) for segments in at}) == 6, "measured and published, side by side"
 
 
+@pytest.mark.parametrize("kind", ["environments", "bars"])
+def test_one_seed_has_no_spread(kind):
+    """A bar of length 0 would say that the seeds agree."""
+    curve = Curve("a", {"1": Summary(50, None, 1), "2": Summary(50, 2, 3)})
+    (axes,) = figure_of(Picture(PaperFigure(label="", kind=kind), [curve], "accuracy")).axes
+    (spreads,) = [bars.get_segments() for bars in axes.collections if isinstance(bars, LineCollection)]
+    lengths = [abs(ends[1][1] - ends[0][1]) for ends in spreads if len(ends)]
+    assert [length for length in lengths if length == length] == [4]
+
+
 def test_a_bar_group_has_no_empty_slot_and_the_caption_says_who_is_missing(tmp_path):
     paper = load_paper("bae2021_figure9")
     for trial in every(paper):

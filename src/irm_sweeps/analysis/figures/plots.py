@@ -5,6 +5,7 @@ Lines and markers stand at the places that they are of. Only error bars, which w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ ENDS = {"running": ">", "stopped": "|", "diverged": "x", "failed": "x"}
 Places = Mapping[str, float]
 """Where on the horizontal axis each place of a curve is."""
 
+Points = tuple[list[float], list[float], list[float]]
+"""Where summaries stand, their means and their sds."""
+
 
 def is_number(name: str) -> bool:
     """Return whether a place is a number."""
@@ -39,10 +43,11 @@ def is_number(name: str) -> bool:
 
 
 def points(summaries: Mapping[str, Summary], places: Places) -> Points:
-    """Return where summaries stand, from left to right, their means, and their sds, 0 where there is none."""
+    """Return where summaries stand, from left to right, their means, and their sds, NaN where there is none."""
     placed = [(places[name], summary) for name, summary in summaries.items() if name in places]
     placed.sort(key=lambda point: point[0])
-    return [x for x, _ in placed], [summary.mean for _, summary in placed], [summary.sd or 0.0 for _, summary in placed]
+    sds = [math.nan if summary.sd is None else summary.sd for _, summary in placed]
+    return [x for x, _ in placed], [summary.mean for _, summary in placed], sds
 
 
 def error_bars(axes: Axes, curves: Sequence[Curve], places: Places, shown: Range) -> None:
@@ -123,9 +128,6 @@ def is_broken(places: Places) -> bool:
     return any(is_number(name) and float(name) == 0 != at for name, at in places.items())
 
 
-Points = tuple[list[float], list[float], list[float]]
-
-
 def _without_break(x: list[float], mean: list[float], sd: list[float], places: Places) -> list[Points]:
     """Return the points in one part, or in two where the first stands left of the axis's break."""
     apart = [at for name, at in places.items() if is_number(name) and float(name) == 0 != at]
@@ -149,7 +151,7 @@ def _published(axes: Axes, curve: Curve, places: Places, shown: Range, i: int, s
     x, mean, sd = points(curve.published, places)
     if not x:
         return
-    if any(sd):
+    if any(not math.isnan(spread) for spread in sd):
         ends = shown.lengths(mean, sd)
         axes.errorbar([at + shift for at in x], mean, ends, fmt="none", ecolor=_colour(i), elinewidth=0.6, zorder=3)
     axes.plot(
