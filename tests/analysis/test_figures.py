@@ -13,7 +13,7 @@ from irm_sweeps.analysis import figure_command
 from irm_sweeps.analysis.figures import plots
 from irm_sweeps.analysis.figures.drawing import draw, figure_of
 from irm_sweeps.analysis.figures.paper_figure import paper_picture
-from irm_sweeps.analysis.figures.picture import Curve, Picture
+from irm_sweeps.analysis.figures.picture import Curve, Picture, Strand
 from irm_sweeps.analysis.figures.scales import Range
 from irm_sweeps.analysis.statistics import Summary
 from irm_sweeps.analysis.table_builder import Builder
@@ -339,6 +339,15 @@ def test_spreads_are_cut_at_what_can_be_and_a_logarithmic_axis_says_what_it_lack
     assert "not shown are a at 1 of 3 points" in said
     assert "the spread is drawn above the mean only" in said
     assert all(tick == int(tick) for tick in axes.get_xticks())
+
+
+def test_a_seed_that_explodes_leaves_the_others_readable():
+    mean = {str(step): Summary(1 - step / 100, 0.1, 3) for step in (0, 10, 20)}
+    curve = Curve("a", mean, strands=[Strand({"0": 1.0, "10": 4e9}, "diverged")])
+    figure = PaperFigure(label="", kind="history", quantity="risks")
+    drawn = figure_of(Picture(figure, [curve], "accuracy"))
+    assert drawn.axes[0].get_ylim()[1] < 2
+    assert "Single seeds leave the picture: they go from 1 to 4e+09." in drawn._supxlabel.get_text()
 
 
 def assert_drawn_as_it_is(picture):

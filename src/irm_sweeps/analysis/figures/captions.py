@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from irm_sweeps.analysis.figures.picture import Curve, Lack, Picture
 from irm_sweeps.analysis.figures.plots import is_broken
-from irm_sweeps.analysis.figures.scales import Range
+from irm_sweeps.analysis.figures.scales import Range, view_of_means
 from irm_sweeps.wording import count
 
 _ENDINGS = {
@@ -65,6 +65,9 @@ def _unshown(curves: Sequence[Curve], shown: Range) -> Iterator[str]:
     hidden = [(c.label, sum(not shown.has(s.mean) for s in c.measured.values()), len(c.measured)) for c in curves]
     if words := [f"{label} at {n} of {count(of, 'point')}" for label, n, of in hidden if n]:
         yield f"A logarithmic axis has no 0 or less: not shown are {', '.join(words)}."
+    if not shown.logarithmic and view_of_means(curves):
+        seeds = [value for c in curves for strand in c.strands for value in strand.values.values()]
+        yield f"Single seeds leave the picture: they go from {min(seeds):.3g} to {max(seeds):.3g}."
     spreads = [(s.mean, s.sd or 0.0) for c in curves for s in (*c.measured.values(), *c.published.values())]
     if any(shown.is_cut(mean, sd) for mean, sd in spreads):
         if shown.logarithmic:

@@ -75,6 +75,9 @@ def figure_of(picture: Picture) -> MplFigure:
         scales.make_horizontal_logarithmic(every, places, plots.is_broken(places))
     if layout.log_y:
         scales.make_vertical_logarithmic(every, curves, shown)
+    elif view := scales.view_of_means(curves):
+        for axes in every:
+            axes.set_ylim(*view)
     add_caption(figure, caption(picture, places, shown))
     _add_legend(figure, every, [curve for curve in curves if not curve.reference], picture.setting)
     return figure

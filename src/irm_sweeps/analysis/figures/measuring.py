@@ -58,8 +58,9 @@ class Measuring:
     def __post_init__(self) -> None:
         trials = [(trial, one.rule) for one in self.series for trial in one.trials]
         scores_of = [(trial, self.results.scores(trial.id, rule)) for trial, rule in trials]
-        scored = [(trial, scores) for trial, scores in scores_of if scores] or scores_of
-        self.titles = [panel.title(scored) for panel in self.panels]
+        scored = [(trial, scores) for trial, scores in scores_of if scores]
+        self.titles = [panel.title(scored or ([] if panel.name else scores_of)) for panel in self.panels]
+        scored = scored or scores_of
         self.measure = one_measure(metric for one in scored for panel in self.panels for metric in panel.metrics(*one))
         self._several_settings = False
 

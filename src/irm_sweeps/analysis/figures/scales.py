@@ -147,6 +147,18 @@ def _as_power(name: str) -> str:
     return f"$10^{{{exponent}}}$" if exponent > 3 and name == f"1{'0' * exponent}" else name
 
 
+def view_of_means(curves: Sequence[Curve]) -> tuple[float, float] | None:
+    """Return the vertical range to show where single seeds go far beyond all means, as a diverging one does."""
+    ends = [e for c in curves for s in c.measured.values() for e in (s.mean - (s.sd or 0.0), s.mean + (s.sd or 0.0))]
+    seeds = [value for curve in curves for strand in curve.strands for value in strand.values.values()]
+    if not ends or not seeds:
+        return None
+    low, high = min(ends), max(ends)
+    span = high - low or abs(high) or 1.0
+    view = max(low - span, min(low, *seeds)), min(high + span, max(high, *seeds))
+    return view if view[0] > min(seeds) or view[1] < max(seeds) else None
+
+
 def make_vertical_logarithmic(row: Sequence[Axes], curves: Sequence[Curve], shown: Range) -> None:
     """Make the axis logarithmic, over all means and seeds, and a spread down to a tenth of the least of these."""
     summaries = [summary for curve in curves for summary in (*curve.measured.values(), *curve.published.values())]
