@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 BENCHMARKS = $(filter-out %/frame.py %/thousands.py, $(wildcard benchmarks/*.py))
 
-.PHONY: help setup demo check test test-slurm lint docs results bench clean
+.PHONY: help setup demo check test test-slurm lint docs results pictures bench clean
 help:              ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
@@ -44,6 +44,11 @@ docs: $(READY)     ## the documentation as a web site in site/; read it: python 
 results:           ## the tables, figures and coverage page of docs/results/, from the archives there (offline)
 	@test -x $(BIN)/irm-sweeps || $(MAKE) setup
 	$(BIN)/python docs/generate/results.py
+
+pictures:          ## docs/figure3.png, and docs/data_sets.png from the files in DATA (default: data)
+	@test -x $(BIN)/irm-sweeps || $(MAKE) setup
+	$(BIN)/python docs/generate/figure3.py
+	$(BIN)/python docs/generate/data_strip.py --data-dir $(or $(DATA),data)
 
 bench: $(READY)    ## every benchmark (under 15 minutes on 2 quiet cores), ratios into benchmarks/history.csv
 	for script in $(BENCHMARKS); do echo "== $$script"; BENCH_HISTORY=1 $(BIN)/python $$script || exit 1; done

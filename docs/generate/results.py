@@ -20,6 +20,7 @@ RESULTS = ROOT / "docs" / "results"
 sys.path += [str(Path(__file__).parent), str(ROOT / "src")]
 
 import coverage_page  # noqa: E402
+import figure3  # noqa: E402
 
 TABLE = re.compile(r"^(<!-- make results: python analysis/tables\.py ([^\n]+) -->)\n.*?^<!-- end -->$", re.M | re.S)
 FIGURE = re.compile(r"^<!-- make results: python analysis/figures\.py (.+) -->$", re.M)
@@ -63,6 +64,7 @@ def main() -> None:
         path.write_text(with_tables(text))
         print(path.relative_to(ROOT))
         draw_figures(text)
+    figure3.main()
     coverage = RESULTS / "coverage.md"
     coverage.write_text(coverage_page.page())
     print(coverage.relative_to(ROOT))

@@ -6,18 +6,21 @@ import re
 from pathlib import Path
 
 import pytest
+from matplotlib.collections import LineCollection
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis import figure_command
 from irm_sweeps.analysis.figures import plots
-from irm_sweeps.analysis.figures.drawing import draw
+from irm_sweeps.analysis.figures.drawing import draw, figure_of
 from irm_sweeps.analysis.figures.paper_figure import paper_picture
-from irm_sweeps.analysis.figures.picture import Curve
+from irm_sweeps.analysis.figures.picture import Curve, Picture, Strand
+from irm_sweeps.analysis.figures.scales import Range
 from irm_sweeps.analysis.statistics import Summary
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.errors import UserError
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.metric import parts
+from irm_sweeps.sweep.paper import Figure as PaperFigure
 from irm_sweeps.sweep.paper import load_paper
 
 ROOT = Path(__file__).parents[2]
@@ -244,15 +247,17 @@ def test_every_figure_of_the_paper_files_is_drawn(name, tmp_path):
         pytest.skip("no figure")
     for trial in every(paper, ["seed=0"]):
         splits: dict[str, dict[str, dict[str, float]]] = {}
+        made_up = 0.5 + int(trial.id, 16) % 1000 / 4000
         for column in paper.columns:
             split, environment, measure = parts(column.metric)
-            splits.setdefault(split, {}).setdefault(environment, {})[measure] = 0.5
+            splits.setdefault(split, {}).setdefault(environment, {})[measure] = made_up
         write(tmp_path, trial, splits, [{"step": s, str(paper.figure.quantity): 0.5 - s / 100} for s in (0, 10)])
     found, svg = drawn(paper, tmp_path, ["seed=0"])
     for curve in found.values():
         assert curve.reference or curve.measured, curve
         assert not any("history" in remark for remark in curve.remarks)
-    assert "n = 1 seeds" in svg
+    assert "n = 1 seed" in svg
+    assert_drawn_as_it_is(paper_picture(Builder(paper, [tmp_path], None, ["seed=0"])))
 
 
 @pytest.mark.parametrize(
@@ -278,14 +283,87 @@ def test_an_axis_of_environments_is_called_what_its_numbers_are(tmp_path):
     assert paper_picture(Builder(other, [tmp_path], None, [])).figure.x_label is None
 
 
-def test_points_stand_at_their_numbers():
-    """With two environments, too: within a hundredth of the axis for each neighbour."""
-    from matplotlib.figure import Figure
-
+def test_lines_stand_at_their_numbers_and_error_bars_beside_each_other():
+    """A line that moved with its error bars would be read at the wrong number: where it falls steeply, points off."""
     measured = {"0.1": Summary(80, 1, 3), "0.9": Summary(20, 1, 3)}
-    curves = [Curve(label, measured) for label in ("a", "b", "c")]
-    axes = Figure().subplots()
-    plots.error_bars(axes, curves, plots.places_of(curves, numbered=True))
-    at = [container.lines[0].get_xdata() for container in axes.containers]
-    assert [x - 0.1 for x, _ in at] == pytest.approx([-0.008, 0, 0.008])
-    assert [x - 0.9 for _, x in at] == pytest.approx([-0.008, 0, 0.008])
+    curves = [Curve(label, measured, {"0.9": Summary(25, 2, 10)}) for label in ("a", "b", "c")]
+    axes = figure_of(Picture(PaperFigure(label=""), curves, "accuracy")).axes[0]
+    drawn = [line for line in axes.lines if line.get_marker() in plots.MARKERS]
+    assert sorted(tuple(line.get_xydata()[-1]) for line in drawn) == [*[(0.9, 20)] * 3, *[(0.9, 25)] * 3]
+    at = [bars.get_segments() for bars in axes.collections if isinstance(bars, LineCollection)]
+    assert [segments[0][0][0] - 0.1 for segments in at[::2]] == pytest.approx([-0.0048, 0, 0.0048])
+    assert len({float(segments[-1][0][0]) for segments in at}) == 6, "measured and published, side by side"
+
+
+@pytest.mark.parametrize("kind", ["environments", "bars"])
+def test_one_seed_has_no_spread(kind):
+    """A bar of length 0 would say that the seeds agree."""
+    curve = Curve("a", {"1": Summary(50, None, 1), "2": Summary(50, 2, 3)})
+    (axes,) = figure_of(Picture(PaperFigure(label="", kind=kind), [curve], "accuracy")).axes
+    (spreads,) = [bars.get_segments() for bars in axes.collections if isinstance(bars, LineCollection)]
+    lengths = [abs(ends[1][1] - ends[0][1]) for ends in spreads if len(ends)]
+    assert [length for length in lengths if length == length] == [4]
+
+
+def test_a_bar_group_has_no_empty_slot_and_the_caption_says_who_is_missing(tmp_path):
+    paper = load_paper("bae2021_figure9")
+    for trial in every(paper):
+        own = {"layer1": 0.9, "layer2": 0.8, "classifier": 0.4}
+        result = synthetic.completed(trial, lambda t, e: 0.5)
+        result["metrics"]["last"]["scores"]["inner_step"] = {name: {"pwcca": value} for name, value in own.items()}
+        if trial.lam == 0:
+            result["metrics"]["stop"] = result["metrics"]["last"]
+        synthetic.write(tmp_path, result)
+    picture = paper_picture(Builder(paper, [tmp_path], None, FEW))
+    (axes,) = figure_of(picture).axes
+    (bars,) = [c for c in axes.containers if hasattr(c, "patches")]
+    assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx([0, 1, 2])
+    assert "Left out: meta-IRM (layer 1, layer 2, classifier): 3 of 3 trials run, but rule stop chose no step." in (
+        figure_of(picture)._supxlabel.get_text().replace("\n", " ")
+    )
+
+
+def test_spreads_are_cut_at_what_can_be_and_a_logarithmic_axis_says_what_it_lacks():
+    curve = Curve("a", {"1": Summary(98, 5, 3), "2": Summary(2, 5, 3)})
+    assert Range(0, 100).lengths([98, 2], [5, 5]) == [[5, 2], [2, 5]]
+    figure = PaperFigure(label="", kind="history", quantity="accuracy")
+    drawn = figure_of(Picture(figure, [curve], "accuracy"))
+    assert "Spreads are cut at 0 and 100" in drawn._supxlabel.get_text()
+    steps = {"0": Summary(1, 2, 3), "10": Summary(0.5, 0.1, 3), "20": Summary(0, 0, 3)}
+    logged = PaperFigure(label="", kind="history", quantity="penalty", log_y=True)
+    drawn = figure_of(Picture(logged, [Curve("a", steps)], "accuracy"))
+    (axes,) = drawn.axes
+    (band,) = axes.collections
+    assert band.get_paths()[0].vertices[:, 1].min() == pytest.approx(0.4), "no floor where mean - sd is negative"
+    said = drawn._supxlabel.get_text().replace("\n", " ")
+    assert "not shown are a at 1 of 3 points" in said
+    assert "the spread is drawn above the mean only" in said
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+
+
+def test_a_seed_that_explodes_leaves_the_others_readable():
+    mean = {str(step): Summary(1 - step / 100, 0.1, 3) for step in (0, 10, 20)}
+    curve = Curve("a", mean, strands=[Strand({"0": 1.0, "10": 4e9}, "diverged")])
+    figure = PaperFigure(label="", kind="history", quantity="risks")
+    drawn = figure_of(Picture(figure, [curve], "accuracy"))
+    assert drawn.axes[0].get_ylim()[1] < 2
+    assert "Single seeds leave the picture: they go from 1 to 4e+09." in drawn._supxlabel.get_text()
+
+
+def assert_drawn_as_it_is(picture):
+    """Every line has its points where its curve's means are, every bar its height, every hollow mark its cell."""
+    figure = figure_of(picture)
+    curves = [curve for curve in picture.curves if not curve.reference]
+    panels = list(dict.fromkeys(curve.panel for curve in curves if curve.panel)) or [None]
+    names = list(dict.fromkeys(name for c in curves for name in (*c.measured, *c.published)))
+    is_number = picture.figure.kind != "bars"
+    for axes, panel in zip(figure.axes, panels, strict=True):
+        lines = [[tuple(point) for point in line.get_xydata()] for line in axes.lines]
+        heights = [[bar.get_height() for bar in bars] for bars in axes.containers if hasattr(bars, "patches")]
+        for curve in (curve for curve in curves if curve.panel in (None, panel)):
+            for summaries in (curve.measured, curve.published):
+                at = {float(name) if is_number else names.index(name): s.mean for name, s in summaries.items()}
+                if picture.figure.kind == "bars":
+                    assert not at or [mean for _, mean in sorted(at.items())] in heights
+                else:
+                    assert not at or sorted(at.items()) in lines, curve.label

@@ -11,11 +11,15 @@ import pytest
 import synthetic_store as synthetic
 from irm_sweeps.analysis import figure_command, inventory
 from irm_sweeps.analysis.figures import budget, metrics, series
+from irm_sweeps.analysis.figures.drawing import figure_of
 from irm_sweeps.analysis.figures.general import heatmap_picture, lam_picture, table_picture, training_picture
 from irm_sweeps.analysis.figures.measuring import Measuring
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.errors import UserError
+from irm_sweeps.store import claims
+from irm_sweeps.store.live_history import LiveHistory
+from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import trials
@@ -62,6 +66,10 @@ def over_training(store, user, quantity=None):
 
 def by_panel(picture):
     return {(curve.label, curve.panel): curve for curve in picture.curves}
+
+
+def drawn_text(picture):
+    return figure_of(picture)._supxlabel.get_text().replace("\n", " ")
 
 
 def means(curve):
@@ -280,7 +288,7 @@ def test_where_seeds_differ_in_number_a_cell_says_its_own_and_an_empty_one_is_ha
         Path("results"), user, skip=lambda t: t.backbone.width == 128 and (t.seed == 1 or "DRO" in str(type(t.method)))
     )
     text = svg(capsys, "--curves", "heatmap", *user)
-    for words in ("(n=2)", "(n=1)", "n = 1 to 2 seeds", "hatched: nothing measured"):
+    for words in ("(n=2)", "(n=1)", "n = 1 to 2 seeds", "hatched: no value, and why", ">not run<"):
         assert words in text
 
 
@@ -318,6 +326,108 @@ def test_one_evaluation_makes_no_curve(tmp_path):
     )
     with pytest.raises(UserError, match=re.escape("training.evaluate_every=K")):
         over_training(tmp_path, SWEEP)
+
+
+ONE = ["method=irmv1", "lam=1", "seed=0,1,2,3", "dataset.source=embedded"]
+
+
+def test_over_training_no_seed_is_dropped(tmp_path):
+    """Two of four seeds go to the end: their mean is over both at every step, and the others are lines of their own."""
+    trained(tmp_path, ONE)
+    _, _, diverging, running = trials(ONE).values()
+    store = Store(tmp_path)
+    rows = [{"step": s, "penalty": 2.0**s} for s in (0, 10)]
+    for trial in (diverging, running):
+        store.retire(trial.id, "completed")
+        store.folder(trial.id).joinpath("history.jsonl").unlink()
+    store.write_result({**synthetic.diverged(diverging, 12), "history_rows": 2}, rows)
+    assert claims.acquire(store, running.id, "launch", 20, 1)
+    LiveHistory(store, running.id).write(rows[:1])
+    picture = over_training(tmp_path, ONE, "penalty")
+    (curve,) = picture.curves
+    assert means(curve) == pytest.approx({"0": 1.5, "10": 0.15, "20": 0.015})
+    assert {summary.n for summary in curve.measured.values()} == {2}
+    assert [(s.ending, list(s.values)) for s in curve.strands] == [("diverged", ["0", "10"]), ("running", ["0"])]
+    assert "irmv1: drawn as far as they go, and in no mean: 1 diverged, 1 running" in curve.remarks
+    assert not any("left out" in remark or "no result yet" in remark for remark in curve.remarks)
+    assert "seeds that are in no mean (irmv1: 1 diverged (x), 1 still running (>))" in drawn_text(picture)
+    (axes,) = figure_of(picture).axes
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0, 10, 20], [0, 10], [10], [0], [0]]
+
+
+def test_what_is_being_trained_is_part_of_a_store(tmp_path):
+    found = list(trials(ONE).values())
+    store = Store(tmp_path)
+    store.prepare()
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    write_manifest(store, "sweep", {t.id: t.canonical for t in found}, [[t.id for t in found]], run)
+    claims.acquire(store, found[0].id, "launch", 20, 1)
+    assert [t.id for one in series.of_store(Results([tmp_path]), "last")[0] for t in one.trials] == [found[0].id]
+
+
+def test_a_store_of_unlike_trials_is_split_into_panels_or_refused(in_folder, capsys):
+    """Nobody typed the two sweeps as one search, so that 20 steps and 500 steps are in no line together."""
+    for steps in (20, 500):
+        fill(Path("results"), [*SWEEP, f"training.steps={steps}", f"optimizer.lr={0.1 if steps == 20 else 0.2}"])
+    measured = Measuring(
+        series.of_store(Results([Path("results")]), "last")[0],
+        Results([Path("results")]),
+        metrics.DEFAULT,
+        by_task=True,
+    )
+    picture = lam_picture(measured, "")
+    tasks = [f"optimizer.lr={lr}, training.steps={steps}" for lr, steps in ((0.1, 20), (0.2, 500))]
+    assert sorted({curve.panel for curve in picture.curves}) == [
+        f"{t}\n{task}" for t in (IN, SHIFTED) for task in tasks
+    ]
+    assert picture.side_by_side == 2
+    assert "dataset=colored_mnist" in picture.setting
+    assert "training.steps" not in picture.setting
+    assert {summary.n for curve in picture.curves for summary in curve.measured.values()} == {2}
+    text = svg(capsys, "--curves", "lam")
+    for word in ("optimizer.lr=0.1, training.steps=20", "training.steps=500", "dataset=colored_mnist"):
+        assert word in text
+    for width in (8, 16, 32, 64):
+        fill(Path("results"), ["method=irmv1", "lam=1,10", "seed=0", f"backbone.width={width}"])
+    refused = run(capsys, "--curves", "lam")
+    assert "--curves lam: the store has 6 tasks, and it shows 4: they differ in dataset.source (" in refused
+    assert "backbone.width (8, 16, 32, 64, ...)" in refused
+    assert "training.steps (" in refused
+    assert "or to the trials that overrides make" in refused
+
+
+def test_a_line_over_accuracies_is_of_one_data_set(in_folder, capsys):
+    user = ["method=irmv1", "lam=1,10", "seed=range(0,5)", "dataset.noise_gap=0,0.05"]
+    fill(Path("results"), user)
+    text = svg(capsys, "--curves", "line", *user)
+    assert text.count("over 10 trials") + text.count("through 10 trials") == 2
+    assert "dataset.noise_gap=0.05" in text
+
+
+def test_run_but_not_selected_is_another_thing_than_not_run(in_folder, capsys):
+    fill(Path("results"), ONE)
+    error = run(capsys, "--curves", "lam", "--select", "stop", "method=irmv1", "lam=1,10", "seed=0,1", ONE[-1])
+    assert "nothing to draw, though trials have run: selection rule stop chose no step of them" in error
+    assert "--select last" in error
+    tasks = ["method=irmv1", "lam=1", "seed=0,1", "backbone.width=64,128", ONE[-1]]
+    (trial, *_) = trials(tasks).values()
+    result = synthetic.completed(trial, accuracy)
+    result["metrics"]["stop"] = result["metrics"]["last"]
+    other = list(trials(tasks).values())[-1]
+    synthetic.write(Path("results"), result, synthetic.completed(other, accuracy))
+    text = svg(capsys, "--curves", "heatmap", "--select", "stop", *tasks)
+    assert "chose no step" in text
+
+
+def test_zero_stands_apart_on_the_axis_of_lam(tmp_path):
+    fill(tmp_path, SWEEP)
+    picture = over_lam(tmp_path, SWEEP)
+    axes = figure_of(picture).axes[1]
+    parts = [list(line.get_xdata()) for line in axes.lines if line.get_marker() == "s"]
+    assert parts == [[10, 1000], pytest.approx([min(axes.get_xticks())])]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "10", "1000"]
+    assert 0 < min(axes.get_xticks()) < 10
+    assert "0 stands left of the break: a logarithmic axis has none." in drawn_text(picture)
 
 
 def test_what_a_store_names_is_imported_only_when_trusted(tmp_path, monkeypatch, capsys):

@@ -42,7 +42,11 @@ shifted one:
   budget    the expected result of a search over the number of settings tried, by validation and by test oracle
   line      accuracy under shift against accuracy in distribution, a point a trial, with the line through all
 They are of a paper's rows; without --paper, of the sweep that --sweep names or the overrides make; without any, of
-the store."""
+the store: then trials that differ in anything but lam and the seed are in panels or lines of their own, and where
+these are too many, the keys are named in which to restrict them.
+
+In `training` a seed that diverged, failed or is still being trained is a thin line, as far as it goes, and part of no
+mean."""
 
 _EPILOG = """\
 examples:
@@ -170,7 +174,7 @@ def _picture(options: argparse.Namespace, builder: Builder | None, results: Resu
     if builder and options.curves == "heatmap" and not options.metric:
         return general.table_picture(builder), []
     measuring, skipped = _measuring(options, builder, results)
-    title = _title(options, builder)
+    title = _title(options, builder) or "all trials"
     try:
         if options.curves == "lam":
             return general.lam_picture(measuring, title), skipped
@@ -185,17 +189,17 @@ def _picture(options: argparse.Namespace, builder: Builder | None, results: Resu
 def _drawn_of_trials(options: argparse.Namespace, builder: Builder | None, results: Results, file_format: str) -> bytes:
     """Return the file of a picture that is of all trials, and print what is in no series."""
     from irm_sweeps.analysis.figures import accuracy_line, budget
+    from irm_sweeps.analysis.figures.general import setting_of
 
     measuring, skipped = _measuring(options, builder, results)
     _print_skipped([*results.problems, *skipped])
     series, (inside, shifted) = measuring.series, measuring.panels
     title = _title(options, builder) or "all trials"
     if options.curves == "budget":
-        return budget.draw(series, results, shifted, title, file_format)
+        return budget.draw(series, results, shifted, title, file_format, setting_of(series))
     points = accuracy_line.points(series, results, inside, shifted)
-    return accuracy_line.draw(
-        points, measuring.titles, measuring.caption("each trial is scored {step}"), title, file_format
-    )
+    rules = measuring.caption("each trial is scored {step}")
+    return accuracy_line.draw(points, measuring.titles, rules, title, file_format, setting_of(series))
 
 
 def _title(options: argparse.Namespace, builder: Builder | None) -> str:
@@ -213,11 +217,12 @@ def _measuring(options: argparse.Namespace, builder: Builder | None, results: Re
         rule = honest(*(one.trials for one in series))
         series = [replace(one, rule=rule) for one in series]
     panels = [metrics.named(metric) for metric in options.metric] if options.metric else metrics.DEFAULT
-    return Measuring(series, results, panels), skipped
+    return Measuring(series, results, panels, by_task=_is_of_store(options)), skipped
 
 
 def _series(options: argparse.Namespace, builder: Builder | None, results: Results) -> tuple[list[Series], list[str]]:
     """Return the series of a paper, else of the sweep that is named or that overrides make, else of the store."""
+    from irm_sweeps.analysis.figures import store_wide
     from irm_sweeps.analysis.figures.series import of_manifest, of_overrides, of_paper, of_store
     from irm_sweeps.analysis.sweep_trials import find_manifest
 
@@ -241,7 +246,14 @@ def _series(options: argparse.Namespace, builder: Builder | None, results: Resul
             f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "
             f"e.g. {launching('method=irmv1,vrex', 'lam=1,100,10000')}"
         )
+    if _is_of_store(options):
+        store_wide.check(options.curves, series, results)
     return series, skipped
+
+
+def _is_of_store(options: argparse.Namespace) -> bool:
+    """Return whether nothing restricts the picture: neither a paper nor a sweep nor overrides."""
+    return not (options.paper or options.sweep or options.overrides)
 
 
 def _report_missing(picture: Picture, skipped: Sequence[str], command: str) -> None:
@@ -252,9 +264,16 @@ def _report_missing(picture: Picture, skipped: Sequence[str], command: str) -> N
     UserError
         Nothing is drawn.
     """
+    from irm_sweeps.analysis.figures.captions import rules_without_choice
+
     _print_skipped(skipped)
     remarks = [remark for curve in picture.curves for remark in curve.remarks]
-    if not any(curve.measured for curve in picture.curves):
+    if not any(curve.is_drawn for curve in picture.curves):
+        if rules := {lack.rule for lack in rules_without_choice(picture.curves)} - {"val"}:  # whose reason has a hint
+            raise UserError(
+                f"nothing to draw, though trials have run: selection rule {', '.join(rules)} chose no step of them; "
+                "draw them as they are at the end of training with --select last"
+            )
         if reasons := [remark for remark in remarks if ": no result yet: " not in remark]:
             raise UserError(f"nothing to draw: {reasons[0]}")
         raise UserError(f"nothing measured yet, so nothing to draw: run {command}")

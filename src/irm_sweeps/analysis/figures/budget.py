@@ -56,7 +56,9 @@ def searches(series: Sequence[Series], results: Results, rule: str, shifted: Pan
     return found
 
 
-def draw(series: Sequence[Series], results: Results, shifted: PanelMetric, title: str, file_format: str) -> bytes:
+def draw(
+    series: Sequence[Series], results: Results, shifted: PanelMetric, title: str, file_format: str, setting: str = ""
+) -> bytes:
     """Return the bytes of a `png`, `pdf` or `svg` file.
 
     Raises
@@ -84,6 +86,7 @@ def draw(series: Sequence[Series], results: Results, shifted: PanelMetric, title
             axes.legend(fontsize=8)
         measure = shifted.metrics(series[0].trials[0], {})[0].rpartition("/")[2]
         row[0].set_ylabel(textwrap.fill(f"expected {UNITS.get(measure, measure)} of the chosen setting", 34))
+        figure.suptitle("\n".join(textwrap.wrap(literal(setting), int(17 * figure.get_figwidth()))), fontsize=8)
         lacking = [name for name in RULES if name not in shown]
         add_caption(
             figure,
@@ -96,6 +99,8 @@ def draw(series: Sequence[Series], results: Results, shifted: PanelMetric, title
 
 
 def _curve(axes: Any, search: Search, i: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     by, reported = ([sum(row) / len(row) for row in rows] for rows in (search.chosen_by, search.reported))
     budgets = shown_budgets(len(by))
     style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 4}
@@ -105,6 +110,8 @@ def _curve(axes: Any, search: Search, i: int) -> None:
         axes.fill_between(budgets, *zip(*bounds, strict=True), color=style["color"], alpha=0.15, linewidth=0)
     if len(by) <= 12:
         axes.set_xticks(budgets)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10], integer=True))
 
 
 def shown_budgets(most: int) -> list[int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.analysis.figures import plots
+from irm_sweeps.analysis.figures import plots, scales
+from irm_sweeps.analysis.figures.captions import caption
 from irm_sweeps.analysis.figures.metrics import UNITS
 from irm_sweeps.analysis.figures.picture import Curve, Picture
 from irm_sweeps.errors import printable
@@ -16,6 +17,7 @@ from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as MplFigure
 
     from irm_sweeps.sweep.paper import Figure as Layout
 
@@ -36,47 +38,60 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "irm_sweeps",
 }
 
-_MOST_TICKS = 9
-"""Most places of a logarithmic axis that are all named."""
-
 
 def draw(picture: Picture, file_format: str) -> bytes:
     """Return the bytes of a `png`, `pdf` or `svg` file; the same picture makes the same bytes."""
     import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        return file_of(figure_of(picture), picture.figure.label, file_format)
+
+
+def figure_of(picture: Picture) -> MplFigure:
+    """Return a picture as a figure of matplotlib, to be called and saved in the style `STYLE`."""
     from matplotlib.figure import Figure
 
-    layout = picture.figure
+    layout, shown = picture.figure, scales.Range.of(picture)
     curves = [with_literal_words(curve) for curve in picture.curves]
     panels = list(dict.fromkeys(curve.panel for curve in curves if curve.panel is not None))
-    with mpl.rc_context(STYLE):
-        size = (7.0, 4.2) if len(panels) < 2 else (3.2 * len(panels) + 0.6, 3.9)
-        figure = Figure(figsize=size, layout="constrained")
-        row: list[Axes] = list(figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0])
-        places = plots.places_of(curves, numbered=layout.kind != "bars")
-        for axes, panel in zip(row, panels or [""], strict=True):
-            shown = [curve for curve in curves if curve.panel in (None, panel)]
-            plots.KINDS[layout.kind](axes, [curve for curve in shown if not curve.reference], places)
-            for curve in shown:
-                if curve.reference:
-                    plots.reference(axes, curve, places)
-            _label_horizontal(axes, places, layout)
-            axes.set_title(panel)
+    beside = picture.side_by_side or max(1, len(panels))
+    rows = -(-max(1, len(panels)) // beside)
+    width, height = (7.0, 4.2) if beside == 1 else (3.2 * beside + 0.6, 3.9)
+    figure = Figure(figsize=(width, height + 2.4 * (rows - 1)), layout="constrained")
+    grid = figure.subplots(rows, beside, sharey=True, squeeze=False)
+    every: list[Axes] = list(grid.flat)
+    numbered = layout.kind != "bars"
+    places = scales.places_of(curves, numbered, layout.log_x)
+    for axes, panel in zip(every, panels or [""], strict=True):
+        own = [curve for curve in curves if curve.panel in (None, panel)]
+        plots.KINDS[layout.kind](axes, [curve for curve in own if not curve.reference], places, shown)
+        for curve in own:
+            if curve.reference:
+                plots.reference(axes, curve, places)
+        scales.label_horizontal(axes, places, layout)
+        axes.set_title(panel)
+    for row in grid:
         row[0].set_ylabel(layout.y_label or _vertical_label(layout, picture.measure))
-        if layout.log_x:
-            _make_horizontal_logarithmic(row, places)
-        if layout.log_y:
-            _make_vertical_logarithmic(row, curves)
-        add_caption(figure, picture.caption)
-        _add_legend(figure, row, [curve for curve in curves if not curve.reference])
-        return file_of(figure, layout.label, file_format)
+    if layout.log_x:
+        scales.make_horizontal_logarithmic(every, places, plots.is_broken(places))
+    if layout.log_y:
+        scales.make_vertical_logarithmic(every, curves, shown)
+    elif view := scales.view_of_means(curves):
+        for axes in every:
+            axes.set_ylim(*view)
+    add_caption(figure, caption(picture, places, shown))
+    _add_legend(figure, every, [curve for curve in curves if not curve.reference], picture.setting)
+    return figure
 
 
 def with_literal_words(curve: Curve) -> Curve:
     """Return a curve whose words, which may be of stored trials, are drawn as they stand: a dollar is no formula."""
     measured = {literal(place): summary for place, summary in curve.measured.items()}
     published = {literal(place): summary for place, summary in curve.published.items()}
+    lacks = {literal(place): lack for place, lack in curve.lacks.items()}
     panel = None if curve.panel is None else literal(curve.panel)
-    return replace(curve, label=literal(curve.label), measured=measured, published=published, panel=panel)
+    label = literal(curve.label)
+    return replace(curve, label=label, panel=panel, measured=measured, published=published, lacks=lacks)
 
 
 def literal(text: str) -> str:
@@ -94,13 +109,17 @@ def file_of(figure: Any, title: str, file_format: str) -> bytes:
     return buffer.getvalue()
 
 
-def add_caption(figure: Any, caption: str) -> None:
+def add_caption(figure: Any, text: str) -> None:
     """Write some lines below everything."""
-    if caption:
-        width = int(20 * figure.get_figwidth())
-        figure.supxlabel(
-            "\n".join(textwrap.wrap(literal(caption), width)), fontsize=7, x=0.01, ha="left", color="#444444"
-        )
+    if text:
+        lines = textwrap.wrap(literal(text), int(20 * figure.get_figwidth()))
+        make_room(figure, 0.13 * (len(lines) - 2))
+        figure.supxlabel("\n".join(lines), fontsize=7, x=0.01, ha="left", color="#444444")
+
+
+def make_room(figure: Any, inches: float) -> None:
+    """Make a figure higher, so that what stands around its axes does not squeeze them."""
+    figure.set_figheight(figure.get_figheight() + max(0.0, inches))
 
 
 def _vertical_label(layout: Layout, measure: str) -> str:
@@ -110,48 +129,7 @@ def _vertical_label(layout: Layout, measure: str) -> str:
     return unit if measure == "pwcca" else f"{layout.split} {unit}"
 
 
-def _label_horizontal(axes: Axes, places: plots.Places, layout: Layout) -> None:
-    labels = {"environments": "test environment", "number": layout.x or "", "history": "step", "bars": ""}
-    axes.set_xlabel(layout.x_label or labels[layout.kind])
-    if layout.kind != "history":
-        axes.set_xticks(list(places.values()), list(places))
-    axes.margins(x=0.04)
-
-
-def _make_horizontal_logarithmic(row: Sequence[Axes], places: plots.Places) -> None:
-    """Make the axis of places logarithmic; a place at zero stands left of the others, where the axis is linear."""
-    positive = [x for x in places.values() if x > 0]
-    for axes in row:
-        if len(positive) < len(places) and positive:
-            axes.set_xscale("symlog", linthresh=min(positive))
-        else:
-            axes.set_xscale("log")
-        if len(places) <= _MOST_TICKS:
-            axes.set_xticks(list(places.values()), [_as_power(name) for name in places])
-        axes.minorticks_off()
-        scale = axes.xaxis.get_transform()
-        first, last = scale.transform([min(places.values()), max(places.values())])
-        margin = 0.04 * (last - first) or 1.0
-        axes.set_xlim(*scale.inverted().transform([first - margin, last + margin]))
-
-
-def _as_power(name: str) -> str:
-    """Return a large power of ten as such, since its zeros would run into its neighbour's."""
-    exponent = len(name) - 1
-    return f"$10^{{{exponent}}}$" if exponent > 3 and name == f"1{'0' * exponent}" else name
-
-
-def _make_vertical_logarithmic(row: Sequence[Axes], curves: Sequence[Curve]) -> None:
-    """Make the axis logarithmic over the means; a band that would reach zero goes down to its end."""
-    means = [summary.mean for curve in curves for summary in (*curve.measured.values(), *curve.published.values())]
-    positive = [mean for mean in means if mean > 0]
-    for axes in row:
-        axes.set_yscale("log", nonpositive="clip")
-        if positive:
-            axes.set_ylim(min(positive) / 3, max(positive) * 3)
-
-
-def _add_legend(figure: Any, row: Sequence[Axes], drawn: Sequence[Curve]) -> None:
+def _add_legend(figure: Any, row: Sequence[Axes], drawn: Sequence[Curve], setting: str) -> None:
     from matplotlib.lines import Line2D
 
     handles: list[Any] = []
@@ -162,23 +140,36 @@ def _add_legend(figure: Any, row: Sequence[Axes], drawn: Sequence[Curve]) -> Non
     else:
         for axes in row:
             axes.legend(fontsize=8, handlelength=3.2, loc="best")
-    if any(curve.published and curve.measured for curve in drawn):
-        open_marker: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markersize": 4, "linestyle": "none"}
-        handles.append(Line2D([], [], color=plots.GREY, **open_marker))
-        labels.append("published")
+    for style, label in _signs(drawn):
+        handles.append(Line2D([], [], color=plots.GREY, **style))
+        labels.append(label)
     counts = sorted({summary.n or 0 for curve in drawn for summary in curve.measured.values()})
-    most = counts[-1] if counts else 0
-    n = f"{counts[0]} to {count(most, 'seed')}" if len(counts) > 1 else count(most, "seed")
-    figure.legend(
+    n = f"{counts[0]} to {count(counts[-1], 'seed')}" if len(counts) > 1 else count(counts[0] if counts else 0, "seed")
+    means = f"mean ± sd over n = {n}" if counts else "no mean yet: single seeds"
+    words = textwrap.wrap(literal(setting), int(17 * figure.get_figwidth()))
+    columns = min(4, max(1, len(labels)), _fitting(figure, labels))
+    make_room(figure, 0.2 * (len(words) - 1 + -(-len(labels) // columns) - 2))
+    legend = figure.legend(
         handles,
         labels,
         loc="outside upper center",
-        ncols=min(4, max(1, len(labels)), _fitting(figure, labels)),
-        title=f"mean ± sd over n = {n}",
+        ncols=columns,
+        title="\n".join([*words, means]),
         title_fontsize=8,
         handlelength=3.2,
         columnspacing=1.4,
     )
+    legend.get_title().set_multialignment("center")
+
+
+def _signs(drawn: Sequence[Curve]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the style and the name of each mark that is no curve's own."""
+    if any(curve.published and curve.is_drawn for curve in drawn):
+        hollow = {"marker": "o", "markerfacecolor": "none", "markeredgewidth": 0.9, "markersize": 7}
+        yield {**hollow, "linestyle": "none"}, "published"
+    for ending in dict.fromkeys(strand.ending for curve in drawn for strand in curve.strands):
+        if ending in plots.ENDS:
+            yield {"marker": plots.ENDS[ending], "linewidth": 0.7, "markersize": 6}, f"one seed, {ending}"
 
 
 def _same_lines(drawn: Sequence[Curve]) -> bool:

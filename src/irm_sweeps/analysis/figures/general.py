@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from irm_sweeps.analysis.figures.measuring import Measuring, of_cells
 from irm_sweeps.analysis.figures.metrics import UNITS, one_measure
-from irm_sweeps.analysis.figures.picture import Picture
+from irm_sweeps.analysis.figures.paper_figure import lacks_of
+from irm_sweeps.analysis.figures.picture import Curve, Picture
+from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.sweep.labels import in_common
 from irm_sweeps.sweep.paper import Figure
 
 _SCORED = "each trial is scored {step}"
@@ -15,7 +21,7 @@ def lam_picture(measuring: Measuring, title: str) -> Picture:
     """Return each series over the penalty weight."""
     curves, unit = measuring.over_lam(), UNITS[measuring.measure]
     figure = Figure(label=title, kind="number", x="lam", x_label="penalty weight lam", y_label=unit, log_x=True)
-    return Picture(figure, curves, measuring.measure, measuring.caption(_SCORED))
+    return _picture(measuring, figure, curves, measuring.caption(_SCORED))
 
 
 def training_picture(measuring: Measuring, title: str, quantity: str | None = None, *, log_y: bool = False) -> Picture:
@@ -23,13 +29,27 @@ def training_picture(measuring: Measuring, title: str, quantity: str | None = No
     curves, measure = measuring.over_steps(quantity), measuring.measure
     unit = quantity or UNITS[measure]
     figure = Figure(label=title, kind="history", quantity=quantity or measure, y_label=unit, log_y=log_y)
-    return Picture(figure, curves, measure, measuring.caption("every step is shown"))
+    return _picture(measuring, figure, curves, measuring.caption("every step is shown"))
 
 
 def heatmap_picture(measuring: Measuring, title: str) -> Picture:
     """Return a row for each method and a column for each backbone and dataset."""
     curves, tasks = measuring.over_tasks(), list(dict.fromkeys(series.task for series in measuring.series))
-    return Picture(Figure(label=title), curves, measuring.measure, measuring.caption(_SCORED), tasks)
+    return replace(_picture(measuring, Figure(label=title), curves, measuring.caption(_SCORED)), columns=tasks)
+
+
+def setting_of(series: Sequence[Series]) -> str:
+    """Return what all trials have in common of data set, backbone, optimizer, steps and batch, as it is typed."""
+    return in_common([trial for one in series for trial in one.trials])
+
+
+def _picture(measuring: Measuring, figure: Figure, curves: Sequence[Curve], caption: str) -> Picture:
+    panels = list(dict.fromkeys(curve.panel for curve in curves))
+    tasks = len({series.task for series in measuring.series}) if measuring.by_task else 1
+    beside = len(panels) // tasks if tasks > 1 else 0
+    return Picture(
+        figure, curves, measuring.measure, caption, setting=setting_of(measuring.series), side_by_side=beside
+    )
 
 
 def table_picture(builder: Builder) -> Picture:
@@ -43,6 +63,7 @@ def table_picture(builder: Builder) -> Picture:
     table = builder.table()
     measure = one_measure(column.metric for column in builder.paper.columns)
     rows = [(label, cells) for label, cells in table.rows if any(cell.state or cell.measured for cell in cells)]
-    curves = [of_cells(label, cells, table.columns) for label, cells in rows]
+    lacks = {row.label: lacks_of(builder, row, table.columns) for row in builder.paper.shown.values() if row.sweep}
+    curves = [of_cells(label, cells, table.columns, lacks.get(label)) for label, cells in rows]
     caption = " ".join(line for line in table.footer if line.startswith(("Selection rule", "Row ", "Of several")))
     return Picture(Figure(label=builder.paper.title), curves, measure, caption, table.columns)

@@ -20,6 +20,8 @@ _COLOURS = "cividis"
 
 _EMPTY: dict[str, Any] = {"facecolor": "#F2F2F2", "edgecolor": "#AAAAAA", "hatch": "///", "linewidth": 0}
 """Of a cell without a mean."""
+_PAPER: dict[str, Any] = {"facecolor": "#F2F2F2", "edgecolor": "none", "pad": 1.0}
+"""Behind the words in it."""
 
 
 def draw(picture: Picture, file_format: str) -> bytes:
@@ -44,13 +46,11 @@ def draw(picture: Picture, file_format: str) -> bytes:
         for axes, panel in zip(row, panels, strict=True):
             image = _cells(axes, [c for c in curves if c.panel == panel], places, limits, len(counts) > 1)
             axes.set_title(panel or "")
+        figure.suptitle("\n".join(textwrap.wrap(literal(picture.setting), int(17 * figure.get_figwidth()))), fontsize=8)
         figure.colorbar(image, ax=row, label=UNITS[picture.measure], pad=0.02)
-        n = (
-            f"n = {count(counts[0], 'seed')}"
-            if len(counts) == 1
-            else f"n = {counts[0]} to {counts[-1]} seeds, as printed"
-        )
-        add_caption(figure, f"Mean ± sd over {n}; hatched: nothing measured. {picture.caption}")
+        least, most = counts[0], count(counts[-1], "seed")
+        n = f"n = {most}" if len(counts) == 1 else f"n = {least} to {most}, as printed"
+        add_caption(figure, f"Mean ± sd over {n}; hatched: no value, and why. {picture.caption}")
         return file_of(figure, picture.figure.label, file_format)
 
 
@@ -73,6 +73,9 @@ def _cells(axes: Axes, rows: Sequence[Curve], places: Sequence[str], limits: tup
             summary = curve.measured.get(place)
             if summary is None:
                 axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **_EMPTY))
+                lack = curve.lacks.get(place)
+                why = textwrap.fill(lack.in_short if lack else "not run", 16)
+                axes.text(x, y, why, ha="center", va="center", fontsize=7, bbox=_PAPER)
                 continue
             digits = 1 if limits[1] > 2 else 3
             text = f"{summary.mean:.{digits}f}"

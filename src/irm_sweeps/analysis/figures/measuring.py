@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis import selection_rules
+from irm_sweeps.analysis.figures.courses import Course, mean_and_strands, said
 from irm_sweeps.analysis.figures.metrics import PanelMetric, named, one_measure
-from irm_sweeps.analysis.figures.picture import Curve
+from irm_sweeps.analysis.figures.picture import Curve, Lack
 from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.histories import evaluations, history
-from irm_sweeps.analysis.notes import Note, mixture_notes, setting_note, status_notes
-from irm_sweeps.analysis.readings import Results, read
+from irm_sweeps.analysis.notes import Note, mixture_notes, setting_note, spelled, status_notes
+from irm_sweeps.analysis.readings import Reading, Results, Status, read
+from irm_sweeps.analysis.running import is_running
 from irm_sweeps.analysis.settings import Setting, choose, settings
 from irm_sweeps.analysis.statistics import Summary, summarize
 from irm_sweeps.errors import UserError
@@ -20,6 +22,10 @@ from irm_sweeps.errors import UserError
 if TYPE_CHECKING:
     from irm_sweeps.analysis.table import Cell
     from irm_sweeps.trial import Trial
+
+
+_MOST_NAMED = 6
+"""Most series whose chosen setting the caption names."""
 
 
 @dataclass
@@ -32,6 +38,8 @@ class Measuring:
         The metric of each panel; by the last one, settings are chosen where the selection rule does so by a metric.
     mixtures
         Whether a remark says where a mean is over several versions of code or data.
+    by_task
+        Whether each task has panels of its own, in place of lines among the others.
 
     Raises
     ------
@@ -43,11 +51,16 @@ class Measuring:
     results: Results
     panels: Sequence[PanelMetric]
     mixtures: bool = False
+    by_task: bool = False
+    _chosen: dict[str, str] = field(default_factory=dict, init=False)
+    """By label of a series, the setting that speaks for it, where there are others."""
 
     def __post_init__(self) -> None:
         trials = [(trial, one.rule) for one in self.series for trial in one.trials]
-        scored = [(trial, scores) for trial, rule in trials if (scores := self.results.scores(trial.id, rule))]
-        self.titles = [panel.title(scored) for panel in self.panels]
+        scores_of = [(trial, self.results.scores(trial.id, rule)) for trial, rule in trials]
+        scored = [(trial, scores) for trial, scores in scores_of if scores]
+        self.titles = [panel.title(scored or ([] if panel.name else scores_of)) for panel in self.panels]
+        scored = scored or scores_of
         self.measure = one_measure(metric for one in scored for panel in self.panels for metric in panel.metrics(*one))
         self._several_settings = False
 
@@ -62,7 +75,7 @@ class Measuring:
             )
             metrics = {environment: named(f"{split}/{environment}/{measure}") for environment in environments}
             measured = {e: s for e, metric in metrics.items() if (s := self._summary(metric, trials, series.rule))}
-            curves.append(Curve(series.label, measured, remarks=remarks))
+            curves.append(Curve(series.label, measured, remarks=remarks, lacks=self._lacks(series, setting)))
         return curves
 
     def over_lam(self) -> list[Curve]:
@@ -81,15 +94,19 @@ class Measuring:
         curves = []
         for series in self.series:
             measured: dict[str, dict[str, Summary]] = {title: {} for title in self.titles}
+            lacks: dict[str, Lack] = {}
             remarks = remarks_of(series.label, self._lacking(series, *self._settings(series.trials, series.rule)))
             for lam in sorted({trial.lam for trial in series.trials}, key=lambda lam: lam or 0.0):
                 trials = [trial for trial in series.trials if trial.lam == lam]
-                setting, notes = self._choose(*self._settings(trials, series.rule), series.rule)
+                candidates, metric = self._settings(trials, series.rule)
+                setting, notes = self._choose(candidates, metric, series.rule)
+                if lack := _lack([setting] if setting else candidates, series.rule):
+                    lacks["" if lam is None else f"lam={lam:g}"] = lack
                 remarks += remarks_of(series.label + ("" if lam is None else f" at lam={lam:g}"), notes)
                 for title, summary in self._by_panel(setting, series.rule).items():
                     measured[title].update({f"{x:.12g}": summary for x in (lams if lam is None else [lam])})
-            label = series.label + (" (no lam)" if all(trial.lam is None for trial in series.trials) else "")
-            curves += _in_panels(label, measured, remarks)
+            label = self._label(series) + (" (no lam)" if all(trial.lam is None for trial in series.trials) else "")
+            curves += self._in_panels(series, Curve(label, remarks=remarks, lacks=lacks), measured)
         return curves
 
     def over_steps(self, quantity: str | None) -> list[Curve]:
@@ -102,19 +119,41 @@ class Measuring:
         """
         curves = []
         for series in self.series:
-            setting, remarks = self._setting_of(series)
-            trials = _measured(setting)
-            if quantity is not None:
-                measured, lacking = self._logged(series, trials, quantity)
-                curves.append(Curve(series.label, measured, remarks=[*remarks, *lacking]))
-            else:
-                curves += _in_panels(series.label, self._evaluated(trials), remarks)
-        if quantity is None and max((len(curve.measured) for curve in curves), default=0) == 1:
+            curves += self._trained(series, quantity)
+        lengths = [len(values) for c in curves for values in (c.measured, *(strand.values for strand in c.strands))]
+        if quantity is None and max(lengths, default=0) == 1:
             raise UserError(
                 "--curves training: the trials were evaluated once, at their end; run them with "
                 "training.evaluate_every=K, or draw what is logged, e.g. --quantity risks"
             )
         return curves
+
+    def _trained(self, series: Series, quantity: str | None) -> list[Curve]:
+        """Return the courses of all seeds of one setting, in a curve for each panel; of a quantity, in one."""
+        candidates, metric = self._settings(series.trials, series.rule)
+        setting, notes = self._choose(candidates, metric, series.rule, series)
+        setting = setting or self._furthest(candidates)
+        readings = setting.readings if setting else []
+        by_panel = self._evaluated(readings) if quantity is None else {"": self._logged(readings, quantity)}
+        first = next(iter(by_panel.values()))
+        seen = {reading.trial.id for reading, course in zip(readings, first, strict=True) if course.values}
+        remarks = remarks_of(series.label, [*notes, *self._lacking(series, _drawn(candidates, seen), metric)])
+        remarks += [f"{series.label}: {said(first)}"] if said(first) else []
+        remarks += self._without(series, readings, seen, quantity)
+        lack = _lack(_drawn([setting] if setting else candidates, seen), series.rule)
+        whole = Curve(self._label(series), remarks=remarks, lacks={"": lack} if lack else {})
+        curves = self._in_panels(series, whole, {panel: {} for panel in by_panel})
+        parts = [mean_and_strands(courses) for courses in by_panel.values()]
+        return [replace(curve, measured=m, strands=s) for curve, (m, s) in zip(curves, parts, strict=True)]
+
+    def _furthest(self, candidates: Sequence[Setting]) -> Setting | None:
+        """Return the setting whose seeds have logged most, where none has a result to be chosen by."""
+
+        def rows(setting: Setting) -> int:
+            readers, problems = self.results.readers, self.results.problems
+            return sum(len(evaluations(readers, r.trial.id, problems)) for r in setting.readings)
+
+        return max(candidates, key=rows, default=None)
 
     def over_tasks(self) -> list[Curve]:
         """Return a curve over the backbones and datasets for each method and panel.
@@ -131,13 +170,22 @@ class Measuring:
             )
         measured: dict[str, dict[str, dict[str, Summary]]] = {}
         remarks: dict[str, list[str]] = {}
+        lacks: dict[str, dict[str, Lack]] = {}
         for series in self.series:
             setting, texts = self._setting_of(series)
+            lacks.setdefault(series.name, {}).update(self._lacks(series, setting, series.task))
             remarks.setdefault(series.name, []).extend(texts)
             panels = measured.setdefault(series.name, {title: {} for title in self.titles})
             for title, summary in self._by_panel(setting, series.rule).items():
                 panels[title][series.task] = summary
-        return [curve for name in measured for curve in _in_panels(name, measured[name], remarks[name])]
+        return [
+            replace(curve, measured=measured[name][title])
+            for name in measured
+            for title, curve in (
+                (title, Curve(name, remarks=() if i else remarks[name], panel=title, lacks=lacks[name]))
+                for i, title in enumerate(self.titles)
+            )
+        ]
 
     def caption(self, steps: str) -> str:
         """Say by which rule a step of each trial (`{step}` in `steps`) and one of several settings are chosen."""
@@ -150,12 +198,17 @@ class Measuring:
             several = f"; of several settings{selection_rules.USABLE}, the one with {best}"
             setting = several if self._several_settings else ""
             sentences.append(f"Selection rule {name}: {steps.format(step=selection_rules.STEPS[rule])}{setting}.")
+        if self._chosen:
+            chosen = [f"{label} {words}" for label, words in self._chosen.items()]
+            sentences.append(
+                f"Shown: {'; '.join([*chosen[:_MOST_NAMED], *(['...'] if chosen[_MOST_NAMED:] else [])])}."
+            )
         return " ".join(sentences)
 
     def _setting_of(self, series: Series) -> tuple[Setting | None, list[str]]:
         """Return the setting that speaks for a whole series, and all remarks."""
         candidates, metric = self._settings(series.trials, series.rule)
-        setting, notes = self._choose(candidates, metric, series.rule)
+        setting, notes = self._choose(candidates, metric, series.rule, series)
         notes += self._lacking(series, candidates, metric)
         if setting and self.mixtures:
             notes += mixture_notes(setting, self.results, series.command)
@@ -167,12 +220,16 @@ class Measuring:
         readings = [read(trial, self.results, rule, metric) for trial, metric in zip(trials, metrics, strict=True)]
         return settings(readings), metrics[-1]
 
-    def _choose(self, candidates: Sequence[Setting], metric: str, rule: str) -> tuple[Setting | None, list[Note]]:
-        """Return the setting that speaks for some trials, and which it is if there are others."""
+    def _choose(
+        self, candidates: Sequence[Setting], metric: str, rule: str, whole: Series | None = None
+    ) -> tuple[Setting | None, list[Note]]:
+        """Return the setting that speaks for some trials, perhaps a `whole` series, and which it is of several."""
         setting = choose(candidates, rule, metric)
         if setting is None or len(candidates) == 1:
             return setting, []
         self._several_settings = True
+        if whole:
+            self._chosen[whole.label] = spelled(setting.differs)
         return setting, [setting_note(setting, candidates, rule)]
 
     def _summary(self, metric: PanelMetric, trials: Sequence[Trial], rule: str) -> Summary | None:
@@ -185,40 +242,75 @@ class Measuring:
         panels, trials = zip(self.titles, self.panels, strict=True), _measured(setting)
         return {title: summary for title, panel in panels if (summary := self._summary(panel, trials, rule))}
 
-    def _logged(self, series: Series, trials: Sequence[Trial], quantity: str) -> tuple[dict[str, Summary], list[str]]:
-        """Return a logged quantity by step, and a remark on each trial that has none."""
-        logged, remarks = [], []
-        for trial in trials:
-            values, others = history(self.results.readers, trial.id, quantity, self.results.problems)
-            logged.append(values)
-            if not values:
-                has = ", ".join(others) or "nothing"
-                remarks.append(f"{series.label}: trial {trial.id} has no {quantity} in its history (has {has})")
-        return _by_step(logged), remarks
+    def _logged(self, readings: Sequence[Reading], quantity: str) -> list[Course]:
+        """Return a logged quantity of each trial."""
+        values = [history(self.results.readers, r.trial.id, quantity, self.results.problems)[0] for r in readings]
+        return [Course(own, self._ending(r)) for r, own in zip(readings, values, strict=True)]
+
+    def _without(
+        self, series: Series, readings: Sequence[Reading], seen: Container[str], quantity: str | None
+    ) -> list[str]:
+        """Return a remark on each completed trial that has nothing of a quantity."""
+        remarks = []
+        for trial in [r.trial for r in readings if self._ending(r) == "completed" and r.trial.id not in seen]:
+            _, others = history(self.results.readers, trial.id, quantity or "", self.results.problems)
+            has = ", ".join(others) or "nothing"
+            wanted = quantity or "evaluation"
+            remarks.append(f"{series.label}: trial {trial.id} has no {wanted} in its history (has {has})")
+        return remarks
+
+    def _ending(self, reading: Reading) -> str:
+        """Return why the history of a trial ends; see `Strand`."""
+        if reading.status in ("diverged", "failed"):
+            return reading.status
+        if reading.status not in ("missing", "unreadable"):
+            return "completed"
+        return "running" if is_running(self.results.readers, reading.trial.id) else "stopped"
 
     def _lacking(self, series: Series, candidates: Sequence[Setting], metric: str) -> list[Note]:
         """Account for the trials that are missing, diverged or failed, with the command that runs them."""
         fill, rerun = series.command(), series.command("rerun=failed")
         return status_notes(candidates, self.results, series.rule, metric, fill, rerun)
 
-    def _evaluated(self, trials: Sequence[Trial]) -> dict[str, dict[str, Summary]]:
-        """Return what was evaluated at each step, by panel."""
-        evaluated = [(trial, evaluations(self.results.readers, trial.id, self.results.problems)) for trial in trials]
-        measured = {}
+    def _evaluated(self, readings: Sequence[Reading]) -> dict[str, list[Course]]:
+        """Return what was evaluated of each trial, by panel."""
+        readers, problems = self.results.readers, self.results.problems
+        evaluated = [(r, evaluations(readers, r.trial.id, problems), self._ending(r)) for r in readings]
+        courses = {}
         for title, panel in zip(self.titles, self.panels, strict=True):
             values = [
-                {step: panel.value(trial, scores) for step, scores in steps.items()} for trial, steps in evaluated
+                {step: value for step, scores in steps.items() if (value := panel.value(r.trial, scores)) is not None}
+                for r, steps, _ in evaluated
             ]
-            measured[title] = _by_step(values)
-        return measured
+            courses[title] = [Course(own, end) for own, (_, _, end) in zip(values, evaluated, strict=True)]
+        return courses
+
+    def _label(self, series: Series) -> str:
+        return series.name if self.by_task else series.label
+
+    def _lacks(self, series: Series, setting: Setting | None, place: str = "") -> dict[str, Lack]:
+        """Return the trials of a series, or of the setting that speaks for it, that have no value."""
+        lack = _lack([setting] if setting else self._settings(series.trials, series.rule)[0], series.rule)
+        return {place: lack} if lack else {}
+
+    def _in_panels(self, series: Series, whole: Curve, measured: Mapping[str, Mapping[str, Summary]]) -> list[Curve]:
+        """Return a curve for each panel; the first one has the remarks."""
+        task = series.task if self.by_task else ""
+        titles = {panel: "\n".join(word for word in (panel, task) if word) or None for panel in measured}
+        return [
+            replace(whole, measured=summaries, remarks=() if i else whole.remarks, panel=titles[panel])
+            for i, (panel, summaries) in enumerate(measured.items())
+        ]
 
 
-def of_cells(label: str, cells: Sequence[Cell], places: Sequence[str | None]) -> Curve:
+def of_cells(
+    label: str, cells: Sequence[Cell], places: Sequence[str | None], lacks: Mapping[str, Lack] | None = None
+) -> Curve:
     """Return a curve of a table's row; a column whose place is None is not drawn, but has its remarks."""
     drawn = [(place, cell.measured) for place, cell in zip(places, cells, strict=True) if place is not None]
     measured = {place: summary for place, summary in drawn if summary}
     remarks = [remark for cell in cells for remark in remarks_of(f"{label}, {cell.column}", cell.notes)]
-    return Curve(label, measured, remarks=remarks)
+    return Curve(label, measured, remarks=remarks, lacks=lacks or {})
 
 
 def remarks_of(label: str, notes: Iterable[Note]) -> list[str]:
@@ -230,19 +322,14 @@ def _measured(setting: Setting | None) -> list[Trial]:
     return [reading.trial for reading in setting.readings if reading.value is not None] if setting else []
 
 
-def _by_step(trials: Iterable[Mapping[int, float | None]]) -> dict[str, Summary]:
-    """Summarize the trials' values at each step."""
-    values: dict[int, list[float]] = {}
-    for steps in trials:
-        for step, value in steps.items():
-            if value is not None:
-                values.setdefault(step, []).append(value)
-    return {str(step): summarize(values[step]) for step in sorted(values)}
-
-
-def _in_panels(label: str, measured: Mapping[str, Mapping[str, Summary]], remarks: Sequence[str]) -> list[Curve]:
-    """Return a curve for each panel; the first one has the remarks."""
+def _drawn(candidates: Sequence[Setting], seen: Container[str]) -> list[Setting]:
+    """Return settings in which the trials that are drawn count as measured."""
+    done: Status = "measured"
     return [
-        Curve(label, summaries, remarks=() if i else remarks, panel=panel)
-        for i, (panel, summaries) in enumerate(measured.items())
+        replace(one, readings=[replace(r, status=done) if r.trial.id in seen else r for r in one.readings])
+        for one in candidates
     ]
+
+
+def _lack(candidates: Sequence[Setting], rule: str) -> Lack | None:
+    return Lack.of((reading.status for setting in candidates for reading in setting.readings), rule)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.figures.measuring import Measuring, of_cells
 from irm_sweeps.analysis.figures.metrics import named
-from irm_sweeps.analysis.figures.picture import Curve, Picture
+from irm_sweeps.analysis.figures.picture import Curve, Lack, Picture
 from irm_sweeps.analysis.figures.series import of_row
+from irm_sweeps.analysis.readings import read
+from irm_sweeps.analysis.settings import choose, settings
 from irm_sweeps.analysis.table_builder import Builder, check_choices, lacking
 from irm_sweeps.errors import UnknownChoice, UserError
 from irm_sweeps.sweep.metric import parts
@@ -46,7 +48,8 @@ def paper_picture(builder: Builder) -> Picture:
 
 def _measured(builder: Builder, name: str, row: Row, figure: Figure, places: Sequence[str | None]) -> Curve:
     if figure.kind in ("number", "bars"):
-        return of_cells(row.label, [builder.cell(name, row, i) for i in range(len(places))], places)
+        cells = [builder.cell(name, row, i) for i in range(len(places))]
+        return of_cells(row.label, cells, places, lacks_of(builder, row, places))
     try:
         series = of_row(builder, name)
     except UnknownChoice as error:
@@ -58,6 +61,21 @@ def _measured(builder: Builder, name: str, row: Row, figure: Figure, places: Seq
     else:
         (curve,) = measuring.over_steps(figure.quantity)
     return curve
+
+
+def lacks_of(builder: Builder, row: Row, places: Sequence[str | None]) -> dict[str, Lack]:
+    """Return the trials of a row's cells that have no value, by the places of the cells."""
+    lacks: dict[str, Lack] = {}
+    with contextlib.suppress(UnknownChoice):
+        for place, column in zip(places, builder.paper.columns, strict=True):
+            trials, rule = builder.trials(row, column).values(), builder.rule_for(row)
+            readings = [read(trial, builder.results, rule, column.metric) for trial in trials]
+            candidates = settings(readings)
+            chosen = choose(candidates, rule, column.metric)
+            statuses = [r.status for r in (chosen.readings if chosen else readings)]
+            if place is not None and (lack := Lack.of(statuses, rule)):
+                lacks[place] = lack
+    return lacks
 
 
 def _with_axis_name(builder: Builder, figure: Figure) -> Figure:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.analysis.notes import spelled
 from irm_sweeps.analysis.readings import Results
+from irm_sweeps.analysis.running import running_configs
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.typed_commands import launching
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from irm_sweeps.store.manifest import Manifest
     from irm_sweeps.store.result import Result
     from irm_sweeps.trial import Trial
+
+TASK = ("dataset", "backbone", "optimizer", "training")
+"""The parts of a trial that make its task in a whole store: all but the method, `lam` and the seed."""
 
 Command = Callable[..., str]
 """From further overrides to the command that runs the trials; empty where it is not known."""
@@ -94,11 +98,25 @@ def of_overrides(user: Sequence[str], stores: Sequence[Path], rule: str) -> list
 def of_store(results: Results, rule: str, *, trusted: bool = False) -> tuple[list[Series], list[str]]:
     """Return a series for each method and task that the stores hold, and a remark on each trial that is skipped.
 
+    What is being trained counts too. Nobody typed these trials as one search, so that only those that are the same but
+    for `lam` and the seed are compared with each other: other hyperparameters of a method are part of its name, those
+    of optimizer and training part of the task.
+
     `trusted`: see `Trial.from_config`.
     """
-    trials, remarks = _trials_of({result.trial_id: result.config for result in results.everything()}, results, trusted)
-    named = [(_method(trial), trial) for trial in sorted(trials, key=_as_in_a_grid)]
-    return _by_task(named, rule, lambda *_: ""), remarks
+    configs = {result.trial_id: result.config for result in results.everything()}
+    trials, remarks = _trials_of({**running_configs(results.readers), **configs}, results, trusted)
+    own: dict[str, list[Trial]] = {}
+    for trial in sorted(trials, key=_as_in_a_grid):
+        own.setdefault(_method(trial), []).append(trial)
+    named = [(name, trial) for method, alike in own.items() for name, trial in _named(method, alike)]
+    return _by_task(named, rule, lambda *_: "", TASK), remarks
+
+
+def _named(method: str, trials: Sequence[Trial]) -> list[tuple[str, Trial]]:
+    """Name a method's trials by it and its hyperparameters that differ."""
+    words = told_apart(trials, ("method",))
+    return [(", ".join(word for word in (method, own) if word), t) for own, t in zip(words, trials, strict=True)]
 
 
 def of_manifest(
@@ -142,7 +160,8 @@ def _why_another(result: Result | None, trial: Trial) -> str:
 
 def _as_in_a_grid(trial: Trial) -> tuple[Any, ...]:
     """Order a store's trials as a grid would: methods without a penalty weight first, numbers by size."""
-    task = [(v, "") if isinstance(v, int | float) else (0, json.dumps(v)) for v in _task(trial).values()]
+    values = _facts(trial, ("dataset", "backbone")).values()
+    task = [(v, "") if isinstance(v, int | float) else (0, json.dumps(v)) for v in values]
     return trial.method.uses_lam, _method(trial), task, trial.lam or 0.0, trial.seed
 
 
@@ -150,37 +169,47 @@ def _method(trial: Trial) -> str:
     return choice_name("method", trial.config["method"])
 
 
-def _by_task(named: Sequence[tuple[str, Trial]], rule: str, command: Command) -> list[Series]:
+def _by_task(
+    named: Sequence[tuple[str, Trial]], rule: str, command: Command, groups: Sequence[str] = ("dataset", "backbone")
+) -> list[Series]:
     """Group named trials by name and task; a task is described by what is not the same in all of them."""
-    groups: dict[tuple[str, str], list[Trial]] = {}
-    tasks: dict[str, Mapping[str, Any]] = {}
-    for name, trial in named:
-        task = _task(trial)
-        text = json.dumps(task, sort_keys=True)
-        tasks.setdefault(text, task)
-        groups.setdefault((name, text), []).append(trial)
-    words = dict(zip(tasks, _differences(list(tasks.values())), strict=True))
-    return [Series(name, trials, rule, command, words[text]) for (name, text), trials in groups.items()]
+    tasks = told_apart([trial for _, trial in named], groups)
+    grouped: dict[tuple[str, str], list[Trial]] = {}
+    for (name, trial), task in zip(named, tasks, strict=True):
+        grouped.setdefault((name, task), []).append(trial)
+    return [Series(name, trials, rule, command, task) for (name, task), trials in grouped.items()]
 
 
-def _task(trial: Trial) -> dict[str, Any]:
-    """Return class and fields of dataset and backbone; an unset field has the value that it stands for."""
-    task: dict[str, Any] = {}
-    for group in ("dataset", "backbone"):
+def told_apart(trials: Sequence[Trial], groups: Sequence[str]) -> list[str]:
+    """Return for each trial the classes and fields of some parts that are not the same in all trials."""
+    facts = [_facts(trial, groups) for trial in trials]
+    texts = [json.dumps(one, sort_keys=True) for one in facts]
+    different = dict(zip(texts, facts, strict=True))
+    words = dict(zip(different, _differences(list(different.values())), strict=True))
+    return [words[text] for text in texts]
+
+
+def _facts(trial: Trial, groups: Sequence[str]) -> dict[str, Any]:
+    """Return class and fields of some parts of a trial; an unset field has the value that it stands for."""
+    facts: dict[str, Any] = {}
+    for group in groups:
         part = getattr(trial, group)
-        task[group] = choice_name(group, trial.config[group])
-        fields = part.model_dump(mode="json", exclude={"target", *part.place_fields()})
-        task.update({f"{group}.{key}": value for key, value in fields.items()})
-    return task
+        has_class = "_target_" in trial.config[group]
+        facts[group] = choice_name(group, trial.config[group]) if has_class else group
+        places = part.place_fields() if has_class else ()
+        fields = part.model_dump(mode="json", exclude={"target", *places})
+        facts.update({f"{group}.{key}": value for key, value in fields.items()})
+    return facts
 
 
 def _differences(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return for each task the classes and fields that set it apart from others, fields only within a class."""
     words = []
+    groups = [key for key in tasks[0] if "." not in key] if tasks else []
     for task in tasks:
         fields: dict[str, Any] = {}
         classes = []
-        for group in ("dataset", "backbone"):
+        for group in groups:
             if any(other[group] != task[group] for other in tasks):
                 classes.append(task[group])
             alike = [other for other in tasks if other[group] == task[group]]
