@@ -30,6 +30,9 @@ WHOLE: dict[str, Any] = {
 }
 """A file with what is required and, so that there is a row and a figure, the keys which lead there."""
 
+PLAIN: dict[str, Any] = {**WHOLE, "rows": {"erm": {key: WHOLE["rows"]["erm"][key] for key in ("label", "sweep")}}}
+"""The same without what a row says of its text and of its published code, for tests that change its trials."""
+
 PLACES = {
     "The file": (),
     "A row": ("rows", "erm"),
@@ -120,14 +123,14 @@ def test_a_bad_value_is_one_line(
 def test_a_copied_file_needs_its_own_name(asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the commands that fill its table would run the other file."""
     told = "paper=mine: its file says name: next; write name: mine there"
-    assert told in planned(tmp_path, {**WHOLE, "name": "next"}, monkeypatch, asked).complaint
+    assert told in planned(tmp_path, {**PLAIN, "name": "next"}, monkeypatch, asked).complaint
     with pytest.raises(UserError, match=told):
         load_paper("mine")
 
 
 def changed(**changes: Any) -> dict[str, Any]:
     """The whole file with changes: of keys of its own, of its row (`row_KEY`) or of its column (`column_KEY`)."""
-    paper = yaml.safe_load(yaml.safe_dump(WHOLE))
+    paper = yaml.safe_load(yaml.safe_dump(PLAIN))
     for name, value in changes.items():
         kind, _, key = name.partition("_")
         part = {"row": paper["rows"]["erm"], "column": paper["columns"][0]}.get(kind, paper)
@@ -149,7 +152,7 @@ NONSENSE: list[tuple[dict[str, Any], str]] = [
     ({"row_sweep": ["method=vrex", "lam=1", 10]}, '10 is no override of its own: put quotes around "lam=1,10"'),
     ({"sweep": ["lam=1", "x"]}, "'x' is no override of its own: put quotes around \"lam=1,x\""),
     ({"row_sweep": "method=erm"}, "give a list: [method=erm]"),
-    ({"columns": [*WHOLE["columns"], *WHOLE["columns"]]}, "two columns have the label 'shifted': cells are named by"),
+    ({"columns": [*PLAIN["columns"], *PLAIN["columns"]]}, "two columns have the label 'shifted': cells are named by"),
     ({"column_metric": "test/0.9/acc"}, "metric 'test/0.9/acc' in the paper file: give split/environment/accuracy or"),
     (
         {"column_metric": "test/0.8/accuracy", "row_sweep": ["dataset.test_p_e=[0.1,0.9]"]},
@@ -232,5 +235,5 @@ def test_a_regression_has_risks_and_another_dataset_of_the_command_s_is_its_own(
 
 @pytest.mark.parametrize("name", ["rows", "columns"])
 def test_a_table_needs_both(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paper = {key: value for key, value in WHOLE.items() if key != name}
+    paper = {key: value for key, value in PLAIN.items() if key != name}
     assert "give rows and columns, or, for a union of other files" in planned(tmp_path, paper, monkeypatch).complaint
