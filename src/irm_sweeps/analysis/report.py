@@ -90,6 +90,7 @@ def render(results: Results, options: argparse.Namespace) -> str:
     from irm_sweeps import __version__, provenance
     from irm_sweeps.analysis import curve_svg, inventory
     from irm_sweeps.analysis.formats import page
+    from irm_sweeps.analysis.report_curves import curve_sections
     from irm_sweeps.analysis.report_order import sweep_was_last
     from irm_sweeps.analysis.report_running import running
     from irm_sweeps.analysis.report_sections import Absent, Section, sections
@@ -122,6 +123,7 @@ def render(results: Results, options: argparse.Namespace) -> str:
         first_sweep=sweeps[0] if is_sweep_first else None,
         first_section=shown[0] if shown and not is_sweep_first else None,
         running=running(results, manifest),
+        curves=curve_sections(results, select, trusted=options.trust, trial_ids=manifest.trials if manifest else None),
         width=curve_svg.WIDTH,
         height=curve_svg.HEIGHT,
         absent=[part for part in hidden if part.command],

@@ -80,15 +80,15 @@ def _sections(name: str, found: Sequence[Series], select: str | None, results: R
         title = f"How much of a result is search? {name}"
         yield CurveSection(title, answer, _uri(budget.draw(series, results, shifted, title, "svg")))
     try:
-        points = accuracy_line.points(series, results, inside, shifted)
+        panels = accuracy_line.points(series, results, inside, shifted)
     except UserError:  # a regression
         return
-    if fit := accuracy_line.fit_of(points):
+    if fit := next(map(accuracy_line.fit_of, panels.values()), None):
         title = f"Can the data set test invariance? {name}"
         measuring = Measuring(series, results, metrics.DEFAULT)
         rules = measuring.caption("each trial is scored {step}")
         said = accuracy_line.said(fit, fit.n)
-        svg = accuracy_line.draw(points, measuring.titles, rules, title, "svg")
+        svg = accuracy_line.draw(panels, measuring.titles, rules, title, "svg")
         yield CurveSection(title, f"{said[0].upper()}{said[1:]}.", _uri(svg))
 
 

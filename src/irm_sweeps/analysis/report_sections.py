@@ -175,7 +175,7 @@ def drawn(picture: Picture) -> str | None:
     """Return a picture as a data URI; None if nothing of it is measured."""
     from irm_sweeps.analysis.figures.drawing import draw
 
-    if not any(curve.measured for curve in picture.curves):
+    if not any(curve.is_drawn for curve in picture.curves):
         return None
     svg = draw(picture, "svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
