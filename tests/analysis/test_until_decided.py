@@ -58,6 +58,13 @@ def test_seeds_are_added_where_a_verdict_is_open_until_the_last_look(paper, tmp_
     assert cells["random"].measured is None
 
 
+def test_a_paper_without_verdicts_has_the_first_look(paper, tmp_path):
+    beside = paper.model_copy(update={"orientation": "another experiment"})
+    spread = {"erm": 0.3, "mm_rex": 8.0}
+    assert _train(beside, tmp_path, UntilDecided(beside, [tmp_path], None, [], MOST), spread) == ([0, 1, 2], 6)
+    assert _asked_for(UntilDecided(beside, [tmp_path], None, [], MOST)) == {}
+
+
 def test_a_verdict_counts_the_looks(paper, tmp_path):
     until = UntilDecided(paper, [tmp_path], None, [], MOST)
     _train(paper, tmp_path, until, {"erm": 0.3, "mm_rex": 8.0})

@@ -193,6 +193,7 @@ def test_a_diverged_trial_is_worth_the_worst() -> None:
     assert objective(result(), "auto") == 0.0
     assert objective(result(), "last:test/0.9/accuracy") == 0.0
     assert objective(result(), "last:test/0.9/risk") == math.inf
+    assert objective(result(), "last:test/0.9/ece") == 1.0
     assert objective(result(), "auto", regression=True) == -math.inf
     assert objective(result(), "auto", minimise=True) == 1.0
     assert objective(result(), "auto", regression=True, minimise=True) == math.inf

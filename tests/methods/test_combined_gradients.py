@@ -96,3 +96,8 @@ def test_pair_is_erm_until_the_anneal_and_a_weighted_sum_afterwards() -> None:
     for name, gradient in gradients.items():
         torch.testing.assert_close(before[name], gradient[0])
         torch.testing.assert_close(after[name], torch.tensordot(weights, gradient, 1))
+
+
+def test_a_preference_has_three_numbers() -> None:
+    with pytest.raises(ValueError, match="at least 3 items"):
+        method(preference=(1.0, 2.0))

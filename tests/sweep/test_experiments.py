@@ -103,6 +103,14 @@ def test_the_small_one_trains_from_scratch_at_native_resolution() -> None:
     assert trial.method.model_dump()["anneal"] < 200
 
 
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+def test_the_games_of_a_recipe_begin_after_its_epochs(backbone: str) -> None:
+    """Two epochs of 79 steps, as its batches do not depend on the backbone; of the small one, half its steps."""
+    for experiment, warm_up in (("lin2021", 158), ("lin2021_small", 100)):
+        trial = the_one(f"experiment={experiment}", "method=irm_games", f"backbone={backbone}")
+        assert trial.method.model_dump()["warm_up"] == warm_up
+
+
 def test_recipes_may_be_swept() -> None:
     found = trials(["experiment=lin2021_small,bae2021", "method=vrex", "lam=1"])
     assert {type(trial.dataset).__name__ for trial in found.values()} == {"CIFARMNIST", "ColoredMNIST"}

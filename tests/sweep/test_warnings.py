@@ -34,7 +34,7 @@ def said_of_lam(*overrides: str) -> list[str]:
     "method", ["irmv1", "vrex", "mm_rex", "rvp", "fishr", "ib_erm", "ib_irm", "invrat_ec", "invrat_eb"]
 )
 def test_a_penalty_that_never_acts(method: str) -> None:
-    late = [f"method={method}", "method.anneal=30", "lam=1,100"]
+    late = [f"method={method}", "method.anneal=30", "lam=1,100", *["method.ib_anneal=4"] * (method == "ib_irm")]
     (line,) = said(*late, "training.steps=30")
     assert "2 trials (" in line
     assert "lam=1 seed=0" in line
@@ -114,6 +114,11 @@ def test_they_stand_on_stderr_once(mode: list[str], tmp_path: Path) -> None:
     assert launch(*mode, *SMALL, "method=vrex", f"results={tmp_path}").err == "", "nothing is left to run"
     answer = launch(*mode, *SMALL, "method=erm", "lam=3", f"results={tmp_path}", "plan=true")
     assert answer.err.count("lam=3 has no effect on ERM") == 1
+
+
+def test_a_second_penalty_that_never_acts() -> None:
+    (line,) = said("method=ib_irm", "method.anneal=5", "method.ib_anneal=500", "training.steps=30")
+    assert "a stage never begins within 30 steps (bottleneck at step 500)" in line
 
 
 def test_stages_that_never_begin(tmp_path: Path) -> None:

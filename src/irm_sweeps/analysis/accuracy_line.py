@@ -73,9 +73,9 @@ def line(inside: Sequence[float], shifted: Sequence[float], settings: Sequence[H
     There is none for fewer than FEWEST settings, or if all trials have the same accuracy on one side.
 
     The seeds of a setting are alike, so trials are not independent, but settings are taken to be. The intervals are by
-    the jackknife over settings (CV3 of MacKinnon, Nielsen and Webb 2023): with the estimates e_g without setting g, the
-    error is `sqrt((G - 1) / G sum((e_g - mean(e_g))^2))`, and the interval `e ± t error` with G - 1 degrees of freedom;
-    of r after Fisher's transformation `atanh(r)`.
+    the jackknife over settings (CV3J of MacKinnon, Nielsen and Webb 2023): with the estimates e_g without setting g,
+    the error is `sqrt((G - 1) / G sum((e_g - mean(e_g))^2))`, and the interval `e ± t error` with G - 1 degrees of
+    freedom; of r after Fisher's transformation `atanh(r)`.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from irm_sweeps.analysis.statistics import Summary, interval
 from irm_sweeps.analysis.table import Cell, Table
+from irm_sweeps.sweep.metric import is_lower_better
 
 MEANING = (
     "Bold: in each column the best mean among the rows with trials (of a risk, the lowest), and every mean whose "
@@ -39,7 +40,7 @@ def best_cells(table: Table) -> frozenset[tuple[str, str]]:
 
 
 def _best(metric: str, summaries: list[Summary]) -> Summary:
-    sign = -1.0 if metric.endswith("/risk") else 1.0
+    sign = -1.0 if is_lower_better(metric) else 1.0
     return max(summaries, key=lambda summary: sign * summary.mean)
 
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from irm_sweeps.analysis.readings import Reading
-from irm_sweeps.sweep.metric import parts
+from irm_sweeps.sweep.metric import is_lower_better
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def choose(candidates: Sequence[Setting], rule: str, metric: str) -> Setting | N
 
     Of equal settings it is the first in the order of the grid.
     """
-    sign = -1.0 if parts(metric)[2] == "risk" else 1.0
+    sign = -1.0 if is_lower_better(metric) else 1.0
 
     def merit(setting: Setting) -> float:
         if rule == "val":

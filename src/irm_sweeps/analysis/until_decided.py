@@ -135,7 +135,12 @@ class UntilDecided(Builder):
                 return n, True
             verdict = self._published.compared_cell(self._at[n].cell(name, row, index)).verdict
             published = self.published(row, index)
-            if published is None or published.sd is None or (verdict and verdict.word != "undecided"):
+            if (
+                self.paper.orientation
+                or published is None
+                or published.sd is None
+                or (verdict and verdict.word != "undecided")
+            ):
                 return n, False
         return self.looks[-1], False
 

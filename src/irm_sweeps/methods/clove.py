@@ -34,7 +34,8 @@ class CLOvE(Penalized):
         del features, risks
         correct = at.loss.correct(logits, at.batch.labels)
         assert correct is not None, "it needs classes"
-        confidence = torch.sigmoid(logits.abs()) if logits.ndim == 1 else logits.softmax(-1).amax(-1)
+        confidence = at.loss.confidence(logits)
+        assert confidence is not None, "it needs classes"
         pairs = zip(at.batch.split(correct.to(confidence.dtype) - confidence), at.batch.split(confidence), strict=True)
         return torch.stack([self._squared_error(gap, own) for gap, own in pairs]).mean()
 

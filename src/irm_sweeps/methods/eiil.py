@@ -11,7 +11,6 @@ from torch import Tensor
 
 from irm_sweeps.config import Count
 from irm_sweeps.methods.method import STATE, Method, Move, Pace, Point, Turn
-from irm_sweeps.methods.risks import columns
 from irm_sweeps.methods.stages import Boundary, Stage
 
 SOFT = STATE + "soft_environment"
@@ -78,7 +77,7 @@ class EIIL(Method):
         assert at.batch.index is not None
         if at.phase == "inference":
             q = at.parameters[SOFT][at.batch.index].sigmoid()
-            gradients = _gradients(at, at.logits(at.frozen_features()).detach())
+            gradients = at.multiplier_gradients(at.logits(at.frozen_features()).detach())
             both = torch.stack([(q * gradients).mean(), ((1 - q) * gradients).mean()])
             return Turn(dict.fromkeys(moving, -both.square().mean()), {})
         logits = at.logits(at.features())
@@ -88,15 +87,10 @@ class EIIL(Method):
         first = at.parameters[INFERRED][at.batch.index]
         members = torch.stack([first, 1 - first])
         risk = _mean_over_environments(members, at.loss.losses(logits, at.batch.labels), power=1)
-        penalty = _mean_over_environments(members, _gradients(at, logits), power=2)
+        penalty = _mean_over_environments(members, at.multiplier_gradients(logits), power=2)
         weight = torch.where(at.begun("penalty"), at.numbers["lam"], 1.0)
         objective = (risk + at.l2() + weight * penalty) / weight.clamp(min=1.0)
         return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": penalty})
-
-
-def _gradients(at: Point, logits: Tensor) -> Tensor:
-    """Return each image's gradient of the loss with respect to a multiplier of its logits, `[n]`."""
-    return columns(at.residuals(logits) * logits).sum(-1)
 
 
 def _mean_over_environments(members: Tensor, values: Tensor, power: int) -> Tensor:

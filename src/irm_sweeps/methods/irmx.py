@@ -10,6 +10,7 @@ from torch import Tensor
 from irm_sweeps.config import Number
 from irm_sweeps.methods.irmv1 import IRMv1
 from irm_sweeps.methods.method import Point
+from irm_sweeps.methods.risks import sample_variance
 
 
 class IRMX(IRMv1):
@@ -25,5 +26,4 @@ class IRMX(IRMv1):
 
     def penalty(self, at: Point, features: Tensor, logits: Tensor, risks: Tensor) -> Tensor:
         """Return IRMv1's penalty plus the weighted variance."""
-        variance = (risks - risks.mean()).square().sum() / max(len(risks) - 1, 1)
-        return super().penalty(at, features, logits, risks) + at.numbers["vrex_weight"] * variance
+        return super().penalty(at, features, logits, risks) + at.numbers["vrex_weight"] * sample_variance(risks)

@@ -19,7 +19,7 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
 from irm_sweeps.config import Component
 from irm_sweeps.methods.batch import Batch
-from irm_sweeps.methods.risks import Loss
+from irm_sweeps.methods.risks import Loss, columns
 from irm_sweeps.methods.stages import Boundary, Stage
 
 STATE = "state."
@@ -134,6 +134,10 @@ class Point:
     def residuals(self, logits: Tensor) -> Tensor:
         """Return d loss / d logits of each image, shaped as the logits."""
         return self.loss.residuals(logits, self.batch.labels)
+
+    def multiplier_gradients(self, logits: Tensor) -> Tensor:
+        """Return d loss / d w of each image at w = 1, where w multiplies all its logits, `[n]`."""
+        return columns(self.residuals(logits) * logits).sum(-1)
 
     def pool(self, risks: Tensor, how: Pooling) -> Tensor:
         """Return the pooled risk of the batch's environments."""

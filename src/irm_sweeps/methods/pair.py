@@ -11,11 +11,11 @@ from torch import Tensor
 
 from irm_sweeps.config import Count
 from irm_sweeps.methods.method import Method, Point, Turn
-from irm_sweeps.methods.risks import columns
+from irm_sweeps.methods.risks import sample_variance
 from irm_sweeps.methods.simplex import best_on_simplex
 from irm_sweeps.methods.stages import Stage
 
-Preference = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+Preference = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=3, max_length=3)]
 
 
 class PAIR(Method):
@@ -24,13 +24,13 @@ class PAIR(Method):
     The weights solve the linear program of EPO search (Mahapatra & Rajan 2020) in the Gram matrix of the three
     gradients: far from losses in inverse proportion to the preference it balances them, near them it lowers all. The
     release solves it with a licensed solver; with three weights its vertices are few. Where no weights meet the
-    constraints, those of the preference are taken, as there. The release trains its second stage with SGD (momentum
-    .9) and its first with Adam; here one optimizer trains both.
+    constraints, those of the preference are taken, as there. As there, and unlike EPO's own code, the balancing
+    program has the same bounds where no loss can be balanced by a descent. The release trains its second stage with
+    SGD (momentum .9) and its first with Adam; here one optimizer trains both.
     """
 
     reference: ClassVar[str] = "Chen et al. (2023), Pareto Invariant Risk Minimization, Algorithm 1 (PAIR-o)"
     uses_lam: ClassVar[bool] = False
-    delay: ClassVar[str] = "anneal"
 
     anneal: Count
     """Number of steps of ERM, with l2, before the losses are weighed (without l2, as in the release)."""
@@ -49,8 +49,8 @@ class PAIR(Method):
         """Return risk (plus l2 during ERM), IRMv1's penalty and the sample variance of the risks."""
         logits = at.logits(at.features())
         risks = at.risks(logits)
-        irm = at.batch.means(columns(at.residuals(logits) * logits).sum(-1)).square().mean()
-        variance = (risks - risks.mean()).square().sum() / max(len(risks) - 1, 1)
+        irm = at.batch.means(at.multiplier_gradients(logits)).square().mean()
+        variance = sample_variance(risks)
         risk = risks.mean() + torch.where(at.begun("pareto"), 0.0, at.l2())
         objectives = torch.stack([risk, irm, variance])
         return Turn(dict.fromkeys(moving, objectives), {"risks": risks, "irm": irm, "variance": variance})

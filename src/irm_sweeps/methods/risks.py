@@ -82,6 +82,11 @@ def columns(values: Tensor) -> Tensor:
     return values.unsqueeze(-1) if values.ndim == 1 else values
 
 
+def sample_variance(values: Tensor) -> Tensor:
+    """Return the unbiased variance; 0 of a single value."""
+    return (values - values.mean()).square().sum() / max(len(values) - 1, 1)
+
+
 def population_std(values: Tensor) -> Tensor:
     """Return the population standard deviation; where all are equal it has no gradient, and 0 is taken."""
     variance = (values - values.mean()).square().mean()

@@ -15,6 +15,14 @@ MEASURES = ("accuracy", "risk", "ece", "pwcca")
 """What is measured of an environment: see `irm_sweeps.training.evaluation` and `irm_sweeps.training.similarity`."""
 
 
+_LOWER_IS_BETTER = ("risk", "ece")
+
+
+def is_lower_better(metric: str) -> bool:
+    """Return whether the smaller of two values of `split/environment/measure` is the better one."""
+    return metric.rpartition("/")[2] in _LOWER_IS_BETTER
+
+
 def parts(metric: str) -> tuple[str, str, str]:
     """Split `split/environment/measure`; an environment may contain slashes, and `mean` is the mean over all.
 

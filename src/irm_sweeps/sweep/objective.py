@@ -7,6 +7,7 @@ import re
 
 from irm_sweeps.errors import UserError
 from irm_sweeps.store.result import Result
+from irm_sweeps.sweep.metric import is_lower_better
 
 _GRAMMAR = "write auto or RULE:SPLIT/ENVIRONMENT/METRIC, e.g. last:test/0.9/accuracy"
 
@@ -24,8 +25,8 @@ def check_objective(wanted: str) -> None:
 
 
 def is_minimised(wanted: str) -> bool:
-    """Return whether the objective is the better the smaller it is: a risk. `auto` is not, of a regression either."""
-    return wanted.endswith("/risk")
+    """Return whether the objective is the better the smaller it is: a risk, a calibration error; `auto` is not."""
+    return is_lower_better(wanted)
 
 
 def objective(result: Result, wanted: str, *, regression: bool = False, minimise: bool | None = None) -> float:

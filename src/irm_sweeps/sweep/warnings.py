@@ -94,12 +94,12 @@ def _idle_penalty(trial: Trial, epochs: _Epochs) -> str | None:
 def _idle_stages(trial: Trial, epochs: _Epochs) -> str | None:
     """Return which stages of training never begin; None if all do, or where that is not known."""
     begins = {stage.name: stage.begins for stage in trial.method.stages() if not isinstance(stage.begins, float)}
-    if trial.method.delay or not begins or (steps := _steps(trial, max(begins.values()), epochs)) is None:
+    if not begins or (steps := _steps(trial, max(begins.values()), epochs)) is None:
         return None
     if not (late := [f"{name} at step {first}" for name, first in begins.items() if first >= steps > 0]):
         return None
     verb = "stages never begin" if len(late) > 1 else "a stage never begins"
-    return f"{verb} within {steps} steps ({', '.join(late)}): give more steps, or shorter stages"
+    return f"{verb} within {count(steps, 'step')} ({', '.join(late)}): give more steps, or shorter stages"
 
 
 def _steps(trial: Trial, delay: int, epochs: _Epochs) -> int | None:

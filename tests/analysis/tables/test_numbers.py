@@ -272,7 +272,7 @@ def test_validation_passes_a_setting_over_too(show, two_lams, tmp_path):
 OUTCOMES = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=3, max_size=3)
 
 
-@given(st.lists(OUTCOMES, min_size=2, max_size=4), st.sampled_from(["accuracy", "risk"]))
+@given(st.lists(OUTCOMES, min_size=2, max_size=4), st.sampled_from(["accuracy", "risk", "ece"]))
 def test_the_choice_is_among_those_with_a_value_of_every_seed(grid, measure):
     """None: the seed diverged; the first of the best of them wins."""
     chosen = choose(_made(grid, "diverged"), "last", f"test/0.9/{measure}")

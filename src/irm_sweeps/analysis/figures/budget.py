@@ -15,6 +15,7 @@ from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.readings import Results, read
 from irm_sweeps.analysis.settings import settings
 from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.metric import is_lower_better
 
 RULES = {"val": "val: training-domain validation", "oracle": "oracle: test-domain validation"}
 """The rules that are compared, with their titles."""
@@ -42,7 +43,7 @@ def searches(series: Sequence[Series], results: Results, rule: str, shifted: Pan
     found = []
     for one in series:
         metric = shifted.metrics(one.trials[0], {})[0]
-        sign, scale = (-1.0, 1.0) if metric.endswith("/risk") else (1.0, 100.0)
+        sign, scale = -1.0 if is_lower_better(metric) else 1.0, 100.0 if metric.endswith("/accuracy") else 1.0
         readings = [read(trial, results, rule, metric) for trial in one.trials]
         by, reported = [], []
         for setting in settings(readings):
