@@ -38,6 +38,7 @@ COMPONENT: Mapping[str, Mapping[str, Any]] = {
         "patch_intensity": 1.0,
         "patch_resolution": 14,
         "patch_channel": "colour",
+        "side": "none",
     },
     "irm_sweeps.data.linear_unit_tests.LinearUnitTests": {"shuffled": False, "margin_noise": 0.1},
     "irm_sweeps.data.punctuated_sst2.PunctuatedSST2": {"logits": 1},
