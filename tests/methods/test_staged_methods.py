@@ -1,7 +1,8 @@
-"""SparseIRM, ZIN and IRM-TV against their equations, written apart with autograd and numpy."""
+"""SparseIRM, ZIN, IRM-TV and RFC against their equations, written apart with autograd and numpy."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from commands import launch
 from irm_sweeps import UserError
 from irm_sweeps.methods.sparse_irm import projected
 from irm_sweeps.testing.fixtures import MakeTrial, Train
@@ -162,6 +164,14 @@ def test_zin_says_what_side_information_it_lacks(make_trial: MakeTrial, training
         training(make_trial("method=zin", "method.z_dim=2", "dataset.side=time")).run()
 
 
+def test_a_sweep_without_side_information_is_refused(tmp_path: Path) -> None:
+    answer = launch("-m", "method=zin,erm", "dataset.source=embedded", f"results={tmp_path}")
+    assert answer.code == 2
+    assert "1 of 2 trials cannot run, so none was started" in answer.err
+    assert "ZIN needs side information of the training images" in answer.err
+    assert "dataset.side=time" in answer.err
+
+
 def test_colored_mnist_gives_side_information(make_trial: MakeTrial, training: Train) -> None:
     """Positions in time, or numbers of environments; drawn as before otherwise."""
     drawn = {
@@ -172,3 +182,55 @@ def test_colored_mnist_gives_side_information(make_trial: MakeTrial, training: T
     assert drawn["time"].side[0, :, 0].tolist() == [k / 8 for k in range(8)]
     assert drawn["environment"].side[0, :, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert all(torch.equal(batch.inputs, drawn["none"].inputs) for batch in drawn.values())
+
+
+@pytest.mark.parametrize("frozen", ["false", "true"])
+def test_rfc_discovers_twice_synthesises_and_trains_irmv1(frozen: str, make_trial: MakeTrial, training: Train) -> None:
+    fields = {"discovery_steps": 4, "second_discovery_steps": 9, "synthesis_steps": 5, "frozen": frozen}
+    own = [f"method.{name}={value}" for name, value in fields.items()]
+    run = training(make_trial("method=rfc", *PLAIN, *own, "lam=5", "training.steps=22"))
+    x, y = images(run)
+    every = start(run)
+    second = {name: t for name, t in every.items() if name.startswith("second.")}
+    model = {name: t for name, t in every.items() if not name.startswith(("second.", "state."))}
+
+    def anew(stage: str) -> Tensors:
+        drawn = run._fresh(run.trials[0], run._draws[0], stage)
+        return {name: drawn[name].double().requires_grad_() for name in model}
+
+    def loss(p: Tensors, labels: Tensor, members: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits(run, p, x[members]), labels[members])
+
+    everything = torch.ones_like(y, dtype=torch.bool)
+    for _ in range(4):
+        model = descended(model, loss(model, y, everything) + l2(model), 0.1)
+    first = logits(run, model, x) > 0
+    right = first == (y > 0.5)
+    model = anew("second_discovery")
+    for _ in range(9):
+        model = descended(model, max(loss(model, y, right), loss(model, y, ~right)) + l2(model), 0.1)
+    other = logits(run, model, x) > 0
+    alike = right == (other == (y > 0.5))
+    assert all(2 < int(part.sum()) < len(y) - 2 for part in (right, alike))
+    model = anew("synthesis")
+    for _ in range(5):
+        both = {**model, **second}
+        with_second = {**model, **{name.replace("second.", "head."): t for name, t in second.items()}}
+        tasks = [(model, first.double()), (with_second, other.double())]
+        parts = [loss(p, labels, members) for p, labels in tasks for members in (alike, ~alike)]
+        both = descended(both, sum(parts, torch.zeros(())) / 4 + l2(both), 0.1)
+        model, second = {name: both[name] for name in model}, {name: both[name] for name in second}
+    for name in ("weight", "bias"):
+        model[f"head.{name}"] = ((model[f"head.{name}"] + second[f"second.{name}"]) / 2).detach().requires_grad_()
+    for _ in range(4):
+        z = logits(run, model, x)
+        risks, penalty = torch.zeros(()), torch.zeros(())
+        for half in (slice(0, 60), slice(60, 120)):
+            risks = risks + F.binary_cross_entropy_with_logits(z[half], y[half])
+            gradient = dummy_gradient(lambda w, h=half, z=z: F.binary_cross_entropy_with_logits(w * z[h], y[h]))
+            penalty = penalty + gradient.square() / 2
+        new = descended(model, (risks + l2(model) + 5 * penalty) / 5, 0.1)
+        model = {name: new[name] if frozen == "false" or name.startswith("head.") else model[name] for name in model}
+    advance(run, 22)
+    for name, tensor in {**model, **second}.items():
+        torch.testing.assert_close(start(run)[name], tensor, rtol=1e-8, atol=1e-8)

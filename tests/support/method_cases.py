@@ -43,11 +43,12 @@ class Methods(MethodContract):
         "groupdro": "it has no lam, and weights the environments",
         "irm_games": "it has no lam, and several classifiers",
         "meta_irm": "its risks are those of adapted parameters",
+        "rfc": "its model is trained in four stages",
     }
-    small = {"z_dim": 2}
+    small = {"z_dim": 2, "discovery_steps": 2, "second_discovery_steps": 3, "synthesis_steps": 3}
     slow_penalty = {"clove": "while it falls, each image's own term of the double sum stays"}
     size_matters = {
         **dict.fromkeys(("coral", "ib_erm", "ib_irm"), "its (co)variance is the unbiased one"),
-        **dict.fromkeys(("eiil", "irm_tv", "zin"), "it pools the environments' images"),
+        **dict.fromkeys(("eiil", "irm_tv", "rfc", "zin"), "it pools the environments' images"),
     }
     equal_only = {"meta_irm with sampled environments": "it cannot choose among environments of unequal size"}

@@ -141,6 +141,11 @@ class ColoredMNIST(Dataset):
         """The environments' names."""
         return by_split(distinct([f"{p:g}" for p in self.p_e]), [f"{p:g}" for p in self.test_p_e], self.n_val)
 
+    @property
+    def side_columns(self) -> int:
+        """One, or 0 without side information."""
+        return 0 if self.side == "none" else 1
+
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the sha256 of the decoded MNIST arrays."""
         return {f"mnist:{self.source}": load_digits(self.source, data_dir).sha256}
