@@ -159,7 +159,7 @@ def test_lam_does_not_matter_to_a_method_without_penalty() -> None:
 
 
 DEFAULT_LAM = {
-    **dict.fromkeys(("irmv1", "vrex", "mm_rex", "rvp", "irmx", "birm"), 10_000),
+    **dict.fromkeys(("irmv1", "vrex", "mm_rex", "rvp", "irmx", "birm", "sparse_irm", "zin", "irm_tv", "rfc"), 10_000),
     **dict.fromkeys(("invrat_ec", "invrat_eb", "ib_erm", "ib_irm"), 100),
     **{"fishr": 91257.18613115903, "coral": 1, "meta_irm": 0.7, "iga": 1000, "eqrm": 1000, "clove": 1},
 }

@@ -33,7 +33,7 @@ def test_the_command_prints_it() -> None:
 @pytest.mark.parametrize("name", CONDUCTS)
 def test_what_it_says_is_what_trains(name: str, make_trial, training) -> None:
     conduct = CONDUCTS[name]
-    trial = make_trial(f"method={name}")
+    trial = make_trial(f"method={name}", "dataset.side=time")
     run = training(trial)
     tensors = list(run.parameters.tensors())
     players = trial.method.players(tensors)

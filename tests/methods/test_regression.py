@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from torch import Tensor
 
 from irm_sweeps.commands.method_catalogue import methods
 from irm_sweeps.commands.show import scores_table
+from irm_sweeps.data.dataset import TrialData
+from irm_sweeps.data.linear_unit_tests import LinearUnitTests
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Point
 from irm_sweeps.methods.risks import LOSSES
@@ -40,9 +44,21 @@ def make(make_regression):
         values = {key: value for key, value in {**SMALL, **fields}.items() if key in own}
         named = [override.partition("=")[0] for override in overrides]
         given = [f"method.{key}={value}" for key, value in values.items() if f"method.{key}" not in named]
-        return make_regression(*overrides, *given, *more)
+        trial = make_regression(*overrides, *given, *more)
+        if not trial.method.uses_side:
+            return trial
+        dataset = _WithSide.model_validate(trial.dataset.model_dump(exclude={"target"}))
+        return trial.model_copy(update={"dataset": dataset})
 
     return small
+
+
+class _WithSide(LinearUnitTests):
+    """With the first feature as side information."""
+
+    def draw(self, seed: int, data_dir: Path) -> TrialData:
+        data = super().draw(seed, data_dir)
+        return replace(data, side=[x[:, :1] for x in data.inputs])
 
 
 @pytest.fixture(scope="session")

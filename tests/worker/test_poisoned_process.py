@@ -62,7 +62,7 @@ def doing(make_trial: MakeTrial, deed: str) -> Trial:
 
 @pytest.fixture
 def built_in(make_trial: MakeTrial) -> list[Trial]:
-    return [make_trial(f"method={entry.name}", *SMALL) for entry in methods()]
+    return [make_trial(f"method={entry.name}", "dataset.side=time", *SMALL) for entry in methods()]
 
 
 def test_every_method_has_the_bits_that_it_has_alone(

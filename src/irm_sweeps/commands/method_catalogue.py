@@ -116,15 +116,16 @@ def page() -> str:
 _ABOUT = [
     "What every `method=NAME` is, in its default form on two environments; its parameters: `irm-sweeps methods`. `lam`",
     "is the penalty weight of a command that gives none; the class says where it is from (`default_lam`).",
-    "All of them train classifiers, and all but CLOvE regressions; they resume to the bit, and pass",
+    "All of them train classifiers, and all but CLOvE and RFC regressions; they resume to the bit, and pass",
     "`tests/methods/test_methods_contract.py`. Written by `irm-sweeps methods --table`; a test holds this page to it.",
 ]
 
 
 def _group(name: str) -> str:
-    """Return `adversary.*` for `adversary.0.weight`, and the whole name of a method's state."""
-    first, _, rest = name.partition(".")
-    return name if first == "state" or not rest else f"{first}.*"
+    """Return `adversary.*` for `adversary.0.weight`, `state.score.*` for `state.score.head.weight`, or a short name."""
+    parts = name.split(".")
+    kept = parts[: 2 if parts[0] == "state" else 1]
+    return name if len(parts) == len(kept) else ".".join([*kept, "*"])
 
 
 def default_lam(method: type[Method]) -> str:

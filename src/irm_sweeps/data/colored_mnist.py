@@ -74,6 +74,10 @@ class ColoredMNIST(Dataset):
     patch_channel: Literal["colour", "every"] = "colour"
     """Channels that the patch is drawn in: the channel of the digit's colour, or every channel, so that the patch does
     not depend on the colour."""
+    side: Literal["none", "time", "environment"] = "none"
+    """Side information of training images, `[n, 1]`, for methods that infer environments. `time`: an image's position
+    in [0, 1) among all training images, ordered by environment (as z is in the temporal data of Lin et al. 2022).
+    `environment`: the number of its environment."""
 
     @model_validator(mode="after")
     def _one_noise_per_environment(self) -> ColoredMNIST:
@@ -137,6 +141,11 @@ class ColoredMNIST(Dataset):
         """The environments' names."""
         return by_split(distinct([f"{p:g}" for p in self.p_e]), [f"{p:g}" for p in self.test_p_e], self.n_val)
 
+    @property
+    def side_columns(self) -> int:
+        """One, or 0 without side information."""
+        return 0 if self.side == "none" else 1
+
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the sha256 of the decoded MNIST arrays."""
         return {f"mnist:{self.source}": load_digits(self.source, data_dir).sha256}
@@ -175,7 +184,14 @@ class ColoredMNIST(Dataset):
         held_out = {"test": self._test(digits, draws)}
         if self.n_val:
             held_out["val"] = EvaluationSet(np.concatenate(val_inputs), val)
-        return TrialData(names, np.stack(inputs), np.stack(labels), held_out)
+        return TrialData(names, np.stack(inputs), np.stack(labels), held_out, self._side(*np.shape(labels)))
+
+    def _side(self, environments: int, n: int) -> Array | None:
+        """Return the side information, `[environments, n, 1]`, or None."""
+        if self.side == "none":
+            return None
+        position = np.arange(environments * n).reshape(environments, n, 1)
+        return (position // n if self.side == "environment" else position / (environments * n)).astype(np.float32)
 
     def _deal(self, digits: Digits, draws: Draws) -> tuple[list[Array], list[Array]]:
         """Return, per training environment, the rows of its training and of its held-out digits."""

@@ -115,6 +115,14 @@ class Dataset(Component):
         return 1
 
     @property
+    def side_columns(self) -> int | None:
+        """Number of columns of the side information that `draw` returns; 0: there is none.
+
+        A sweep of a method that needs it is refused where it is 0. None, the default: not known before `draw`.
+        """
+        return None
+
+    @property
     def loss(self) -> Literal["cross_entropy", "squared"]:
         """The loss of a prediction: `cross_entropy`, the default, for a classifier, or `squared` for a regression.
 

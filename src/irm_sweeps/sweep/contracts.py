@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from irm_sweeps.backbones.backbone import Backbone, Model
 from irm_sweeps.errors import UserError, is_out_of_memory, one_line, raised
 from irm_sweeps.process_state import fresh_state
+from irm_sweeps.training.game import check_side
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import count
 
@@ -64,6 +65,11 @@ def _problems(trials: Sequence[Trial]) -> Iterable[tuple[Sequence[Trial], str]]:
             method.check_backbone(model)
         except UserError as error:
             yield same_method, str(error)
+        without_side = [trial for trial in same_method if trial.dataset.side_columns == 0]
+        try:
+            check_side(method, type(first.dataset).__name__, given=not without_side)
+        except UserError as error:
+            yield without_side, str(error)
 
 
 @fresh_state()

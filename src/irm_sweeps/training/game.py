@@ -158,7 +158,8 @@ def check_side(method: Method, dataset: str, *, given: bool) -> None:
     if method.uses_side and not given:
         raise UserError(
             f"{type(method).__name__} needs side information of the training images, and {dataset} gives none: let its "
-            "`draw` return TrialData with `side`, an array [n, k] for each training environment"
+            "`draw` return TrialData with `side`, an array [n, k] for each training environment; with Colored MNIST, "
+            "give dataset.side=time or dataset.side=environment"
         )
 
 

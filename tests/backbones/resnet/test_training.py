@@ -18,7 +18,7 @@ from irm_sweeps.testing.runs import tensors
 from irm_sweeps.training.checkpoint import pack, unpack
 from irm_sweeps.training.loop import StackTraining
 
-METHODS = [entry.name for entry in methods()]
+METHODS = [entry.name for entry in methods() if not entry.target.uses_side]
 
 
 class Plain(nn.Module):
