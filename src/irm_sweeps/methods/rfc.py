@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor
 
 from irm_sweeps.methods.method import STATE, Fresh, Method, Move, Point, Turn
-from irm_sweeps.methods.risks import columns
 from irm_sweeps.methods.stages import Boundary, Stage
 
 SECOND = "second."
@@ -107,7 +106,7 @@ class RFC(Method):
         losses = at.loss.losses(logits, at.batch.labels)
         risks = at.batch.means(losses)
         if at.phase == "invariance":
-            penalty = at.batch.means(columns(at.residuals(logits) * logits).sum(-1)).square().mean()
+            penalty = at.batch.means(at.multiplier_gradients(logits)).square().mean()
             lam = at.numbers["lam"]
             objective = (risks.sum() + at.l2() + lam * penalty) / lam.clamp(min=1.0)
             return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": penalty})

@@ -13,7 +13,6 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import Model, Parameters
 from irm_sweeps.config import Count
 from irm_sweeps.methods.method import STATE, Fresh, Method, Move, Pace, Point, Turn
-from irm_sweeps.methods.risks import columns
 from irm_sweeps.methods.stages import Stage
 
 SCORE = STATE + "score."
@@ -128,7 +127,7 @@ class SparseIRM(Method):
     def _penalty(self, at: Point, logits: Tensor, risks: Tensor) -> Tensor:
         if self.penalty == "vrex":
             return (risks - risks.mean()).square().mean()
-        return at.batch.means(columns(at.residuals(logits) * logits).sum(-1)).square().mean()
+        return at.batch.means(at.multiplier_gradients(logits)).square().mean()
 
     def _kept(self, parameters: Parameters) -> dict[str, Tensor]:
         probabilities = _probabilities(parameters)

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Fresh, Method, Move, Pace, Point, Turn
-from irm_sweeps.methods.risks import columns
 from irm_sweeps.methods.stages import Stage
 
 ADVERSARY = "adversary."
@@ -73,7 +72,7 @@ class ZIN(Method):
         """Return minus the penalty for the adversary, and the model's objective."""
         logits = at.logits(at.features())
         losses = at.loss.losses(logits, at.batch.labels)
-        gradients = columns(at.residuals(logits) * logits).sum(-1)
+        gradients = at.multiplier_gradients(logits)
         first = self.first_environment(at)
         log = {"risks": at.batch.means(losses)}
         risk = losses.mean() + at.l2()
