@@ -10,10 +10,11 @@ import pytest
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis.formats import FORMATS
+from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.analysis.table import Table
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.errors import UserError
-from irm_sweeps.sweep.paper import Paper
+from irm_sweeps.sweep.paper import Paper, load_paper
 from table_words import by_seed, records
 
 pytestmark = pytest.mark.usefixtures("composed_once")
@@ -44,6 +45,14 @@ def test_every_format_has_the_footnote_of_a_row_that_departs(tmp_path: Path) -> 
     assert all(told in text for text in (printed["md"], printed["csv"], printed["html"].replace("&#39;", "'"), plain))
     assert len(re.findall(r" \[1\]", printed["md"])) == 2, "beside the row's name, and before the note"
     assert told in " ".join(FORMATS["text"](table, True).split())
+
+
+@pytest.mark.parametrize("name", paper_names())
+def test_a_row_departs_in_its_stopping_rule_only_if_that_scores_it(name: str) -> None:
+    paper = load_paper(name)
+    for row in paper.rows.values():
+        if row.sweep is not None and (row.select or paper.select) != "stop":
+            assert not [entry.key for entry in paper.departures(row) if entry.key.startswith("method.stop_")], row.label
 
 
 def test_an_override_takes_its_entry_along(tmp_path: Path) -> None:
