@@ -14,6 +14,7 @@ from irm_sweeps.analysis.figures import budget, metrics, series
 from irm_sweeps.analysis.figures.drawing import figure_of
 from irm_sweeps.analysis.figures.general import heatmap_picture, lam_picture, table_picture, training_picture
 from irm_sweeps.analysis.figures.measuring import Measuring
+from irm_sweeps.analysis.figures.paper_figure import lacks_of
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.errors import UserError
@@ -211,6 +212,15 @@ def test_heat_map_of_a_paper_is_its_table(tmp_path):
     assert means(erm) == pytest.approx({"p_e = 0.1": 92, "p_e = 0.2": 82, "p_e = 0.9": 22})
     assert not irmv1.measured
     assert "paper.only=[irmv1]" in irmv1.remarks[0]
+
+
+def test_a_cell_lacks_trials_by_the_rule_of_its_column(tmp_path):
+    demo = load_paper("demo")
+    first, *others = demo.columns
+    paper = demo.model_copy(update={"columns": (first.model_copy(update={"select": "val"}), *others)})
+    synthetic.fill(tmp_path, paper, "erm", accuracy)
+    lacks = lacks_of(Builder(paper, [tmp_path], None, []), paper.rows["erm"], ["a", "b", "c"])
+    assert {place: (lack.rule, lack.is_of_rule) for place, lack in lacks.items()} == {"a": ("val", True)}
 
 
 def test_lines_of_a_paper_are_its_rows(tmp_path):

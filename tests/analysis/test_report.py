@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.report_order import in_order
 from irm_sweeps.compose import COMPONENTS, compose
-from irm_sweeps.errors import UserError
+from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.store import claims
 from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.store import Store
@@ -191,9 +192,43 @@ def test_the_latest_sweep_is_the_answer_and_running_trials_are_shown(tmp_path: P
         assert said.index("1 trial is running.") < said.index("Provenance")
         assert f"mine {' '.join(HOSTILE.split())}" in said
         assert "step 0 of 20" in said
-        assert f"irm-sweeps watch --results {root}" in said
+        assert f"irm-sweeps watch --sweep {manifest.name} --results {root}" in said
         assert page.tags.count("polyline") == 2
         assert page.open == []
+
+
+def test_running_trials_are_looked_at_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim that cannot be read ends no report; the heartbeat of a worker elsewhere is judged without a new file."""
+    root = tmp_path / "results"
+    store = Store(root)
+    store.prepare()
+    trials, _, _ = collect([f"results={root}", "dataset.source=embedded", "training.steps=20", "seed=0,1,2"])
+    first, second, unknown = trials.values()
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    names = []
+    for name, members in (("one", [first]), ("two", [second, unknown])):
+        configs = {trial.id: trial.canonical for trial in members}
+        names.append(write_manifest(store, name, configs, [list(configs)], run).name)
+    for trial in trials.values():
+        claim = claims.acquire(store, trial.id, "launch", 20, 1)
+        assert claim
+        far = replace(claim, holder=replace(claim.holder, host="far", machine="far"), seconds_since_step=1.0)
+        far.path.write_bytes(far.content())
+    read = claims.current
+
+    def refusing(store: Store, trial_id: str) -> claims.Claim | None:
+        if trial_id == unknown.id:
+            raise StoreError("another user's claim")
+        return read(store, trial_id)
+
+    monkeypatch.setattr(claims, "current", refusing)
+    before = {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))}
+    page = reported(root, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))} == before
+    assert "2 trials are running." in words(page)
+    for name in names:
+        assert words(page).count(f"irm-sweeps watch --sweep {name} --results {root}") == 1
+    assert f"watch --sweep {names[0]}" not in words(reported(root, tmp_path, "--sweep", names[1]))
 
 
 def test_a_paper_file_is_read_as_hydra_reads_it(composed_once: None) -> None:

@@ -7,6 +7,7 @@ import base64
 import pytest
 
 import synthetic_store as synthetic
+from irm_sweeps.analysis.figures import store_wide
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.report_curves import curve_sections
 from irm_sweeps.sweep.grid import trials
@@ -47,9 +48,21 @@ def test_each_data_set_has_its_search_and_its_line(tmp_path):
     for section in sections:
         kind, _, content = section.picture.partition(",")
         assert kind == "data:image/svg+xml;base64"
-        assert b"<svg" in base64.b64decode(content)
+        svg = base64.b64decode(content)
+        assert b"<svg" in svg
+        assert b"training.steps=500" in svg, "what its trials have in common"
     only = curve_sections(Results([tmp_path]), trial_ids=list(found))
     assert [section.title.partition("? ")[2] for section in only] == ["colored_mnist"] * 2
+
+
+def test_a_picture_of_too_many_lines_is_left_out(tmp_path, monkeypatch):
+    _fill(tmp_path)
+    monkeypatch.setattr(store_wide, "MOST_LINES", 1)
+    search, line = curve_sections(Results([tmp_path]))
+    assert "No picture: --curves budget: the store has 2 lines, and it shows 1" in search.answer
+    assert search.answer.startswith("test/0.9/accuracy: of vrex a random setting")
+    assert search.picture == ""
+    assert line.picture, "a point for each trial, whatever its series"
 
 
 def test_a_store_with_little_has_none(tmp_path):

@@ -141,7 +141,7 @@ def test_looking_writes_nothing(watched: Watched) -> None:
             far = replace(claim, holder=replace(claim.holder, host=host, machine=host), seconds_since_step=1.0)
             far.path.write_bytes(far.content())
     before = files(watched.store.root)
-    assert "1 of 3 trials are done (1 completed), 2 running, 0 to do." in watched.words()
+    assert "1 of 3 trials is done (1 completed), 2 running, 0 to do." in watched.words()
     assert "step 0 of 20 on far" in watched.words()
     assert files(watched.store.root) == before
 
@@ -153,7 +153,7 @@ def test_it_follows_the_files(watched: Watched) -> None:
     first, second, third = watched.trials.values()
     assert "0 of 3 trials are done, 0 running, 3 to do. Nothing is running." in watched.words()
     synthetic.write(watched.store.root, synthetic.completed(first, accuracy))
-    assert "1 of 3 trials are done (1 completed)" in watched.words()
+    assert "1 of 3 trials is done (1 completed)" in watched.words()
     synthetic.write(watched.store.root, synthetic.diverged(second, 7), synthetic.completed(third, accuracy))
     said = watched.words()
     assert "All 3 trials are done: 2 completed, 1 diverged." in said
@@ -240,6 +240,57 @@ def test_curves_are_those_of_the_rows() -> None:
     assert charts(rows[:1]) == []
 
 
+def test_of_many_lines_the_first_are_drawn_and_the_last() -> None:
+    """The last test environment is the shifted one; only the risks are known to be one an environment."""
+    scores = {"test": {str(i): {"risk": 1.0, "accuracy": i / 10} for i in range(9)}}
+    rows = [
+        Row.from_values({"step": step, "scores": scores, "risks": [0.5] * 8, "weights": [0.5, 0.5]}) for step in (0, 10)
+    ]
+    test, risks, weights = charts(rows)
+    assert test.title == "test accuracy, % (6 of 9)"
+    assert [name for name, _ in test.lines] == ["0", "1", "2", "3", "4", "8"]
+    assert test.last[-1] == "80"
+    assert risks.title == "risks (6 of 8)"
+    assert [name for name, _ in risks.lines][-2:] == ["environment 5", "environment 8"]
+    assert [name for name, _ in weights.lines] == ["1", "2"]
+
+
+def test_a_page_that_cannot_be_made_is_not_made_at_each_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def failing(_: LivePage) -> str:
+        made.append(1)
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(LivePage, "_made", failing)
+    page = LivePage(WatchedStore(tmp_path), None, "irm-sweeps watch")
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="a mistake"):
+            page.html()
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("total", "done", "words"),
+    [
+        (1, 1, "The trial is done: 1 completed."),
+        (1, 0, "0 of 1 trial is done, 0 running, 1 to do."),
+        (3, 1, "1 of 3 trials is done (1 completed), 0 running, 2 to do."),
+        (3, 2, "2 of 3 trials are done (2 completed), 0 running, 1 to do."),
+        (3, 3, "All 3 trials are done: 3 completed."),
+    ],
+)
+def test_the_sentence_counts(watched: Watched, total: int, done: int, words: str) -> None:
+    trials = list(watched.trials.values())[:total]
+    configs = {trial.id: trial.canonical for trial in trials}
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    write_manifest(watched.store, "counted", configs, [list(configs)], run)
+    synthetic.write(watched.store.root, *(synthetic.completed(trial, accuracy) for trial in trials[:done]))
+    assert words in watched.words()
+
+
 # -- the command ----------------------------------------------------------------------------------------
 
 
@@ -255,7 +306,8 @@ def test_a_port_that_is_taken(
 
     taken = watched.server.port
     assert refused(str(taken)) == f"error: --port {taken} is taken: leave --port out to take the next free one\n"
-    assert "--port 70000: a port is a number from" in refused("70000")
+    assert "--port 70000: a port is a number from 1 to 65535, or 0 for any free one" in refused("70000")
+    assert "--port -1: a port is a number from 1 to 65535" in refused("-1")
     monkeypatch.setattr(watch, "PORT", taken)
     monkeypatch.setattr(watch, "TRIED", 1)
     monkeypatch.setattr(LiveServer, "serve_forever", lambda _: None)

@@ -10,10 +10,11 @@ import pytest
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis.formats import FORMATS
+from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.analysis.table import Table
 from irm_sweeps.analysis.table_builder import Builder
 from irm_sweeps.errors import UserError
-from irm_sweeps.sweep.paper import Paper
+from irm_sweeps.sweep.paper import Paper, load_paper
 from table_words import by_seed, records
 
 pytestmark = pytest.mark.usefixtures("composed_once")
@@ -39,11 +40,19 @@ def table_of(paper: Paper, store: Path, *overrides: str) -> Table:
 def test_every_format_has_the_footnote_of_a_row_that_departs(tmp_path: Path) -> None:
     table = table_of(paper_with({"differs_from_text": [RISK]}, differs_from_text=[DEPTH]), tmp_path)
     told = "not as in the paper's text: backbone.depth=2 (text: one hidden layer); method.risk=mean (text: sum)"
-    printed = {name: FORMATS[name](table) for name in ("md", "csv", "html", "latex")}
+    printed = {name: FORMATS[name](table, True) for name in ("md", "csv", "html", "latex")}
     plain = printed["latex"].replace(r"\_", "_").replace(r"\textquotesingle{}", "'")
     assert all(told in text for text in (printed["md"], printed["csv"], printed["html"].replace("&#39;", "'"), plain))
-    assert len(re.findall(r" \[1\]", printed["md"])) == 1 + 2
-    assert "not as in the paper's text: ERM; --format md names the keys" in FORMATS["text"](table)
+    assert len(re.findall(r" \[1\]", printed["md"])) == 2, "beside the row's name, and before the note"
+    assert told in " ".join(FORMATS["text"](table, True).split())
+
+
+@pytest.mark.parametrize("name", paper_names())
+def test_a_row_departs_in_its_stopping_rule_only_if_that_scores_it(name: str) -> None:
+    paper = load_paper(name)
+    for row in paper.rows.values():
+        if row.sweep is not None and (row.select or paper.select) != "stop":
+            assert not [entry.key for entry in paper.departures(row) if entry.key.startswith("method.stop_")], row.label
 
 
 def test_an_override_takes_its_entry_along(tmp_path: Path) -> None:
@@ -73,9 +82,16 @@ def test_a_rerun_of_the_published_code_has_a_column_and_a_verdict(tmp_path: Path
     assert near.rerun_verdict is not None
     assert shifted.rerun_verdict is None
     assert near.rerun_verdict.difference == pytest.approx(near.measured.mean - 71.4)
-    assert f"| 71.4 ± 0.5 (n=8), {near.rerun_verdict.word}: " in FORMATS["md"](table)
-    assert "its code, rerun" in FORMATS["text"](table)
-    assert records(FORMATS["csv"](table))["erm", "p_e = 0.1"]["rerun_mean"] == "71.4"
+    below = {
+        line.split("|")[1].strip(): line.split("|")[2].strip()
+        for line in FORMATS["md"](table, True).splitlines()[2:]
+        if "|" in line
+    }
+    assert below["*published code, rerun*"] == "71.4 ± 0.5 (n=8)"
+    assert below["*difference from it*"].startswith(f"{near.rerun_verdict.difference:+.1f} [")
+    assert below["*verdict on it*"] == near.rerun_verdict.word
+    assert "published code, rerun" in FORMATS["text"](table, True)
+    assert records(FORMATS["csv"](table, True))["erm", "p_e = 0.1"]["rerun_mean"] == "71.4"
     with pytest.raises(UserError, match="row 'erm', rerun: 1 cells for 2 columns"):
         paper_with({"rerun": {**rerun, "cells": [None]}})
 

@@ -101,16 +101,18 @@ def _difference(verdict: Verdict, decimals: int) -> list[str]:
 
 
 def rerun_text(cell: Cell) -> str:
-    """Return `70.4 ± 0.8 (n=8), equivalent: -0.1 [-1.0, +0.9]`, the published code's own cell and the comparison.
+    """Return `70.4 ± 0.8 (n=8)`, what the published code gave; empty where it was not run again."""
+    return f"{with_spread(cell.rerun, cell.decimals)} (n={cell.rerun.n})" if cell.rerun else ""
 
-    Empty where it was not run again.
-    """
-    if cell.rerun is None:
-        return ""
-    told = f"{with_spread(cell.rerun, cell.decimals)} (n={cell.rerun.n})"
-    if cell.rerun_verdict is None:
-        return told
-    return f"{told}, {cell.rerun_verdict.word}: {' '.join(_difference(cell.rerun_verdict, cell.decimals))}"
+
+def rerun_difference_text(cell: Cell) -> str:
+    """Return `-0.1 [-1.0, +0.9]`, the difference from what the published code gave; empty if nothing is compared."""
+    return " ".join(_difference(cell.rerun_verdict, cell.decimals)) if cell.rerun_verdict else ""
+
+
+def rerun_verdict_text(cell: Cell) -> str:
+    """Return the verdict on that difference; empty if nothing is compared."""
+    return cell.rerun_verdict.word if cell.rerun_verdict else ""
 
 
 def _signed(value: float, decimals: int) -> str:
@@ -179,6 +181,8 @@ COMPARISON_COLUMNS = {
     "p": ComparisonColumn("p (Holm)", p_values_text, "p (with Holm's correction)"),
     "verdict": ComparisonColumn("verdict", verdict_text, "verdict"),
     "rerun": ComparisonColumn("published code, rerun", rerun_text, "published code, rerun"),
+    "rerun_difference": ComparisonColumn("difference from it", rerun_difference_text, "difference from it"),
+    "rerun_verdict": ComparisonColumn("verdict on it", rerun_verdict_text, "verdict on it"),
 }
 """Every such fact, by its name in `table.Table.comparison_columns`."""
 

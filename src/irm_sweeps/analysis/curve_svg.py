@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from irm_sweeps.store.history import Row
 
@@ -13,11 +14,15 @@ WIDTH, HEIGHT = 320, 120
 MOST_POINTS = 200
 """Most points of a line; of more, evenly spaced ones are drawn, and the last."""
 MOST_LINES = 6
-"""Most lines of a chart; of more environments, the first are drawn."""
+"""Most lines of a chart; of more, the first are drawn and the last: of test environments that is the shifted one."""
 MOST_CHARTS = 4
 """Most charts of a trial."""
 
-Line = Mapping[int, float]
+PER_ENVIRONMENT = ("risks", "accuracies")
+"""Logged quantities with a value for each training environment; those of other lists have numbers only."""
+
+T = TypeVar("T")
+CurvePoints = Mapping[int, float]
 """A quantity by step."""
 
 
@@ -65,10 +70,12 @@ def _logged(rows: Sequence[Row]) -> dict[str, dict[str, dict[int, float]]]:
     for row in rows:
         for quantity, value in row.logged.items():
             values = value if isinstance(value, list) else [value]
-            for number, one in enumerate(values[:MOST_LINES], start=1):
+            prefix = "environment " if quantity in PER_ENVIRONMENT else ""
+            for number, one in _drawn(list(enumerate(values, start=1))):
                 if _is_finite(one):
-                    name = f"environment {number}" if len(values) > 1 else ""
-                    found.setdefault(quantity, {}).setdefault(name, {})[row.step] = float(one)
+                    name = f"{prefix}{number}" if len(values) > 1 else ""
+                    lines = found.setdefault(_titled(quantity, len(values)), {})
+                    lines.setdefault(name, {})[row.step] = float(one)
     return found
 
 
@@ -77,21 +84,32 @@ def _evaluated(rows: Sequence[Row]) -> dict[str, dict[str, dict[int, float]]]:
     found: dict[str, dict[str, dict[int, float]]] = {}
     for row in rows:
         for split, by_environment in (row.scores or {}).items():
-            for environment, scores in list(by_environment.items())[:MOST_LINES]:
+            for environment, scores in _drawn(list(by_environment.items())):
                 measure = "accuracy" if scores.accuracy is not None else "risk"
                 value = scores.accuracy if scores.accuracy is not None else scores.risk
-                title = f"{split} accuracy, %" if measure == "accuracy" else f"{split} risk"
+                quantity = f"{split} accuracy, %" if measure == "accuracy" else f"{split} risk"
+                title = _titled(quantity, len(by_environment))
                 if value is not None and _is_finite(value):
                     scaled = 100 * value if measure == "accuracy" else value
                     found.setdefault(title, {}).setdefault(environment, {})[row.step] = scaled
     return found
 
 
+def _drawn(lines: Sequence[T]) -> Sequence[T]:
+    """Return those of a chart's lines that are drawn."""
+    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], lines[-1]]
+
+
+def _titled(quantity: str, lines: int) -> str:
+    """Return a chart's title, which says how many of its lines are drawn if not all are."""
+    return quantity if lines <= MOST_LINES else f"{quantity} ({MOST_LINES} of {lines})"
+
+
 def _is_finite(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
-def _chart(title: str, lines: Mapping[str, Line]) -> Chart | None:
+def _chart(title: str, lines: Mapping[str, CurvePoints]) -> Chart | None:
     """Return a chart; None where no line has two points."""
     if not any(len(line) > 1 for line in lines.values()):
         return None
@@ -109,7 +127,7 @@ def _chart(title: str, lines: Mapping[str, Line]) -> Chart | None:
     )
 
 
-def _points(line: Line, box: tuple[int, int, float, float]) -> Iterator[str]:
+def _points(line: CurvePoints, box: tuple[int, int, float, float]) -> Iterator[str]:
     first, last, low, high = box
     steps = sorted(line)
     stride = max(1, math.ceil(len(steps) / MOST_POINTS))

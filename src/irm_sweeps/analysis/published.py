@@ -51,7 +51,10 @@ class Published:
         """Return the columns of the comparison; none for a table without a published cell."""
         if not _any_published(rows):
             return ()
-        rerun = ("rerun",) if any(cell.rerun for _, cells in rows for cell in cells) else ()
+        reruns = [cell for _, cells in rows for cell in cells if cell.rerun]
+        rerun = ["rerun"] if reruns else []
+        if any(cell.rerun_verdict for cell in reruns):
+            rerun += ["rerun_difference", "rerun_verdict"]
         compared = ("difference", "p", "verdict") if not self.paper.orientation else ()
         return ("published", *compared, *rerun)
 

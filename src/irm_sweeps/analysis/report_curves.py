@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.budget import expected_best
-from irm_sweeps.analysis.figures import accuracy_line, budget, metrics
+from irm_sweeps.analysis.figures import accuracy_line, budget, metrics, store_wide
+from irm_sweeps.analysis.figures.general import setting_of
 from irm_sweeps.analysis.figures.measuring import Measuring
 from irm_sweeps.analysis.figures.series import Series, of_store
 from irm_sweeps.analysis.selection_rules import honest
@@ -26,7 +27,7 @@ MOST = 6
 
 @dataclass(frozen=True)
 class CurveSection:
-    """A title, the answer in one sentence, and the picture as a data URI."""
+    """A title, the answer in words, and the picture as a data URI, empty where it would show too much."""
 
     title: str
     answer: str
@@ -76,9 +77,13 @@ def _sections(name: str, found: Sequence[Series], select: str | None, results: R
     one_backbone = len({one.name for one in found}) == len(found)
     series = [replace(one, rule=rule, task="" if one_backbone else one.task) for one in found]
     inside, shifted = metrics.DEFAULT
-    if answer := _search_answer(series, results):
+    searched = [one for one in series if any(budget.searches([one], results, rule, shifted) for rule in budget.RULES)]
+    if searched:
+        answer = _search_answer(searched, results)
         title = f"How much of a result is search? {name}"
-        yield CurveSection(title, answer, _uri(budget.draw(series, results, shifted, title, "svg")))
+        refusal = _refusal("budget", searched, results)
+        picture = "" if refusal else _uri(budget.draw(searched, results, shifted, title, "svg", setting_of(searched)))
+        yield CurveSection(title, answer + refusal, picture)
     try:
         panels = accuracy_line.points(series, results, inside, shifted)
     except UserError:  # a regression
@@ -88,12 +93,13 @@ def _sections(name: str, found: Sequence[Series], select: str | None, results: R
         measuring = Measuring(series, results, metrics.DEFAULT)
         rules = measuring.caption("each trial is scored {step}")
         said = accuracy_line.said(fit, fit.n)
-        svg = accuracy_line.draw(panels, measuring.titles, rules, title, "svg")
-        yield CurveSection(title, f"{said[0].upper()}{said[1:]}.", _uri(svg))
+        refusal = _refusal("line", series, results)
+        svg = b"" if refusal else accuracy_line.draw(panels, measuring.titles, rules, title, "svg", setting_of(series))
+        yield CurveSection(title, f"{said[0].upper()}{said[1:]}.{refusal}", _uri(svg) if svg else "")
 
 
 def _search_answer(series: Sequence[Series], results: Results) -> str:
-    """Return what the best setting has and what a random one, of the series where they are farthest apart, if any."""
+    """Return what the best setting has and what a random one, of the series where they are farthest apart."""
     shifted = metrics.DEFAULT[1]
     found: dict[str, dict[str, tuple[int, float, float]]] = {}
     for rule in budget.RULES:
@@ -101,8 +107,6 @@ def _search_answer(series: Sequence[Series], results: Results) -> str:
             by, reported = ([sum(row) / len(row) for row in rows] for rows in (search.chosen_by, search.reported))
             one, best = (expected_best(by, reported, k) for k in (1, len(by)))
             found.setdefault(search.label, {})[rule] = (len(by), one, best)
-    if not found:
-        return ""
     label, rules = max(found.items(), key=lambda item: max(abs(best - one) for _, one, best in item[1].values()))
     metric = shifted.metrics(series[0].trials[0], {})[0]
     unit, decimals = ("", 3) if metric.endswith("/risk") else (" %", 1)
@@ -113,6 +117,15 @@ def _search_answer(series: Sequence[Series], results: Results) -> str:
         f"{metric}: of {label} a random setting is expected to have {one:.{decimals}f}{unit}, the best of {settings} "
         f"drawn at random {chosen}{among}."
     )
+
+
+def _refusal(curves: str, series: Sequence[Series], results: Results) -> str:
+    """Return why the command draws no such picture, what it would draw being too much; empty if it does."""
+    try:
+        store_wide.check(curves, series, results)
+    except UserError as error:
+        return f" No picture: {error}."
+    return ""
 
 
 def _uri(svg: bytes) -> str:

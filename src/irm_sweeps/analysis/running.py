@@ -1,46 +1,86 @@
-"""The trials that are being trained: they have no result, and a history that grows."""
+"""The trials that are being trained: they have no result, a claim in force, and a history that grows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.errors import StoreError, UserError
+from irm_sweeps.files.reading import DamagedFile
 
 if TYPE_CHECKING:
+    from irm_sweeps.store.claims import Claim
+    from irm_sweeps.store.manifest import Manifest
     from irm_sweeps.store.reader import Reader
+    from irm_sweeps.store.store import Store
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that a living worker trains.
+
+    Attributes
+    ----------
+    manifest
+        The sweep that was launched last of those that have the trial; None where none can be read.
+    """
+
+    trial_id: str
+    store: Store
+    claim: Claim
+    manifest: Manifest | None
 
 
 def is_running(readers: Sequence[Reader], trial_id: str) -> bool:
     """Return whether a worker is at work on a trial without a result; an archive has none."""
-    from irm_sweeps.store import claims
-    from irm_sweeps.store.store import Store
+    return any(_claim(store, trial_id) for store in _stores(readers))
 
-    for store in readers:
-        if isinstance(store, Store):
-            try:
-                claim = claims.current(store, trial_id)
-                if claim is not None and claim.is_in_force():
-                    return True
-            except StoreError:  # nobody knows: `status` says so
-                continue
-    return False
+
+def running_trials(readers: Sequence[Reader], trial_ids: Collection[str] | None = None) -> list[RunningTrial]:
+    """Return the trials without a result that are being trained, of these ids or of all; nothing is written."""
+    running: list[RunningTrial] = []
+    for store in _stores(readers):
+        ids = store.trial_ids() if trial_ids is None else trial_ids
+        found = {trial_id: claim for trial_id in ids if (claim := _claim(store, trial_id))}
+        manifests = _latest_sweeps(store, found)
+        running += [RunningTrial(i, store, claim, manifests.get(i)) for i, claim in found.items()]
+    return running
 
 
 def running_configs(readers: Sequence[Reader]) -> dict[str, Mapping[str, Any]]:
     """Return the configs of all trials that are being trained, by id, from the sweeps' manifests."""
-    from irm_sweeps.store.manifest import load_manifest, sweep_names
+    return {one.trial_id: one.manifest.trials[one.trial_id] for one in running_trials(readers) if one.manifest}
+
+
+def _stores(readers: Sequence[Reader]) -> list[Store]:
     from irm_sweeps.store.store import Store
 
-    found: dict[str, Mapping[str, Any]] = {}
-    for store in readers:
-        if not isinstance(store, Store):
-            continue
-        open_ids = {i for i in store.trial_ids() if not store.has_result(i) and is_running([store], i)}
-        for name in sweep_names(store) if open_ids else ():
-            try:
-                trials = load_manifest(store, name).trials
-            except (UserError, StoreError):  # whoever reads the sweep is told
-                continue
-            found.update({trial_id: trials[trial_id] for trial_id in open_ids.intersection(trials)})
+    return [reader for reader in readers if isinstance(reader, Store)]
+
+
+def _claim(store: Store, trial_id: str) -> Claim | None:
+    """Return the claim of the worker that trains a trial; None where it has a result, nobody does, or none can tell."""
+    from irm_sweeps.store import claims
+    from irm_sweeps.store.liveness import only_reading
+
+    with only_reading(), suppress(StoreError, DamagedFile, OSError):  # `status` says what cannot be read
+        if store.has_result(trial_id):
+            return None
+        claim = claims.current(store, trial_id)
+        return claim if claim is not None and claim.is_in_force() else None
+    return None
+
+
+def _latest_sweeps(store: Store, trial_ids: Collection[str]) -> dict[str, Manifest]:
+    """Return the manifest of the sweep that was launched last of those that have a trial, by its id."""
+    from irm_sweeps.store.manifest import load_manifest, sweep_names
+
+    found: dict[str, Manifest] = {}
+    for name in reversed(sweep_names(store)) if trial_ids else ():
+        if wanted := set(trial_ids) - found.keys():
+            with suppress(UserError):  # whoever reads the sweep is told
+                manifest = load_manifest(store, name)
+                found.update(dict.fromkeys(wanted & manifest.trials.keys(), manifest))
     return found

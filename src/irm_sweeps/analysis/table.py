@@ -152,7 +152,7 @@ class Table:
     def note_numbers(self, cell: Cell, cells: Sequence[Cell] = ()) -> list[int]:
         """Return the numbers, from 1, of a cell's notes, without those of its whole row where `cells` is given."""
         of_row = self.row_note_numbers(cells)
-        return [number for note in cell.notes if (number := self.notes.index(note) + 1) not in of_row]
+        return sorted(number for note in cell.notes if (number := self.notes.index(note) + 1) not in of_row)
 
     def row_note_numbers(self, cells: Sequence[Cell]) -> list[int]:
         """Return the numbers of the notes on a whole row: of several cells, all measured, each of which has them."""

@@ -45,15 +45,22 @@ class LivePage:
         self._watch, self._again = Watch(store, sweep), again
         self._lock = threading.Lock()
         self._html, self._due = "", 0.0
+        self._failure: Exception | None = None
 
     def html(self) -> str:
-        """Return the page as it is now, or as it was a moment ago."""
+        """Return the page as it is now, or as it was a moment ago; raise what went wrong when it was last made."""
         with self._lock:
             if time.monotonic() >= self._due:
                 began = time.monotonic()
-                self._html = self._made()
-                ended = time.monotonic()
-                self._due = ended + max(SECONDS / 3, SHARE * (ended - began))
+                try:
+                    self._html, self._failure = self._made(), None
+                except Exception as error:
+                    self._failure = error
+                finally:
+                    ended = time.monotonic()
+                    self._due = ended + max(SECONDS / 3, SHARE * (ended - began))
+            if self._failure is not None:
+                raise self._failure.with_traceback(None)
             return self._html
 
     def _made(self) -> str:
@@ -85,8 +92,9 @@ def _sentence(status: SweepStatus) -> str:
     """Return how far the sweep is: `3 of 12 trials are done (2 completed, 1 failed), 2 running, 7 to do.`"""
     counts = ", ".join(f"{status.counts[word]} {word}" for word in STATUSES if status.counts[word])
     if status.state == "done":
-        return f"All {count(status.total, 'trial')} are done: {counts}."
-    done = f"{status.done} of {count(status.total, 'trial')} are done{f' ({counts})' if counts else ''}"
+        return f"{'The trial is' if status.total == 1 else f'All {status.total} trials are'} done: {counts}."
+    are = "is" if 1 in (status.done, status.total) else "are"
+    done = f"{status.done} of {count(status.total, 'trial')} {are} done{f' ({counts})' if counts else ''}"
     unknown = f", {len(status.unknown)} not known" if status.unknown else ""
     state = {
         "stopped": " Nothing is running.",

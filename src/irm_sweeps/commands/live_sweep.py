@@ -57,8 +57,8 @@ class RunningTrial:
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What was lost for one reason: trials that failed or diverged, or workers that ended early.
+class LostTrials:
+    """Trials that failed or diverged for one reason, or workers that ended early for one.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class LiveSweep:
     status: SweepStatus
     running: Sequence[RunningTrial]
     hidden: int
-    losses: Sequence[Loss]
+    losses: Sequence[LostTrials]
     table: Table | None
     remarks: Sequence[str]
 
@@ -173,7 +173,7 @@ class Watch:
             return RunningTrial(running, [], log, str(damage))
         return RunningTrial(running, charts(rows), log)
 
-    def _losses(self, status: SweepStatus, manifest: Manifest) -> Iterator[Loss]:
+    def _losses(self, status: SweepStatus, manifest: Manifest) -> Iterator[LostTrials]:
         for message, ids in most_first(status.failures):
             yield self._loss(f"{count(len(ids), 'trial')} failed: {message}", ids, manifest)
         if diverged := [trial_id for ids in status.diverged.values() for trial_id in ids]:
@@ -181,16 +181,16 @@ class Watch:
             yield self._loss(title, diverged, manifest)
         for message, logs in most_first(status.ended):
             title = f"{count(len(logs), 'worker')} ended early: {message}"
-            yield Loss(title, [(log, "") for log in logs[:MOST_NAMED]], max(0, len(logs) - MOST_NAMED))
+            yield LostTrials(title, [(log, "") for log in logs[:MOST_NAMED]], max(0, len(logs) - MOST_NAMED))
 
-    def _loss(self, title: str, ids: Sequence[str], manifest: Manifest) -> Loss:
+    def _loss(self, title: str, ids: Sequence[str], manifest: Manifest) -> LostTrials:
         named = [
             (one_line(manifest.label_of(trial_id)), looking("show", trial_id, results=self.store.root))
             for trial_id in ids[:MOST_NAMED]
         ]
         result = self.store.result(ids[0])
         details = result.error.details if result is not None and result.error is not None else ""
-        return Loss(one_line(title, at_most=1000), named, len(ids) - len(named), printable(details.strip()))
+        return LostTrials(one_line(title, at_most=1000), named, len(ids) - len(named), printable(details.strip()))
 
     def _tabulated(self, manifest: Manifest) -> Table:
         """Return the table of the results so far, which is made again when there are others."""

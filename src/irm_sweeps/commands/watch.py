@@ -85,7 +85,7 @@ def _listening(port: int | None, page: LivePage) -> LiveServer:
     from irm_sweeps.commands.live_server import LiveServer
 
     if port is not None and not 0 <= port <= LARGEST_PORT:
-        raise UserError(f"--port {port}: a port is a number from 1024 to {LARGEST_PORT}, or 0 for any free one")
+        raise UserError(f"--port {port}: a port is a number from 1 to {LARGEST_PORT}, or 0 for any free one")
     for tried in range(PORT, PORT + TRIED) if port is None else [port]:
         try:
             return LiveServer(tried, page)

@@ -55,7 +55,7 @@ def test_verdicts_are_welchs_test_against_the_published_cell(show, bae, tmp_path
         assert (low + high) / 2 == pytest.approx(np.mean(values) - mean, rel=1e-9)
         assert (low <= 0 <= high) == (p >= 0.05)
         apart = f"{np.mean(values) - mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-        own = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f} (n=10) [1]"
+        own = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f} (n=10)"
         text = re.sub(" +", " ", show(*BAE))
         for printed in (own, f"{mean} ± {sd} {MARKS[cell['verdict']]}", apart, cell["verdict"]):
             assert f"| {printed} |" in text

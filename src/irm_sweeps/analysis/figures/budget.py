@@ -24,7 +24,7 @@ DENSE = 10
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchCurve:
     """The settings of a series of which every seed has a value.
 
     Attributes
@@ -38,7 +38,7 @@ class Search:
     reported: Sequence[Sequence[float]]
 
 
-def searches(series: Sequence[Series], results: Results, rule: str, shifted: PanelMetric) -> list[Search]:
+def searches(series: Sequence[Series], results: Results, rule: str, shifted: PanelMetric) -> list[SearchCurve]:
     """Return the search of each series with at least two complete settings of equally many seeds."""
     found = []
     for one in series:
@@ -53,7 +53,7 @@ def searches(series: Sequence[Series], results: Results, rule: str, shifted: Pan
                 reported.append([scale * value for value in values if value is not None])
                 by.append([merit for merit in merits if merit is not None])
         if len(by) > 1 and len({len(row) for row in by}) == 1:
-            found.append(Search(one.label, by, reported))
+            found.append(SearchCurve(one.label, by, reported))
     return found
 
 
@@ -99,7 +99,7 @@ def draw(
         return file_of(figure, title, file_format)
 
 
-def _curve(axes: Any, search: Search, i: int) -> None:
+def _curve(axes: Any, search: SearchCurve, i: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     by, reported = ([sum(row) / len(row) for row in rows] for rows in (search.chosen_by, search.reported))

@@ -68,7 +68,7 @@ def lacks_of(builder: Builder, row: Row, places: Sequence[str | None]) -> dict[s
     lacks: dict[str, Lack] = {}
     with contextlib.suppress(UnknownChoice):
         for place, column in zip(places, builder.paper.columns, strict=True):
-            trials, rule = builder.trials(row, column).values(), builder.rule_for(row)
+            trials, rule = builder.trials(row, column).values(), builder.rule_for(row, column)
             readings = [read(trial, builder.results, rule, column.metric) for trial in trials]
             candidates = settings(readings)
             chosen = choose(candidates, rule, column.metric)
