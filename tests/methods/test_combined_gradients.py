@@ -54,7 +54,13 @@ def test_the_best_weights_are_those_of_a_linear_program(seed: int) -> None:
 
 
 def method(**changes: object) -> PAIR:
-    fields = {"anneal": 0, "preference": (0.2, 0.3, 0.5), "balance_above": 0.1, "gradients_of": "all"}
+    fields = {
+        "anneal": 0,
+        "preference": (0.2, 0.3, 0.5),
+        "balance_above": 0.1,
+        "gradients_of": "all",
+        "reset_optimizer": False,
+    }
     return PAIR.model_validate({**fields, **changes})
 
 

@@ -39,7 +39,7 @@ def environments(run: StackTraining) -> list[tuple[Tensor, Tensor]]:
 
 def turn(run: StackTraining, *players: str) -> dict[str, float]:
     """What each player minimises."""
-    scene = run.scene(run.data.batch(0, 0, 1), run._noise())
+    scene = run.scene(run.data.batch(0, 0, 1), run.noise())
     return {p: v.item() for p, v in run.game.turn(players, run.parameters.tensors(), scene).objectives.items()}
 
 
@@ -204,9 +204,9 @@ def test_the_environment_heads_start_as_copies(make_trial, training) -> None:
     seen = {}
     move = run.parameters.move
 
-    def first_move(objectives: Any) -> None:
+    def first_move(objectives: Any, combine: Any) -> None:
         seen.setdefault("start", parameters(run))
-        move(objectives)
+        move(objectives, combine)
 
     run.parameters.move = first_move
     run._advance()
@@ -244,9 +244,9 @@ def test_groupdro_is_exponentiated_gradient(make_trial, training) -> None:
     q, move = np.ones(3), run.parameters.move
     told: list[float] = []
 
-    def watched(objectives: Any) -> None:
+    def watched(objectives: Any, combine: Any) -> None:
         told.extend(value.item() for player, value in objectives.items() if player == "model")
-        move(objectives)
+        move(objectives, combine)
 
     run.parameters.move = watched
     for _ in range(5):
@@ -361,8 +361,8 @@ def test_tensors_are_reset_only_when_due(make_trial, training, monkeypatch) -> N
     trial = make_trial("method=invrat_ec", "method.anneal=3")
     run = training(trial)
     asked = []
-    real = type(trial.method).reset
-    monkeypatch.setattr(type(trial.method), "reset", lambda m, step, p: asked.append(step) or real(m, step, p))
+    real = type(trial.method).enter
+    monkeypatch.setattr(type(trial.method), "enter", lambda m, name, at: asked.append(run.step) or real(m, name, at))
     for _ in range(8):
         run._advance()
-    assert asked == [3]
+    assert asked == [0, 3], "where a stage begins"

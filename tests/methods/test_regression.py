@@ -156,7 +156,7 @@ def test_gradients(case: str, make, training) -> None:
                     values = []
                     for step in (1e-6, -2e-6, 1e-6):
                         leaf.data += step * direction
-                        values.append(turn().objectives[player].item())
+                        values.append(turn().objectives[player].sum().item())
                     found = (gradient * direction).sum().item()
                     assert found == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-4, abs=1e-6)
 

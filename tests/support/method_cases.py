@@ -42,6 +42,8 @@ class Methods(MethodContract):
         "eiil": "its model is trained in two stages",
         "groupdro": "it has no lam, and weights the environments",
         "irm_games": "it has no lam, and several classifiers",
+        "pair": "it has no lam, and weighs three losses",
+        "sand_mask": "it has no lam, and masks gradients",
         "meta_irm": "its risks are those of adapted parameters",
         "rfc": "its model is trained in four stages",
     }

@@ -148,7 +148,8 @@ class Peak(TorchDispatchMode):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [(400, 32), (20, 256)], ids=["images", "parameters"])
 def test_a_footprint_bounds_what_training_takes(method: str, size: tuple[int, int]) -> None:
-    (trial,) = grid(1, f"method={method}", f"dataset.n_train={size[0]}", f"backbone.width={size[1]}")
+    side = ["dataset.side=environment"] if method in ("zin", "irm_tv") else []
+    (trial,) = grid(1, f"method={method}", f"dataset.n_train={size[0]}", f"backbone.width={size[1]}", *side)
     with Peak() as peak:
         training = StackTraining([trial], NOWHERE, torch.device("cpu"))
         training._advance()

@@ -36,6 +36,11 @@ class ANDMask(Method):
         del at, player, objectives
         return {name: self._masked(gradient) for name, gradient in gradients.items()}
 
+    def memory(self, parameters: int, images: int, environments: int) -> int:
+        """Return the size of the environments' gradients and their mask."""
+        del images
+        return (environments + 3) * parameters
+
     def _masked(self, gradients: Tensor) -> Tensor:
         kept = (gradients.sign().mean(0).abs() >= self.tau).to(gradients.dtype)
         return kept * gradients.mean(0) / (1e-10 + kept.mean())

@@ -39,6 +39,11 @@ class CLOvE(Penalized):
         pairs = zip(at.batch.split(correct.to(confidence.dtype) - confidence), at.batch.split(confidence), strict=True)
         return torch.stack([self._squared_error(gap, own) for gap, own in pairs]).mean()
 
+    def memory(self, parameters: int, images: int, environments: int) -> int:
+        """Return the size of the kernels, and of what their gradient needs."""
+        del parameters
+        return 6 * images**2 // environments
+
     def _squared_error(self, gap: Tensor, confidence: Tensor) -> Tensor:
         """Return MMCE^2 of one environment, for correct minus confidence and confidence, `[n]` each."""
         kernel = (-(confidence.unsqueeze(1) - confidence).abs() / self.width).exp()

@@ -37,6 +37,11 @@ class IGA(Penalized):
             distances = distances + (stacked - stacked.mean(0)).square().sum()
         return distances if self.environments == "sum" else distances / len(gradients)
 
+    def memory(self, parameters: int, images: int, environments: int) -> int:
+        """Return the size of the gradients, and of what their own gradient needs."""
+        del images
+        return 2 * environments * parameters
+
     def _gradients(self, at: Point) -> list[list[Tensor]]:
         """Return, for each environment of the batch, the gradient of its risk with respect to each tensor."""
         buffers = {name: value for name, value in at.parameters.items() if name.startswith(BUFFER)}

@@ -300,6 +300,19 @@ class Method(Component):
         """
         raise NotImplementedError
 
+    def memory(self, parameters: int, images: int, environments: int) -> int:
+        """Return an upper estimate of the numbers that a step holds besides those of ERM's; 0 by default.
+
+        Parameters
+        ----------
+        parameters
+            Number of entries of all tensors that are trained.
+        images
+            Number of images of a step, of all environments.
+        """
+        del parameters, images, environments
+        return 0
+
     def noise(self, parameters: Mapping[str, Tensor], environments: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the uniform draws that each step needs, by name; none by default."""
         del parameters, environments

@@ -38,12 +38,14 @@ class PAIR(Method):
     """Relative importance of risk, IRMv1's penalty and V-REx's (1e-12, .01 and .99 in the release)."""
     balance_above: Annotated[float, Field(gt=0)]
     """The divergence of the weighted losses from equality above which they are balanced (.1 in the release)."""
+    reset_optimizer: bool
+    """Whether the optimizer state is reset when the losses begin to be weighed (the release takes a new optimizer)."""
     gradients_of: Literal["head", "all"]
     """The parameters whose gradients the weights are computed from: the classifier head (the release), or all."""
 
     def stages(self) -> Sequence[Stage]:
         """Return the stage in which the losses are weighed."""
-        return [Stage("pareto", int(self.anneal), restarts=True, numbers_only=True)]
+        return [Stage("pareto", int(self.anneal), restarts=self.reset_optimizer, numbers_only=True)]
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return risk (plus l2 during ERM), IRMv1's penalty and the sample variance of the risks."""
@@ -63,10 +65,14 @@ class PAIR(Method):
         own = [g.flatten(1).double() for name, g in gradients.items() if self._counts(name)]
         stacked = torch.cat(own, 1)
         weights = self.weights(objectives.double(), stacked @ stacked.T)
-        erm = torch.zeros_like(weights)
-        erm[0] = 1.0
-        weights = torch.where(at.begun("pareto"), weights, erm)
+        is_first = torch.arange(3, device=weights.device) == 0
+        weights = torch.where(at.begun("pareto"), weights, is_first.to(weights.dtype))
         return {name: torch.tensordot(weights.to(g.dtype), g, 1) for name, g in gradients.items()}
+
+    def memory(self, parameters: int, images: int, environments: int) -> int:
+        """Return the size of the three gradients, and of those in float64 from which the weights are computed."""
+        del images, environments
+        return 9 * parameters
 
     def _counts(self, name: str) -> bool:
         return self.gradients_of == "all" or name.startswith("head.")
@@ -79,7 +85,7 @@ class PAIR(Method):
         gram
             Inner products of the losses' gradients, `[3, 3]`.
         """
-        preference = losses.new_tensor(self.preference)
+        preference = torch.stack([torch.full_like(losses[0], share) for share in self.preference])
         preference = preference / preference.sum()
         weighted = preference * losses
         shares = weighted / weighted.sum()

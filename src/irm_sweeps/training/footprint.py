@@ -68,6 +68,7 @@ def footprint(trial: Trial, data_dir: Path) -> Footprint:
     per_image = _activations(nn.Sequential(*halves), trial.dataset.features)
     features = math.prod(trial.dataset.features)
     step_numbers = PER_PARAMETER * parameters + images * (PER_ACTIVATION * per_image + PER_INPUT * features)
+    step_numbers += trial.method.memory(parameters, images, data.environments)
     return Footprint(inputs + bytes_per_number * step_numbers, 6.0 * parameters * images)
 
 

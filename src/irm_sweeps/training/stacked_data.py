@@ -248,8 +248,9 @@ class StackedData:
 
     def training_images(self, trial: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the labels, environments and side information of all training images of one trial."""
-        sizes = torch.tensor(self.sizes, device=self._device)
-        environments = torch.arange(self.environments, device=self._device).repeat_interleave(sizes)
+        environments = torch.cat(
+            [torch.full((size,), e, dtype=torch.int64, device=self._device) for e, size in enumerate(self.sizes)]
+        )
         return self._labels[trial], environments, None if self._side is None else self._side[trial]
 
     def training_pieces(self, trial: int, step: int) -> Iterator[Tensor]:
