@@ -43,16 +43,16 @@ def best_on_simplex(value: Tensor, rows: Tensor, bounds: Tensor) -> Tensor:
 
 
 def _intersections(first: Tensor, second: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Return where first . a = one, second . a = other and sum(a) = 1, `[n, 3]`; not finite where there is no one point.
+    """Return where first . a = one, second . a = other and sum(a) = 1, `[n, 3]`, by Cramer's rule with cross products.
 
-    Cramer's rule, written with cross products.
+    Not finite where there is no one such point.
     """
     sums = torch.ones_like(first)
     across = torch.linalg.cross(second, sums)
-    numerators = (
+    determinants = (first * across).sum(1, keepdim=True)
+    intersections: Tensor = (
         one.unsqueeze(1) * across
         + other.unsqueeze(1) * torch.linalg.cross(sums, first)
         + torch.linalg.cross(first, second)
-    )
-    determinants: Tensor = (first * across).sum(1, keepdim=True)
-    return numerators / determinants
+    ) / determinants
+    return intersections
