@@ -24,7 +24,7 @@ def results(tmp_path: Path) -> Path:
 
 MISTAKES = {
     "lmbda=3": "unknown key `lmbda` (did you mean `lam`?)",
-    "method=irm": "method=irm: no such method (did you mean `irmv1`?); choose from",
+    "method=irmv2": "method=irmv2: no such method (did you mean `irmv1`?); choose from",
     "method=IRMv1": "method=IRMv1: no such method (did you mean `irmv1`?); choose from",
     "lam=-1": "lam=-1: input should be greater than or equal to 0",
     "lam=abc": "lam='abc': input should be a valid number",
@@ -78,8 +78,8 @@ MISTAKES = {
     "lam=[1,10]": "several values are a sweep: -m lam=1,10",
     "device=gpu": "device=gpu: choose auto, cpu, cuda or cuda:N (did you mean `cuda`?)",
     "method=../x/my": "method=../x/my: no method has a path for a name; a YAML of your own is given with its ending",
-    "method=/x/my": "method=/x/my.yaml, others by name: coral, erm",
-    "method=": "method= is empty: give a name: coral, erm",
+    "method=/x/my": "method=/x/my.yaml, others by name: and_mask, birm",
+    "method=": "method= is empty: give a name: and_mask, birm",
     "method._target_=Mine": "write the module that it lies in too, e.g. my_file.Mine",
     "method._target_=rogue.Rouge": "has no attribute 'Rouge' (",
     "lam=${nope}": "lam=${nope}: there is no key `nope`",
@@ -109,7 +109,7 @@ SWEEPING_MISTAKES = {
     "lam=1;2": "'lam=1;2' cannot be read: write lam=1,2",
     "optimizer.lr=loguniform(1,2)": "optimizer.lr=loguniform(1,2): there is no loguniform(...); a list is 1,10,100",
     "lam=(1": "'lam=(1' cannot be read: extraneous input '('",
-    "paper=demo method=irm": "method=irm: no such method (did you mean `irmv1`?)",
+    "paper=demo method=irmv2": "method=irmv2: no such method (did you mean `irmv1`?)",
     "hydra/launcher=local hydra.launcher.slots=0": "hydra.launcher.slots=0: must be a whole number of at least 1",
     "hydra/launcher=local hydra.launcher.slotz=1": "unknown key `hydra.launcher.slotz`",
     "device=cuda:9": "device=cuda:9: this machine shows",
@@ -162,7 +162,8 @@ def test_a_sweep(mistake: str, results: Path) -> None:
 
 def test_a_key_that_the_data_set_of_a_recipe_lacks(results: Path) -> None:
     answer = launch(f"results={results}", "experiment=lin2021", "dataset.source=embedded")
-    assert "unknown key `dataset.source`: CIFARMNIST has no source; dataset=colored_mnist has it" in answer.complaint
+    told = "unknown key `dataset.source`: CIFARMNIST has no source; dataset=colored_mnist, colored_mnist_01 have it"
+    assert told in answer.complaint
 
 
 @pytest.mark.parametrize("override", ["seed=a", "seed=-1", "seed=[a]", "checkpoint_seconds=1..3"])

@@ -29,7 +29,7 @@ def test_the_formula_of_a_method_is_edited_and_the_edit_undone(tmp_path: Path) -
     assert "0 done, 1 to run" in planned
     assert planned.count("1 done by an earlier version of methods.risk_gap.RiskGap") == 1
     table = in_project(project, "table", "--paper", "mine", *SHRUNK)
-    assert "no result yet: 1 of 1 trials, 1 done by an earlier version of methods.risk_gap.RiskGap" in table
+    assert "no result yet: 1 of 1 trial, 1 done by an earlier version of methods.risk_gap.RiskGap" in table
     again = in_project(project, "reproduce", first.name, "--trust", code=1)
     assert "  code of spread: " in again
     assert "code of methods.risk_gap" not in again

@@ -214,7 +214,7 @@ def test_a_result_that_may_not_be_read_is_neither_damaged_nor_missing(tmp_path: 
         assert f"  unknown  {why}: make it readable for you\n" in answer
         assert "again" not in answer
         assert "unknown: cannot read" in status_of_all.out
-        assert "has a result that may not be read, left out: 1 of 1 trials" in tabled.out
+        assert "has a result that may not be read, left out: 1 of 1 trial: " in tabled.out
         assert "no result yet" not in tabled.out
         assert missing.out == ""
         assert launched_again.complaint == f"error: {why}: make it readable for you, or choose another results="
