@@ -161,9 +161,8 @@ ALL = {**Methods.cases, **Methods.noisy}
 @pytest.mark.parametrize("case", ALL)
 def test_a_training_is_the_same(case: str, make_trial, training, skipping) -> None:
     """Every method, on three environments of five colours, up to the order of float64 sums."""
-    trial = make_trial(
-        *ALL[case], "dataset.classes=5", "dataset.p_e=[0.2,0.1,0.4]", "dataset.label_noise=[0.2,0.2,0.2]"
-    )
+    three = ["dataset.classes=5", "dataset.p_e=[0.2,0.1,0.4]", "dataset.label_noise=[0.2,0.2,0.2]"]
+    trial = make_trial(*ALL[case], *three, "dataset.side=environment")
     plain = training(trial)
     assert type(plain.data.batch(0, 0, 1).inputs) is Tensor, "too small to pay"
     assert_same_outcome(*skipping(trial).run(), *plain.run())
