@@ -35,6 +35,12 @@ SHRUNK = {
     "method.anneal": 2,
     "method.stop_warmup": 0,
     "method.stop_threshold": 1e9,
+    "method.stop_below": 1.0,
+    "method.reference_steps": 2,
+    "method.inference_steps": 2,
+    "method.discovery_steps": 1,
+    "method.second_discovery_steps": 1,
+    "method.synthesis_steps": 2,
     "backbone.width": 8,
     "dataset.source": "embedded",
     "dataset.n_train": 40,
@@ -113,6 +119,7 @@ def shrunk(trial: Trial) -> Trial:
         values["dataset"]["n_val"] = 8
     if values["training"]["batch_size"]:  # deep: two environments, and three steps
         values["training"] |= {"batch_size": 8, "steps": 3}
+    if "correlations" in values["dataset"]:
         values["dataset"] |= {"envs": 2, "correlations": None}
     for section, key in (("backbone", "head_hidden"), ("method", "hidden_dim")):
         if values[section].get(key):
@@ -153,6 +160,7 @@ def test_what_papers_share_is_trained_once() -> None:
         ("bae2021_figure5", "bae2021_table1", 30),
         ("bae2021_figure5", "bae2021_table3", 30),
         ("bae2021_figure6", "bae2021_figure5", 30),
+        ("cmnist", "bae2021_table1", 60),
     ]
     for one, other, count in shared:
         assert len(trials_of(one).keys() & trials_of(other).keys()) == count, (one, other)
