@@ -42,6 +42,9 @@ PAPERS = {
     "bae2021_table4": (30, "48c47da03e10bad2"),
     "bae2021_table5": (40, "79a84b88bcec44fd"),
     "bae2021_table6": (80, "51dac4d9cc96d2a2"),
+    "cmnist": (240, "7521bc8019d8f05d"),
+    "cmnist_01": (70, "ccf94cf32372cb38"),
+    "cmnist_common": (672, "3fcb5d1836d20cf9"),
     "demo": (12, "36cd3978bfd74bfb"),
     "lin2021": (960, "b0f51bd7b046fdbc"),
     "lin2021_small": (204, "1996d3baf5de24c2"),
@@ -49,6 +52,8 @@ PAPERS = {
     "lin2021_table2": (288, "e722a594682a5d70"),
     "linear_unit_tests": (1350, "70e664b86822060a"),
     "protocols": (100, "7737316546f8a489"),
+    "rich_features": (1500, "3263c6e78bcde84c"),
+    "rich_features_table1": (1650, "6cdf7077f2653699"),
 }
 """Number of each paper file's trials, and a hash of their ids. A change that is meant is named in CHANGELOG.md."""
 

@@ -161,6 +161,7 @@ def test_what_papers_share_is_trained_once() -> None:
         ("bae2021_figure5", "bae2021_table3", 30),
         ("bae2021_figure6", "bae2021_figure5", 30),
         ("cmnist", "bae2021_table1", 60),
+        ("rich_features_table1", "rich_features", 1500),
     ]
     for one, other, count in shared:
         assert len(trials_of(one).keys() & trials_of(other).keys()) == count, (one, other)
