@@ -160,7 +160,7 @@ def test_zin_infers_environments_from_side_information(method: str, make_trial: 
 def test_zin_says_what_side_information_it_lacks(make_trial: MakeTrial, training: Train) -> None:
     with pytest.raises(UserError, match="ZIN needs side information"):
         training(make_trial("method=zin"))
-    with pytest.raises(UserError, match=r"method\.z_dim=2: the side information has 1 columns"):
+    with pytest.raises(UserError, match=r"method\.z_dim=2: the side information has 1 column; give method\.z_dim=1"):
         training(make_trial("method=zin", "method.z_dim=2", "dataset.side=time")).run()
 
 
@@ -170,6 +170,14 @@ def test_a_sweep_without_side_information_is_refused(tmp_path: Path) -> None:
     assert "1 of 2 trials cannot run, so none was started" in answer.err
     assert "ZIN needs side information of the training images" in answer.err
     assert "dataset.side=time" in answer.err
+
+
+def test_a_sweep_with_another_number_of_columns_is_refused(tmp_path: Path) -> None:
+    words = ["method=zin", "method.z_dim=1,2", "dataset.side=time", "dataset.source=embedded"]
+    answer = launch("-m", *words, f"results={tmp_path}", "plan=true")
+    assert answer.code == 2
+    assert "1 of 2 trials cannot run, so none was started" in answer.err
+    assert "method.z_dim=2: the side information has 1 column; give method.z_dim=1" in answer.err
 
 
 def test_colored_mnist_gives_side_information(make_trial: MakeTrial, training: Train) -> None:

@@ -139,6 +139,10 @@ class Point:
         """Return d loss / d w of each image at w = 1, where w multiplies all its logits, `[n]`."""
         return columns(self.residuals(logits) * logits).sum(-1)
 
+    def irm_penalty(self, logits: Tensor) -> Tensor:
+        """Return IRMv1's penalty on the output: the mean over environments of (d R^e / d w)^2 at w = 1."""
+        return self.batch.means(self.multiplier_gradients(logits)).square().mean()
+
     def pool(self, risks: Tensor, how: Pooling) -> Tensor:
         """Return the pooled risk of the batch's environments."""
         if how == "sum":
@@ -230,6 +234,16 @@ class Method(Component):
             It cannot.
         """
         del model
+
+    def check_side(self, columns: int) -> None:
+        """Check, before a sweep starts, that side information of so many columns suits; checks nothing by default.
+
+        Raises
+        ------
+        UserError
+            It does not.
+        """
+        del columns
 
     def extra_parameters(self, fresh: Fresh, environments: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the initial tensors that the method adds to the backbone's; none by default.

@@ -51,7 +51,7 @@ class PAIR(Method):
         """Return risk (plus l2 during ERM), IRMv1's penalty and the sample variance of the risks."""
         logits = at.logits(at.features())
         risks = at.risks(logits)
-        irm = at.batch.means(at.multiplier_gradients(logits)).square().mean()
+        irm = at.irm_penalty(logits)
         variance = sample_variance(risks)
         risk = risks.mean() + torch.where(at.begun("pareto"), 0.0, at.l2())
         objectives = torch.stack([risk, irm, variance])

@@ -106,7 +106,7 @@ class RFC(Method):
         losses = at.loss.losses(logits, at.batch.labels)
         risks = at.batch.means(losses)
         if at.phase == "invariance":
-            penalty = at.batch.means(at.multiplier_gradients(logits)).square().mean()
+            penalty = at.irm_penalty(logits)
             lam = at.numbers["lam"]
             objective = (risks.sum() + at.l2() + lam * penalty) / lam.clamp(min=1.0)
             return Turn(dict.fromkeys(moving, objective), {"risks": risks, "penalty": penalty})

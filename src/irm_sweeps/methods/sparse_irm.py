@@ -127,7 +127,7 @@ class SparseIRM(Method):
     def _penalty(self, at: Point, logits: Tensor, risks: Tensor) -> Tensor:
         if self.penalty == "vrex":
             return (risks - risks.mean()).square().mean()
-        return at.batch.means(at.multiplier_gradients(logits)).square().mean()
+        return at.irm_penalty(logits)
 
     def _kept(self, parameters: Parameters) -> dict[str, Tensor]:
         probabilities = _probabilities(parameters)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Fresh, Method, Move, Pace, Point, Turn
 from irm_sweeps.methods.stages import Stage
+from irm_sweeps.wording import count
 
 ADVERSARY = "adversary."
 
@@ -83,18 +84,17 @@ class ZIN(Method):
         objective = (risk + lam * penalty) / torch.where(lam > 1, 1 + lam, 1.0)
         return Turn(dict.fromkeys(moving, objective), {**log, "penalty": penalty})
 
-    def first_environment(self, at: Point) -> Tensor:
-        """Return rho(z) of each image, `[n]`.
+    def check_side(self, columns: int) -> None:
+        """Check that z has `z_dim` columns."""
+        if columns != self.z_dim:
+            has = f"the side information has {count(columns, 'column')}"
+            raise UserError(f"method.z_dim={self.z_dim}: {has}; give method.z_dim={columns}")
 
-        Raises
-        ------
-        UserError
-            z has another number of columns than `z_dim`.
-        """
+    def first_environment(self, at: Point) -> Tensor:
+        """Return rho(z) of each image, `[n]`; raise a UserError if z has another number of columns than `z_dim`."""
         z, p = at.batch.side, at.parameters
         assert z is not None
-        if z.shape[-1] != self.z_dim:
-            raise UserError(f"method.z_dim={self.z_dim}: the side information has {z.shape[-1]} columns")
+        self.check_side(z.shape[-1])
         weight = p[f"{ADVERSARY}0.weight"]
         centred = z.to(weight.dtype) - z.to(weight.dtype).mean(0)
         variance = centred.square().sum(0) / max(len(z) - 1, 1)

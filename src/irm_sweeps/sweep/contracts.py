@@ -65,11 +65,22 @@ def _problems(trials: Sequence[Trial]) -> Iterable[tuple[Sequence[Trial], str]]:
             method.check_backbone(model)
         except UserError as error:
             yield same_method, str(error)
-        without_side = [trial for trial in same_method if trial.dataset.side_columns == 0]
+        yield from _side_problems(same_method)
+
+
+def _side_problems(trials: Sequence[Trial]) -> Iterable[tuple[Sequence[Trial], str]]:
+    """Yield the trials, of one method, whose data sets do not have the side information that it needs, and why."""
+    by_columns: dict[int | None, list[Trial]] = {}
+    for trial in trials:
+        by_columns.setdefault(trial.dataset.side_columns, []).append(trial)
+    for columns, those in by_columns.items():
+        method = those[0].method
         try:
-            check_side(method, type(first.dataset).__name__, given=not without_side)
+            check_side(method, type(those[0].dataset).__name__, given=columns != 0)
+            if method.uses_side and columns:
+                method.check_side(columns)
         except UserError as error:
-            yield without_side, str(error)
+            yield those, str(error)
 
 
 @fresh_state()
