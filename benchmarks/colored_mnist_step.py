@@ -2,7 +2,7 @@
 
     python benchmarks/colored_mnist_step.py [--steps 5] [--rounds 2] [--width 390] [--n 25000] [--classes 2]
 
-Seconds a step of IRMv1 at full batch, of seven sides that take turns, each in a process of its own:
+Seconds a step of IRMv1 at full batch, of nine sides that take turns, each in a process of its own:
 
 * `published loop`: a plain loop as the published code writes it, torch as it comes: a forward pass per environment,
   the test environment's at every step, the penalty by autograd with a second backward pass, ordinary Adam;
@@ -11,10 +11,12 @@ Seconds a step of IRMv1 at full batch, of seven sides that take turns, each in a
 * `floor float32`, `floor bf16`: the matrix products that the mathematics needs and nothing else, on ready tensors.
   Of each layer the output and the weights' gradient, of all but the first the inputs' gradient; of the first layer
   only the pixels that are not zero by construction. For float32 on a CPU each product by the quicker of torch's two
-  libraries.
+  libraries;
+* `lit floor float32`, `lit floor bf16`: the same without pixels that are dark in every image, 25 of a channel's 196.
 
-The images are random bytes of MNIST's shape, which cost the same as digits. On the GPU if there is one (its products
-of float32 on all sides: torch's default for matrices), else on one thread (OMP_NUM_THREADS, if set).
+The images are random bytes of MNIST's shape, and as many pixels near the border are dark as in MNIST's. On the GPU if
+there is one (its products of float32 on all sides: torch's default for matrices), else on one thread (OMP_NUM_THREADS,
+if set).
 """
 
 from __future__ import annotations
@@ -30,19 +32,25 @@ from typing import Any
 
 from frame import Table, answer, arguments, conclude, in_own_process, parser, timed
 
-SIDES = ("published loop", "float32", "bf16", "compiled float32", "compiled bf16", "floor float32", "floor bf16")
+PRECISIONS = ("float32", "bf16")
+KINDS = ("", "compiled ", "floor ", "lit floor ")
+SIDES = ("published loop", *(kind + precision for kind in KINDS for precision in PRECISIONS))
 PIXELS = 14 * 14
+LIT = 171
+"""Pixels of a channel that some image of MNIST lights."""
 LAM = 10_000
 
 
 def write_random_mnist(folder: Path) -> None:
-    """Write `mnist.npz` of random bytes."""
+    """Write `mnist.npz` of random bytes; of every second row and column, all but `LIT` pixels are dark."""
     import numpy as np
 
     random = np.random.default_rng(0)
     arrays = {}
     for split, size in (("train", 60_000), ("test", 10_000)):
         arrays[f"x_{split}"] = random.integers(0, 256, (size, 28, 28), dtype=np.uint8)
+        arrays[f"x_{split}"][:, 0] = 0
+        arrays[f"x_{split}"][:, : 2 * (PIXELS - LIT - 14) + 2, 0] = 0
         arrays[f"y_{split}"] = random.integers(0, 10, size, dtype=np.uint8)
     np.savez(folder / "mnist.npz", **arrays)
 
@@ -116,20 +124,20 @@ def ours(options: argparse.Namespace, precision: str, compiled: bool) -> list[fl
         return timed(training._advance, options.steps)
 
 
-def shapes(options: argparse.Namespace) -> Iterator[tuple[int, int, int, bool]]:
+def shapes(options: argparse.Namespace, pixels: int) -> Iterator[tuple[int, int, int, bool]]:
     """Yield (images, inputs, outputs, whether the inputs' gradient is needed) of each product of a step."""
     for _ in range(options.classes):
-        yield 2 * options.n // options.classes, PIXELS, options.width, False
+        yield 2 * options.n // options.classes, pixels, options.width, False
     yield 2 * options.n, options.width, options.width, True
     yield 2 * options.n, options.width, 1 if options.classes == 2 else options.classes, True
 
 
-def work(options: argparse.Namespace) -> float:
+def work(options: argparse.Namespace, pixels: int) -> float:
     """Return the floating-point operations of a step's products."""
-    return sum(2.0 * n * k * m * (3 if whole else 2) for n, k, m, whole in shapes(options))
+    return sum(2.0 * n * k * m * (3 if whole else 2) for n, k, m, whole in shapes(options, pixels))
 
 
-def floor(options: argparse.Namespace, precision: str) -> list[float]:
+def floor(options: argparse.Namespace, precision: str, pixels: int) -> list[float]:
     """Return seconds of the products of a step."""
     import torch
     from torch.nn import functional as F
@@ -141,7 +149,7 @@ def floor(options: argparse.Namespace, precision: str) -> list[float]:
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     libraries = (True, False) if precision == "float32" and device.type == "cpu" else (False,)
     total = [0.0] * options.steps
-    for n, inputs, outputs, whole in shapes(options):
+    for n, inputs, outputs, whole in shapes(options, pixels):
         random = partial(torch.randn, dtype=dtype, device=device)
         x, g, weight, bias = random(n, inputs), random(n, outputs), random(outputs, inputs), random(outputs)
         products: list[Callable[[], Any]] = [lambda: F.linear(x, weight, bias), lambda: g.mT @ x]  # noqa: B023
@@ -160,7 +168,9 @@ def measure(side: str, options: argparse.Namespace) -> list[float]:
     if side == "published loop":
         return published_loop(options)
     kind, _, precision = side.rpartition(" ")
-    return floor(options, precision) if kind == "floor" else ours(options, precision, kind == "compiled")
+    if kind.endswith("floor"):
+        return floor(options, precision, LIT if kind == "lit floor" else PIXELS)
+    return ours(options, precision, kind == "compiled")
 
 
 def main() -> None:
@@ -182,19 +192,21 @@ def main() -> None:
     step = Table(f"a step of {shape}", rival="published loop", unit="s/step")
     one_thread = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     step.measure({side: partial(in_own_process, side, env=one_thread) for side in SIDES}, options.rounds)
-    conclude([step, *(beside_floor(step, precision, options) for precision in ("float32", "bf16"))], options)
+    conclude([step, *(beside_floor(step, precision, options) for precision in PRECISIONS)], options)
 
 
 def beside_floor(step: Table, precision: str, options: argparse.Namespace) -> Table:
     """Return what of a step the mathematics needs, from what was measured."""
-    floor = f"floor {precision}"
-    rate = work(options) / statistics.median(step.values[floor]) / 1e9
+    floor, lit_floor = f"floor {precision}", f"lit floor {precision}"
+    flop = work(options, PIXELS) / 1e9
+    lit_flop = work(options, LIT) / 1e9
+    rate = flop / statistics.median(step.values[floor])
     return Table(
         f"{precision} step, width {options.width}",
         rival=floor,
         unit="s/step",
-        note=f"{floor}: {work(options) / 1e9:.1f} GFLOP a step at {rate:.0f} GFLOP/s",
-        values={side: step.values[side] for side in (precision, floor)},
+        note=f"{floor}: {flop:.1f} GFLOP a step at {rate:.0f} GFLOP/s; {lit_floor}: {lit_flop:.1f} GFLOP",
+        values={side: step.values[side] for side in (precision, floor, lit_floor)},
     )
 
 

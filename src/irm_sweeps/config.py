@@ -21,7 +21,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.typed_paths import expanded
@@ -158,8 +158,9 @@ class Settings(Config):
     """`auto` (the first visible GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
     stack: Annotated[int, Field(ge=1)] | Literal["auto"]
     """Most trials trained together as one stack; `auto` chooses by device and shape."""
-    compile: bool
-    """Whether each move of a step runs as one compiled program (see `irm_sweeps.training.moves`)."""
+    compile: bool | Literal["auto"]
+    """Whether each move of a step runs as one compiled program (see `irm_sweeps.training.moves`); `auto` chooses by
+    device, shape and number of steps."""
     plan: bool
     """Only list what would run and what is done."""
     rerun: Literal["missing", "failed", "changed", "all"]
@@ -208,6 +209,14 @@ class Settings(Config):
         if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise ValueError("give auto, or a whole number from 1 on")
         return value
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _compile(cls, value: Any) -> Any:
+        try:
+            return value if value == "auto" else TypeAdapter(bool).validate_python(value)
+        except ValidationError:
+            raise ValueError("give true, false or auto") from None
 
     @classmethod
     def from_config(cls, values: Mapping[str, Any]) -> Settings:

@@ -259,3 +259,19 @@ def _onednn_keeps_float32() -> bool:
     numbers = torch.full((256, 256), 1 + 2**-20, dtype=torch.float32, device="cpu")
     with _onednn():
         return torch.equal(numbers @ torch.eye(256), numbers)
+
+
+@cache
+def rectifies_while_multiplying() -> bool:
+    """Return whether oneDNN has a kernel for ReLU(x W^T + b), by a product that bfloat16 would round."""
+    import torch
+
+    if not _onednn_keeps_float32():
+        return False
+    numbers = torch.full((256, 256), -1.0, dtype=torch.float32, device="cpu").fill_diagonal_(1 + 2**-20)
+    try:
+        with _onednn():
+            product = torch.ops.mkldnn._linear_pointwise(numbers, torch.eye(256), torch.zeros(256), "relu", [], "")
+    except (AttributeError, RuntimeError):
+        return False
+    return torch.equal(product, numbers.relu())

@@ -84,7 +84,8 @@ class _Operations(TorchDispatchMode):
             self._gpu.operations.add(name)
             self._check(name, args, [t for t in tensors if not marks.on_device(t)])
         out = func(*args, **(kwargs or {}))
-        if (there or (not tensors and self._gpu.made_inside)) and name not in READS[:3]:
+        made_there = self._gpu.made_inside or (self._gpu.indexes_there and name == "arange")
+        if (there or (not tensors and made_there)) and name not in READS[:3]:
             for made in tree_leaves(out):
                 if isinstance(made, Tensor):
                     marks.put(made, "device")
@@ -141,11 +142,12 @@ class _Calls(TorchFunctionMode):
                     return LitChannels.__torch_function__(func, types, args, kwargs)
             finally:
                 self._within = False
-        gpu.made_inside, before = func not in BY_LISTS and self._any_there(args, kwargs), gpu.made_inside
+        before, is_there = (gpu.made_inside, gpu.indexes_there), self._any_there(args, kwargs)
+        gpu.made_inside, gpu.indexes_there = is_there and func not in BY_LISTS, is_there and func in BY_LISTS
         try:
             return func(*args, **kwargs)
         finally:
-            gpu.made_inside = before
+            gpu.made_inside, gpu.indexes_there = before
 
     def _any_there(self, args: Any, kwargs: Any) -> bool:
         return any(isinstance(x, Tensor) and self._gpu.marks.on_device(x) for x in tree_leaves((args, kwargs)))
@@ -168,6 +170,8 @@ class PretendedGPU:
         self.operations: set[str] = set()
         self.made_inside = False
         """Whether the current call creates its tensors on the device."""
+        self.indexes_there = False
+        """Whether the current call indexes a tensor of the device; vmap then numbers the trials there (`arange`)."""
         self._stack = ExitStack()
 
     def __enter__(self) -> PretendedGPU:

@@ -16,8 +16,8 @@ from irm_sweeps.device import free_memory
 from irm_sweeps.launchers.inprocess import InProcess
 from irm_sweeps.launchers.local import Local
 from irm_sweeps.sweep.grid import trials
-from irm_sweeps.sweep.stacks import LARGEST, ON_CPU, SHARE, TINY, Machine, form_stacks, gain_on_cpu
-from irm_sweeps.training.footprint import footprint
+from irm_sweeps.sweep.stacks import LARGEST, ON_CPU, SHARE, Machine, form_stacks, gain_on_cpu
+from irm_sweeps.training.footprint import TINY, footprint
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
 

@@ -1,4 +1,5 @@
-"""Products that skip dark channels equal those of dense images: values, first and second derivatives, trainings."""
+"""Products that skip dark channels and pixels equal those of dense images: values, first and second derivatives,
+trainings."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from drawn_data import colored_mnist
+from irm_sweeps.backbones.rectified_linear import HiddenLayers, rectified_linear
 from irm_sweeps.methods.method import Point
 from irm_sweeps.testing.runs import assert_same_outcome
 from irm_sweeps.training.lit_channels import LitChannels
@@ -26,8 +28,6 @@ SKIPPING = {
     "ten colours": {"classes": 10},
     "a patch in the digit's colour": {"patch": "plain"},
     "a noisy patch": {"patch": "noise", "patch_resolution": 28},
-}
-DENSE = {
     "grey": {"grayscale": True},
     "a patch in every channel": {"patch": "plain", "patch_channel": "every"},
 }
@@ -49,7 +49,7 @@ def lit(dense: Tensor, channels: int) -> Tensor:
 
 def network(inputs: int) -> tuple[nn.Module, dict[str, Tensor]]:
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(inputs, 7), nn.ReLU(), nn.Linear(7, 1)).double()
+    module = nn.Sequential(HiddenLayers(nn.Linear(inputs, 7), nn.ReLU()), nn.Linear(7, 1)).double()
     return module, dict(module.named_parameters())
 
 
@@ -131,15 +131,30 @@ def test_everything_else_sees_the_dense_images() -> None:
     assert torch.equal(F.linear(input=found, weight=torch.eye(392).double()), dense)
 
 
-def test_images_that_light_several_channels_stay_dense() -> None:
+def test_images_that_light_several_channels_are_of_one() -> None:
     dense, channels = images({})
+    dense[5, [60, 300]] = 1
+    (channel,) = lit(dense, channels).lit
+    assert len(channel.rows) == len(dense)
+    assert torch.equal(channel.columns, dense.any(0).nonzero().squeeze(1))
+    weight, bias = torch.randn(4, 392).double(), torch.randn(4).double()
+    torch.testing.assert_close(F.linear(lit(dense, channels), weight, bias), F.linear(dense, weight, bias))
+
+
+def test_images_with_few_dark_pixels_stay_dense() -> None:
+    dense, channels = images({"grayscale": True})
     dense[5] = 1
     assert LitChannels.of(dense, channels, dense.dtype) is dense
 
 
-@pytest.mark.parametrize("changes", DENSE.values(), ids=DENSE)
-def test_datasets_without_dark_channels_say_so(changes: dict[str, Any]) -> None:
-    assert colored_mnist(**changes).channels == 1
+def test_weights_of_dark_pixels_have_no_gradient_and_bfloat16_rounds_once() -> None:
+    dense, channels = images({})
+    found = LitChannels.of(dense, channels, torch.bfloat16)
+    weight = torch.randn(4, 392, requires_grad=True)
+    rectified_linear(found, weight, torch.zeros(4)).sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.dtype is torch.float32
+    assert torch.equal(weight.grad[:, ~dense.any(0)], torch.zeros(4, int((~dense.any(0)).sum())))
 
 
 @pytest.fixture
@@ -159,19 +174,21 @@ ALL = {**Methods.cases, **Methods.noisy}
 
 
 @pytest.mark.parametrize("case", ALL)
-def test_a_training_is_the_same(case: str, make_trial, training, skipping) -> None:
+def test_a_training_is_the_same(case: str, make_trial, training, skipping, monkeypatch) -> None:
     """Every method, on three environments of five colours, up to the order of float64 sums."""
     three = ["dataset.classes=5", "dataset.p_e=[0.2,0.1,0.4]", "dataset.label_noise=[0.2,0.2,0.2]"]
     trial = make_trial(*ALL[case], *three, "dataset.side=environment")
     plain = training(trial)
     assert type(plain.data.batch(0, 0, 1).inputs) is Tensor, "too small to pay"
-    assert_same_outcome(*skipping(trial).run(), *plain.run())
+    expected = plain.run()
+    monkeypatch.setattr("irm_sweeps.backbones.rectified_linear.LARGE", 0)
+    assert_same_outcome(*skipping(trial).run(), *expected)
 
 
 def test_only_a_solo_full_batch_skips(make_trial, training, monkeypatch) -> None:
     monkeypatch.setattr("irm_sweeps.training.stacked_data.LARGE", 0)
     solo, other = make_trial("seed=0"), make_trial("seed=1")
-    for trials in ([solo, other], [make_trial("training.batch_size=10")], [make_trial("dataset.grayscale=true")]):
+    for trials in ([solo, other], [make_trial("training.batch_size=10")]):
         assert type(training(*trials).data.batch(0, 0, 1).inputs) is Tensor
 
 

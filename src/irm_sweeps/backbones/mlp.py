@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from irm_sweeps.backbones.backbone import Backbone
+from irm_sweeps.backbones.rectified_linear import HiddenLayers
 
 
 class _Unfilled(nn.Linear):
@@ -39,7 +40,7 @@ class MLP(Backbone):
         layers: list[nn.Module] = [nn.Flatten()] if len(features) > 1 else []
         for n_in, n_out in pairwise(sizes):
             layers += [self._linear(n_in, n_out, generator), nn.ReLU()]
-        return nn.Sequential(*layers), self._linear(sizes[-1], outputs, generator)
+        return HiddenLayers(*layers), self._linear(sizes[-1], outputs, generator)
 
     def _linear(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
         layer = _Unfilled(n_in, n_out, device="cpu", dtype=torch.float32)

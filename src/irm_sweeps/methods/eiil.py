@@ -76,7 +76,7 @@ class EIIL(Method):
         """Return the objective of the stage's player."""
         assert at.batch.index is not None
         if at.phase == "inference":
-            q = at.parameters[SOFT][at.batch.index].sigmoid()
+            q = at.parameters[SOFT].gather(0, at.batch.index).sigmoid()
             gradients = at.multiplier_gradients(at.logits(at.frozen_features()).detach())
             both = torch.stack([(q * gradients).mean(), ((1 - q) * gradients).mean()])
             return Turn(dict.fromkeys(moving, -both.square().mean()), {})

@@ -59,6 +59,8 @@ class RunSettings(Part):
         As in `device=`.
     compile
         Whether training steps are compiled.
+    compile_kinds
+        Otherwise, the `Trial.kind` of the trials of which tiny steps are (`compile=auto`).
     on_error
         Whether a failed trial ends the launch.
     checkpoint_seconds
@@ -74,6 +76,7 @@ class RunSettings(Part):
     data_dir: str
     device: str
     compile: bool = False
+    compile_kinds: list[str] = Field(default_factory=list)
     on_error: Literal["continue", "stop"]
     checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     stall_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -40,14 +40,14 @@ def check_settings(settings: Settings, launcher: Launcher) -> None:
 
 
 def check_compiles(trials: Iterable[Trial], settings: Settings) -> None:
-    """Check that every trial can be trained compiled, if the settings ask for it.
+    """Check that every trial can be trained compiled, if the settings have `compile=true`.
 
     Raises
     ------
     UserError
         One cannot.
     """
-    if settings.compile:
+    if settings.compile is True:
         for trial in trials:
             trial.check_compiles()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.store.reader import Problem
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.checks import check_inputs
+from irm_sweeps.sweep.compiling import Choice, choose, lines, looked_at
 from irm_sweeps.sweep.earlier import Earlier, earlier_prices
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
@@ -86,6 +87,8 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     machine = launcher.machine(settings.device)
     stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
     yield from stacks.lines()
+    choices = _compile_choices(plan, settings, machine)
+    yield from lines(choices)
     if gain := gain_on_cpu(stacks, waiting, settings.data_dir):
         yield gain
     kinds: dict[str, list[Trial]] = {}
@@ -95,13 +98,14 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     for key, reason in _missing(kinds, settings).items():
         unpriced[reason] += len(kinds.pop(key))
     yield from _reasons(unpriced)
-    earlier = earlier_prices(store, kinds, machine.on_gpu, settings.compile)
+    compiled = set(kinds) if settings.compile is True else {kind for kind, own in choices.items() if own.compiled}
+    earlier = earlier_prices(store, kinds, machine.on_gpu, compiled)
     probed = len(kinds.keys() - earlier.keys())
     if kinds:
         yield _announcement(len(kinds), probed)
     prices, sizes = [], _stack_sizes(kinds, stacks.ids)
     with Prober(settings.data_dir, settings.device, launcher.threads(settings.device)) as prober:
-        for price in _prices(kinds, earlier, stacks.ids, prober, settings.compile):
+        for price in _prices(kinds, earlier, stacks.ids, prober, compiled):
             yield price.line(sizes[price.trials[0].kind], machine.workers)
             prices.append(price)
     yield from _reasons(no_price := _without_price(prices))
@@ -111,6 +115,15 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
             known, stacks.ids, machine, _megabytes(store, len(waiting)), partial=len(known) < len(waiting)
         )
     return unpriced.total() + no_price.total()
+
+
+def _compile_choices(plan: Plan, settings: Settings, machine: Machine) -> dict[str, Choice]:
+    """Return what `compile=auto` chooses for each kind of which a trial waits; nothing without it."""
+    if settings.compile != "auto":
+        return {}
+    waiting = {plan.trials[trial_id].kind for trial_id in plan.to_run}
+    chosen = choose(plan.trials.values(), machine)
+    return looked_at({kind: choice for kind, choice in chosen.items() if kind in waiting}, settings.data_dir)
 
 
 def _stack_sizes(kinds: Mapping[str, Sequence[Trial]], stacks: Sequence[Sequence[str]]) -> dict[str, list[int]]:
@@ -192,7 +205,7 @@ def _prices(
     earlier: Mapping[str, Earlier],
     stacks: Sequence[Sequence[str]],
     prober: Prober,
-    compiled: bool,
+    compiled: Collection[str],
 ) -> Iterator[Price]:
     """Yield the price of each kind: those from results first."""
     names = _names(kinds)
@@ -213,7 +226,7 @@ def _prices(
             yield Price(names[key], trials, None, str(error))
             continue
         low, high, at_least = stack_seconds(measured)
-        how = (f", a stack of {len(stack)}" if len(stack) > 1 else "") + (", not compiled" if compiled else "")
+        how = (f", a stack of {len(stack)}" if len(stack) > 1 else "") + (", not compiled" if key in compiled else "")
         basis = f"{said(measured, prober.seconds)}{how}"
         yield Price(names[key], trials, (low / len(stack), high / len(stack)), basis, at_least)
 

@@ -30,9 +30,9 @@ class Earlier:
 
 
 def earlier_prices(
-    store: Store, kinds: Mapping[str, Sequence[Trial]], on_gpu: bool, compiled: bool
+    store: Store, kinds: Mapping[str, Sequence[Trial]], on_gpu: bool, compiled: Collection[str]
 ) -> dict[str, Earlier]:
-    """Return the price of those kinds that have completed results on such a device."""
+    """Return the price of those kinds that have completed results on such a device; `compiled`: the compiled kinds."""
     wanted: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for key, trials in kinds.items():
         wanted[_outline(trials[0].canonical)].add(key)
@@ -40,14 +40,14 @@ def earlier_prices(
     for result in store.results():
         if isinstance(result, Problem) or result.status != "completed" or result.seconds is None:
             continue
-        if (result.hardware.device == "cuda") != on_gpu or result.provenance.compiled != compiled:
+        if (result.hardware.device == "cuda") != on_gpu:
             continue
         if (outline := _outline(result.config)) in wanted:
             candidates[outline].append(result)
     found: dict[str, Earlier] = {}
     for outline, results in candidates.items():
         results.sort(key=lambda result: result.timing.finished or "", reverse=True)
-        for key, latest in _latest(results[:TRIED], wanted[outline]).items():
+        for key, latest in _latest(results[:TRIED], wanted[outline], compiled).items():
             seconds = [result.seconds or 0.0 for result in latest]
             found[key] = Earlier((min(seconds), max(seconds)), _basis(latest))
     return found
@@ -59,7 +59,7 @@ def _outline(config: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*targets, config["training"].get("steps"))
 
 
-def _latest(results: Sequence[Result], wanted: Collection[str]) -> dict[str, list[Result]]:
+def _latest(results: Sequence[Result], wanted: Collection[str], compiled: Collection[str]) -> dict[str, list[Result]]:
     """Return the latest results of each wanted kind; `results` begins with the latest."""
     latest: dict[str, list[Result]] = defaultdict(list)
     for result in results:
@@ -69,7 +69,7 @@ def _latest(results: Sequence[Result], wanted: Collection[str]) -> dict[str, lis
             key = Trial.from_config(result.config, trusted=False).kind
         except UserError:
             continue  # a user's own method that cannot be imported here, or another version's trial
-        if key in wanted and len(latest[key]) < LATEST:
+        if result.provenance.compiled == (key in compiled) and key in wanted and len(latest[key]) < LATEST:
             latest[key].append(result)
     return {key: found for key, found in latest.items() if found}
 

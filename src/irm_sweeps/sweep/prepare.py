@@ -21,6 +21,7 @@ from irm_sweeps.sweep.checks import (
     check_storable,
     checked_logger,
 )
+from irm_sweeps.sweep.compiling import kinds_to_compile
 from irm_sweeps.sweep.contracts import check_contracts
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
@@ -73,7 +74,8 @@ def prepare(
     check_storable(plan.trials.values())
     check_importable(waiting, launcher)
     check_inputs(waiting, settings)
-    stacks = form_stacks(waiting, settings.stack, launcher.machine(settings.device), settings.data_dir)
+    machine = launcher.machine(settings.device)
+    stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
     logger = checked_logger(settings)
     store.prepare()
     for trial_id, word in plan.retire.items():
@@ -87,7 +89,8 @@ def prepare(
         RunSettings(
             data_dir=str(settings.data_dir),
             device=settings.device,
-            compile=settings.compile,
+            compile=settings.compile is True,
+            compile_kinds=kinds_to_compile(plan.trials.values(), machine) if settings.compile == "auto" else [],
             on_error=settings.on_error,
             checkpoint_seconds=settings.checkpoint_seconds,
             stall_seconds=settings.stall_seconds,

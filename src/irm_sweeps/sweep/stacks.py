@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 LARGEST = 16
 """Largest automatic stack. If it does not fit in memory after all, the worker halves it."""
-TINY = 1e9
-"""FLOP of a step below which a CPU core spends most of it on overhead, which a stack shares (docs/performance.md)."""
 SHARE = 0.5
 """The part of the free memory that automatic stacks may take."""
 ON_CPU = "on a CPU trials train alone"
@@ -113,7 +111,7 @@ def gain_on_cpu(stacks: Stacks, trials: Sequence[Trial], data_dir: Path) -> str 
     group_sizes = Counter(trial.stack_key for trial in trials)
     first = next(trial for trial in trials if group_sizes[trial.stack_key] > 1)
     footprint = footprint_if_known(first, data_dir)
-    if footprint is None or footprint.flop >= TINY:
+    if footprint is None or not footprint.tiny:
         return None
     return f"tiny trials, as {label(first.config)}: stack=16 is 3 times as fast, with compile=true 4 to 7"
 

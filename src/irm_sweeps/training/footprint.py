@@ -17,6 +17,10 @@ from irm_sweeps.process_state import fresh_state
 from irm_sweeps.training.stacked_data import StackedData
 from irm_sweeps.trial import Trial
 
+TINY = 1e9
+"""FLOP of a step below which a CPU core spends most of it on overhead, which a stack shares and a compiled step hardly
+has (docs/performance.md)."""
+
 PER_PARAMETER = 8
 """Tensors of a parameter's size at a step's peak: itself, its gradient, Adam's two moments, and temporaries."""
 
@@ -42,6 +46,11 @@ class Footprint:
 
     bytes: int
     flop: float
+
+    @property
+    def tiny(self) -> bool:
+        """Whether a step has fewer FLOP than `TINY`."""
+        return self.flop < TINY
 
 
 @fresh_state()
@@ -69,7 +78,7 @@ def footprint(trial: Trial, data_dir: Path) -> Footprint:
     features = math.prod(trial.dataset.features)
     step_numbers = PER_PARAMETER * parameters + images * (PER_ACTIVATION * per_image + PER_INPUT * features)
     step_numbers += trial.method.memory(parameters, images, data.environments)
-    return Footprint(inputs + bytes_per_number * step_numbers, 6.0 * parameters * images)
+    return Footprint(inputs + bytes_per_number * step_numbers, _flop(parameters, images))
 
 
 @fresh_state()
@@ -82,6 +91,15 @@ def steps_per_epoch(trial: Trial, data_dir: Path) -> int:
         The data cannot be read or are invalid.
     """
     return StackedData([trial], data_dir, torch.device("cpu"), torch.float32).epoch
+
+
+def is_tiny(parameters: Mapping[str, Tensor], images: int) -> bool:
+    """Return whether a step on so many images has fewer FLOP than `TINY`."""
+    return _flop(_count(parameters), images) < TINY
+
+
+def _flop(parameters: int, images: int) -> float:
+    return 6.0 * parameters * images
 
 
 def _count(tensors: Mapping[str, Tensor]) -> int:

@@ -22,8 +22,9 @@ from irm_sweeps.process_state import fresh_state
 from irm_sweeps.training.agreement import Agreement
 from irm_sweeps.training.checkpoint import check_evaluations
 from irm_sweeps.training.evaluation import Scores, evaluate, stacked_logits
+from irm_sweeps.training.footprint import is_tiny
 from irm_sweeps.training.game import Game, Scene, check_players, check_side
-from irm_sweeps.training.moves import CompiledMoves, Moves
+from irm_sweeps.training.moves import Compiled, CompiledMoves, Moves
 from irm_sweeps.training.parameters import StackedParameters
 from irm_sweeps.training.progress import Progress, digest, json_number
 from irm_sweeps.training.selection import RULES, Evaluation, check
@@ -89,18 +90,20 @@ class StackTraining:
     device
         Device to train on.
     compiled
-        Whether each move runs as one compiled program (see `irm_sweeps.training.moves`).
+        Whether each move runs as one compiled program ; see `irm_sweeps.training.moves`.
 
     Attributes
     ----------
     step
         Number of updates done so far, the same for all trials.
+    compiled
+        Whether each move does run as one compiled program.
     timeline
         The stages of the method.
     """
 
     def __init__(
-        self, trials: Sequence[Trial], data_dir: Path, device: torch.device, *, compiled: bool = False
+        self, trials: Sequence[Trial], data_dir: Path, device: torch.device, *, compiled: Compiled = False
     ) -> None:
         if len({trial.stack_key for trial in trials}) != 1:
             raise ValueError("these trials differ in more than numbers and seed: they cannot form one stack")
@@ -138,7 +141,8 @@ class StackTraining:
         self._numbers = self._stack_numbers()
         self._loss = LOSSES[first.dataset.loss]
         self.game = Game(first.method, self.model, self._loss, self.data.environments, len(trials))
-        self._moves = (CompiledMoves if compiled else Moves)(self.game, self.parameters)
+        self.compiled = bool(compiled) and (compiled is True or is_tiny(initial[0], self.data.per_step))
+        self._moves = (CompiledMoves if self.compiled else Moves)(self.game, self.parameters)
         self._similarity = Similarity(first.training.similarity, first.method, self.model, self.data.paired, self._loss)
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ from irm_sweeps.methods.method import Turn
 from irm_sweeps.training.game import Game, Scene, logged, note_divergence
 from irm_sweeps.training.parameters import Combine, StackedParameters
 
+Compiled = bool | Literal["if_tiny"]
+"""Whether a training's moves run as compiled programs, all of them or those of tiny steps on a CPU."""
 BACKEND = "inductor"
 """torch.compile backend that turns a traced move into a program."""
 OPTIONS: Mapping[str, bool | int] = {"triton.cudagraphs": True, "cpp.min_chunk_size": 2**15}

@@ -171,11 +171,11 @@ class StackedData:
     def _lit_channels(self) -> Tensor | None:
         """Return the inputs of every step, `[1, n, features]`, as `LitChannels`; None where its conditions do not hold.
 
-        They are: one trial, full batch, no augmentation, flat inputs of several channels, and `large`.
+        They are: one trial, full batch, no augmentation, flat inputs, and `large`.
         """
         if self._minibatches or self._dataset.draws_per_image or len(self.draws) > 1:
             return None
-        if self._dataset.channels == 1 or len(self._dataset.features) > 1 or not self.large:
+        if len(self._dataset.features) > 1 or not self.large:
             return None
         product = torch.bfloat16 if self._training.precision == "bf16" else self._dtype
         return LitChannels.of(self._prepare(self._inputs, "", training=True), self._dataset.channels, product)

@@ -20,6 +20,7 @@ from irm_sweeps.store.store import Store
 from irm_sweeps.store.trial_log import TrialLog, open_streams
 from irm_sweeps.training.checkpoint import BadCheckpoint
 from irm_sweeps.training.loop import Outcome, StackTraining
+from irm_sweeps.training.moves import CannotCompile, Compiled
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import Interrupted, Lost
 from irm_sweeps.worker.forks import children_end, end_unless
@@ -62,6 +63,8 @@ class StackRun:
     ----------
     log
         Writes into the logs of all trials of the stack.
+    compiled
+        Whether the trials have trained as compiled programs.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class StackRun:
         stop_requested: threading.Event,
         logger: SharedLogger,
         capture: bool,
+        compiled: Compiled,
         stalled: Callable[[Sequence[HeldTrial], str], None],
     ) -> None:
         self.held = held
@@ -84,7 +88,7 @@ class StackRun:
         self._trials = [held_trial.trial for held_trial in held]
         self._store, self._device = store, device
         self._data_dir = Path(manifest.settings.data_dir)
-        self._compiled = manifest.settings.compile
+        self._compiled, self.compiled = compiled, False
         self._capture, self._stop_requested = capture, stop_requested
         self._checkpoint_seconds, self._last_saved = checkpoint_seconds, time.monotonic()
         self._forwarder = LogForwarder(
@@ -140,8 +144,21 @@ class StackRun:
         holder = self.held[0].claim.holder
         self.log.write(f"stack of {len(self.held)} on {self._device} in process {holder.pid} on {holder.host}")
         with self._surroundings():
-            outcomes = self._start_training().run(self)
+            outcomes = self._run()
         self._write_results(outcomes, write_result)
+
+    def _run(self) -> list[Outcome]:
+        training = self._start_training()
+        try:
+            self.compiled = training.compiled
+            return training.run(self)
+        except CannotCompile as error:
+            if self._compiled is True or self._stop_requested.is_set():
+                raise
+            self.log.write(f"compile=auto: it trains without programs: {error}")
+        del training  # its memory is the next one's
+        self._compiled = self.compiled = False
+        return self._start_training().run(self)
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
@@ -246,7 +263,7 @@ class StackRun:
             if held_trial.claim.is_latest():
                 trial = held_trial.trial
                 with self._apart():
-                    result = finished(trial, outcome, self._data_dir, self._device, stack_ids, self._compiled)
+                    result = finished(trial, outcome, self._data_dir, self._device, stack_ids, self.compiled)
                 written.append((trial, outcome, write_result(trial, result, outcome.history)))
         for trial, outcome, result in written:
             self._forwarder.finish(trial, outcome.history, result)

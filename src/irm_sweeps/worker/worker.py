@@ -31,7 +31,7 @@ from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import NotStorable, Store
 from irm_sweeps.store.trial_log import TrialLog, tail
-from irm_sweeps.training.moves import CannotCompile, forget_programs
+from irm_sweeps.training.moves import CannotCompile, Compiled, forget_programs
 from irm_sweeps.trial import Trial
 from irm_sweeps.worker.exceptions import DeviceLost, Interrupted, Lost
 from irm_sweeps.worker.forks import end_unless
@@ -99,7 +99,8 @@ class Worker:
         self._saw_doubtful_claim = False
         self._changes = LastingChanges()
         self._pid = os.getpid()
-        self._compiled, self._compiled_kind = manifest.settings.compile, ""
+        self._compiled_kind = ""
+        self._without_programs: set[str] = set()
         note_package_state()
 
     def work(self) -> Tally:
@@ -245,10 +246,18 @@ class Worker:
             stop_requested=self.stop_requested,
             logger=self._logger,
             capture=self._capture,
+            compiled=self._compiled(held[0].trial),
             stalled=self._stalled,
         )
         with run:
             return self._try_to_train(run)
+
+    def _compiled(self, trial: Trial) -> Compiled:
+        """Return whether a trial trains as compiled programs; a kind is not tried again that could not be compiled."""
+        settings = self.manifest.settings
+        if not settings.compile and trial.kind in settings.compile_kinds and trial.kind not in self._without_programs:
+            return "if_tiny"
+        return settings.compile
 
     def _try_to_train(self, run: StackRun) -> bool:
         """Train a stack whose claims are being renewed; return as `_train_stack`."""
@@ -257,6 +266,8 @@ class Worker:
             self._forget_programs_of_other_kinds(held[0].trial)
             with self._changes.watch(held[0].trial):
                 run.train(partial(self._write_result, stop_renewing=run.stop_renewing))
+            if self._compiled(held[0].trial) and not run.compiled:
+                self._without_programs.add(held[0].trial.kind)
         except Lost:
             run.end_as_overtaken()
             run.log.write("another worker has taken over: nothing more is written here")
@@ -304,14 +315,16 @@ class Worker:
         self._report_stall([held_trial.trial_id for held_trial in held], reason)
 
     def _free_memory(self) -> None:
-        if self._compiled:
+        if self._compiled_kind:
             forget_programs()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _forget_programs_of_other_kinds(self, trial: Trial) -> None:
-        if self._compiled and self.device.type == "cuda" and trial.kind != self._compiled_kind:
+        if not self._compiled(trial):
+            return
+        if self.device.type == "cuda" and trial.kind != self._compiled_kind:
             forget_programs()  # their graphs keep memory
         self._compiled_kind = trial.kind
 
