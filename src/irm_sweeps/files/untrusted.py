@@ -10,6 +10,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.files.quick_json import DOUBT, quick_json
+
 MIB = 2**20
 _PIECE = 2**16
 DEPTH = 64
@@ -96,7 +98,12 @@ def parse_json(text: bytes | str) -> Any:
     ValueError
         The text is no JSON, has a key twice, a number that is not finite or too large, or is nested too deeply.
     """
-    decoded = text.decode() if isinstance(text, bytes) else text
+    if isinstance(text, bytes):
+        if (quick := quick_json(text, depth=DEPTH, largest=LARGEST)) is not DOUBT:
+            return quick
+        decoded = text.decode()
+    else:
+        decoded = text
     try:
         value = _STRICT.decode(decoded)
     except RecursionError:
