@@ -125,8 +125,8 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(
     read = reading.read_regular
     for name in ("result.json", "claim.1.json"):
 
-        def refused(path: Path, at_most: int, name: str = name) -> bytes:
-            if path.name == name:
+        def refused(path: Path | str, at_most: int, name: str = name) -> bytes:
+            if Path(path).name == name:
                 raise PermissionError(13, "Permission denied")
             return read(path, at_most)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -49,6 +49,11 @@ class Reading:
 class Results:
     """The results of one or several stores or archives, each read once; of several results of a trial, a completed one.
 
+    Parameters
+    ----------
+    known
+        Results of the first store that have been read, by trial id.
+
     Attributes
     ----------
     readers
@@ -59,14 +64,14 @@ class Results:
         Ids of the trials read so far that have an unreadable result and no readable one.
     """
 
-    def __init__(self, stores: Iterable[Path]) -> None:
+    def __init__(self, stores: Iterable[Path], known: Mapping[str, Result] | None = None) -> None:
         from irm_sweeps.files.reading import is_there
         from irm_sweeps.store.archive import open_reader
 
         self.readers = [open_reader(root) for root in stores]
-        self._by_id: dict[str, Result | None] = {}
+        self._by_id: dict[str, Result | None] = dict(known or {})
         self._earlier: EarlierCode | None = None
-        self._reader_of: dict[str, Reader] = {}
+        self._reader_of: dict[str, Reader] = dict.fromkeys(self._by_id, self.readers[0])
         self.unreadable: set[str] = set()
         self.problems = [f"{store.root}: no such store" for store in self.readers if not is_there(store.root)]
 

@@ -10,6 +10,7 @@ from irm_sweeps.analysis.text_grid import width
 from irm_sweeps.typed_commands import issued
 
 if TYPE_CHECKING:
+    from irm_sweeps.analysis.readings import Results
     from irm_sweeps.sweep.paper import Paper
     from irm_sweeps.trial import Trial
 
@@ -19,24 +20,23 @@ BEST = 20
 """Number of settings that are printed of more."""
 
 
-def sweep_ending(name: str, trials: Mapping[str, Trial], store: Path, command: str) -> str:
+def sweep_ending(name: str, trials: Mapping[str, Trial], results: Results, command: str) -> str:
     """Return the table of a sweep; of more than `MOST` settings the best, and `command`, which prints them all."""
     from irm_sweeps.analysis.environment_groups import Datasets
-    from irm_sweeps.analysis.readings import Results
     from irm_sweeps.analysis.sweep_table import sweep_table
     from irm_sweeps.analysis.sweep_trials import of_trials
     from irm_sweeps.analysis.table_text import sweep_text
 
-    table = sweep_table(of_trials(name, trials, issued()), Results([store]), "last", Datasets(trusted=True))
+    table = sweep_table(of_trials(name, trials, issued()), results, "last", Datasets(trusted=True))
     if len(table.rows) <= MOST:
         return sweep_text(table, width=width())
     text = sweep_text(table, table.best(BEST), width())
     return f"{text}the best {BEST} of {len(table.rows)} settings are shown; all: {command}\n"
 
 
-def paper_ending(paper: Paper, overrides: Sequence[str], store: Path) -> str:
+def paper_ending(paper: Paper, overrides: Sequence[str], store: Path, results: Results) -> str:
     """Return the table of a paper, run with these overrides."""
     from irm_sweeps.analysis.table_text import paper_text
     from irm_sweeps.analysis.until_decided import builder_for
 
-    return paper_text(builder_for(paper, [store], None, overrides).table(), width())
+    return paper_text(builder_for(paper, [store], None, overrides, results).table(), width())

@@ -13,6 +13,7 @@ from irm_sweeps.analysis.options import Parser
 from irm_sweeps.analysis.output_file import check_output, write_output
 from irm_sweeps.analysis.paper_files import find_paper, row_names
 from irm_sweeps.errors import UserError, one_line_errors, printable
+from irm_sweeps.process_state.garbage import collector_paused
 from irm_sweeps.typed_commands import offers
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print or write the table, or the commands that fill it, as the command line asks."""
-    with one_line_errors():
+    with one_line_errors(), collector_paused():
         options = parser().read(argv)
         _check_output(options)
         if options.paper is None:

@@ -15,6 +15,7 @@ from irm_sweeps.errors import StoreError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.launchers.slurm_jobs import JobRecord, Whereabouts, in_words, listed
 from irm_sweeps.launchers.worker_logs import complaints_of_ended_workers
+from irm_sweeps.process_state.garbage import collector_paused
 from irm_sweeps.slurm import JobState, JobsUnknownError, SlurmError
 from irm_sweeps.store import claims
 from irm_sweeps.store.claims import Claim
@@ -197,6 +198,7 @@ def first(names: Sequence[str], n: int) -> str:
     return ", ".join([*names[:n], *(["..."] if len(names) > n else [])])
 
 
+@collector_paused()
 def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     """Return the status of a sweep, from the result or the claim of each of its trials."""
     status = SweepStatus(store.root, manifest.name, len(manifest.trials))

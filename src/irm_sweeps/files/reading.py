@@ -70,7 +70,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise DamagedFile(f"{path}: {error}") from None
 
 
-def read_fresh(path: Path, at_most: int) -> bytes:
+def read_fresh(path: Path | str, at_most: int) -> bytes:
     """Return the bytes of an ordinary file of the store; of a file that is being replaced, the newest.
 
     Raises

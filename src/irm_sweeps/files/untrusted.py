@@ -10,7 +10,10 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.files.quick_json import DOUBT, quick_json
+
 MIB = 2**20
+_PIECE = 2**16
 DEPTH = 64
 """Most containers around a value of JSON; what this package writes has eight."""
 LARGEST = 2**63
@@ -30,6 +33,11 @@ def open_regular(path: Path, *, follow: bool = False) -> BufferedReader:
     OSError
         It is not an ordinary file, or cannot be opened.
     """
+    return open(_opened(path, follow=follow)[0], "rb")
+
+
+def _opened(path: Path | str, *, follow: bool) -> tuple[int, os.stat_result]:
+    """Return a descriptor of an ordinary file and its status; raises as `open_regular`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     except OSError as error:
@@ -38,13 +46,14 @@ def open_regular(path: Path, *, follow: bool = False) -> BufferedReader:
         if error.errno == errno.ENXIO:
             raise OSError(errno.EINVAL, "no regular file", str(path)) from None
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "no regular file", str(path))
-    return open(descriptor, "rb")
+    return descriptor, status
 
 
-def read_regular(path: Path, at_most: int, *, follow: bool = False) -> bytes:
+def read_regular(path: Path | str, at_most: int, *, follow: bool = False) -> bytes:
     """Return the bytes of an ordinary file.
 
     Raises
@@ -52,13 +61,17 @@ def read_regular(path: Path, at_most: int, *, follow: bool = False) -> bytes:
     OSError
         As `open_regular`, or it has more than `at_most` bytes: then none are read.
     """
-    with open_regular(path, follow=follow) as file:
-        if os.fstat(file.fileno()).st_size > at_most:
-            raise OSError(errno.EFBIG, f"larger than {at_most // MIB} MiB", str(path))
-        content = file.read(at_most + 1)
-    if len(content) > at_most:
+    descriptor, status = _opened(path, follow=follow)
+    try:
+        pieces, size = [], 0
+        while size <= at_most >= status.st_size and (piece := os.read(descriptor, max(status.st_size - size, _PIECE))):
+            pieces.append(piece)
+            size += len(piece)
+    finally:
+        os.close(descriptor)
+    if max(size, status.st_size) > at_most:
         raise OSError(errno.EFBIG, f"larger than {at_most // MIB} MiB", str(path))
-    return content
+    return b"".join(pieces)
 
 
 def append_regular(path: Path) -> int:
@@ -85,7 +98,12 @@ def parse_json(text: bytes | str) -> Any:
     ValueError
         The text is no JSON, has a key twice, a number that is not finite or too large, or is nested too deeply.
     """
-    decoded = text.decode() if isinstance(text, bytes) else text
+    if isinstance(text, bytes):
+        if (quick := quick_json(text, depth=DEPTH, largest=LARGEST)) is not DOUBT:
+            return quick
+        decoded = text.decode()
+    else:
+        decoded = text
     try:
         value = _STRICT.decode(decoded)
     except RecursionError:
@@ -120,12 +138,16 @@ _TOO_DEEP = f"nested more than {DEPTH} deep"
 
 
 def _check_depth(value: Any) -> None:
-    level = [value]
+    filled = [value] if isinstance(value, dict | list) else []
     for _ in range(DEPTH):
-        containers = (value for value in level if isinstance(value, dict | list))
-        level = [item for value in containers for item in (value.values() if isinstance(value, dict) else value)]
-        if not level:
+        if not filled:
             return
+        filled = [
+            item
+            for container in filled
+            for item in (container.values() if type(container) is dict else container)
+            if (type(item) is dict or type(item) is list) and item
+        ]
     raise ValueError(_TOO_DEEP)
 
 

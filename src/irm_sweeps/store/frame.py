@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.compose import leaves
+from irm_sweeps.compose import COMPONENTS, leaves
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import is_there
+from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.naming.names import setting_names
+from irm_sweeps.process_state.garbage import collector_paused
 from irm_sweeps.store.archive import open_reader
 from irm_sweeps.store.later_fields import without_places
 from irm_sweeps.store.reader import Problem
@@ -79,14 +81,23 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     UserError
         A path is neither a directory nor an archive.
     """
-    import pandas as pd
-
-    results, problems = _read([Path(root) for root in (path, *more)])
+    with collector_paused():
+        results, problems = _read([Path(root) for root in (path, *more)])
+        frame = _frame(results)
     if problems:
         shown = f"{problems[0]}{', ...' if len(problems) > 1 else ''}"
         warnings.warn(f"left out: {count(len(problems), 'damaged result')}: {shown}", stacklevel=2)
+    frame.attrs["problems"] = problems
+    return frame
+
+
+def _frame(results: Sequence[tuple[Path, Result]]) -> pd.DataFrame:
+    """Return the rows of results, each with the store it is from."""
+    import pandas as pd
+
     settings = setting_names([without_places(result.config) for _, result in results])
-    rows = [_trial(root, result, name) for (root, result), name in zip(results, settings, strict=True)]
+    columns = _ConfigColumns()
+    rows = [_trial(root, result, name, columns) for (root, result), name in zip(results, settings, strict=True)]
     trials = pd.DataFrame(rows, dtype=object)
     scores = pd.DataFrame(
         [(i, *row) for i, (_, result) in enumerate(results) for row in _scores(result)],
@@ -98,7 +109,6 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     frame = trials.take(scores.pop("trial").to_numpy(dtype=int)).reset_index(drop=True)
     for name in scores.columns:
         frame[name] = scores[name].astype(TYPES[name])
-    frame.attrs["problems"] = problems
     return frame
 
 
@@ -119,14 +129,34 @@ def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
     return list(found.values()), problems
 
 
-def _trial(root: Path, result: Result, setting: str) -> dict[str, Any]:
+class _ConfigColumns:
+    """The columns of configs; those of a part that many configs share are made once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def of(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the choices of a config and its values under dotted names, but for those in `TYPES`."""
+        columns: dict[str, Any] = {}
+        for group, values in config.items():
+            key = group, repr(values)
+            if (own := self._known.get(key)) is None:
+                own = self._known[key] = self._of_part(group, values)
+            columns |= own
+        return columns
+
+    def _of_part(self, group: str, values: Any) -> dict[str, Any]:
+        choice = {group: choice_name(group, values)} if group in COMPONENTS else {}
+        return {**choice, **{key: _json(value) for key, value in leaves({group: values}) if key not in TYPES}}
+
+
+def _trial(root: Path, result: Result, setting: str, columns: _ConfigColumns) -> dict[str, Any]:
     """Return what a trial's rows have in common."""
     git = result.provenance.git
     return {
         "trial_id": result.trial_id,
         "status": result.status,
         "setting": setting,
-        **result.choices,
         "lam": result.config.get("lam"),
         "seed": result.config["seed"],
         "diverged_at": result.diverged_at,
@@ -137,7 +167,7 @@ def _trial(root: Path, result: Result, setting: str) -> dict[str, Any]:
         "device": result.hardware.device,
         "commit": git.commit if git else None,
         "store": str(root),
-        **{key: _json(value) for key, value in leaves(result.config) if key not in TYPES},
+        **columns.of(result.config),
     }
 
 

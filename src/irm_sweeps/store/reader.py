@@ -63,15 +63,15 @@ class Reader(ABC):
         DamagedFile
             There is a result file, but it is no valid result of this trial.
         """
-        content, path = self.content(trial_id, RESULT, LARGEST_RESULT), self.root / trial_id / RESULT
+        content = self.content(trial_id, RESULT, LARGEST_RESULT)
         if content is None:
             return None
         try:
             result = Result.from_values(parse_json(content))
+            if result.trial_id != trial_id:
+                raise ValueError(f"of trial {result.trial_id}, not {trial_id}")
         except ValueError as error:
-            raise DamagedFile(f"{path}: {error}") from None
-        if result.trial_id != trial_id:
-            raise DamagedFile(f"{path}: of trial {result.trial_id}, not {trial_id}")
+            raise DamagedFile(f"{self.root / trial_id / RESULT}: {error}") from None
         return result
 
     def history(self, trial_id: str) -> list[Row] | None:

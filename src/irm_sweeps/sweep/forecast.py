@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from statistics import fmean
 from typing import Any
 
@@ -142,11 +143,16 @@ def cost_key(config: Mapping[str, Any]) -> str:
 
     It is read off the config alone, so that thousands of trials take no time: `Trial.kind` imports their classes.
     """
-    return json.dumps(_without_fractions({**config, "lam": None, "seed": None}), sort_keys=True)
+    return _cost_key(json.dumps({**config, "lam": None, "seed": None}, sort_keys=True))
+
+
+@lru_cache(maxsize=1_000)
+def _cost_key(config: str) -> str:
+    return json.dumps(_without_fractions(json.loads(config)))
 
 
 def _without_fractions(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _without_fractions(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_without_fractions(part) for part in value]

@@ -49,8 +49,9 @@ def check_departures(departures: Iterable[Departure], trials: Sequence[Trial], c
     groups = {key.partition(".")[0] for key in changed}
     if groups & _ANY_KEY:
         return
-    configs = [_flat(trial) for trial in trials]
-    for departure in departures:
+    declared = list(departures)
+    configs = [_flat(trial) for trial in trials] if declared else []
+    for departure in declared:
         if departure.key.partition(".")[0] not in groups:
             for config in configs:
                 _check(departure, config)
@@ -79,7 +80,9 @@ def departures_note(departures: Iterable[Departure], trials: Sequence[Trial]) ->
 
     An entry whose value overrides have changed is left out: the table has a line on the overrides.
     """
-    parts = list(_parts(departures, [_flat(trial) for trial in trials]))
+    if not (declared := list(departures)):
+        return ""
+    parts = list(_parts(declared, [_flat(trial) for trial in trials]))
     return f"{DEPARTS}: {'; '.join(parts)}" if parts else ""
 
 

@@ -36,6 +36,8 @@ class Plan:
         Ids among `to_run` that an earlier version of the user's own classes has a result of, and these classes.
     damaged
         A line for each result file that is damaged.
+    results
+        The results of `done`.
     """
 
     trials: Mapping[str, Trial]
@@ -46,6 +48,7 @@ class Plan:
     damaged: list[str] = field(default_factory=list)
     unsuccessful: list[str] = field(default_factory=list)
     earlier: dict[str, list[str]] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
 
     def notes(self) -> Iterator[str]:
         """Yield a line if an earlier version of the user's code has done some, and one if code cannot be read."""
@@ -89,6 +92,7 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
             plan.retire[trial_id] = result.status
         else:
             plan.done.append(trial_id)
+            plan.results[trial_id] = result
             if result.status != "completed":
                 plan.unsuccessful.append(trial_id)
     for trial_id in plan.to_run:

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store import claims
 from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.manifest import Manifest, note_launch, sweep_name, sweep_names
@@ -35,6 +34,9 @@ from irm_sweeps.typed_commands import command, is_default_store, looking, typed
 from irm_sweeps.user_code.modules import is_package_module
 from irm_sweeps.wording import count, in_stacks
 
+if TYPE_CHECKING:
+    from irm_sweeps.analysis.readings import Results
+
 
 def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     """Run what a sweep lacks; return how many of the trials that ran have failed, or with `plan` cannot run.
@@ -47,12 +49,13 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
     trials, settings, label = collect(overrides)
     if settings.seeds:
         return _run_until_decided(overrides, settings, label, launcher)
-    answer = partial(_print_answer, Store(settings.results), trials, label, overrides)
+    answer = partial(_print_answer, trials, label, overrides)
     return _run(trials, settings, label, overrides, launcher, answer)[0]
 
 
 def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str, launcher: Launcher) -> int:
     """Run the seeds of one look after another, until every cell of the papers is decided or has `max_seeds`."""
+    from irm_sweeps.analysis.readings import Results
     from irm_sweeps.analysis.until_decided import looks
 
     papers, user = _papers_of(of_trials(overrides))
@@ -66,7 +69,7 @@ def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str,
     trials, waiting = looks(files, settings.results, user)  # the first time with those done, which rerun= is about
     while trials:
         lacking = set(waiting)
-        failed, complete = _run(trials, settings, label, overrides, launcher, lambda: None)
+        failed, complete = _run(trials, settings, label, overrides, launcher, lambda _results: None)
         failures += failed
         _, waiting = looks(files, settings.results, user)
         if settings.plan or not complete:
@@ -76,7 +79,7 @@ def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str,
         if set(waiting) == lacking:
             break
         settings, trials = settings.model_copy(update={"rerun": "missing"}), waiting
-    _print_answer(Store(settings.results), {}, label, overrides)
+    _print_answer({}, label, overrides, Results([settings.results]))
     return failures
 
 
@@ -86,12 +89,14 @@ def _run(
     label: str,
     overrides: Sequence[str],
     launcher: Launcher,
-    answer: Callable[[], None],
+    answer: Callable[[Results], None],
 ) -> tuple[int, bool]:
     """Run what is missing of some trials, or with `plan` print it; when all have ended, print the answer.
 
     Return how many of those that ran have failed, or cannot run, and whether this process has seen all of them end.
     """
+    from irm_sweeps.analysis.readings import Results
+
     store = Store(settings.results)
     if settings.plan and len(trials) > LISTED:
         print(f"{count(len(trials), 'trial')}: looking at results, data sets and backbones ...", flush=True)
@@ -103,11 +108,13 @@ def _run(
     if not plan.to_run:
         name = sweep_name(label, list(trials))
         note_launch(store, name)
-        _print_where(store, plan.done)
+        results = Results([store.root], plan.results)
+        _print_where(results, plan.done)
         if plan.unsuccessful and name in sweep_names(store):
             print(f"which failed or diverged: {looking('failures', name, results=store.root)}")
-        answer()
+        answer(results)
         return 0, True
+    plan.results.clear()  # whatever else ends meanwhile is read with them at the end
     manifest = prepare(store, plan, settings, launcher, label, overrides=of_trials(overrides))
     workers = launcher.workers(settings.device)
     size = f"{in_stacks(manifest.stacks)}, {count(workers, 'worker')}"
@@ -120,9 +127,10 @@ def _run(
     claims.tidy(store, plan.to_run)
     if complete:
         print(progress.summary())
-        _print_where(store, [*plan.to_run, *plan.done])
+        results = Results([store.root])
+        _print_where(results, [*plan.to_run, *plan.done])
         _print_failures(store, manifest, progress)
-        answer()
+        answer(results)
         _check_no_trial_is_left(store, manifest, progress)
     return progress.failures, complete
 
@@ -163,25 +171,20 @@ def _print_all(lines: Generator[str, None, int]) -> int:
             return int(end.value)
 
 
-def _print_where(store: Store, trial_ids: Sequence[str]) -> None:
+def _print_where(results: Results, trial_ids: Sequence[str]) -> None:
     """Print where the results are, and the command that shows the first that is completed, if any is."""
-    completed = next((trial_id for trial_id in trial_ids if _is_completed(store, trial_id)), None)
+    store = results.readers[0]
+    found = (result for result in map(results.of, trial_ids) if result is not None)
+    completed = next((result.trial_id for result in found if result.status == "completed"), None)
     look = f"; look at one with: {looking('show', completed, results=store.root)}" if completed else ""
     print(f"results in {store.root}{look}")
 
 
-def _is_completed(store: Store, trial_id: str) -> bool:
-    try:
-        result = store.result(trial_id)
-    except DamagedFile:
-        return False
-    return result is not None and result.status == "completed"
-
-
-def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrides: Sequence[str]) -> None:
+def _print_answer(trials: Mapping[str, Trial], label: str, overrides: Sequence[str], results: Results) -> None:
     """Print the commands that show the table of a sweep, or of each paper file, and the table itself last."""
     from irm_sweeps.analysis.sweep_ending import paper_ending, sweep_ending
 
+    store = results.readers[0]
     where = [] if is_default_store(store.root) else ["--results", str(store.root)]
     words = of_trials(overrides)
     papers, user = _papers_of(words)
@@ -191,7 +194,7 @@ def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrid
             print(f"tables and figures: {typed('report', *where, *of_rows)}")
         else:
             print(f"table: {typed('table', '--paper', paper.name, *where, *of_rows)}")
-            print(f"\n{paper_ending(paper, user, store.root)}", end="")
+            print(f"\n{paper_ending(paper, user, store.root, results)}", end="")
     if papers:
         return
     name = sweep_name(label, list(trials))
@@ -202,7 +205,7 @@ def _print_answer(store: Store, trials: Mapping[str, Trial], label: str, overrid
     print(f"table again, with --format as md, latex, csv or html: {table}")
     if len({trial.lam for trial in trials.values()} - {None}) > 1:
         print(f"curve over lam: {typed('figure', '--curves', 'lam', *selection, *where)}")
-    print(f"\n{sweep_ending(name, trials, store.root, table)}", end="")
+    print(f"\n{sweep_ending(name, trials, results, table)}", end="")
 
 
 def _papers_of(words: Sequence[str]) -> tuple[list[Paper], list[str]]:
