@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from commands import ROGUE, ROOT, SMALL, SUPPORT, Desk, irm_sweeps, launch
+from irm_sweeps.errors import did_you_mean
 from rogue import Deed
 
 
