@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,8 @@ def from_root(text: str) -> str:
     for page, source in ROOT_PAGES.items():
         text = text.replace(f"]({source})", f"]({page})")
     return text
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Return a page with the file names of its blocks of code as titles: of `file=` the theme makes no block."""
+    return re.sub(r"^```(\w+) file=(\S+)$", r'```\1 title="\2"', markdown, flags=re.MULTILINE)

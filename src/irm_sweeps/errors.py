@@ -26,11 +26,23 @@ class UnknownChoice(UserError):
     """A config group has no such choice, e.g. a method that this version does not have."""
 
 
+_MOST_MEANT = 4
+"""Most words that are named of those which begin with what was typed."""
+
+
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
-    """Return `` (did you mean `x`?)`` for the nearest known word, or an empty string if none is near (1: equal)."""
+    """Return `` (did you mean `x`?)`` for the nearest known word, or an empty string if none is near (1: equal).
+
+    Of a few words that begin with the typed one, all are named.
+    """
     words = {each.lower(): each for each in known}
-    matches = get_close_matches(str(word)[:80].lower(), words, n=1, cutoff=cutoff)
-    return f" (did you mean `{words[matches[0]]}`?)" if matches else ""
+    typed = str(word)[:80].lower()
+    matches = sorted(each for each in words if len(typed) > 2 and each.startswith(typed))
+    if not 2 <= len(matches) <= _MOST_MEANT:
+        matches = get_close_matches(typed, words, n=1, cutoff=cutoff)
+    named = [f"`{words[match]}`" for match in matches]
+    others = f"{', '.join(named[:-1])} or " if named[1:] else ""
+    return f" (did you mean {others}{named[-1]}?)" if named else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from commands import ROGUE, ROOT, SMALL, SUPPORT, Desk, irm_sweeps, launch
+from irm_sweeps.errors import did_you_mean
 from rogue import Deed
 
 
@@ -407,3 +408,16 @@ def test_a_folder_of_yamls_that_is_none(tmp_path: Path, monkeypatch: pytest.Monk
 def test_results_that_may_not_be_written(results: Path) -> None:
     results.mkdir(mode=0o500)
     assert "cannot be written: Permission denied" in launch(f"results={results}", *SMALL).complaint
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("irm", " (did you mean `irm_games`, `irmv1` or `irmx`?)"),
+        ("irmv", " (did you mean `irmv1`?)"),
+        ("vrx", " (did you mean `vrex`?)"),
+        ("zzzzz", ""),
+    ],
+)
+def test_all_of_a_few_names_that_begin_with_the_typed_one_are_suggested(typed, meant):
+    assert did_you_mean(typed, ["irmv1", "irmx", "irm_games", "vrex", "erm"]) == meant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -21,9 +22,11 @@ from browser import CHROMIUM, chromium
 from commands import ROGUE, SMALL, Desk, eventually
 from irm_sweeps import cli
 from irm_sweeps.analysis.curve_svg import charts
+from irm_sweeps.analysis.readings import Results
 from irm_sweeps.commands import live_page, watch
 from irm_sweeps.commands.live_page import LivePage
 from irm_sweeps.commands.live_server import LiveServer
+from irm_sweeps.commands.live_tables import LiveTables
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store import claims
 from irm_sweeps.store.growing_history import GrowingHistory
@@ -32,6 +35,7 @@ from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.watched_store import WatchedStore
 from irm_sweeps.sweep.collect import collect
+from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.trial import Trial
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
@@ -62,7 +66,7 @@ class Watched:
 
     def words(self) -> str:
         """Return the page without tags."""
-        return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", self.ask()[1].partition("<body>")[2]))
+        return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", self.ask()[1].partition("<body>")[2])))
 
 
 @pytest.fixture
@@ -291,6 +295,92 @@ def test_the_sentence_counts(watched: Watched, total: int, done: int, words: str
     assert words in watched.words()
 
 
+# -- the tables of a paper ------------------------------------------------------------------------------
+
+
+def launched(store: Store, *words: str, name: str = "") -> dict[str, Trial]:
+    """Write the manifest that `launch.py -m` with these words would, and return its trials."""
+    trials, _, label = collect([f"results={store.root}", *words])
+    configs = {trial_id: trial.canonical for trial_id, trial in trials.items()}
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    write_manifest(store, name or label, configs, [[trial_id] for trial_id in trials], run, overrides=words)
+    return trials
+
+
+TWO_ROWS = ("paper=bae2021_table1", "paper.only=[erm,vrex]", "seed=0,1,2")
+
+
+def test_a_papers_sweep_shows_the_papers_table(watched: Watched) -> None:
+    """As far as it is measured, with the published cells beside it and rows and columns as the paper has them."""
+    erm, vrex = (
+        [trial for trial in launched(watched.store, *TWO_ROWS).values() if trial.method.target.endswith(name)]
+        for name in ("ERM", "VREx")
+    )
+    assert "published" not in watched.words()
+    synthetic.write(watched.store.root, *(synthetic.completed(trial, accuracy) for trial in erm[:2]))
+    said = watched.words()
+    assert "The paper's table so far bae2021 Table 1: test accuracy (%) on Colored MNIST p_e = 0.1" in said
+    assert re.search(r"ERM [12 ]*55.0 ± 7.1 \(n=2\) .*?88.6 ± 0.3", said), said
+    assert re.search(r"V-REx missing .*?71.5 ± 0.8", said), said
+    assert "Every setting" in said
+    synthetic.write(watched.store.root, *(synthetic.completed(trial, accuracy) for trial in (*erm, *vrex)))
+    said = watched.words()
+    assert "The paper's table bae2021 Table 1" in said
+    assert re.search(r"V-REx [12 ]*60.0 ± 10.0 \(n=3\) .*?71.5 ± 0.8", said), said
+    assert "missing" not in said
+
+
+def test_of_a_union_each_file_with_results_is_shown_in_the_order_of_the_papers(watched: Watched) -> None:
+    user = ("seed=0", "paper.only=[bae2021_table1,bae2021_figure3]")
+    launched(watched.store, "paper=bae2021", *user)
+    table, figure = load_paper("bae2021_table1"), load_paper("bae2021_figure3")
+    synthetic.fill(watched.store.root, figure, "erm", accuracy, ["seed=0"])
+    titles = rf"{re.escape(table.title)}.*{re.escape(figure.title)}"
+    eventually(lambda: re.search(titles, watched.words()), "both tables: each look composes one file", 60)
+
+
+def test_seeds_until_decided_are_followed(watched: Watched) -> None:
+    words = ("paper=bae2021_table1", "paper.only=[erm]", "seeds=until_decided", "max_seeds=6")
+    erm = list(launched(watched.store, *TWO_ROWS[:1], "paper.only=[erm]", "seed=range(0,6)").values())
+    configs = {trial.id: trial.canonical for trial in erm[:3]}
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    write_manifest(watched.store, "bae2021_table1", configs, [list(configs)], run, overrides=words)
+    synthetic.write(watched.store.root, *(synthetic.completed(trial, accuracy) for trial in erm[:3]))
+    assert "(n=3)" in watched.words()
+    synthetic.write(watched.store.root, *(synthetic.completed(trial, accuracy) for trial in erm))
+    assert "(n=6)" in watched.words()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("paper=demo", "method._target_=stranger.Method"),
+        ("paper=demo", "method={_target_:stranger.Method}"),
+        ("paper=demo", "seed=${oc.env:HOME}"),
+        ("paper=demo", "hydra.searchpath=[file:///stranger]"),
+        ("paper=demo", "+hydra.searchpath=[file:///stranger]"),
+    ],
+)
+def test_a_strangers_manifest_composes_nothing_that_names_code(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("irm_sweeps.compose.compose", lambda *_: pytest.fail("composed"))
+    named = replace(watched.manifest, name="demo-01234567", overrides=words)
+    tables = LiveTables(named, Results([watched.store.root]))
+    tables.compose_next()
+    assert (tables.tables(), tables.problems) == ([], [])
+
+
+def test_a_paper_file_that_is_gone_is_said(watched: Watched) -> None:
+    trials = launched(watched.store, *SMALL, "seed=0,1", name="gone")
+    configs = {trial_id: trial.canonical for trial_id, trial in trials.items()}
+    write_manifest(watched.store, "gone", configs, [list(configs)], watched.manifest.settings, overrides=["paper=gone"])
+    synthetic.write(watched.store.root, *(synthetic.completed(trial, accuracy) for trial in trials.values()))
+    said = watched.words()
+    assert "the paper's table is not shown: paper=gone" in said
+    assert "The table " in said
+
+
 # -- the command ----------------------------------------------------------------------------------------
 
 
@@ -363,5 +453,13 @@ def test_the_page_changes_by_itself_and_says_why_a_trial_failed(desk: Desk) -> N
         assert page.run("document.documentElement.scrollWidth") <= 390
         assert page.complaints(url) == []
         assert page.run("window.mark") == 1, "the page was never loaded anew"
+        launched(Store(desk.results), *TWO_ROWS)
+        eventually(lambda: "0 of 6 trials are done" in page.run(said), "the next sweep on the page", 60)
+        synthetic.fill(desk.results, load_paper("bae2021_table1"), "vrex", accuracy, TWO_ROWS[2:])
+        row = "Array.from(document.querySelectorAll('#table tr')).map(row => row.innerText).find(r => /^V-REx/.test(r))"
+        eventually(lambda: "60.0 ± 10.0" in (page.run(row) or ""), "the paper's row on the page", 60)
+        assert "71.5 ± 0.8" in page.run(row), "with the published cell"
+        assert page.run("document.documentElement.scrollWidth") <= 390
+        assert page.run("window.mark") == 1
         os.kill(desk.started[n].pid, signal.SIGINT)
         eventually(lambda: "The server does not answer" in page.run(said), "that the server is gone", 60)

@@ -79,6 +79,17 @@ def test_the_site_builds_and_fetches_nothing_to_be_read(site: Path) -> None:
         assert not sources, f"{name} asks the network for {sources}"
 
 
+def test_blocks_of_code_that_name_a_file_are_blocks_of_code(site: Path) -> None:
+    found = 0
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        for name in re.findall(r"^```\w+ file=(\S+)$", path.read_text(), re.M):
+            shown = (site / path.relative_to(ROOT / "docs").with_suffix(".html")).read_text()
+            assert f'<span class="filename">{name}</span><pre>' in shown, (path, name)
+            assert f"file={name}" not in shown
+            found += 1
+    assert found > 5
+
+
 def test_every_key_of_a_trial_is_in_the_reference(site: Path) -> None:
     shown = "".join((path).read_text() for path in (site / "reference").glob("*.html"))
     for overrides in ([], ["method=irmv1"], ["dataset=cifar_mnist", "backbone=resnet18"], ["optimizer=sgd"]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from irm_sweeps.compose import COMPONENTS, conf_dir, yamls
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
+    from irm_sweeps.store.result import Result
     from irm_sweeps.sweep.paper import Column, Paper, Row
 
 Classes = tuple[str, ...]
@@ -22,7 +23,12 @@ _NAMES = re.compile(r"[\w]+(,[\w]+)*", re.ASCII)
 
 def classes_of(results: Results) -> set[Classes]:
     """Return the classes of every result, each combination once."""
-    return {tuple(str(result.config[group]["_target_"]) for group in COMPONENTS) for result in results.everything()}
+    return classes_among(results.everything())
+
+
+def classes_among(results: Iterable[Result | None]) -> set[Classes]:
+    """Return the classes of results, each combination once."""
+    return {tuple(str(result.config[group]["_target_"]) for group in COMPONENTS) for result in results if result}
 
 
 def candidate_cells(paper: Paper, found: set[Classes]) -> Iterator[tuple[Row, Column]]:

@@ -81,6 +81,11 @@ class Results:
             self._by_id[trial_id] = self._read(trial_id)
         return self._by_id[trial_id]
 
+    def look_again(self) -> None:
+        """Forget what was read: stores may have other results now."""
+        self._by_id, self._earlier, self._reader_of = {}, None, {}
+        self.unreadable, self.problems = set(), []
+
     def done_by_earlier_code(self, trials: Iterable[Trial]) -> str:
         """Return e.g. `2 done by an earlier version of risk_gap.RiskGap`; an empty string where there are none."""
         from irm_sweeps.store.earlier_code import EarlierCode, told

@@ -164,7 +164,7 @@ class Table:
 
 def is_theoretical(cells: Sequence[Cell]) -> bool:
     """Return whether a row has no trials and values without spread: chance level, optimum."""
-    return all(
+    return bool(cells) and all(
         cell.measured is None and not cell.state and cell.published is not None and cell.published.sd is None
         for cell in cells
     )

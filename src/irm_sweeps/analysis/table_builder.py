@@ -95,6 +95,9 @@ class Builder:
             overrides=self.overrides,
         )
 
+    def look_again(self) -> None:
+        """Forget what follows from the results; its trials it keeps."""
+
     def cell(self, name: str, row: Row, index: int) -> Cell:
         """Return the measured cell of a row and the column with this index, without a verdict."""
         column = self.paper.columns[index]

@@ -68,6 +68,7 @@ def parser() -> Parser:
     table = Parser("table", _DESCRIPTION, _EPILOG)
     table.add_argument(
         "--format",
+        type=lambda typed: {"tex": "latex", "markdown": "md"}.get(typed, typed),
         choices=["text", "md", "latex", "csv", "html"],
         help="text: for a terminal, as wide as it is; md: Markdown; latex: a booktabs float; csv: one line a cell; "
         "html: a page (default: what --output's ending says; without a file text, of a paper md unless it is printed "

@@ -24,11 +24,12 @@ THEORETICAL = "theoretical"
 
 @dataclass(frozen=True)
 class Style:
-    """How a format writes plain text, bold text and the numbers of notes."""
+    """How a format writes plain text, bold text, the numbers of notes, and the number of seeds of a cell."""
 
     plain: Callable[[str], str]
     bold: Callable[[str], str]
     note: Callable[[str], str]
+    n: Callable[[str], str] | None = None
 
     def numbered(self, text: str, numbers: Sequence[int]) -> str:
         """Return text that is already written, with the numbers of its notes."""
@@ -98,7 +99,7 @@ def _measured(table: Table, cell: Cell, cells: Sequence[Cell], style: Style) -> 
     if (cell.row, cell.column) in table.bold:
         mean = style.bold(mean)
     mark = "" if cell.published else mark_text(cell)
-    text = " ".join(filter(None, (mean, style.plain(n_text(cell)), style.plain(mark))))
+    text = " ".join(filter(None, (mean, (style.n or style.plain)(n_text(cell)), style.plain(mark))))
     return style.numbered(text, table.note_numbers(cell, cells))
 
 

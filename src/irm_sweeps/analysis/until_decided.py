@@ -97,6 +97,10 @@ class UntilDecided(Builder):
         """Return the table; each verdict is by the interval of one look among several."""
         return super().table(comparison or self._published)
 
+    def look_again(self) -> None:
+        """Forget at which look each cell stands."""
+        self.__dict__.pop("_stops", None)
+
     def cell(self, name: str, row: Row, index: int) -> Cell:
         """Return the measured cell at the look at which it stops."""
         n, waits = self._stops[name, index]

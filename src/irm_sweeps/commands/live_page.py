@@ -51,14 +51,15 @@ class LivePage:
         """Return the page as it is now, or as it was a moment ago; raise what went wrong when it was last made."""
         with self._lock:
             if time.monotonic() >= self._due:
-                began = time.monotonic()
+                began, once = time.monotonic(), self._watch.seconds_once
                 try:
                     self._html, self._failure = self._made(), None
                 except Exception as error:
                     self._failure = error
                 finally:
                     ended = time.monotonic()
-                    self._due = ended + max(SECONDS / 3, SHARE * (ended - began))
+                    spent = ended - began - (self._watch.seconds_once - once)
+                    self._due = ended + max(SECONDS / 3, SHARE * spent)
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
             return self._html
@@ -116,7 +117,7 @@ def _go_on(sweep: LiveSweep | None) -> str:
 
 
 def _report(sweep: LiveSweep) -> str:
-    """Return the command that writes the whole report of the sweep."""
+    """Return the command that writes the whole report: of a paper's sweep the one that has the papers."""
     root = sweep.status.results
     where = [] if is_default_store(root) else ["--results", str(root)]
-    return typed("report", "--sweep", sweep.manifest.name, *where)
+    return typed("report", *([] if sweep.papers else ["--sweep", sweep.manifest.name]), *where)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.curve_svg import Chart, charts
+from irm_sweeps.commands.live_tables import LiveTables
 from irm_sweeps.commands.sweep_status import Running, SweepStatus, add_jobs, most_first, sweep_status
 from irm_sweeps.errors import one_line, printable
 from irm_sweeps.files.reading import DamagedFile
@@ -22,6 +23,7 @@ from irm_sweeps.typed_commands import looking
 from irm_sweeps.wording import count, duration
 
 if TYPE_CHECKING:
+    from irm_sweeps.analysis.readings import Results
     from irm_sweeps.analysis.table import Table
 
 JOBS_SECONDS = 60.0
@@ -80,6 +82,8 @@ class LiveSweep:
 
     Attributes
     ----------
+    papers
+        The tables so far of the papers that it is of.
     table
         The measured settings so far; None before the first result.
     hidden
@@ -93,6 +97,7 @@ class LiveSweep:
     running: Sequence[RunningTrial]
     hidden: int
     losses: Sequence[LostTrials]
+    papers: Sequence[Table]
     table: Table | None
     remarks: Sequence[str]
 
@@ -105,12 +110,16 @@ class Watch:
     ----------
     sweep
         Name of the sweep; None: the one that was launched last, which may change.
+    seconds_once
+        Time spent so far on what is done once for a sweep.
     """
 
     store: WatchedStore
     sweep: str | None
+    seconds_once: float = 0.0
     _manifest: tuple[object, Manifest] | None = None
     _table: tuple[object, Table] | None = None
+    _papers: tuple[object, LiveTables] | None = None
     _histories: dict[str, GrowingHistory] = field(default_factory=dict)
     _jobs: tuple[str, float, SweepStatus] | None = None
 
@@ -132,6 +141,7 @@ class Watch:
             status = sweep_status(self.store, manifest)
         if status.done < status.total and not status.running:
             self._add_jobs(status, manifest)
+        papers, problems = self._paper_tables(manifest) if status.done else ([], [])
         shown = status.running[:MOST_RUNNING]
         self._histories = {one.trial_id: self._history(one.trial_id) for one in shown}
         return LiveSweep(
@@ -140,8 +150,9 @@ class Watch:
             running=[self._running(one) for one in shown],
             hidden=len(status.running) - len(shown),
             losses=list(self._losses(status, manifest)),
+            papers=papers,
             table=self._tabulated(manifest) if status.done else None,
-            remarks=list(_remarks(status)),
+            remarks=[*_remarks(status), *problems],
         )
 
     def _read_manifest(self, name: str) -> Manifest:
@@ -192,19 +203,35 @@ class Watch:
         details = result.error.details if result is not None and result.error is not None else ""
         return LostTrials(one_line(title, at_most=1000), named, len(ids) - len(named), printable(details.strip()))
 
+    def _paper_tables(self, manifest: Manifest) -> tuple[Sequence[Table], Sequence[str]]:
+        """Return the tables so far of the papers that the sweep is of, and why others are not shown."""
+        seen = (manifest.name, manifest.launch)
+        began = time.monotonic()
+        if self._papers is None or self._papers[0] != seen:
+            self._papers = (seen, LiveTables(manifest, self._results()))
+        papers = self._papers[1]
+        papers.compose_next()
+        self.seconds_once += time.monotonic() - began
+        return papers.tables(), papers.problems
+
+    def _results(self) -> Results:
+        """Return the results of the store, which parses only those that are new."""
+        from irm_sweeps.analysis.readings import Results
+
+        results = Results([self.store.root])
+        results.readers = [self.store]
+        return results
+
     def _tabulated(self, manifest: Manifest) -> Table:
         """Return the table of the results so far, which is made again when there are others."""
         from irm_sweeps.analysis.environment_groups import Datasets
-        from irm_sweeps.analysis.readings import Results
         from irm_sweeps.analysis.sweep_formats import as_table
         from irm_sweeps.analysis.sweep_table import sweep_table
         from irm_sweeps.analysis.sweep_trials import of_manifest
 
         seen = (manifest.name, manifest.launch, self.store.changes)
         if self._table is None or self._table[0] != seen:
-            results = Results([self.store.root])
-            results.readers = [self.store]
-            table = sweep_table(of_manifest(manifest), results, "last", Datasets(trusted=False))
+            table = sweep_table(of_manifest(manifest), self._results(), "last", Datasets(trusted=False))
             self._table = (seen, as_table(table))
         return self._table[1]
 

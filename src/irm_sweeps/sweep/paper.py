@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.overrides.paired_axes import keys
-from irm_sweeps.sweep.grid import HydraCache, last_wins, trials
+from irm_sweeps.sweep.grid import HydraCache, each, last_wins, trials
 from irm_sweeps.sweep.metric import check_made, check_readable, parts
 from irm_sweeps.sweep.paper_departures import Departure, check_departures
 from irm_sweeps.sweep.paper_parts import MARGIN, Column, Figure, Overrides, Rerun, Row, check_published
@@ -22,7 +22,7 @@ from irm_sweeps.typed_commands import launching
 _FOR_HYDRA = re.compile(r"^defaults\s*:|\$\{|@package|^\s*_\w+_\s*:", re.MULTILINE)
 """What only Hydra understands in a YAML."""
 
-__all__ = ["Column", "Departure", "Figure", "Paper", "Rerun", "Row", "load_paper"]
+__all__ = ["Column", "Departure", "Figure", "Paper", "Rerun", "Row", "load_paper", "papers_of"]
 
 
 class Paper(Config):
@@ -257,6 +257,20 @@ def load_paper(name: str, cache: HydraCache | None = None, only: Sequence[str] =
     paper = Paper.from_config(config, name)
     paper._cache = paper._cache if cache is None else cache
     return paper
+
+
+def papers_of(words: Sequence[str]) -> tuple[list[Paper], list[str]]:
+    """Return the paper files among the overrides, with the rows that are chosen, and the overrides of trials.
+
+    Raises
+    ------
+    UserError
+        As `load_paper`.
+    """
+    only = [word for word in words if word.lstrip("+").startswith("paper.")]
+    names = [str(name) for word in words if word.startswith("paper=") for _, name in each(word)]
+    user = [word for word in words if word not in only and not word.startswith("paper=")]
+    return [load_paper(name, only=only) for name in names], user
 
 
 def read_plain(name: str) -> dict[str, Any] | None:

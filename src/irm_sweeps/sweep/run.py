@@ -19,11 +19,11 @@ from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect, common_settings, of_trials
 from irm_sweeps.sweep.cost import LISTED, report
 from irm_sweeps.sweep.forecast import LaunchForecast
-from irm_sweeps.sweep.grid import each, expand
+from irm_sweeps.sweep.grid import expand
 from irm_sweeps.sweep.labels import in_common
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.objective import objective
-from irm_sweeps.sweep.paper import Paper, load_paper
+from irm_sweeps.sweep.paper import papers_of
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.prepare import plan_trials, prepare
 from irm_sweeps.sweep.progress import Progress
@@ -58,7 +58,7 @@ def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str,
     from irm_sweeps.analysis.readings import Results
     from irm_sweeps.analysis.until_decided import looks
 
-    papers, user = _papers_of(of_trials(overrides))
+    papers, user = papers_of(of_trials(overrides))
     if not papers:
         raise UserError(
             "seeds=until_decided decides on published numbers: give paper=NAME, or say which seeds, "
@@ -187,7 +187,7 @@ def _print_answer(trials: Mapping[str, Trial], label: str, overrides: Sequence[s
     store = results.readers[0]
     where = [] if is_default_store(store.root) else ["--results", str(store.root)]
     words = of_trials(overrides)
-    papers, user = _papers_of(words)
+    papers, user = papers_of(words)
     of_rows = [word for word in words if not word.startswith("paper=")]
     for paper in papers:
         if paper.include:
@@ -206,14 +206,6 @@ def _print_answer(trials: Mapping[str, Trial], label: str, overrides: Sequence[s
     if len({trial.lam for trial in trials.values()} - {None}) > 1:
         print(f"curve over lam: {typed('figure', '--curves', 'lam', *selection, *where)}")
     print(f"\n{sweep_ending(name, trials, results, table)}", end="")
-
-
-def _papers_of(words: Sequence[str]) -> tuple[list[Paper], list[str]]:
-    """Return the paper files among the overrides, with the rows that are chosen, and the overrides of trials."""
-    only = [word for word in words if word.lstrip("+").startswith("paper.")]
-    names = [str(name) for word in words if word.startswith("paper=") for _, name in each(word)]
-    user = [word for word in words if word not in only and not word.startswith("paper=")]
-    return [load_paper(name, only=only) for name in names], user
 
 
 def _print_failures(store: Store, manifest: Manifest, progress: Progress) -> None:

@@ -1,0 +1,54 @@
+"""LaTeX of tables: it fits the text width of `article`, is cut by no page, and compiles where there is a TeX."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from table_words import BAE
+
+ARCHIVE = str(Path(__file__).resolve().parents[3] / "docs" / "results" / "bae2021.zip")
+TABLES = [
+    [*BAE, "--results", ARCHIVE],
+    [*BAE, "--results", ARCHIVE, "--details", "--bold", "best"],
+    ["--paper", "bae2021", "--table", "3", "--results", ARCHIVE],
+    ["--paper", "bae2021", "--figure", "4", "--results", ARCHIVE],
+    ["--paper", "lin2021", "--table", "1"],
+    ["method=irmv1,vrex", "lam=1,100"],
+    ["method=erm", "training.steps=1", "training.l2=0.001,0.01", "dataset.grayscale=true,false", "--results", ARCHIVE],
+]
+"""One number of seeds and several, notes that fill pages, six columns, nothing measured, long names of settings."""
+
+
+def test_it_is_whole_and_says_once_what_all_cells_share(show):
+    texts = [show(*words, "--format", "tex") for words in TABLES]
+    for text in texts:
+        begun = Counter(re.findall(r"\\begin\{(\w+)\}", text))
+        assert begun == Counter(re.findall(r"\\end\{(\w+)\}", text))
+        assert not re.search(r"\\midrule\n\\midrule", text)
+        floats = re.findall(r"\\begin\{table\}.*?\\end\{table\}", text, re.S)
+        assert all(len(re.sub(r"\\[a-z]+", "", one)) < 6000 for one in floats), "a page holds it"
+        printed = [line for line in text.splitlines() if not line.startswith("%")]
+        assert Counter("\n".join(printed))["{"] == Counter("\n".join(printed))["}"]
+    assert "n = 10." in texts[0]
+    assert "(n=10)" not in texts[0]
+    assert r"{\scriptsize (n=9 of 10)}" in texts[2], "where numbers of seeds differ, each cell has its own"
+    assert texts[1].count(r"\begin{table}") == 2
+    assert r"Notes on Table~\ref{tab:bae2021-table1}." in texts[1]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine")
+def test_it_compiles_and_nothing_is_cut(show, tmp_path):
+    text = "\n\\clearpage\n".join(show(*words, "--format", "latex") for words in TABLES)
+    document = f"\\documentclass{{article}}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n{text}\\end{{document}}\n"
+    (tmp_path / "paper.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stdout[-2000:]
+    said = [line for line in ran.stdout.splitlines() if line.startswith(("Overfull", "LaTeX Warning: Float too large"))]
+    assert said == []
