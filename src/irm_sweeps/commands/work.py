@@ -22,4 +22,6 @@ def run(options: argparse.Namespace) -> None:
 
     apply_trust(options)
     store = open_store(options)
-    WorkerTask(str(store.root), whole_name(store, options.sweep), threads=options.threads, trusted=options.trust, told=True)()
+    WorkerTask(
+        str(store.root), whole_name(store, options.sweep), threads=options.threads, trusted=options.trust, told=True
+    )()

@@ -326,7 +326,9 @@ def _read(stream: JsonStream) -> Manifest:
         raise ValueError(f"a stack has {min(unknown)}, which is none of its trials")
     others = {name: getattr(read, name) for name in Manifest.__dataclass_fields__ if name not in ("trials", "stacks")}
     own = {trial_id: trial_id for trial_id in trials}  # one object for each id
-    return Manifest(trials=trials, stacks=[tuple(own[trial_id] for trial_id in stack) for stack in read.stacks], **others)
+    return Manifest(
+        trials=trials, stacks=[tuple(own[trial_id] for trial_id in stack) for stack in read.stacks], **others
+    )
 
 
 def is_copy(store: Reader, name: str) -> bool:
