@@ -55,6 +55,28 @@ def test_eager_optimizers_move_as_torchs_own() -> None:
         assert torch.equal(*ends)
 
 
+WORKS = """
+import sys
+import torch
+from pathlib import Path
+from irm_sweeps.launchers.worker_task import WorkerTask
+(manifest,) = Path(sys.argv[1]).glob("sweeps/*/manifest.json")
+WorkerTask(sys.argv[1], manifest.parent.name, threads=1)()
+assert not {"hydra", "omegaconf", "submitit", "pandas", "matplotlib", "rich", "sympy"} & set(sys.modules)
+print("worked")
+"""
+
+
+def test_a_worker_imports_nothing_of_commands_and_tables(tmp_path: Path) -> None:
+    """From its start to its end, with a trial between."""
+    assert launch("-m", f"results={tmp_path}", *SMALL).code == 0
+    (result,) = tmp_path.glob("*/result.json")
+    result.unlink()
+    command = [sys.executable, "-c", WORKS, str(tmp_path)]
+    assert subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout == "worked\n"
+    assert result.exists()
+
+
 LOOKS = """
 import sys
 from irm_sweeps.cli import main

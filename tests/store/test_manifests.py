@@ -41,7 +41,14 @@ def path_of(store: Store) -> Path:
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64 * 1024])
 def test_where_pieces_end_does_not_matter(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_stream, "_CHUNK", chunk)
-    value = {"a": 12345, "b": {"c": [1.5, -2e3, None, True], "\u03bb": '\u03bb\\"'}, "d": [], "e": {}}
+    value = {
+        "a": 12345,
+        "f": 10000.25,
+        "g": 1.5e-07,
+        "b": {"c": [1.5, -2e3, None, True], "\u03bb": '\u03bb\\"'},
+        "d": [],
+        "e": {},
+    }
     for indent in (None, 1):
         for ascii_only in (True, False):
             text = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
@@ -84,6 +91,50 @@ def test_a_large_manifest_takes_less_memory_than_its_file(store: Store) -> None:
     assert dict(manifest.trials["0000000000000007"]) == content["trials"]["0000000000000007"]
     assert list(manifest.trials) == list(content["trials"])
     assert peak < path.stat().st_size
+
+
+def test_what_a_worker_keeps_of_a_trial_is_less_than_half_of_its_text(store: Store) -> None:
+    """Bytes for each further trial, read and asked for, against those in the file."""
+    path = path_of(store)
+    content = json.loads(path.read_text())
+    config = next(iter(content["trials"].values()))
+    kept, size = [], []
+    for n in (100, 10_000):
+        ids = [f"{seed:016x}" for seed in range(n)]
+        own = {trial_id: {**config, "seed": seed} for seed, trial_id in enumerate(ids)}
+        labels = {trial_id: f"erm seed={seed}" for seed, trial_id in enumerate(ids)}
+        path.write_text(json.dumps({**content, "trials": own, "stacks": [[i] for i in ids], "labels": labels}))
+        tracemalloc.start()
+        try:
+            manifest = read_manifest(store, path.parent.name)
+            assert [manifest.trials[trial_id]["seed"] for trial_id in ids[:50]] == list(range(50))
+            kept.append(tracemalloc.get_traced_memory()[0])
+        finally:
+            tracemalloc.stop()
+        size.append(path.stat().st_size)
+    assert kept[1] - kept[0] < (size[1] - size[0]) / 2
+
+
+def test_each_config_is_read_as_it_was_written(store: Store) -> None:
+    """Parts that repeat, differ in type alone, are long, come in another order, or are not in the first."""
+    path = path_of(store)
+    content = json.loads(path.read_text())
+    config = next(iter(content["trials"].values()))
+    long = {**config["optimizer"], "note": 'long "\\\u03bb" ' * 30}
+    configs = [
+        {**config, "lam": 1.25e-7},
+        {**config, "lam": 1, "optimizer": {**config["optimizer"], "lr": 1}},
+        {**config, "lam": 1.0, "optimizer": {**config["optimizer"], "lr": 1.0}},
+        {**config, "lam": None, "optimizer": long},
+        {**config, "optimizer": {**long, "note": long["note"] + "."}},
+        dict(reversed(config.items())),
+        {**config, "further": {"a": []}},
+    ]
+    trials = {f"{i:016x}": one for i, one in enumerate(configs)}
+    for indent in (None, 1):
+        path.write_text(json.dumps({**content, "trials": trials, "stacks": []}, indent=indent))
+        read = read_manifest(store, path.parent.name).trials
+        assert [json.dumps(one) for one in read.values()] == [json.dumps(one) for one in configs]
 
 
 @pytest.mark.parametrize("wrong", ["dataset", "seed"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from irm_sweeps.analysis.figures import accuracy_line, budget, metrics, store_wi
 from irm_sweeps.analysis.figures.general import setting_of
 from irm_sweeps.analysis.figures.measuring import Measuring
 from irm_sweeps.analysis.figures.series import Series, of_store
+from irm_sweeps.analysis.report_sections import data_uri
 from irm_sweeps.analysis.selection_rules import honest
 from irm_sweeps.errors import UserError
 from irm_sweeps.naming.choices import choice_name
@@ -77,12 +77,15 @@ def _sections(name: str, found: Sequence[Series], select: str | None, results: R
     one_backbone = len({one.name for one in found}) == len(found)
     series = [replace(one, rule=rule, task="" if one_backbone else one.task) for one in found]
     inside, shifted = metrics.DEFAULT
-    searched = [one for one in series if any(budget.searches([one], results, rule, shifted) for rule in budget.RULES)]
+    by_rule = [{rule: budget.searches([one], results, rule, shifted) for rule in budget.RULES} for one in series]
+    searched = [one for one, searches in zip(series, by_rule, strict=True) if any(searches.values())]
     if searched:
-        answer = _search_answer(searched, results)
+        answer = _search_answer(shifted.metrics(searched[0].trials[0], {})[0], by_rule)
         title = f"How much of a result is search? {name}"
         refusal = _refusal("budget", searched, results)
-        picture = "" if refusal else _uri(budget.draw(searched, results, shifted, title, "svg", setting_of(searched)))
+        picture = (
+            "" if refusal else data_uri(budget.draw(searched, results, shifted, title, "svg", setting_of(searched)))
+        )
         yield CurveSection(title, answer + refusal, picture)
     try:
         panels = accuracy_line.points(series, results, inside, shifted)
@@ -95,21 +98,25 @@ def _sections(name: str, found: Sequence[Series], select: str | None, results: R
         said = accuracy_line.said(fit, fit.n)
         refusal = _refusal("line", series, results)
         svg = b"" if refusal else accuracy_line.draw(panels, measuring.titles, rules, title, "svg", setting_of(series))
-        yield CurveSection(title, f"{said[0].upper()}{said[1:]}.{refusal}", _uri(svg) if svg else "")
+        yield CurveSection(title, f"{said[0].upper()}{said[1:]}.{refusal}", data_uri(svg) if svg else "")
 
 
-def _search_answer(series: Sequence[Series], results: Results) -> str:
-    """Return what the best setting has and what a random one, of the series where they are farthest apart."""
-    shifted = metrics.DEFAULT[1]
+def _search_answer(metric: str, by_rule: Sequence[Mapping[str, Sequence[budget.SearchCurve]]]) -> str:
+    """Return what the best setting has and what a random one, of the series where they are farthest apart.
+
+    Parameters
+    ----------
+    by_rule
+        The searches of each series, by selection rule.
+    """
     found: dict[str, dict[str, tuple[int, float, float]]] = {}
     for rule in budget.RULES:
-        for search in budget.searches(series, results, rule, shifted):
+        for search in (search for searches in by_rule for search in searches[rule]):
             by, reported = ([sum(row) / len(row) for row in rows] for rows in (search.chosen_by, search.reported))
             one, best = (expected_best(by, reported, k) for k in (1, len(by)))
             found.setdefault(search.label, {})[rule] = (len(by), one, best)
     label, rules = max(found.items(), key=lambda item: max(abs(best - one) for _, one, best in item[1].values()))
-    metric = shifted.metrics(series[0].trials[0], {})[0]
-    unit, decimals = ("", 3) if metric.endswith("/risk") else (" %", 1)
+    unit, decimals = (" %", 1) if metric.endswith("/accuracy") else ("", 3)
     settings, one, _ = next(iter(rules.values()))
     chosen = " and ".join(f"{best:.{decimals}f}{unit} by {rule}" for rule, (_, _, best) in rules.items())
     among = f", the largest step of {len(found)} methods" if len(found) > 1 else ""
@@ -126,7 +133,3 @@ def _refusal(curves: str, series: Sequence[Series], results: Results) -> str:
     except UserError as error:
         return f" No picture: {error}."
     return ""
-
-
-def _uri(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

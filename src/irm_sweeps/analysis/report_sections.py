@@ -177,7 +177,11 @@ def drawn(picture: Picture) -> str | None:
 
     if not any(curve.is_drawn for curve in picture.curves):
         return None
-    svg = draw(picture, "svg")
+    return data_uri(draw(picture, "svg"))
+
+
+def data_uri(svg: bytes) -> str:
+    """Return an SVG as a URI that contains it."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 

@@ -18,9 +18,10 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Work on the sweep until nothing is left to claim."""
     from irm_sweeps.launchers.worker_task import WorkerTask
-    from irm_sweeps.store.manifest import read_manifest
+    from irm_sweeps.store.manifest import whole_name
 
     apply_trust(options)
     store = open_store(options)
-    manifest = read_manifest(store, options.sweep)
-    WorkerTask(str(store.root), manifest.name, threads=options.threads, trusted=options.trust, told=True)()
+    WorkerTask(
+        str(store.root), whole_name(store, options.sweep), threads=options.threads, trusted=options.trust, told=True
+    )()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -12,6 +13,8 @@ from irm_sweeps.files.untrusted import MIB, parse_json_at
 _CHUNK = 64 * 1024
 """Bytes read at a time, at least."""
 _SPACE = " \t\n\r"
+_PLAIN_KEY = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:')
+"""A key without escapes and its colon."""
 
 
 class JsonStream:
@@ -46,18 +49,27 @@ class JsonStream:
             self._at += 1
             return
         while True:
-            if self._next() != '"':
-                raise ValueError("a key is missing")
-            key = str(self.value())
+            key = self._key()
             if key in seen:
                 raise ValueError("a key stands twice")
             seen.add(key)
-            self._expect(":")
             yield key
-            if self._next() == "}":
-                self._at += 1
+            if (comma := self._next()) not in (",", "}"):
+                raise ValueError("',' is missing")
+            self._at += 1
+            if comma == "}":
                 return
-            self._expect(",")
+
+    def _key(self) -> str:
+        """Read the key that comes next, and its colon."""
+        if self._next() != '"':
+            raise ValueError("a key is missing")
+        if plain := _PLAIN_KEY.match(self._text, self._at):
+            self._at = plain.end()
+            return plain[1]
+        key = str(self.value())
+        self._expect(":")
+        return key
 
     def value(self) -> Any:
         """Read the value that comes next; raises as `members`."""
@@ -73,10 +85,28 @@ class JsonStream:
                 if not self._read_more():
                     raise
                 continue
-            # What looks like the end of a number may be the end of what has been read of it.
-            if end < len(self._text) or not self._read_more():
+            # What looks like the end of a number may be the end of what has been read of it, as in `1`, `1.` or `1e-`.
+            if end + 2 < len(self._text) or self._ended:
                 text, self._at = self._text[self._at : end], end
                 return value, text
+            self._read_more()
+
+    def skip(self, text: str) -> bool:
+        """Pass over the value that comes next if it is a container, an object say, with just this text.
+
+        Returns
+        -------
+        bool
+            Whether it is; if not, the value is still to be read.
+        """
+        if text[0] not in "{[" or self._next() != text[0]:
+            return False
+        while len(self._text) - self._at < len(text) and self._read_more():
+            pass
+        if not self._text.startswith(text, self._at):
+            return False
+        self._at += len(text)
+        return True
 
     def end(self) -> None:
         """Check that nothing comes any more; raises as `members`."""
@@ -85,13 +115,12 @@ class JsonStream:
 
     def _next(self) -> str:
         """Skip white space; return the next character, which stays, or an empty string at the end."""
-        while True:
-            while self._at < len(self._text) and self._text[self._at] in _SPACE:
+        while (character := self._text[self._at : self._at + 1]) in _SPACE:
+            if character:
                 self._at += 1
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._read_more():
-                return ""
+            elif not self._read_more():
+                break
+        return character
 
     def _expect(self, character: str) -> None:
         if self._next() != character:

@@ -45,12 +45,12 @@ def discard_own_pickles_at_exit(folder: Path) -> None:
 
     The tasks of a SLURM job share the file that was submitted: one of several that is yet to start would find it gone.
     """
-    from submitit import JobEnvironment
-
     if Path(os.environ.get("SUBMITIT_FOLDER", "/")).absolute() != folder.absolute():
         return
     if slurm.is_submitted_task() and slurm.has_several_tasks():
         return
+    from submitit import JobEnvironment
+
     paths = JobEnvironment().paths
     atexit.register(discard, paths.submitted_pickle)
     atexit.register(discard, paths.result_pickle)

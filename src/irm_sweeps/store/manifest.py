@@ -263,6 +263,17 @@ def read_manifest(store: Reader, name: str) -> Manifest:
     UserError
         There is no such sweep, several begin so, or its manifest is damaged.
     """
+    return load_manifest(store, whole_name(store, name))
+
+
+def whole_name(store: Reader, name: str) -> str:
+    """Return the name of the sweep with this name or this beginning of it.
+
+    Raises
+    ------
+    UserError
+        There is no such sweep, or several begin so.
+    """
     names = sweep_names(store)
     matching = [name] if name in names else [n for n in names if name and n.startswith(name)]
     if len(matching) != 1:
@@ -270,7 +281,7 @@ def read_manifest(store: Reader, name: str) -> Manifest:
         newest = (matching or names)[:-6:-1]
         listed = f"; the newest: {', '.join(newest)}" if newest else ""
         raise UserError(f"sweep {name!r}: {what} in {store.root / 'sweeps'}{listed}")
-    return load_manifest(store, matching[0])
+    return matching[0]
 
 
 def load_manifest(store: Reader, name: str) -> Manifest:
@@ -316,8 +327,11 @@ def _read(stream: JsonStream) -> Manifest:
         raise ValueError("trials: Field required")
     if unknown := {trial_id for stack in read.stacks for trial_id in stack if trial_id not in trials}:
         raise ValueError(f"a stack has {min(unknown)}, which is none of its trials")
-    others = {name: getattr(read, name) for name in Manifest.__dataclass_fields__ if name != "trials"}
-    return Manifest(trials=trials, **others)
+    others = {name: getattr(read, name) for name in Manifest.__dataclass_fields__ if name not in ("trials", "stacks")}
+    own = {trial_id: trial_id for trial_id in trials}  # one object for each id
+    return Manifest(
+        trials=trials, stacks=[tuple(own[trial_id] for trial_id in stack) for stack in read.stacks], **others
+    )
 
 
 def is_copy(store: Reader, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -67,7 +68,9 @@ class Forecast:
         for stack in self._manifest.stacks:
             own = [trial_id for trial_id in stack if trial_id in self.open]
             at_work = [trial_id for trial_id in own if trial_id in running]
-            seconds = costs.get(self._key(own[0]), mean) if own else 0.0
+            seconds = mean
+            if own and len(costs) > 1:
+                seconds = costs.get(self._key(own[0]), mean)
             if at_work:
                 left.append(max(_seconds_left(running[trial_id], seconds) for trial_id in at_work))
             if len(own) > len(at_work):
@@ -87,7 +90,7 @@ class Forecast:
 
     def _key(self, trial_id: str) -> str:
         if trial_id not in self._keys:
-            self._keys[trial_id] = cost_key(self._manifest.trials[trial_id])
+            self._keys[trial_id] = sys.intern(cost_key(self._manifest.trials[trial_id]))
         return self._keys[trial_id]
 
 

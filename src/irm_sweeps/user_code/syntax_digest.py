@@ -36,8 +36,9 @@ def _dump(value: Any, parts: list[str]) -> None:
     """Add a node's text, which is the same in all versions of Python: fields that hold nothing are left out."""
     if isinstance(value, ast.AST):
         parts.append(f"{type(value).__name__}(")
-        for name, held in ast.iter_fields(value):
-            if name not in _COSMETIC and held is not None and held != []:
+        for name in value._fields:
+            held = getattr(value, name, None)
+            if held is not None and held != [] and name not in _COSMETIC:
                 parts.append(f"{name}=")
                 _dump(held, parts)
         parts.append(")")
