@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,20 @@ import synthetic_store
 from commands import Desk, FakeCommand
 from irm_sweeps.sweep.paper import Paper, load_paper
 from irm_sweeps.testing.fixtures import make_trial, make_trial_of, training
-from order import pytest_collection_modifyitems
+from order import pytest_collection_modifyitems, pytest_xdist_auto_num_workers
 from untouched import untouched
 
-__all__ = ["make_trial", "make_trial_of", "pytest_collection_modifyitems", "training", "untouched"]
+__all__ = [
+    "make_trial",
+    "make_trial_of",
+    "pytest_collection_modifyitems",
+    "pytest_xdist_auto_num_workers",
+    "training",
+    "untouched",
+]
+
+# As `irm_sweeps.testing.fixtures` sets it for this process: threads that share a tiny tensor wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +42,12 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path)
     yield made
     made.end()
+
+
+@pytest.fixture
+def unpriced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans start no process that measures a few steps: their prices are not known."""
+    monkeypatch.setattr("irm_sweeps.sweep.probe.ALL_SECONDS", -1.0)
 
 
 @pytest.fixture

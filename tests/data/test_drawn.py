@@ -301,12 +301,5 @@ def test_a_draw_that_ends_in_an_error_fails_its_own_trials(
     answer = launch(*arguments)
     assert answer.code == 1
     assert summary in answer.out
+    assert said.rpartition(": ")[2].strip() in answer.out, "why they failed"
     assert "Traceback" not in answer.out + answer.err
-
-
-def test_an_exit_in_a_draw_is_the_trial_s_failure(own_yaml: Callable[[str], list[str]]) -> None:
-    answer = launch("-m", *own_yaml("exit"), "seed=0", "plan=true")
-    assert "1 trial cannot run or be priced: the trial's own code called sys.exit(3)" in answer.out
-    answer = launch("-m", *own_yaml("exit"), "seed=0")
-    assert answer.code == 1
-    assert "the trial's own code called sys.exit(3)" in answer.out

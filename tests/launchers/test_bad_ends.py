@@ -78,23 +78,25 @@ def test_workers_that_come_and_go_are_not_replaced_for_ever(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("launcher", "number"),
-    [("local", "999999999"), *(("inprocess", n) for n in ("999999999", "999999998", "007", "9" * 240, "5"))],
+    ("launcher", "numbers"),
+    [("local", ["999999999"]), ("inprocess", ["999999999", "999999998", "007", "9" * 240, "5"])],
 )
-def test_a_stray_claim_keeps_no_trial_from_being_trained(desk: Desk, launcher: str, number: str) -> None:
-    assert run(desk, "training.steps=1", launcher=launcher).code == 0
-    (trial_id,) = desk.in_store()
-    (desk.results / trial_id / "result.json").unlink()
-    stray = desk.results / trial_id / f"claim.{number}.json"
-    stray.write_text("{}")
-    answer = run(desk, "training.steps=1", launcher=launcher)
+def test_stray_claims_keep_no_trial_from_being_trained(desk: Desk, launcher: str, numbers: list[str]) -> None:
+    """Another one lies with each trial."""
+    trials = ["training.steps=1", f"seed=range(0,{len(numbers)})", "stack=1"]
+    assert run(desk, *trials, launcher=launcher).code == 0
+    trained = desk.in_store().keys()
+    strays = [desk.results / i / f"claim.{number}.json" for i, number in zip(trained, numbers, strict=True)]
+    for stray in strays:
+        stray.with_name("result.json").unlink()
+        stray.write_text("{}")
+    answer = run(desk, *trials, launcher=launcher)
     assert answer.code == 0, answer
-    assert list(desk.in_store()) == [trial_id]
-    assert not stray.exists()
+    assert desk.in_store().keys() == trained
+    assert not any(stray.exists() for stray in strays)
 
 
-@pytest.mark.parametrize("command", ["launch", "work"])
-def test_what_ends_with_trials_open_does_not_exit_with_0(desk: Desk, command: str) -> None:
+def test_what_ends_with_trials_open_does_not_exit_with_0(desk: Desk) -> None:
     """Another process, this one, holds a claim on one of the two."""
     from irm_sweeps.store import claims
 
@@ -105,12 +107,10 @@ def test_what_ends_with_trials_open_does_not_exit_with_0(desk: Desk, command: st
     claim = claims.acquire(Store(desk.results), held, "another", 20, 1)
     assert claim is not None
     assert claim.holder.pid == os.getpid()
-    if command == "launch":
-        answer = run(desk, "seed=0,1", launcher="inprocess")
-    else:
-        words = ["work", "sweep", "--trust", "--results", str(desk.results)]
-        answer = desk.answer(desk.start(*words, command=["-m", "irm_sweeps"]))
-    assert answer.code == 2
-    assert answer.err.splitlines()[-1].startswith("error: 1 trial of this sweep without a result: ")
-    assert "1 trial of this sweep without a result: other workers are at work on 1 of them" in answer.err
-    assert len(desk.in_store()) == 1
+    work = ["work", "sweep", "--trust", "--results", str(desk.results)]
+    launched = run(desk, "seed=0,1", launcher="inprocess")
+    for answer in (launched, desk.answer(desk.start(*work, command=["-m", "irm_sweeps"]))):
+        assert answer.code == 2
+        assert answer.err.splitlines()[-1].startswith("error: 1 trial of this sweep without a result: ")
+        assert "1 trial of this sweep without a result: other workers are at work on 1 of them" in answer.err
+        assert len(desk.in_store()) == 1

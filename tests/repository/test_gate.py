@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +13,16 @@ from pathlib import Path
 import pytest
 
 import touched
+from commands import eventually
 from pages import ROOT
 
 MAKE = """#!/bin/bash
 echo "make $1" >> {calls}
-case "$1 $(grep -c "make $1" {calls})" in
+calls={calls}
+await() {{ for _ in {{1..600}}; do grep -qx "$1" $calls && return; sleep 0.05; done; exit 9; }}
+until_interrupted() {{ trap "echo $part interrupted >> $calls; exit 1" INT; echo $part waits >> $calls; await never; }}
+part=$1
+case "$1 $(grep -cx "make $1" {calls})" in
 {cases}
 esac
 """
@@ -26,17 +33,39 @@ class Gate:
     """`.ci/run`, where `make` is a script that answers as told."""
 
     def __init__(self, folder: Path) -> None:
-        self.calls, self._bin = folder / "calls", folder / "bin"
+        self.calls, self._bin, self.temporary = folder / "calls", folder / "bin", folder / "temporary"
         self._bin.mkdir()
+        self.temporary.mkdir()
         self.calls.touch()
 
-    def run(self, *cases: str) -> subprocess.CompletedProcess[str]:
+    def start(self, *cases: str) -> subprocess.Popen[str]:
         """Each case is of `case "PART N" in`, the N-th call of a part."""
         make = self._bin / "make"
         make.write_text(MAKE.format(calls=self.calls, cases="\n".join(f"  {case} ;;" for case in cases)))
         make.chmod(0o755)
         env = {**os.environ, "PATH": f"{self._bin}:{os.environ['PATH']}", "CI_PAUSE_SECONDS": "0"}
-        return subprocess.run([ROOT / ".ci" / "run"], env=env, capture_output=True, text=True, timeout=60)
+        return subprocess.Popen(
+            [ROOT / ".ci" / "run"],
+            env={**env, "TMPDIR": str(self.temporary)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *cases: str) -> tuple[int, str]:
+        """Return the exit code, and what was printed."""
+        with self.start(*cases) as process:
+            printed, _ = process.communicate(timeout=60)
+        return process.returncode, printed
+
+    def await_calls(self, *lines: str) -> None:
+        """Wait until each line stands in `calls`."""
+        eventually(lambda: set(lines) <= set(self.calls.read_text().splitlines()), f"the calls {lines}", 60)
+
+
+def announced(printed: str) -> list[str]:
+    """Return what the lines say that begin with the time so far."""
+    return re.findall(r"^== \d+:\d\d  (.*)$", printed, re.M)
 
 
 @pytest.fixture
@@ -45,39 +74,102 @@ def gate(tmp_path: Path) -> Gate:
 
 
 def test_each_part_is_announced_with_the_time_so_far(gate: Gate) -> None:
-    ran = gate.run()
-    assert ran.returncode == 0, ran
-    assert re.findall(r"^== \d+:\d\d  (.*)$", ran.stdout, re.M) == [
+    code, printed = gate.run('"test 1") await "test-slurm ended"', '"test-slurm 1") echo "test-slurm ended" >> $calls')
+    assert code == 0, printed
+    assert announced(printed) == [
         "set-up",
         "lint",
+        "SLURM tests, in the background",
         "tests",
-        "SLURM tests",
+        "SLURM tests passed",
+        "tests passed",
+        "the output of the SLURM tests",
         "all parts passed",
     ]
-    assert gate.calls.read_text().split("\n")[:-1] == ["make setup", "make lint", "make test", "make test-slurm"]
+    assert gate.calls.read_text().splitlines()[:2] == ["make setup", "make lint"]
+    assert list(gate.temporary.iterdir()) == []
+
+
+def test_the_slurm_tests_run_beside_the_tests_and_are_printed_after_them(gate: Gate) -> None:
+    code, printed = gate.run(
+        '"test 1") echo of the tests; await "make test-slurm"; echo "test ended" >> $calls',
+        '"test-slurm 1") echo of SLURM; await "make test"; await "test ended"',
+    )
+    assert code == 0, printed
+    lines = [line for line in printed.splitlines() if line in ("of the tests", "of SLURM")]
+    assert lines == ["of the tests", "of SLURM"]
+    assert announced(printed)[-4:] == [
+        "tests passed",
+        "SLURM tests passed",
+        "the output of the SLURM tests",
+        "all parts passed",
+    ]
 
 
 @pytest.mark.parametrize(("part", "name"), [("lint", "lint"), ("test", "tests"), ("test-slurm", "SLURM tests")])
-def test_the_first_part_that_fails_ends_the_run_by_its_name(gate: Gate, part: str, name: str) -> None:
-    ran = gate.run(f'"{part} 1") exit 3')
-    assert ran.returncode == 3
-    assert re.search(rf"^== \d+:\d\d  {name} FAILED \(exit code 3\)$", ran.stdout.splitlines()[-1])
-    assert gate.calls.read_text().split()[-1] == part
+def test_the_part_that_fails_ends_the_run_by_its_name(gate: Gate, part: str, name: str) -> None:
+    code, printed = gate.run(f'"{part} 1") exit 3')
+    assert code == 3
+    assert announced(printed.splitlines()[-1]) == [f"{name} FAILED (exit code 3)"]
+    calls = gate.calls.read_text().splitlines()
+    assert (calls[-1] == "make lint") == (part == "lint"), calls
+
+
+def test_slurm_tests_that_fail_are_told_at_once_and_the_tests_go_on(gate: Gate) -> None:
+    with gate.start(
+        '"test-slurm 1") echo of SLURM; exit 3', '"test 1") await "go on"; echo of the tests; exit 4'
+    ) as process:
+        assert process.stdout
+        early = list(itertools.takewhile(lambda line: line != "of SLURM\n", process.stdout))
+        gate.calls.write_text(gate.calls.read_text() + "go on\n")
+        late, _ = process.communicate(timeout=60)
+    assert announced("".join(early))[-1] == "SLURM tests FAILED (exit code 3)"
+    assert late.splitlines()[0] == "of the tests"
+    assert announced(late) == [
+        "tests FAILED (exit code 4)",
+        "SLURM tests FAILED (exit code 3)",
+        "tests FAILED (exit code 4)",
+    ]
+    assert process.returncode == 4
+
+
+def test_slurm_tests_that_fail_after_the_tests_have_failed_are_told_too(gate: Gate) -> None:
+    with gate.start('"test 1") exit 4', '"test-slurm 1") await "go on"; echo of SLURM; exit 3') as process:
+        assert process.stdout
+        early = list(itertools.takewhile(lambda line: "FAILED" not in line, process.stdout))
+        gate.calls.write_text(gate.calls.read_text() + "go on\n")
+        late, _ = process.communicate(timeout=60)
+    assert announced("".join(early))[-1] == "tests"
+    assert announced(late) == ["SLURM tests FAILED (exit code 3)"] * 2 + ["tests FAILED (exit code 4)"]
+    assert late.splitlines().count("of SLURM") == 1
+    assert process.returncode == 4
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_stopped_stops_both_parts_as_by_ctrl_c(gate: Gate, sig: signal.Signals) -> None:
+    with gate.start('"test "*|"test-slurm "*) until_interrupted') as process:
+        gate.await_calls("test waits", "test-slurm waits")
+        process.send_signal(sig)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + sig, printed
+    assert announced(printed)[-1] == f"stopped by {sig.name}"
+    assert {"test interrupted", "test-slurm interrupted"} <= set(gate.calls.read_text().splitlines())
+    assert list(gate.temporary.iterdir()) == []
 
 
 def test_a_set_up_that_fails_is_tried_again(gate: Gate) -> None:
-    ran = gate.run(f'"setup 1"|"setup 2") {COLLECTING}')
-    assert ran.returncode == 0, ran
+    code, printed = gate.run(f'"setup 1"|"setup 2") {COLLECTING}')
+    assert code == 0, printed
     assert gate.calls.read_text().count("make setup") == 3
-    assert "set-up failed, try 2 of 3" in ran.stdout
-    assert "try 3 of 3" not in ran.stdout
+    assert "set-up failed, try 2 of 3" in printed
+    assert "try 3 of 3" not in printed
 
 
 def test_a_set_up_that_fails_three_times_says_of_what_and_how_much_room_there_is(gate: Gate) -> None:
-    ran = gate.run(f'"setup "*) {COLLECTING}')
-    assert ran.returncode == 2
-    assert gate.calls.read_text().split("\n")[:-1] == ["make setup"] * 3
-    tail = ran.stdout.splitlines()[-4:]
+    code, printed = gate.run(f'"setup "*) {COLLECTING}')
+    assert code == 2
+    assert gate.calls.read_text().splitlines() == ["make setup"] * 3
+    tail = printed.splitlines()[-4:]
     assert tail[0] == "What pip had in hand: Collecting torch==2.15.0"
     assert tail[1] == "ERROR: No matching distribution found for torch==2.15.0"
     assert re.fullmatch(r"Free on this disk, where set-up takes 7 GB: [\d.]+[KMGT]", tail[2])

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import order
 from pages import ROOT
 
@@ -21,6 +23,14 @@ def test_both_ways_to_run_all_tests_read_the_same_options() -> None:
 def test_the_long_files_are_there() -> None:
     assert all((order.TESTS / name).is_file() for name in order.LONG)
     assert len(set(order.LONG)) == len(order.LONG)
+
+
+def test_there_are_more_processes_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert order.pytest_xdist_auto_num_workers() == 3
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "2")
+    assert order.pytest_xdist_auto_num_workers() is None
 
 
 def test_a_process_begins_with_the_long_files_and_goes_on_with_those_of_most_tests(tmp_path: Path) -> None:

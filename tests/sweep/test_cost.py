@@ -164,9 +164,9 @@ def test_a_slow_probe_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert len(prober.measure([quick.canonical]).step) == 12
 
 
-def test_the_time_of_all_probes_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("unpriced")
+def test_the_time_of_all_probes_is_bounded(tmp_path: Path) -> None:
     """What there was no time for has no price, which says nothing about whether it can run."""
-    monkeypatch.setattr("irm_sweeps.sweep.probe.ALL_SECONDS", -1.0)
     answer = plan(tmp_path, "seed=0,1")
     assert answer.code == 0, answer
     assert "irmv1 mlp full batch, 3 steps: ?, 2 trials  [not measured: " in answer.out

@@ -14,6 +14,8 @@ from commands import launch
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.paper import load_paper
 
+pytestmark = pytest.mark.usefixtures("unpriced")
+
 WHOLE: dict[str, Any] = {
     "name": "mine",
     "title": "Mine",

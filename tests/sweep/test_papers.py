@@ -53,6 +53,9 @@ SHRUNK = {
 """What makes any trial of a paper file quick, where the trial has such a key."""
 
 
+OUTCOMES: dict[str, Outcome] = {}
+"""What the trainings of shrunk trials have come to, by trial."""
+
 pytestmark = pytest.mark.usefixtures("composed_once")
 
 
@@ -117,10 +120,10 @@ def shrunk(trial: Trial) -> Trial:
         values["training"]["evaluate_every"] = 2
     if values["dataset"].get("n_val"):
         values["dataset"]["n_val"] = 8
-    if values["training"]["batch_size"]:  # deep: two environments, and three steps
+    if values["training"]["batch_size"]:  # deep: two environments, three steps, few images
         values["training"] |= {"batch_size": 8, "steps": 3}
     if "correlations" in values["dataset"]:
-        values["dataset"] |= {"envs": 2, "correlations": None}
+        values["dataset"] |= {"envs": 2, "correlations": None, "n_train": 16, "n_test": 8}
     for section, key in (("backbone", "head_hidden"), ("method", "hidden_dim")):
         if values[section].get(key):
             values[section][key] = 8
@@ -129,16 +132,16 @@ def shrunk(trial: Trial) -> Trial:
 
 @pytest.mark.parametrize("name", SINGLE)
 def test_its_trials_train_and_fill_their_cells(name: str, data_dir: Path) -> None:
+    """Of several files' trials that are equal when they are shrunk, one is trained."""
     paper = paper_of(name)
-    outcomes: dict[str, Outcome] = {}
     for row in paper.rows.values():
         if row.sweep is None:
             continue
         for column in paper.columns:
             first = shrunk(next(iter(paper.cell_trials(row, column).values())))
-            if first.id not in outcomes:
-                (outcomes[first.id],) = StackTraining([first], data_dir, torch.device("cpu")).run()
-            scores = outcomes[first.id].metrics[row.select or paper.select]["scores"]
+            if first.id not in OUTCOMES:
+                (OUTCOMES[first.id],) = StackTraining([first], data_dir, torch.device("cpu")).run()
+            scores = OUTCOMES[first.id].metrics[row.select or paper.select]["scores"]
             split, environment, measure = parts(column.metric)
             of = scores[split] if environment == "mean" else {environment: scores[split][environment]}
             assert all(own[measure] is not None for own in of.values()), (row.label, column.metric)
@@ -186,6 +189,7 @@ def test_a_union_has_every_trial_of_its_files_once(name: str) -> None:
     assert trials_of(name).keys() == set().union(*(trials_of(other).keys() for other in paper.include))
 
 
+@pytest.mark.usefixtures("unpriced")
 def test_a_union_takes_overrides_and_a_choice_of_its_files(tmp_path: Path) -> None:
     answer = launch(
         "-m",

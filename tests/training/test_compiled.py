@@ -140,26 +140,22 @@ def test_what_torch_cannot_trace_is_named_and_no_trial_fails_by_it(
     assert len(list(tmp_path.glob("*/result.json"))) == 4
 
 
-@pytest.mark.parametrize("fault", ["no compiler", "full disk"])
-def test_what_keeps_the_compiler_from_its_work_is_no_trial_s_fault(
-    fault: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_keeps_the_compiler_from_its_work_is_no_trial_s_fault(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no compiler, or the disk is full."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(desk.folder / "programs"))
-    if fault == "no compiler":
-        monkeypatch.setenv("CXX", "/nowhere/c++")
-    else:
-        full = desk.folder / "c++"
-        full.write_text(
-            '#!/bin/sh\ncase "$*" in *--version*) exec g++ "$@";; esac\n'
-            "echo 'fatal error: cannot write: No space left on device' >&2; exit 1\n"
-        )
-        full.chmod(0o755)
-        monkeypatch.setenv("CXX", str(full))
-    told = desk.answer(desk.sweep(*COMPILED, slots=1))
-    assert told.code == 2, told
-    assert "compile=true: torch cannot compile IRMv1 (" in told.err
-    assert ("C++" if fault == "no compiler" else "No space left on device") in told.err.splitlines()[-1]
-    assert desk.in_store() == {}
+    full = desk.folder / "c++"
+    full.write_text(
+        '#!/bin/sh\ncase "$*" in *--version*) exec g++ "$@";; esac\n'
+        "echo 'fatal error: cannot write: No space left on device' >&2; exit 1\n"
+    )
+    full.chmod(0o755)
+    for compiler, reason in (("/nowhere/c++", "C++"), (str(full), "No space left on device")):
+        monkeypatch.setenv("CXX", compiler)
+        told = desk.answer(desk.sweep(*COMPILED, slots=1))
+        assert told.code == 2, told
+        assert "compile=true: torch cannot compile IRMv1 (" in told.err
+        assert reason in told.err.splitlines()[-1]
+        assert desk.in_store() == {}
     assert desk.answer(desk.sweep(*COMPILED, "compile=false", slots=1)).code == 0
     assert len(desk.in_store()) == 1
 
