@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib.util
 import json
 import os
 import platform
@@ -24,13 +25,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-ROOT = Path(__file__).resolve().parents[1]
-HISTORY = Path(__file__).with_name("history.csv")
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+HISTORY = HERE / "history.csv"
 FACTS = ("date", "commit", "device", "load")
 """The columns of `history.csv` that are no ratios."""
 FALLEN = 0.8
@@ -90,6 +92,10 @@ class Table:
             for side, measure in sides.items():
                 found = measure()
                 self.values.setdefault(side, []).extend([found] if isinstance(found, int | float) else found)
+
+    def against(self, rival: str, note: str = "") -> Table:
+        """Return a table of the same values, held against another rival."""
+        return replace(self, rival=rival, note=note)
 
     def ratio(self, side: str) -> float:
         """Return how many times better than the rival's median this side's is."""
@@ -212,6 +218,14 @@ def _commit() -> str:
     measured = ("src", "conf", "benchmarks", f":!benchmarks/{HISTORY.name}")
     changed = git("status", "--porcelain", "--untracked-files=no", "--", *measured)
     return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+
+
+def installed(module: str, rival: str) -> bool:
+    """Return whether a rival's module is installed; if not, say that the rival is skipped."""
+    there = importlib.util.find_spec(module) is not None
+    if not there:
+        print(f"skipped: {rival}: no module {module} (pip install '.[rivals]' installs the rivals)")
+    return there
 
 
 def in_own_process(side: str, *, env: Mapping[str, str] | None = None) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,34 @@ def test_a_regression_is_pointed_at(frame: ModuleType) -> None:
         "fallen: steps: 7.1, was 9 at a",
         "fallen: start: 1, was 3 at a",
     ]
+
+
+def test_the_same_values_against_each_rival(frame: ModuleType) -> None:
+    table = frame.Table("question", "joblib", "s", note="once", values={"ours": [2.0], "joblib": [4.0], "ray": [6.0]})
+    assert table.against("ray").ratios() == {"question: ours / ray": 3.0, "question: joblib / ray": 1.5}
+    assert table.ratios() == {"question: ours / joblib": 2.0, "question: ray / joblib": pytest.approx(2 / 3)}
+    assert sum("once" in line for line in [*table.lines(), *table.against("ray").lines()]) == 1
+
+
+def test_a_rival_that_is_not_installed_is_skipped_by_name(
+    frame: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert frame.installed("json", "JSON")
+    assert capsys.readouterr().out == ""
+    assert not frame.installed("no_such_rival", "The Rival")
+    assert re.fullmatch(
+        r"skipped: The Rival: .*no_such_rival .*pip install '\.\[rivals\]'.*\n", capsys.readouterr().out
+    )
+
+
+def test_seconds_to_an_accuracy_names_the_files_that_are_absent(tmp_path: Path) -> None:
+    (tmp_path / "mnist.npz").touch()
+    script = [sys.executable, FOLDER / "seconds_to_accuracy.py", "--data-dir", tmp_path]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("skipped: ")
+    assert "cifar10.npz" in done.stdout
+    assert "mnist.npz" not in done.stdout
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -31,6 +31,7 @@ class LastingChanges:
     def __init__(self) -> None:
         self._imported_before = set(changes_by_import())
         self._by_trials: set[str] = set()
+        self._functions: Functions | None = None
 
     def check(self, trial: Trial) -> None:
         """Check that this process trains a trial as a new one would.
@@ -55,9 +56,11 @@ class LastingChanges:
         """Note what the block, in which this trial is trained, changes for good. A trial of built-in classes costs
         nothing."""
         if not trial.code:
+            self._functions = None
             yield
             return
-        functions, failures, threads = Functions(), len(not_restored), set(sys._current_frames())
+        functions = self._functions = self._functions or Functions()
+        failures, threads = len(not_restored), set(sys._current_frames())
         try:
             yield
         finally:
