@@ -1,4 +1,4 @@
-"""How much longer than their sleep do a thousand trials of one second take, and how much longer with Ray Tune?
+"""How much longer than their sleep do trials of one second take, and how much longer with Ray Tune?
 
     python benchmarks/sleeping_trials.py [--trials 320] [--slots 16]
 
@@ -9,13 +9,14 @@ fsync. Ray's is a function that sleeps and reports one number, with the settings
 reused, the experiment's state is saved every 100 s); Ray writes a trial's files without fsync.
 
 Two questions: the whole command, from its start to its end, start-up of the slots included; and the seconds between
-two trials of a slot while all slots are at work, from the times at which results were written. On few cores the
-slots' start is most of the first.
+two trials of a slot while all slots are at work, from the times at which results were written (Ray's: reported). On few
+cores the slots' start is most of the first.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -31,9 +32,9 @@ MIDDLE = (0.3, 0.9)
 """The part of the results, in the order of their times, in which all slots are at work."""
 
 
-def between_trials(results: list[Path], slots: int) -> float:
-    """Return the seconds from a slot's trial to its next, in the middle of the run."""
-    times = sorted(path.stat().st_mtime for path in results)
+def between_trials(times: list[float], slots: int) -> float:
+    """Return the seconds from a slot's trial to its next, in the middle of the run, from the times of all results."""
+    times = sorted(times)
     first, last = (int(part * (len(times) - 1)) for part in MIDDLE)
     return slots * (times[last] - times[first]) / (last - first)
 
@@ -48,7 +49,7 @@ def ours(options: argparse.Namespace) -> tuple[float, float]:
         started = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, cwd=HERE / "sleeping")
         seconds = time.perf_counter() - started
-        return seconds, checked(list(Path(folder).glob("*/result.json")), options, done)
+        return seconds, checked([path.stat().st_mtime for path in Path(folder).glob("*/result.json")], options, done)
 
 
 def rays(options: argparse.Namespace) -> tuple[float, float]:
@@ -59,14 +60,19 @@ def rays(options: argparse.Namespace) -> tuple[float, float]:
         started = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, env=env)
         seconds = time.perf_counter() - started
-        return seconds, checked(list(Path(folder).glob("*/*/result.json")), options, done)
+        return seconds, checked([reported(path) for path in Path(folder).glob("*/*/result.json")], options, done)
 
 
-def checked(results: list[Path], options: argparse.Namespace, done: subprocess.CompletedProcess[str]) -> float:
+def reported(result: Path) -> float:
+    """Return when a trial of Ray's reported its number: Ray writes the files of all trials anew at the end."""
+    return float(json.loads(result.read_text().splitlines()[-1])["reported"])
+
+
+def checked(times: list[float], options: argparse.Namespace, done: subprocess.CompletedProcess[str]) -> float:
     """Return `between_trials` of a command that has written all results; else end with what it said."""
-    if len(results) != options.trials:
-        sys.exit(f"{len(results)} of {options.trials} results: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return between_trials(results, options.slots)
+    if len(times) != options.trials:
+        sys.exit(f"{len(times)} of {options.trials} results: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return between_trials(times, options.slots)
 
 
 def with_ray(trials: int, slots: int, seconds: float, folder: str) -> None:
@@ -76,7 +82,7 @@ def with_ray(trials: int, slots: int, seconds: float, folder: str) -> None:
 
     def sleep(config: dict[str, float]) -> None:
         time.sleep(seconds)
-        tune.report({"score": config["score"]})
+        tune.report({"score": config["score"], "reported": time.time()})
 
     ray.init(num_cpus=slots, include_dashboard=False)
     space = {"score": tune.uniform(0.0, 1.0)}
