@@ -50,7 +50,7 @@ pictures:          ## docs/figure3.png, and docs/data_sets.png from the files in
 	$(BIN)/python docs/generate/figure3.py
 	$(BIN)/python docs/generate/data_strip.py --data-dir $(or $(DATA),data)
 
-bench: $(READY)    ## every benchmark (under 15 minutes on 2 quiet cores), ratios into benchmarks/history.csv
+bench: $(READY)    ## every benchmark (on a quiet machine), ratios into benchmarks/history.csv
 	for script in $(BENCHMARKS); do echo "== $$script"; BENCH_HISTORY=1 $(BIN)/python $$script || exit 1; done
 
 clean:             ## remove what set-up made, and nothing you measured
