@@ -156,7 +156,7 @@ def test_the_answer_comes_first_and_the_rest_in_the_order_of_the_paper(outline: 
     answer = said.index("of 12 published cells are equivalent")
     assert answer < said.index("bae2021 Table 1: test accuracy") < said.index("Cells by verdict")
     shown = [name for name in outline.ids if name in paper_names()]
-    assert shown == [*(name for name in load_paper("bae2021").include if name in shown), "demo"]
+    assert shown == [*(name for name in load_paper("bae2021").include if name in shown), "cmnist", "demo"]
     headings = re.findall(r"<h2 id=[^>]*>([^<]*)", outline.text)
     assert headings[:3] == ["bae2021 Table 1", "Verdicts", "bae2021 Figure 3"]
     assert headings[headings.index("Demo") + 1] == "Not yet run"

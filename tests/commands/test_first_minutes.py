@@ -33,7 +33,7 @@ SLIPS = {
     "method=irmv1 method.aneal=3": "unknown key `method.aneal` (did you mean `method.anneal`?)",
     "-m method=irmv1 method.aneal=3,4": "unknown key `method.aneal` (did you mean `method.anneal`?)",
     "method=irmv1 lmbda=3": "unknown key `lmbda` (did you mean `lam`?)",
-    "method=irmv1 method.aneal=3 dataset=colored": "dataset=colored: no such dataset (did you mean `colored_mnist`?)",
+    "method=irmv1 method.aneal=3 dataset=colored": "(did you mean `colored_mnist` or `colored_mnist_01`?)",
 }
 
 

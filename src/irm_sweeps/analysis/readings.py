@@ -71,7 +71,7 @@ class Results:
         self.readers = [open_reader(root) for root in stores]
         self._by_id: dict[str, Result | None] = dict(known or {})
         self._earlier: EarlierCode | None = None
-        self._reader_of: dict[str, Reader] = dict.fromkeys(self._by_id, self.readers[0])
+        self._reader_of: dict[str, Reader] = dict.fromkeys(self._by_id, self.readers[0]) if known else {}
         self.unreadable: set[str] = set()
         self.problems = [f"{store.root}: no such store" for store in self.readers if not is_there(store.root)]
 
