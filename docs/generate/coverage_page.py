@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from irm_sweeps.analysis.table import Cell, Table
-    from irm_sweeps.analysis.table_builder import Builder
+    from irm_sweeps.analysis.tables.builder import Builder
+    from irm_sweeps.analysis.tables.table import Cell, Table
     from irm_sweeps.sweep.paper import Paper
 
 PAPERS = ("bae2021", "lin2021")
@@ -63,7 +63,7 @@ def page() -> str:
 
 def lines_of(paper: Paper, archives: Sequence[Path]) -> list[Line]:
     """Return the lines of one table: each published cell as the paper file has it, then as other archives have it."""
-    from irm_sweeps.analysis.table_builder import Builder
+    from irm_sweeps.analysis.tables.builder import Builder
 
     filed = Builder(paper, [path for path in archives if MARK not in path.stem], None, [])
     variants = [
@@ -125,7 +125,7 @@ def _line(builder: Builder, label: str, cell: Cell) -> str:
 
 
 def _texts(builder: Builder, label: str, cell: Cell) -> list[str]:
-    from irm_sweeps.analysis.cell_text import COMPARISON_COLUMNS, measured_text
+    from irm_sweeps.analysis.tables.cell_text import COMPARISON_COLUMNS, measured_text
 
     column = next(column for column in builder.paper.columns if column.label == cell.column)
     trials = builder.trials(builder.paper.rows[cell.row], column)

@@ -20,8 +20,8 @@ from irm_sweeps.analysis.figures.drawing import STYLE
 from irm_sweeps.analysis.figures.paper_figure import paper_picture
 from irm_sweeps.analysis.figures.picture import Curve
 from irm_sweeps.analysis.figures.scales import Range, places_of
-from irm_sweeps.analysis.statistics import Summary
-from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.analysis.statistics.two_means import Summary
+from irm_sweeps.analysis.tables.builder import Builder
 from irm_sweeps.sweep.paper import load_paper
 
 DOCS = Path(__file__).resolve().parents[1]

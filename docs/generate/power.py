@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from irm_sweeps.analysis.equivalence import MARGIN, compare
-from irm_sweeps.analysis.statistics import summarize
+from irm_sweeps.analysis.statistics.equivalence import MARGIN, compare
+from irm_sweeps.analysis.statistics.two_means import summarize
 
 SVG = Path(__file__).resolve().parents[1] / "power.svg"
 SEEDS = (3, 4, 5, 6, 8, 10, 14, 20, 30)

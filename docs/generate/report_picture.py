@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 1280, 900
 
 def main() -> None:
     """Write the report of `docs/results/bae2021.zip` into a folder that is removed again, and take its picture."""
-    from irm_sweeps.analysis import report
+    from irm_sweeps.analysis import report_command as report
 
     if CHROMIUM is None:
         sys.exit("error: no Chromium here: apt-get install chromium")

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from irm_sweeps.analysis.paired_frame import paired_differences
+    from irm_sweeps.analysis.tables.paired_frame import paired_differences
     from irm_sweeps.backbones.backbone import Backbone, Model, Parameters
     from irm_sweeps.config import Count, Number, PerTrial, Place
     from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData
@@ -64,7 +64,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _NAMES_OF = {
-    "analysis.paired_frame": ("paired_differences",),
+    "analysis.tables.paired_frame": ("paired_differences",),
     "backbones.backbone": ("Backbone", "Model", "Parameters"),
     "config": ("Count", "Number", "PerTrial", "Place"),
     "data.dataset": ("Array", "Dataset", "Environment", "EvaluationSet", "TrialData"),

@@ -174,7 +174,7 @@ class Settings(Config):
     """Seconds without a step after which a worker ends as if it had died; null: never."""
     seeds: Literal["until_decided"] | None
     """Null: those of `seed`; `until_decided`: of a paper, seeds are added to each cell until its verdict is decided
-    (see `irm_sweeps.analysis.until_decided`)."""
+    (see `irm_sweeps.analysis.papers.until_decided`)."""
     max_seeds: Annotated[int, Field(ge=3)]
     """Most seeds of a cell under `seeds=until_decided`."""
     logger: dict[str, Any] | None

@@ -21,8 +21,8 @@ import synthetic_store as synthetic
 from browser import CHROMIUM, chromium
 from commands import ROGUE, SMALL, Desk, eventually
 from irm_sweeps import cli
-from irm_sweeps.analysis.curve_svg import charts
 from irm_sweeps.analysis.readings import Results
+from irm_sweeps.analysis.report.curve_svg import charts
 from irm_sweeps.commands import live_page, watch
 from irm_sweeps.commands.live_page import LivePage
 from irm_sweeps.commands.live_server import LiveServer

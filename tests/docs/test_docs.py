@@ -15,7 +15,8 @@ import yaml
 
 from commands import launch
 from irm_sweeps import cli, typed_commands
-from irm_sweeps.analysis import figure_command, options, paper_files, report, table_command
+from irm_sweeps.analysis import figure_command, options, paper_files, table_command
+from irm_sweeps.analysis import report_command as report
 from irm_sweeps.commands import init
 from irm_sweeps.compose import addressed_to_trials, compose
 from irm_sweeps.sweep.grid import trials

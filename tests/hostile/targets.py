@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps import load_results
-from irm_sweeps.analysis import inventory
+from irm_sweeps.analysis.report import inventory
 from irm_sweeps.commands.comparison import compare, describe, device_of
 from irm_sweeps.commands.show import scores_table
 from irm_sweeps.errors import UserError

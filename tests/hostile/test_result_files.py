@@ -12,7 +12,8 @@ from commands import irm_sweeps, launch
 from hostile.conftest import SWEEP
 from hostile.poison import FILES, Poison, text, values
 from irm_sweeps import load_results
-from irm_sweeps.analysis import figure_command, report, table_command
+from irm_sweeps.analysis import figure_command, table_command
+from irm_sweeps.analysis import report_command as report
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.store.store import Store
 

@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 import synthetic_store
 from commands import SMALL, irm_sweeps, launch
 from hostile.conftest import SWEEP
-from irm_sweeps.analysis import figure_command, report, table_command
+from irm_sweeps.analysis import figure_command, table_command
+from irm_sweeps.analysis import report_command as report
 from irm_sweeps.analysis.fill_commands import overrides_into
 from irm_sweeps.compose import conf_dir
 from irm_sweeps.errors import UserError

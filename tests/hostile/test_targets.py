@@ -109,7 +109,8 @@ def test_nothing_in_a_launcher_s_values_is_called(launcher: str, tmp_path: Path)
 
 def test_what_a_result_names_is_not_imported(results: Path, victim: Path, mine: Path, capsys) -> None:
     """By no reader; `reproduce` says what to add if it is the user's own."""
-    from irm_sweeps.analysis import figure_command, report
+    from irm_sweeps.analysis import figure_command
+    from irm_sweeps.analysis import report_command as report
 
     for group in COMPONENTS:
         values("config", group, "_target_", to="hostile_module.Mine")(victim)

@@ -200,7 +200,7 @@ def test_a_test_that_was_changed_comes_before_all_others() -> None:
     [
         ("conf/method/irmv1.yaml", "sweep/test_grid.py"),
         ("src/irm_sweeps/methods/fishr.py", "methods/test_methods_contract.py"),  # which only a YAML names
-        ("src/irm_sweeps/analysis/statistics.py", "analysis/test_statistics.py"),
+        ("src/irm_sweeps/analysis/statistics/two_means.py", "analysis/statistics/test_two_means.py"),
         ("docs/architecture.md", "docs/test_docs.py"),
         (".ci/run", "repository/test_gate.py"),
         ("tests/slurm/conftest.py", "slurm/test_slurm.py"),

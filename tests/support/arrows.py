@@ -25,7 +25,13 @@ LAYERS = [
     {"sweep"},
     {"worker"},
     {"launchers"},
+    {"analysis.statistics"},
     {"analysis"},
+    {"analysis.tables"},
+    {"analysis.sweeps", "analysis.papers"},
+    {"analysis.figures"},
+    {"analysis.report"},
+    {"analysis.table_command", "analysis.figure_command", "analysis.report_command"},
     {"commands"},
     {"cli", "launch", "sweep.run", "__init__", "__main__", "testing", "project"},
 ]

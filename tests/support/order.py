@@ -37,7 +37,7 @@ LONG = (
     "commands/test_copied_commands.py",
     "faults/test_race.py",
     "worker/test_poisoned_process.py",
-    "analysis/test_until_decided.py",
+    "analysis/papers/test_until_decided.py",
 )
 """Files with few tests that take from 20 s to three minutes (2 busy cores, 2026-11-30), longest first."""
 

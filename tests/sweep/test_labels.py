@@ -9,10 +9,10 @@ import pytest
 
 import synthetic_store
 from commands import ROGUE, irm_sweeps, launch
-from irm_sweeps.analysis.inventory import names as names_in_report
-from irm_sweeps.analysis.notes import spelled
 from irm_sweeps.analysis.readings import Reading
+from irm_sweeps.analysis.report.inventory import names as names_in_report
 from irm_sweeps.analysis.settings import settings
+from irm_sweeps.analysis.tables.notes import spelled
 from irm_sweeps.commands.shown_config import config_lines
 from irm_sweeps.compose import conf_dir, facts
 from irm_sweeps.naming.names import label, setting_names

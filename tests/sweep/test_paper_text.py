@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import synthetic_store as synthetic
-from irm_sweeps.analysis.formats import FORMATS
 from irm_sweeps.analysis.paper_files import paper_names
-from irm_sweeps.analysis.table import Table
-from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.analysis.tables.builder import Builder
+from irm_sweeps.analysis.tables.formats import FORMATS
+from irm_sweeps.analysis.tables.table import Table
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.paper import Paper, load_paper
 from table_words import by_seed, records

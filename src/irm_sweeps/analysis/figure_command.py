@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from irm_sweeps.analysis.figures.picture import Picture
     from irm_sweeps.analysis.figures.series import Series
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.table_builder import Builder
+    from irm_sweeps.analysis.tables.builder import Builder
     from irm_sweeps.sweep.paper import Paper
 
 _DESCRIPTION = """\
@@ -109,9 +109,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UserError(f"--output {output}: give a file that ends in .png, .pdf or .svg")
 
         from irm_sweeps.analysis.figures import drawing, heatmap
-        from irm_sweeps.analysis.paper_runs import overrides_of_run
+        from irm_sweeps.analysis.papers.runs import overrides_of_run
         from irm_sweeps.analysis.readings import Results
-        from irm_sweeps.analysis.table_builder import Builder
+        from irm_sweeps.analysis.tables.builder import Builder
 
         results = Results(options.stores)
         if paper and not options.overrides:
@@ -157,7 +157,7 @@ def _name(options: argparse.Namespace, paper: Paper | None) -> str:
 def _command(options: argparse.Namespace, paper: Paper | None) -> str:
     """Return the command that runs everything."""
     if options.sweep:
-        from irm_sweeps.analysis.sweep_trials import find_manifest
+        from irm_sweeps.analysis.sweeps.trials import find_manifest
 
         return find_manifest(options.sweep, options.stores).command
     overrides = overrides_into(folder_to_fill(options.stores), options.overrides)
@@ -224,7 +224,7 @@ def _series(options: argparse.Namespace, builder: Builder | None, results: Resul
     """Return the series of a paper, else of the sweep that is named or that overrides make, else of the store."""
     from irm_sweeps.analysis.figures import store_wide
     from irm_sweeps.analysis.figures.series import of_manifest, of_overrides, of_paper, of_store
-    from irm_sweeps.analysis.sweep_trials import find_manifest
+    from irm_sweeps.analysis.sweeps.trials import find_manifest
 
     rule = options.select or "last"
     if builder:

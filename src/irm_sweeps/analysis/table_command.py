@@ -17,8 +17,8 @@ from irm_sweeps.process_state.garbage import collector_paused
 from irm_sweeps.typed_commands import offers
 
 if TYPE_CHECKING:
-    from irm_sweeps.analysis.table import Table
-    from irm_sweeps.analysis.table_builder import Builder
+    from irm_sweeps.analysis.tables.builder import Builder
+    from irm_sweeps.analysis.tables.table import Table
 
 _DESCRIPTION = """\
 Print the table of a sweep: a row for each setting (all that varies but the seed), its seeds pooled to mean ± sd with
@@ -140,11 +140,11 @@ def _sweep(options: argparse.Namespace) -> None:
         raise UserError(f"--fail-on {options.fail_on}: of which paper? add --paper NAME")
     table_format = _format(options, "text" if options.against is None else "md")
 
-    from irm_sweeps.analysis.environment_groups import Datasets
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.sweep_formats import printed
-    from irm_sweeps.analysis.sweep_table import commands, sweep_table
-    from irm_sweeps.analysis.sweep_trials import selected
+    from irm_sweeps.analysis.sweeps.environment_groups import Datasets
+    from irm_sweeps.analysis.sweeps.formats import printed
+    from irm_sweeps.analysis.sweeps.table import commands, sweep_table
+    from irm_sweeps.analysis.sweeps.trials import selected
 
     results = Results(options.stores)
     sweep = selected(options, results)
@@ -170,12 +170,12 @@ def _paper(options: argparse.Namespace) -> None:
     table_format, failing = _format(options, "text" if sys.stdout.isatty() else "md"), _words(options.fail_on)
     paper = find_paper(options.paper, options.table, options.figure, options.only)
 
-    from irm_sweeps.analysis.best_cells import with_bold
-    from irm_sweeps.analysis.formats import FORMATS
-    from irm_sweeps.analysis.paired import Against
-    from irm_sweeps.analysis.paper_runs import overrides_of_run
+    from irm_sweeps.analysis.papers.runs import overrides_of_run
+    from irm_sweeps.analysis.papers.until_decided import builder_for
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.until_decided import builder_for
+    from irm_sweeps.analysis.tables.best_cells import with_bold
+    from irm_sweeps.analysis.tables.formats import FORMATS
+    from irm_sweeps.analysis.tables.paired import Against
 
     against = None if options.against is None else Against.row(paper, options.against)
     results = Results(options.stores)

@@ -6,8 +6,8 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from irm_sweeps.analysis import curve_svg
-from irm_sweeps.analysis.formats import page, source
+from irm_sweeps.analysis.report import curve_svg
+from irm_sweeps.analysis.tables.formats import page, source
 from irm_sweeps.commands.live_sweep import LiveSweep, Watch
 from irm_sweeps.commands.sweep_status import SweepStatus
 from irm_sweeps.errors import UserError, one_line

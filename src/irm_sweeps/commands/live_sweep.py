@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from irm_sweeps.analysis.curve_svg import Chart, charts
+from irm_sweeps.analysis.report.curve_svg import Chart, charts
 from irm_sweeps.commands.live_tables import LiveTables
 from irm_sweeps.commands.sweep_status import Running, SweepStatus, add_jobs, most_first, sweep_status
 from irm_sweeps.errors import one_line, printable
@@ -24,7 +24,7 @@ from irm_sweeps.wording import count, duration
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.table import Table
+    from irm_sweeps.analysis.tables.table import Table
 
 JOBS_SECONDS = 60.0
 """Least time between two questions to SLURM."""
@@ -224,10 +224,10 @@ class Watch:
 
     def _tabulated(self, manifest: Manifest) -> Table:
         """Return the table of the results so far, which is made again when there are others."""
-        from irm_sweeps.analysis.environment_groups import Datasets
-        from irm_sweeps.analysis.sweep_formats import as_table
-        from irm_sweeps.analysis.sweep_table import sweep_table
-        from irm_sweeps.analysis.sweep_trials import of_manifest
+        from irm_sweeps.analysis.sweeps.environment_groups import Datasets
+        from irm_sweeps.analysis.sweeps.formats import as_table
+        from irm_sweeps.analysis.sweeps.table import sweep_table
+        from irm_sweeps.analysis.sweeps.trials import of_manifest
 
         seen = (manifest.name, manifest.launch, self.store.changes)
         if self._table is None or self._table[0] != seen:

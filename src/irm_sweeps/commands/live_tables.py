@@ -9,8 +9,8 @@ from irm_sweeps.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.table import Table
-    from irm_sweeps.analysis.table_builder import Builder
+    from irm_sweeps.analysis.tables.builder import Builder
+    from irm_sweeps.analysis.tables.table import Table
     from irm_sweeps.store.manifest import Manifest
     from irm_sweeps.sweep.paper import Paper
 
@@ -44,8 +44,8 @@ class LiveTables:
 
     def compose_next(self) -> None:
         """Look for results again, and compose the trials of the next file that may have one."""
-        from irm_sweeps.analysis.paper_candidates import candidate_cells, classes_among
-        from irm_sweeps.analysis.until_decided import builder_for
+        from irm_sweeps.analysis.papers.candidates import candidate_cells, classes_among
+        from irm_sweeps.analysis.papers.until_decided import builder_for
 
         self._results.look_again()
         found = classes_among(map(self._results.of, self._trials))

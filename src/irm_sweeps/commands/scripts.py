@@ -37,6 +37,7 @@ def _add_launch(commands: Commands) -> None:
 
 def script_module(name: str) -> ModuleType:
     """Import the module of `table`, `figure` or `report`, which has `parser()` and `main(words)`."""
-    from irm_sweeps.analysis import figure_command, report, table_command
+    from irm_sweeps.analysis import figure_command, table_command
+    from irm_sweeps.analysis import report_command as report
 
     return {"table": table_command, "figure": figure_command, "report": report}[name]

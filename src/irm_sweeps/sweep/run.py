@@ -55,8 +55,8 @@ def run_sweep(overrides: Sequence[str], launcher: Launcher) -> int:
 
 def _run_until_decided(overrides: Sequence[str], settings: Settings, label: str, launcher: Launcher) -> int:
     """Run the seeds of one look after another, until every cell of the papers is decided or has `max_seeds`."""
+    from irm_sweeps.analysis.papers.until_decided import looks
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.analysis.until_decided import looks
 
     papers, user = papers_of(of_trials(overrides))
     if not papers:
@@ -182,7 +182,7 @@ def _print_where(results: Results, trial_ids: Sequence[str]) -> None:
 
 def _print_answer(trials: Mapping[str, Trial], label: str, overrides: Sequence[str], results: Results) -> None:
     """Print the commands that show the table of a sweep, or of each paper file, and the table itself last."""
-    from irm_sweeps.analysis.sweep_ending import paper_ending, sweep_ending
+    from irm_sweeps.analysis.sweeps.ending import paper_ending, sweep_ending
 
     store = results.readers[0]
     where = [] if is_default_store(store.root) else ["--results", str(store.root)]

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 import synthetic_store as synthetic
-from irm_sweeps.analysis.paired import Against
-from irm_sweeps.analysis.statistics import holm
+from irm_sweeps.analysis.statistics.two_means import holm
+from irm_sweeps.analysis.tables.paired import Against
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.paper import load_paper
 from table_words import BAE, by_seed, records

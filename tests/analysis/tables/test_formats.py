@@ -16,12 +16,12 @@ import pytest
 import synthetic_store as synthetic
 from browser import CHROMIUM, chromium
 from commands import ROOT
-from irm_sweeps.analysis.best_cells import best_cells
-from irm_sweeps.analysis.latex import escape
-from irm_sweeps.analysis.statistics import Summary
-from irm_sweeps.analysis.table import Cell, Table
-from irm_sweeps.analysis.table_text import paper_text
-from irm_sweeps.analysis.text_grid import span
+from irm_sweeps.analysis.statistics.two_means import Summary
+from irm_sweeps.analysis.tables.best_cells import best_cells
+from irm_sweeps.analysis.tables.latex import escape
+from irm_sweeps.analysis.tables.table import Cell, Table
+from irm_sweeps.analysis.tables.text import paper_text
+from irm_sweeps.analysis.tables.text_grid import span
 from table_words import BAE, by_seed, records
 
 

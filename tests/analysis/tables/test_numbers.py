@@ -12,10 +12,10 @@ from scipy import stats
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis import selection_rules
-from irm_sweeps.analysis.cell_text import MARKS
 from irm_sweeps.analysis.readings import Reading
 from irm_sweeps.analysis.settings import Setting, choose
-from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.analysis.tables.builder import Builder
+from irm_sweeps.analysis.tables.cell_text import MARKS
 from irm_sweeps.compose import compose
 from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.training.rule_names import RULE_NAMES

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from irm_sweeps.analysis.shared_seeds import line, sharing
-from irm_sweeps.analysis.statistics import Verdict
-from irm_sweeps.analysis.table import Cell
+from irm_sweeps.analysis.statistics.two_means import Verdict
+from irm_sweeps.analysis.tables.shared_seeds import line, sharing
+from irm_sweeps.analysis.tables.table import Cell
 
 
 def _row(label, dataset, seeds, columns=1, p=0.5):

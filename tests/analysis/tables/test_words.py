@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 import synthetic_store as synthetic
-from irm_sweeps.analysis.cell_text import difference_text
 from irm_sweeps.analysis.figures.general import table_picture
-from irm_sweeps.analysis.statistics import Verdict
-from irm_sweeps.analysis.table import Cell
-from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.analysis.statistics.two_means import Verdict
+from irm_sweeps.analysis.tables.builder import Builder
+from irm_sweeps.analysis.tables.cell_text import difference_text
+from irm_sweeps.analysis.tables.table import Cell
 from irm_sweeps.sweep.paper import load_paper
 from table_words import by_seed
 

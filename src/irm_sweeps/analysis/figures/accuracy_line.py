@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.analysis.accuracy_line import FEWEST, Line, line, probit
 from irm_sweeps.analysis.figures.drawing import STYLE, add_caption, file_of, literal
 from irm_sweeps.analysis.figures.metrics import PanelMetric
 from irm_sweeps.analysis.figures.plots import COLOURS, MARKERS
 from irm_sweeps.analysis.figures.series import Series, told_apart
 from irm_sweeps.analysis.readings import Results
+from irm_sweeps.analysis.statistics.accuracy_line import FEWEST, Line, line, probit
 from irm_sweeps.errors import UserError
 from irm_sweeps.wording import count
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.analysis.budget import expected_best, intervals
 from irm_sweeps.analysis.figures.drawing import STYLE, add_caption, file_of, literal
 from irm_sweeps.analysis.figures.metrics import UNITS, PanelMetric
 from irm_sweeps.analysis.figures.plots import COLOURS, MARKERS
 from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.readings import Results, read
 from irm_sweeps.analysis.settings import settings
+from irm_sweeps.analysis.statistics.search_budget import expected_best, intervals
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.metric import is_lower_better
 

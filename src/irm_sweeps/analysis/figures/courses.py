@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from irm_sweeps.analysis.figures.picture import Strand
-from irm_sweeps.analysis.statistics import Summary, summarize
+from irm_sweeps.analysis.statistics.two_means import Summary, summarize
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from irm_sweeps.analysis.figures.metrics import UNITS, one_measure
 from irm_sweeps.analysis.figures.paper_figure import lacks_of
 from irm_sweeps.analysis.figures.picture import Curve, Picture
 from irm_sweeps.analysis.figures.series import Series
-from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.analysis.tables.builder import Builder
 from irm_sweeps.sweep.labels import in_common
 from irm_sweeps.sweep.paper import Figure
 

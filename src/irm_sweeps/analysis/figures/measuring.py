@@ -12,15 +12,15 @@ from irm_sweeps.analysis.figures.metrics import PanelMetric, named, one_measure
 from irm_sweeps.analysis.figures.picture import Curve, Lack
 from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.histories import evaluations, history
-from irm_sweeps.analysis.notes import Note, mixture_notes, setting_note, spelled, status_notes
 from irm_sweeps.analysis.readings import Reading, Results, Status, read
 from irm_sweeps.analysis.running import is_running
 from irm_sweeps.analysis.settings import Setting, choose, settings
-from irm_sweeps.analysis.statistics import Summary, summarize
+from irm_sweeps.analysis.statistics.two_means import Summary, summarize
+from irm_sweeps.analysis.tables.notes import Note, mixture_notes, setting_note, spelled, status_notes
 from irm_sweeps.errors import UserError
 
 if TYPE_CHECKING:
-    from irm_sweeps.analysis.table import Cell
+    from irm_sweeps.analysis.tables.table import Cell
     from irm_sweeps.trial import Trial
 
 

@@ -14,7 +14,7 @@ from irm_sweeps.analysis.figures.picture import Curve, Lack, Picture
 from irm_sweeps.analysis.figures.series import of_row
 from irm_sweeps.analysis.readings import read
 from irm_sweeps.analysis.settings import choose, settings
-from irm_sweeps.analysis.table_builder import Builder, check_choices, lacking
+from irm_sweeps.analysis.tables.builder import Builder, check_choices, lacking
 from irm_sweeps.errors import UnknownChoice, UserError
 from irm_sweeps.sweep.metric import parts
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.readings import Status
-from irm_sweeps.analysis.statistics import Summary
+from irm_sweeps.analysis.statistics.two_means import Summary
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Figure

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.figures.picture import Curve, Strand
 from irm_sweeps.analysis.figures.scales import Range
-from irm_sweeps.analysis.statistics import Summary
+from irm_sweeps.analysis.statistics.two_means import Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
-from irm_sweeps.analysis.notes import spelled
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.running import running_configs
-from irm_sweeps.analysis.table_builder import Builder
+from irm_sweeps.analysis.tables.builder import Builder
+from irm_sweeps.analysis.tables.notes import spelled
 from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.typed_commands import launching
 

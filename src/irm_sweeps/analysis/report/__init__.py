@@ -1,0 +1,1 @@
+"""The sections of the report, the HTML page of a store."""

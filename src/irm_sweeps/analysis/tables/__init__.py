@@ -1,0 +1,1 @@
+"""A table of measured cells beside published ones, from readings to text, HTML, CSV and LaTeX."""
