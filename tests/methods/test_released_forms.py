@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,10 @@ from irm_sweeps.methods.stages import Stage
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.testing.runs import advance
 from irm_sweeps.training.loop import StackTraining
+from irm_sweeps.training.optimizers import Adam
 from irm_sweeps.training.timeline import check_stages
 from small_games import method, ours, point
+
 
 def released(name: str) -> list[str]:
     """The overrides that `protocol=released` stands for."""
@@ -110,3 +114,30 @@ def test_clove_as_released_sums() -> None:
     assert summed == pytest.approx(3 * mean, rel=1e-12)
     assert np.isfinite(mean)
     assert mean != 0
+
+
+def test_eqrm_as_released_has_a_cosine_after_the_anneal() -> None:
+    """Source: cianeastwood/qrm, CMNIST/train.py, adjust_learning_rate: the update after the anneal is number 1."""
+    config = compose(["method=eqrm", "protocol=released"])
+    optimizer = Adam.model_validate(config["optimizer"])
+    steps, anneal = config["training"]["steps"], config["method"]["anneal"]
+    assert (steps, anneal, config["backbone"]["depth"], config["training"]["l2"]) == (600, 400, 3, 0)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    reference = torch.optim.Adam([parameter], lr=optimizer.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(reference, steps - anneal)
+    for step in range(steps):
+        expected = optimizer.lr if step <= anneal else schedule.get_last_lr()[0]
+        assert optimizer.lr * optimizer.factor(step / steps) == pytest.approx(expected, rel=1e-9)
+        reference.step()
+        if step >= anneal:
+            schedule.step()
+    released = [0.5 * (1 + math.cos(math.pi * (s - anneal) / (steps - anneal))) for s in range(anneal + 1, steps + 1)]
+    np.testing.assert_allclose(
+        [optimizer.factor(s / steps) for s in range(anneal + 1, steps + 1)], released, atol=1e-12
+    )
+
+
+def test_a_cosine_multiplies_the_drops() -> None:
+    fields = compose([])["optimizer"]
+    both = Adam.model_validate({**fields, "decay_at": [0.5], "decay": 0.1, "cosine_from": 0.0})
+    assert [both.factor(p) for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.05, 0])

@@ -55,7 +55,7 @@ class Pace:
     ----------
     optimizer
         `trial`: the trial's optimizer. `descent`: plain gradient descent, for players whose update is a fixed rule (an
-        exponentiated gradient, a moving average). `adam`: Adam with torch's defaults, whatever the trial's optimizer is.
+        exponentiated gradient, a moving average). `adam`: Adam with torch's defaults, whatever the trial has.
     lr
         Learning rate of `descent` or `adam`; for `trial`, a factor of the trial's learning rate.
     decays

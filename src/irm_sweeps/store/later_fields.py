@@ -25,7 +25,7 @@ TRAINING: Mapping[str, Any] = {
 _WEIGHTS = {"weights_sha256": None, "weights_path": None}
 _HEAD = {"head": "penalised"}
 _ADVERSARY = {"adversary_schedule": "trial"}
-_SCHEDULE = {"decay_at": [], "decay": 0.2}
+_SCHEDULE = {"decay_at": [], "decay": 0.2, "cosine_from": None}
 COMPONENT: Mapping[str, Mapping[str, Any]] = {
     "irm_sweeps.backbones.resnet.ResNet": _WEIGHTS,
     "irm_sweeps.backbones.resnet.ResNet18": _WEIGHTS,

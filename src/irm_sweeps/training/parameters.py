@@ -60,7 +60,7 @@ class StackedParameters:
         self.restart({})
 
     def restart(self, paces: Mapping[str, Pace]) -> None:
-        """Reset the state of all optimizers; the named players step at these paces, the others at their initial ones."""
+        """Reset all optimizers; the named players step at these paces, the others at their initial ones."""
         self._paces = {**self._initial_paces, **paces}
         self._lr_factor = 1.0
         self._optimizers = {player: self._build(player, self._paces[player]) for player in self._players}
