@@ -11,10 +11,10 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from data_strip import INKS, LABEL_COLOURS, MARKERS, STYLE, cells, dataset_of, encoded
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from data_strip import INKS, LABEL_COLOURS, MARKERS, STYLE, cells, dataset_of, encoded
 from irm_sweeps.data.dataset import Array
 from irm_sweeps.errors import one_line_errors
 

@@ -13,7 +13,7 @@ from typing import Any
 from irm_sweeps.analysis.tables.text_grid import flowed
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.backbones.mlp import MLP
-from irm_sweeps.compose import conf_dir, yamls
+from irm_sweeps.compose import yamls
 from irm_sweeps.config import build_component, import_class
 from irm_sweeps.methods.method import Method
 from irm_sweeps.methods.stages import Stage
@@ -58,7 +58,7 @@ class Conduct:
     stops
         Whether it has a stopping rule (`select: stop` in a paper file).
     protocols
-        The protocols that set fields of it.
+        The protocols that set fields of it, or of its trials on one network.
     stages
         Its stages.
     """
@@ -81,13 +81,15 @@ class Conduct:
         initial = Model(*network.build((3,), 1, torch.Generator())).initial()
         extra = method.extra_parameters(lambda _: dict(initial), 2, torch.Generator())
         extra |= method.image_parameters(3, torch.Generator())
-        named = sorted((conf_dir() / "protocol" / "method").glob(f"*_{entry.name}.yaml"))
+        ends = [f"_{entry.name}", *(f"_{entry.name}_{network.stem}" for network in yamls("backbone"))]
+        stems = [path.stem for folder in ("method", "method_backbone") for path in yamls(f"protocol/{folder}")]
+        named = {stem.removesuffix(end) for stem in stems for end in ends if stem.endswith(end)}
         return cls(
             entry,
             [player for player, names in method.players([*initial, *extra]).items() if names],
             list(dict.fromkeys(_group(name) for name in extra)),
             type(method).stop is not Method.stop,
-            [path.stem.removesuffix(f"_{entry.name}") for path in named],
+            sorted(named),
             method.stages(),
         )
 
@@ -159,11 +161,11 @@ _ABOUT = [
 
 
 _ABOUT_USED = [
-    "What each method uses of the contract ([stages and gradients of its own](how_to/stages.md)): the stages that it names,",
-    "those of numbers only in brackets; gradients that it combines (`combine`); tensors with a row for each training image,",
-    "read by `Batch.index`; side information (`Batch.side`); draws of every step (`noise`); values where a stage begins",
-    "(`enter`). `stacks` and `compiles`: whether trials train as one stack, and `compile=true` works. `lines`: of code of",
-    "its class and of base classes in the same module; blank lines, comments and docstrings do not count.",
+    "What each method uses of the contract ([stages and gradients of its own](how_to/stages.md)): the stages that it",
+    "names, those of numbers only in brackets; gradients that it combines (`combine`); tensors with a row for each",
+    "training image, read by `Batch.index`; side information (`Batch.side`); draws of every step (`noise`); values where",
+    "a stage begins (`enter`). `stacks` and `compiles`: whether trials train as one stack, and `compile=true` works.",
+    "`lines`: of code of its class and of base classes in the same module, without comments and docstrings.",
 ]
 
 
