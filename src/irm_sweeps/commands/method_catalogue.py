@@ -163,9 +163,9 @@ _ABOUT = [
 _ABOUT_USED = [
     "What each method uses of the contract ([stages and gradients of its own](how_to/stages.md)): the stages that it",
     "names, those of numbers only in brackets; gradients that it combines (`combine`); tensors with a row for each",
-    "training image, read by `Batch.index`; side information (`Batch.side`); draws of every step (`noise`); values where",
-    "a stage begins (`enter`). `stacks` and `compiles`: whether trials train as one stack, and `compile=true` works.",
-    "`lines`: of code of its class and of base classes in the same module, without comments and docstrings.",
+    "training image, read by `Batch.index`; side information (`Batch.side`); draws of every step (`noise`); values",
+    "where a stage begins (`enter`). `stacks` and `compiles`: whether trials train as one stack, and `compile=true`",
+    "works. `lines`: of code of its class and of base classes in the same module, without comments and docstrings.",
 ]
 
 

@@ -57,6 +57,11 @@ class Timeline:
         """Return the stages that begin with a step."""
         return [stage for stage in self._stages if stage.first_step(self._steps) == step]
 
+    def later(self) -> list[int]:
+        """Return the first steps of the stages that begin within the training but not with it."""
+        firsts = {stage.first_step(self._steps) for stage in self._stages if not stage.numbers_only}
+        return sorted(first for first in firsts if 0 < first < self._steps)
+
     def paces(self, step: int) -> dict[str, Pace]:
         """Return the paces of a step's players by name, of those that no longer have their initial one."""
         begun = [stage for stage in self._stages if stage.first_step(self._steps) <= step]
