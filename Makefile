@@ -45,9 +45,10 @@ results:           ## the tables, figures and coverage page of docs/results/, fr
 	@test -x $(BIN)/irm-sweeps || $(MAKE) setup
 	$(BIN)/python docs/generate/results.py
 
-pictures:          ## docs/figure3.png, and docs/data_sets.png from the files in DATA (default: data)
+pictures:          ## docs/figure3.png, side_information.png, and data_sets.png from the files in DATA (default: data)
 	@test -x $(BIN)/irm-sweeps || $(MAKE) setup
 	$(BIN)/python docs/generate/figure3.py
+	$(BIN)/python docs/generate/side_picture.py
 	$(BIN)/python docs/generate/data_strip.py --data-dir $(or $(DATA),data)
 
 bench: $(READY)    ## every benchmark (on a quiet machine), ratios into benchmarks/history.csv

@@ -182,13 +182,13 @@ def digest() -> str:
     return sha256.hexdigest()
 
 
-def png_of(figure: Figure) -> bytes:
-    """Return the bytes of a PNG with a palette, a third of the size of one without."""
+def encoded(figure: Figure, comment: str) -> bytes:
+    """Return the bytes of a PNG with a palette, a third of the size of one without, and with a comment."""
     buffer, small = io.BytesIO(), io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     image = Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE)
     information = PngInfo()
-    information.add_text("Comment", digest())
+    information.add_text("Comment", comment)
     image.save(small, format="PNG", optimize=True, pnginfo=information)
     return small.getvalue()
 
@@ -200,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=PNG)
     options = parser.parse_args(argv)
     with one_line_errors(), mpl.rc_context(STYLE):
-        options.output.write_bytes(png_of(figure_of(options.data_dir)))
+        options.output.write_bytes(encoded(figure_of(options.data_dir), digest()))
     print(options.output)
 
 

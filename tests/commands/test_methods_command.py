@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from irm_sweeps.commands.method_catalogue import HEADER, Conduct, methods, page
+from irm_sweeps.commands.method_catalogue import HEADER, USED, Conduct, _code_lines, methods, page
 from irm_sweeps.compose import compose
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import written
@@ -25,9 +25,41 @@ def test_the_page_in_docs_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_command_prints_it() -> None:
     command = [str(Path(sys.executable).parent / "irm-sweeps"), "methods", "--table"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    lines = [line for line in printed.splitlines() if line.startswith("| `")]
-    assert [line.split("`")[1] for line in lines] == list(CONDUCTS)
-    assert all(line.count("|") == len(HEADER) + 1 for line in lines)
+    whole, used = printed.split("## Of the contract")
+    for text, header in ((whole, HEADER), (used, USED)):
+        lines = [line for line in text.splitlines() if line.startswith("| `")]
+        assert [line.split("`")[1] for line in lines] == list(CONDUCTS)
+        assert all(line.count("|") == len(header) + 1 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "used"),
+    [
+        ("eiil", {"index": "yes", "enter": "yes", "combine": "no", "side": "no"}),
+        ("and_mask", {"combine": "yes", "stages": "", "index": "no"}),
+        ("zin", {"side": "yes", "stages": "inference, invariance"}),
+        ("birm", {"noise": "yes", "stages": "(penalty)"}),
+    ],
+)
+def test_it_says_what_a_method_uses(name: str, used: dict[str, str]) -> None:
+    found = dict(zip(USED, CONDUCTS[name].used, strict=True))
+    assert {key: found[key] for key in used} == used
+    assert int(found["lines"]) > 5
+
+
+def test_lines_of_code_are_counted_without_texts() -> None:
+    assert _code_lines(Three) == 5
+
+
+class Three:
+    """Five lines of code; this and the blank ones do not count."""
+
+    # Nor does this.
+    def one(self) -> list[int]:
+        """Return a list."""
+        return [
+            1,
+        ]
 
 
 @pytest.mark.parametrize("name", CONDUCTS)

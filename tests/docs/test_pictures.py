@@ -11,6 +11,7 @@ import figure3
 import matplotlib as mpl
 import numpy as np
 import pytest
+import side_picture
 from PIL import Image
 
 import small_sst2
@@ -57,6 +58,18 @@ def test_the_strip_of_data_sets_is_what_they_draw() -> None:
         assert picture.info["Comment"] == data_strip.digest(), "type: make pictures DATA=FOLDER"
     assert data_strip.PNG.stat().st_size < 150_000
     assert data_strip.PNG.parent == DOCS
+
+
+def test_the_picture_of_side_information_is_what_the_data_sets_give() -> None:
+    with Image.open(side_picture.PNG) as picture:
+        assert picture.info["Comment"] == side_picture.digest(), "type: make pictures DATA=FOLDER"
+    assert side_picture.PNG.stat().st_size < 150_000
+    z, tells, images = side_picture.colored_mnist("time")
+    assert len(z) == len(tells) == len(images)
+    assert [round(float(half.mean()), 1) for half in np.split(tells, 2)] == [0.8, 0.9]
+    for counts, told in zip(side_picture.two_bits(), (0.75, 0.8, 0.1), strict=True):
+        same = sum(counts[label, :, label].sum() for label in (0, 1)) / counts.sum()
+        assert same == pytest.approx(told, abs=0.03)
 
 
 def test_the_strip_is_drawn_without_a_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,14 +94,31 @@ def test_the_latest_of_its_kind_on_such_a_device_price_a_trial(tmp_path: Path, k
             (901, 901, False),
             "1 step here, the first, of 9 s: no other ended within 20 s",
         ),
+        (
+            Measured(100, 1, set_up=0.0, first_step=9.0, step=[2.0, 4.0], stages={20: [0.1, 0.2], 90: [5.0]}),
+            (20 * 2 + 70 * 0.1 + 10 * 5, 20 * 4 + 70 * 0.2 + 10 * 5, False),
+            "2 steps here, median 3 s, 2 later stages apart, set-up 0 ms",
+        ),
         (Measured(100, 1, set_up=1.0, waited=18.0), (1801, 1801, True), "no step ended within 20 s"),
     ],
-    ids=["middle half", "all of few", "first step", "no step"],
+    ids=["middle half", "all of few", "first step", "stages", "no step"],
 )
 def test_a_price_is_made_of_what_was_seen(measured: Measured, seconds: tuple[float, float, bool], words: str) -> None:
     """The first step, which warms up, is no part of it where there are others."""
     assert stack_seconds(measured) == pytest.approx(seconds)
     assert said(measured, 20.0) == words
+
+
+def test_each_stage_is_measured(tmp_path: Path) -> None:
+    """In the steps before a stage begins, and in the stage; one of numbers only costs what the steps before it do."""
+    own = ["dataset.source=embedded", "dataset.n_train=40", "backbone.width=8"]
+    steps = ["method.reference_steps=2", "method.inference_steps=40", "method.anneal=5", "training.steps=60"]
+    (trial,) = trials(["method=eiil", *own, *steps]).values()
+    with Prober(tmp_path, "cpu", threads=1) as prober:
+        measured = prober.measure([trial.canonical])
+    assert sorted(measured.stages) == [2, 42]
+    assert all(len(seen) == 2 for seen in measured.stages.values())
+    assert len(measured.step) == 1, "the second step is the last of its stage"
 
 
 def test_a_range_has_one_unit() -> None:

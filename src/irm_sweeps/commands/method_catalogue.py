@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +13,10 @@ from typing import Any
 from irm_sweeps.analysis.tables.text_grid import flowed
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.backbones.mlp import MLP
-from irm_sweeps.compose import conf_dir, yamls
+from irm_sweeps.compose import yamls
 from irm_sweeps.config import build_component, import_class
 from irm_sweeps.methods.method import Method
+from irm_sweeps.methods.stages import Stage
 from irm_sweeps.wording import written
 
 
@@ -54,7 +58,9 @@ class Conduct:
     stops
         Whether it has a stopping rule (`select: stop` in a paper file).
     protocols
-        The protocols that set fields of it.
+        The protocols that set fields of it, or of its trials on one network.
+    stages
+        Its stages.
     """
 
     entry: MethodChoice
@@ -62,6 +68,7 @@ class Conduct:
     own_parameters: list[str]
     stops: bool
     protocols: list[str]
+    stages: Sequence[Stage]
 
     @classmethod
     def of(cls, entry: MethodChoice) -> Conduct:
@@ -74,13 +81,16 @@ class Conduct:
         initial = Model(*network.build((3,), 1, torch.Generator())).initial()
         extra = method.extra_parameters(lambda _: dict(initial), 2, torch.Generator())
         extra |= method.image_parameters(3, torch.Generator())
-        named = sorted((conf_dir() / "protocol" / "method").glob(f"*_{entry.name}.yaml"))
+        ends = [f"_{entry.name}", *(f"_{entry.name}_{network.stem}" for network in yamls("backbone"))]
+        stems = [path.stem for folder in ("method", "method_backbone") for path in yamls(f"protocol/{folder}")]
+        named = {stem.removesuffix(end) for stem in stems for end in ends if stem.endswith(end)}
         return cls(
             entry,
             [player for player, names in method.players([*initial, *extra]).items() if names],
             list(dict.fromkeys(_group(name) for name in extra)),
             type(method).stop is not Method.stop,
-            [path.stem.removesuffix(f"_{entry.name}") for path in named],
+            sorted(named),
+            method.stages(),
         )
 
     @cached_property
@@ -92,25 +102,54 @@ class Conduct:
             target.reference,
             ", ".join(self.players),
             default_lam(target) if target.uses_lam else "no",
-            _yes(target.stacks),
             ", ".join(f"`{name}`" for name in self.own_parameters),
             _yes(self.stops),
             ", ".join(["paper", *self.protocols]),
         ]
 
+    @cached_property
+    def used(self) -> list[str]:
+        """The method's line of the table of what it uses of the contract."""
+        target = self.entry.target
+        named = [f"({stage.name})" if stage.numbers_only else stage.name for stage in self.stages]
+        overrides = ("combine", "image_parameters", "noise", "enter")
+        combines, index, noise, enters = (
+            _yes(getattr(target, name) is not getattr(Method, name)) for name in overrides
+        )
+        return [
+            f"`{self.entry.name}`",
+            ", ".join(named),
+            combines,
+            index,
+            _yes(target.uses_side),
+            noise,
+            enters,
+            _yes(target.stacks),
+            _yes(target.compiles),
+            str(_lines_of(target)),
+        ]
 
-HEADER = ["method", "paper and equation", "players", "lam", "stacks", "own tensors", "stopping rule", "protocols"]
+
+HEADER = ["method", "paper and equation", "players", "lam", "own tensors", "stopping rule", "protocols"]
+USED = ["method", "stages", "combine", "index", "side", "noise", "enter", "stacks", "compiles", "lines"]
 
 
 def page() -> str:
     """Return `docs/methods.md`."""
-    lines = [HEADER, *(Conduct.of(entry).cells for entry in methods())]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+    conducts = [Conduct.of(entry) for entry in methods()]
+    first = _table([HEADER, *(conduct.cells for conduct in conducts)])
+    second = _table([USED, *(conduct.used for conduct in conducts)])
+    return "\n".join(["# Methods", "", *_ABOUT, "", *first, "", "## Of the contract", "", *_ABOUT_USED, "", *second])
+
+
+def _table(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, the first of them its header."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     printed = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join(["# Methods", "", *_ABOUT, "", printed[0], rule, *printed[1:]])
+    return [printed[0], rule, *printed[1:]]
 
 
 _ABOUT = [
@@ -119,6 +158,34 @@ _ABOUT = [
     "All of them train classifiers, and all but CLOvE and RFC regressions; they resume to the bit, and pass",
     "`tests/methods/test_methods_contract.py`. Written by `irm-sweeps methods --table`; a test holds this page to it.",
 ]
+
+
+_ABOUT_USED = [
+    "What each method uses of the contract ([stages and gradients of its own](how_to/stages.md)): the stages that it",
+    "names, those of numbers only in brackets; gradients that it combines (`combine`); tensors with a row for each",
+    "training image, read by `Batch.index`; side information (`Batch.side`); draws of every step (`noise`); values",
+    "where a stage begins (`enter`). `stacks` and `compiles`: whether trials train as one stack, and `compile=true`",
+    "works. `lines`: of code of its class and of base classes in the same module, without comments and docstrings.",
+]
+
+
+def _lines_of(target: type[Method]) -> int:
+    """Return the lines of code of a class and its bases in its own module."""
+    own = [cls for cls in target.__mro__ if cls.__module__ == target.__module__]
+    return sum(map(_code_lines, own))
+
+
+def _code_lines(cls: type) -> int:
+    """Return the number of lines of a class that have code."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    texts: set[int] = set()
+    numbers: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            texts.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        elif isinstance(node, ast.stmt | ast.expr | ast.arg):
+            numbers.update((node.lineno, node.end_lineno or node.lineno))
+    return len(numbers - texts)
 
 
 def _group(name: str) -> str:

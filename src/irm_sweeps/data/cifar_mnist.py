@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from irm_sweeps.config import PerTrial
 from irm_sweeps.data.cifar import load_pictures
-from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData, by_split, distinct
+from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData, by_split, distinct, named
 from irm_sweeps.data.mnist import load_official, official_sha256
 from irm_sweeps.draws import Draws
 from irm_sweeps.errors import UserError
@@ -126,7 +126,7 @@ class CIFARMNIST(Dataset):
     @property
     def announced(self) -> Mapping[str, Sequence[str]]:
         """The environments' names."""
-        return by_split(distinct([f"{r:g}" for r in self.correlations]), [self.shifted], self.n_val)
+        return by_split(distinct(named(self.correlations)), [self.shifted], self.n_val)
 
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the sha256 of the photographs of the two classes and of MNIST."""

@@ -10,7 +10,18 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from irm_sweeps.config import PerTrial
-from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData, as_float, by_split, distinct
+from irm_sweeps.data.dataset import (
+    Array,
+    Dataset,
+    Environment,
+    EvaluationSet,
+    TrialData,
+    as_float,
+    by_split,
+    check_named_once,
+    distinct,
+    named,
+)
 from irm_sweeps.data.mnist import Digits, Source, load_digits
 from irm_sweeps.draws import Draws
 from irm_sweeps.errors import UserError
@@ -85,8 +96,7 @@ class ColoredMNIST(Dataset):
             raise ValueError(
                 f"p_e has {len(self.p_e)} values and label_noise {len(self.label_noise)}: one each per environment"
             )
-        if len({f"{p:g}" for p in self.test_p_e}) != len(self.test_p_e):
-            raise ValueError(f"test_p_e={list(self.test_p_e)} names an environment twice")
+        check_named_once("test_p_e", self.test_p_e)
         return self
 
     @model_validator(mode="after")
@@ -134,12 +144,12 @@ class ColoredMNIST(Dataset):
     @property
     def shifted(self) -> str:
         """The last test environment."""
-        return f"{self.test_p_e[-1]:g}"
+        return named(self.test_p_e)[-1]
 
     @property
     def announced(self) -> Mapping[str, Sequence[str]]:
         """The environments' names."""
-        return by_split(distinct([f"{p:g}" for p in self.p_e]), [f"{p:g}" for p in self.test_p_e], self.n_val)
+        return by_split(distinct(named(self.p_e)), named(self.test_p_e), self.n_val)
 
     @property
     def side_columns(self) -> int:

@@ -191,6 +191,17 @@ def distinct(names: Sequence[str]) -> list[str]:
     return list(names) if len(set(names)) == len(names) else [f"{i}:{name}" for i, name in enumerate(names)]
 
 
+def named(values: Sequence[float]) -> list[str]:
+    """Return the names of environments that differ in a number."""
+    return [f"{value:g}" for value in values]
+
+
+def check_named_once(key: str, values: Sequence[float]) -> None:
+    """Raise a ValueError if two of the environments that a field lists have one name."""
+    if len(set(named(values))) != len(values):
+        raise ValueError(f"{key}={list(values)} names an environment twice")
+
+
 def by_split(train: Sequence[str], test: Sequence[str], n_val: int) -> dict[str, Sequence[str]]:
     """Return `Dataset.announced` for a dataset that holds back `n_val` inputs; `val` has the training names."""
     return {"train": train, "test": test, **({"val": train} if n_val else {})}

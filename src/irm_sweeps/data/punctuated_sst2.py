@@ -15,7 +15,17 @@ from pydantic import Field, model_validator
 from scipy import sparse
 
 from irm_sweeps.config import PerTrial
-from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData, by_split, distinct
+from irm_sweeps.data.dataset import (
+    Array,
+    Dataset,
+    Environment,
+    EvaluationSet,
+    TrialData,
+    by_split,
+    check_named_once,
+    distinct,
+    named,
+)
 from irm_sweeps.data.glove import Vectors, load_vectors
 from irm_sweeps.data.sst2 import Sentences, load_sst2
 from irm_sweeps.draws import Draws
@@ -69,8 +79,7 @@ class PunctuatedSST2(Dataset):
 
     @model_validator(mode="after")
     def _environments_have_names(self) -> PunctuatedSST2:
-        if len({f"{p:g}" for p in self.test_p_e}) != len(self.test_p_e):
-            raise ValueError(f"test_p_e={list(self.test_p_e)} names an environment twice")
+        check_named_once("test_p_e", self.test_p_e)
         return self
 
     @property
@@ -86,7 +95,7 @@ class PunctuatedSST2(Dataset):
     @property
     def shifted(self) -> str:
         """The last test environment."""
-        return f"{self.test_p_e[-1]:g}"
+        return named(self.test_p_e)[-1]
 
     @property
     def stacks(self) -> bool:
@@ -96,7 +105,7 @@ class PunctuatedSST2(Dataset):
     @property
     def announced(self) -> Mapping[str, Sequence[str]]:
         """The environments' names."""
-        return by_split(distinct([f"{p:g}" for p in self.p_e]), [f"{p:g}" for p in self.test_p_e], self.n_val)
+        return by_split(distinct(named(self.p_e)), named(self.test_p_e), self.n_val)
 
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return the sha256 of the sentences and labels, and of the vectors of their words."""

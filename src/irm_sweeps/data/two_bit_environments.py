@@ -10,7 +10,16 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from irm_sweeps.data.dataset import Array, Dataset, Environment, EvaluationSet, TrialData, by_split
+from irm_sweeps.data.dataset import (
+    Array,
+    Dataset,
+    Environment,
+    EvaluationSet,
+    TrialData,
+    by_split,
+    check_named_once,
+    named,
+)
 from irm_sweeps.draws import Draws
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -42,8 +51,7 @@ class TwoBitEnvironments(Dataset):
     @model_validator(mode="after")
     def _names_are_distinct(self) -> TwoBitEnvironments:
         for key, values in (("p_e", self.p_e), ("test_p_e", self.test_p_e)):
-            if len(set(_names(values))) != len(values):
-                raise ValueError(f"{key}={list(values)} names an environment twice")
+            check_named_once(key, values)
         return self
 
     @property
@@ -59,12 +67,12 @@ class TwoBitEnvironments(Dataset):
     @property
     def shifted(self) -> str:
         """The last test environment."""
-        return _names(self.test_p_e)[-1]
+        return named(self.test_p_e)[-1]
 
     @property
     def announced(self) -> Mapping[str, Sequence[str]]:
         """The environments' names."""
-        return by_split(_names(self.p_e), _names(self.test_p_e), self.n_val)
+        return by_split(named(self.p_e), named(self.test_p_e), self.n_val)
 
     def fingerprint(self, data_dir: Path) -> dict[str, str]:
         """Return a digest of the recipe's name and version, since there is no file."""
@@ -79,14 +87,14 @@ class TwoBitEnvironments(Dataset):
         held_out = {"test": self._set(draws, "test", self.test_p_e, self.n_test)}
         if self.n_val:
             held_out = {"val": self._set(draws, "val", self.p_e, self.n_val), **held_out}
-        return TrialData(_names(self.p_e), np.stack([x for x, _ in train]), np.stack([y for _, y in train]), held_out)
+        return TrialData(named(self.p_e), np.stack([x for x, _ in train]), np.stack([y for _, y in train]), held_out)
 
     def _set(self, draws: Draws, split: str, p_e: Sequence[float], n: int) -> EvaluationSet:
         """Return a split with `n` observations of each environment."""
         parts = [self._observe(draws, f"{split}/{e}", p, n) for e, p in enumerate(p_e)]
         environments = {
             name: Environment(np.arange(n) + e * n, y)
-            for e, (name, (_, y)) in enumerate(zip(_names(p_e), parts, strict=True))
+            for e, (name, (_, y)) in enumerate(zip(named(p_e), parts, strict=True))
         }
         return EvaluationSet(np.concatenate([x for x, _ in parts]), environments)
 
@@ -96,8 +104,3 @@ class TwoBitEnvironments(Dataset):
         y = coin < 0.5
         bits = np.stack([y ^ (first < self.label_noise), y ^ (second < p_e)], axis=1)
         return np.where(bits, 1, -1).astype(np.float32), y.astype(np.int64)
-
-
-def _names(p_e: Sequence[float]) -> list[str]:
-    """Return the environments' names, as Colored MNIST's."""
-    return [f"{p:g}" for p in p_e]

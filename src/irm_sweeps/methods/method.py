@@ -55,14 +55,14 @@ class Pace:
     ----------
     optimizer
         `trial`: the trial's optimizer. `descent`: plain gradient descent, for players whose update is a fixed rule (an
-        exponentiated gradient, a moving average).
+        exponentiated gradient, a moving average). `adam`: Adam with torch's defaults, whatever the trial has.
     lr
-        Learning rate of `descent`; for `trial`, a factor of the trial's learning rate.
+        Learning rate of `descent` or `adam`; for `trial`, a factor of the trial's learning rate.
     decays
         Whether the schedule of the trial's learning rate applies.
     """
 
-    optimizer: Literal["trial", "descent"] = "trial"
+    optimizer: Literal["trial", "descent", "adam"] = "trial"
     lr: float = 1.0
     decays: bool = True
 
@@ -88,7 +88,8 @@ class Point:
     phase
         Name of the stage that this step belongs to; empty without stages. A stage of numbers only is none.
     passes
-        Cache of encoder passes over this batch that later moves of the step can reuse; None: no cache.
+        Cache of encoder passes over this batch that later moves can reuse; None: no cache. It belongs to these
+        parameters: a point with other ones has None.
     begins
         The first step of each stage by name, 0-d int64 tensors.
     """

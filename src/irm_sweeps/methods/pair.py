@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from irm_sweeps.config import Count
-from irm_sweeps.methods.method import Method, Point, Turn
+from irm_sweeps.methods.method import Method, Pace, Point, Turn
 from irm_sweeps.methods.risks import sample_variance
 from irm_sweeps.methods.simplex import best_on_simplex
 from irm_sweeps.methods.stages import Stage
@@ -25,8 +25,9 @@ class PAIR(Method):
     gradients: far from losses in inverse proportion to the preference it balances them, near them it lowers all. The
     release solves it with a licensed solver; with three weights its vertices are few. Where no weights meet the
     constraints, those of the preference are taken, as there. As there, and unlike EPO's own code, the balancing
-    program has the same bounds where no loss can be balanced by a descent. The release trains its second stage with
-    SGD (momentum .9) and its first with Adam; here one optimizer trains both.
+    program has the same bounds where no loss can be balanced by a descent. The paper has one optimizer; the release
+    (ColoredMNIST/pair_alg.py, pair_train) trains ERM with Adam at .001 and then takes SGD with momentum .9:
+    `protocol=released` with `optimizer=sgd`.
     """
 
     reference: ClassVar[str] = "Chen et al. (2023), Pareto Invariant Risk Minimization, Algorithm 1 (PAIR-o)"
@@ -42,10 +43,28 @@ class PAIR(Method):
     """Whether the optimizer state is reset when the losses begin to be weighed (the release takes a new optimizer)."""
     gradients_of: Literal["head", "all"]
     """The parameters whose gradients the weights are computed from: the classifier head (the release), or all."""
+    erm_lr: Annotated[float, Field(gt=0)] | None = None
+    """Learning rate of Adam, which trains until the losses are weighed (.001 in the release); None: the trial's
+    optimizer trains from the beginning."""
+
+    @model_validator(mode="after")
+    def _a_new_optimizer_has_no_state(self) -> PAIR:
+        if self.erm_lr is not None and not self.reset_optimizer:
+            raise ValueError(
+                f"erm_lr={self.erm_lr:g} and reset_optimizer=false: the optimizer after ERM is another one: take "
+                "reset_optimizer=true, or erm_lr=null"
+            )
+        return self
+
+    def pace(self, player: str) -> Pace:
+        """Return the trial's pace, or Adam's until the losses are weighed."""
+        del player
+        return Pace() if self.erm_lr is None else Pace("adam", self.erm_lr)
 
     def stages(self) -> Sequence[Stage]:
         """Return the stage in which the losses are weighed."""
-        return [Stage("pareto", int(self.anneal), restarts=self.reset_optimizer, numbers_only=True)]
+        paces = None if self.erm_lr is None else {"model": Pace()}
+        return [Stage("pareto", int(self.anneal), restarts=self.reset_optimizer, numbers_only=True, paces=paces)]
 
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:
         """Return risk (plus l2 during ERM), IRMv1's penalty and the sample variance of the risks."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import Model, Parameters
 
 if TYPE_CHECKING:
-    from irm_sweeps.methods.method import Fresh, Move
+    from irm_sweeps.methods.method import Fresh, Move, Pace
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class Stage:
         The moves of each of its steps; players in none of them are frozen. None: those that `Method.moves` returns.
     restarts
         Whether the optimizers' state is reset when it begins.
+    paces
+        The paces of players from then on, by name; a player that is not named keeps its own. A stage with paces
+        restarts the optimizers.
     numbers_only
         Whether nothing but numbers in the objectives changes, e.g. the weight of a penalty. Such a stage may begin at
         another step in each trial of a stack: `turn` asks `Point.begun(name)`, it is no `Point.phase`, and `enter` is
@@ -40,6 +43,7 @@ class Stage:
     moves: Sequence[Move] | None = None
     restarts: bool = False
     numbers_only: bool = False
+    paces: Mapping[str, Pace] | None = None
 
     def first_step(self, steps: int) -> int:
         """Return the number of updates done before it begins, in a training of `steps` steps."""

@@ -25,7 +25,7 @@ TRAINING: Mapping[str, Any] = {
 _WEIGHTS = {"weights_sha256": None, "weights_path": None}
 _HEAD = {"head": "penalised"}
 _ADVERSARY = {"adversary_schedule": "trial"}
-_SCHEDULE = {"decay_at": [], "decay": 0.2}
+_SCHEDULE = {"decay_at": [], "decay": 0.2, "cosine_from": None}
 COMPONENT: Mapping[str, Mapping[str, Any]] = {
     "irm_sweeps.backbones.resnet.ResNet": _WEIGHTS,
     "irm_sweeps.backbones.resnet.ResNet18": _WEIGHTS,
@@ -45,7 +45,7 @@ COMPONENT: Mapping[str, Mapping[str, Any]] = {
     "irm_sweeps.methods.birm.BIRM": _HEAD,
     "irm_sweeps.methods.bottleneck.IBERM": {"reset_optimizer": False},
     "irm_sweeps.methods.bottleneck.IBIRM": _HEAD,
-    "irm_sweeps.methods.clove.CLOvE": _HEAD,
+    "irm_sweeps.methods.clove.CLOvE": {**_HEAD, "environments": "mean"},
     "irm_sweeps.methods.fishr.Fishr": _HEAD,
     "irm_sweeps.methods.iga.IGA": _HEAD,
     "irm_sweeps.methods.invrat.InvRatEB": _ADVERSARY,
@@ -60,6 +60,7 @@ COMPONENT: Mapping[str, Mapping[str, Any]] = {
     },
     "irm_sweeps.methods.irmv1.IRMv1": _HEAD,
     "irm_sweeps.methods.irmx.IRMX": _HEAD,
+    "irm_sweeps.methods.pair.PAIR": {"erm_lr": None},
     "irm_sweeps.methods.rex.MMREx": _HEAD,
     "irm_sweeps.methods.rex.RVP": _HEAD,
     "irm_sweeps.methods.rex.VREx": _HEAD,

@@ -29,6 +29,8 @@ STEPS = 12
 STEP_SECONDS = 3.0
 """When so much time has been spent on steps, three of them are enough."""
 FEWEST = 3
+STAGE_STEPS = 2
+"""Steps that are measured of each later stage, after its first."""
 
 _COMMAND = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from irm_sweeps.sweep.probe import main; main()"
 
@@ -59,6 +61,8 @@ class Measured:
         Each step after the first.
     evaluation
         Each estimate of an evaluation, after the first.
+    stages
+        Steps of each later stage by the step at which it begins, after the first of each.
     waited
         How long what had begun last has gone on: that step, where there is no time of a step.
     """
@@ -69,6 +73,7 @@ class Measured:
     first_step: float | None = None
     step: list[float] = field(default_factory=list)
     evaluation: list[float] = field(default_factory=list)
+    stages: dict[int, list[float]] = field(default_factory=dict)
     waited: float = 0.0
 
     def note(self, event: Mapping[str, Any]) -> None:
@@ -76,6 +81,8 @@ class Measured:
         for name, value in event.items():
             if name in ("step", "evaluation"):
                 getattr(self, name).append(value)
+            elif name == "stage":
+                self.stages.setdefault(value[0], []).append(value[1])
             else:
                 setattr(self, name, value)
 
@@ -242,11 +249,24 @@ def _measure(
     training.time_evaluation()
     say(evaluation=training.time_evaluation())
     steps_began = time.monotonic()
+    later = training.timeline.later()
     for n in range(STEPS):
         now = time.monotonic()
+        if n and training.step in later:
+            break
         if (n >= FEWEST and now - steps_began > STEP_SECONDS) or (n and now - began > 0.8 * settings["seconds"]):
             break
         say(step=training.time_step())
+    # What raises here only for want of the steps before it is no fault of the trial: its stage is priced as the first.
+    with suppress(Exception):
+        for first in later:
+            training.step = first
+            for n in range(1 + STAGE_STEPS):
+                if time.monotonic() - began > 0.8 * settings["seconds"]:
+                    break
+                seconds = training.time_step()
+                if n:
+                    say(stage=[first, seconds])
     for _ in range(2):
         if time.monotonic() - began < 0.8 * settings["seconds"]:
             say(evaluation=training.time_evaluation())

@@ -25,12 +25,19 @@ def stack_seconds(measured: Measured) -> tuple[float, float, bool]:
         each = measured.first_step if measured.first_step is not None else measured.waited
         seconds = set_up + steps * each
         return seconds, seconds, measured.first_step is None
-    (low, high), (least, most) = middle(measured.step), middle(measured.evaluation)
-    return (
-        set_up + steps * low + measured.evaluations * least,
-        set_up + steps * high + measured.evaluations * most,
-        False,
+    (low, high), (least, most) = _all_steps(measured, steps), middle(measured.evaluation)
+    return set_up + low + measured.evaluations * least, set_up + high + measured.evaluations * most, False
+
+
+def _all_steps(measured: Measured, steps: int) -> tuple[float, float]:
+    """Return the seconds of all steps, from and to: those of a stage are as long as the ones that were seen of it."""
+    each = {0: middle(measured.step), **{first: middle(seen) for first, seen in measured.stages.items()}}
+    firsts = sorted(each)
+    lengths = [end - first for first, end in zip(firsts, [*firsts[1:], steps], strict=True)]
+    low, high = (
+        sum(length * each[first][side] for first, length in zip(firsts, lengths, strict=True)) for side in (0, 1)
     )
+    return low, high
 
 
 def middle(values: Sequence[float]) -> tuple[float, float]:
@@ -48,6 +55,7 @@ def said(measured: Measured, bound: float) -> str:
             return f"no step ended within {bound:.0f} s"
         return f"1 step here, the first, of {_short(measured.first_step)}: no other ended within {bound:.0f} s"
     evaluation = f", evaluation {_short(statistics.median(measured.evaluation))}" if measured.evaluation else ""
+    evaluation += f", {count(len(measured.stages), 'later stage')} apart" if measured.stages else ""
     set_up, median = _short(measured.set_up or 0.0), _short(statistics.median(measured.step))
     ended = f", ended after {bound:.0f} s" if measured.waited else ""
     return f"{count(len(measured.step), 'step')} here, median {median}{evaluation}, set-up {set_up}{ended}"

@@ -81,4 +81,4 @@ def _plain(moves: Sequence[Move]) -> list[tuple[list[str], int]]:
 def _shared(stage: Stage) -> tuple[object, ...]:
     """Return what the trials of a stack must share of a stage."""
     begins = () if stage.numbers_only else (stage.begins,)
-    return (stage.name, *begins, stage.restarts, None if stage.moves is None else _plain(stage.moves))
+    return (stage.name, *begins, stage.restarts, stage.paces, None if stage.moves is None else _plain(stage.moves))

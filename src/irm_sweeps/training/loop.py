@@ -26,6 +26,7 @@ from irm_sweeps.training.footprint import is_tiny
 from irm_sweeps.training.game import Game, Scene, check_players, check_side
 from irm_sweeps.training.moves import Compiled, CompiledMoves, Moves
 from irm_sweeps.training.parameters import StackedParameters
+from irm_sweeps.training.passes import SharedPasses
 from irm_sweeps.training.progress import Progress, digest, json_number
 from irm_sweeps.training.selection import RULES, Evaluation, check
 from irm_sweeps.training.similarity import Similarity
@@ -143,6 +144,8 @@ class StackTraining:
         self.game = Game(first.method, self.model, self._loss, self.data.environments, len(trials))
         self.compiled = bool(compiled) and (compiled is True or is_tiny(initial[0], self.data.per_step))
         self._moves = (CompiledMoves if self.compiled else Moves)(self.game, self.parameters)
+        repeats = self.data.repeats and len(owned) == len(initial[0])
+        self._passes = SharedPasses(self.parameters, solo=len(trials) == 1, repeats=repeats)
         self._similarity = Similarity(first.training.similarity, first.method, self.model, self.data.paired, self._loss)
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
 
@@ -220,13 +223,15 @@ class StackTraining:
         for trial, (tensors, plain) in enumerate(states):
             environments = {split: stacked.names[trial] for split, stacked in self.data.sets.items()}
             check_evaluations(plain, environments, measures)
-            self.parameters.check({name: tensor for name, tensor in tensors.items() if name != "diverged_at"})
+            own = {name: tensor for name, tensor in tensors.items() if name != "diverged_at"}
+            self.parameters.check(own, self.timeline.paces(max(steps) - 1))
             at = tensors.get("diverged_at")
             if at is None or at.shape != () or at.dtype != torch.int64 or not -1 <= int(at) <= max(steps):
                 raise ValueError("diverged_at is no step")
         self.step = steps.pop()
         self._seconds = max(float(plain["seconds"]) for _, plain in states)
-        self.parameters.restore([tensors for tensors, _ in states])
+        self.parameters.restore([tensors for tensors, _ in states], self.timeline.paces(self.step - 1))
+        self._passes.clear()
         self._diverged_at = torch.stack([tensors["diverged_at"] for tensors, _ in states]).to(self.device)
         self._progress = [
             Progress(list(plain["history"]), [Evaluation(e["step"], e["scores"]) for e in plain["evaluations"]])
@@ -286,19 +291,14 @@ class StackTraining:
         moves = self.moves()
         numbers = [self.data.same_as(move.batch) for move in moves]
         batches = {number: self.data.batch(self.step, number, 1 + max(numbers)) for number in set(numbers)}
-        # Moves on the same images share an encoder pass until a player moves the encoder. Tensors under vmap cannot
-        # be kept from one move to the next, so only a solo trial shares.
-        shared = {number for number in numbers if numbers.count(number) > 1 and len(self.trials) == 1}
-        passes: dict[int, dict[str, Tensor]] = {}
+        self._passes.begin(moves, numbers)
         seen: dict[str, Tensor] = {}
         logs = self.step % self._first.training.log_every == 0
         noise = self.noise()
         for move, number in zip(moves, numbers, strict=True):
-            own = passes.setdefault(number, {}) if number in shared else None
-            scene = self.scene(batches[number], noise, own)
+            scene = self.scene(batches[number], noise, self._passes.of(number))
             logged, self._diverged_at = self._moves.take(move.players, scene, self._diverged_at, log=logs)
-            if any(self.parameters.moves_encoder(player) for player in move.players):
-                passes.clear()
+            self._passes.moved(move.players)
             seen.update(logged)
         if logs:
             self._pending.append((self.step, seen))
@@ -308,11 +308,12 @@ class StackTraining:
         """Make the changes with which the stages of this step begin, and set its learning rate."""
         beginning = self.timeline.beginning(self.step)
         if any(stage.restarts for stage in beginning):
-            self.parameters.restart()
+            self.parameters.restart(self.timeline.paces(self.step))
         self.parameters.scale_lr(self._first.optimizer.factor(self.step / max(self.steps, 1)))
         for stage in beginning:
             if not stage.numbers_only and type(self._first.method).enter is not Method.enter:
                 self.parameters.assign(self._entered(stage.name))
+                self._passes.clear()
 
     def _entered(self, stage: str) -> dict[str, Tensor]:
         """Return the new values `[S, ...]` of the tensors that change where a stage begins."""

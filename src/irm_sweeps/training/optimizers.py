@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Annotated, Any
 
@@ -23,9 +24,16 @@ class Optimizer(Component):
     decay: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Factor by which the learning rate is multiplied at each drop."""
 
+    cosine_from: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """From which fraction of the trial's steps on the learning rate falls to 0 as half a period of a cosine
+    (Loshchilov & Hutter 2017, without restarts); None: never."""
+
     def factor(self, progress: float) -> float:
         """Return the learning rate divided by its initial value, after a fraction `progress` of the steps."""
-        return float(self.decay ** sum(progress >= at for at in self.decay_at))
+        drops = float(self.decay ** sum(progress >= at for at in self.decay_at))
+        if self.cosine_from is None or progress <= self.cosine_from:
+            return drops
+        return drops * (1 + math.cos(math.pi * (progress - self.cosine_from) / (1 - self.cosine_from))) / 2
 
     @abstractmethod
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

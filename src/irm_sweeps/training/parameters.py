@@ -56,11 +56,12 @@ class StackedParameters:
         ]
         self._players = players
         self._optimizer = optimizers[0]
-        self._paces = paces
-        self.restart()
+        self._initial_paces = paces
+        self.restart({})
 
-    def restart(self) -> None:
-        """Reset the state of all optimizers."""
+    def restart(self, paces: Mapping[str, Pace]) -> None:
+        """Reset all optimizers; the named players step at these paces, the others at their initial ones."""
+        self._paces = {**self._initial_paces, **paces}
         self._lr_factor = 1.0
         self._optimizers = {player: self._build(player, self._paces[player]) for player in self._players}
 
@@ -72,6 +73,8 @@ class StackedParameters:
         """Return an optimizer for leaves that are grouped by their trials' learning rate."""
         if pace.optimizer == "descent":
             return torch_optimizers.SGD([leaf for _, leaves in groups for leaf in leaves], lr=pace.lr)
+        if pace.optimizer == "adam":
+            return torch_optimizers.Adam([leaf for _, leaves in groups for leaf in leaves], lr=pace.lr, fused=True)
         return self._optimizer.build([{"params": list(leaves), "lr": lr * pace.lr} for lr, leaves in groups])
 
     def scale_lr(self, factor: float) -> None:
@@ -190,8 +193,13 @@ class StackedParameters:
                         state[f"{player}/{name}/{key}"] = (value[row : row + 1] if stacked else value).clone()
         return state
 
-    def check(self, state: Mapping[str, Tensor]) -> None:
+    def check(self, state: Mapping[str, Tensor], paces: Mapping[str, Pace]) -> None:
         """Check that `state` has the names, shapes and types that `state_of` gives for a trial of this stack.
+
+        Parameters
+        ----------
+        paces
+            Those of the players that no longer have their initial one.
 
         Raises
         ------
@@ -200,7 +208,7 @@ class StackedParameters:
         """
         wanted = {f"parameters/{name}": leaf[0] for name, leaf in self._leaves[0].items()}
         for player, names in self._players.items():
-            own = self._kept(self._paces[player])
+            own = self._kept({**self._initial_paces, **paces}[player])
             for name in names:
                 leaf = self._leaves[0][name]
                 known = {f"{player}/{name}/{key}": leaf[:1] if moment else step for key, (moment, step) in own.items()}
@@ -220,8 +228,9 @@ class StackedParameters:
         kept = optimizer.state[leaf].items()
         return {key: (value.shape == leaf.shape, value) for key, value in kept if isinstance(value, Tensor)}
 
-    def restore(self, states: Sequence[Mapping[str, Tensor]]) -> None:
-        """Restore every trial to a state given by `state_of`."""
+    def restore(self, states: Sequence[Mapping[str, Tensor]], paces: Mapping[str, Pace]) -> None:
+        """Restore every trial to a state given by `state_of`, from which it goes on at the paces that `check` got."""
+        self.restart(paces)
         for (_, trials), leaves in zip(self._groups, self._leaves, strict=True):
             own = [states[trial] for trial in trials]
             with torch.no_grad():

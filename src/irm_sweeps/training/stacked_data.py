@@ -198,7 +198,12 @@ class StackedData:
 
     def same_as(self, number: int) -> int:
         """Return the lowest batch number of a step with the same images as batch `number`: 0 at full batch."""
-        return 0 if self._minibatches is None and not self._dataset.draws_per_image else number
+        return 0 if self.repeats else number
+
+    @property
+    def repeats(self) -> bool:
+        """Whether all batches of all steps have the same inputs: full batch, without augmentation."""
+        return self._minibatches is None and not self._dataset.draws_per_image
 
     def batch(self, step: int, number: int, batches: int) -> StackedBatch:
         """Return batch `number` of the `batches` batches of a step."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from irm_sweeps.backbones.backbone import Model, Parameters
 from irm_sweeps.errors import UserError, did_you_mean
-from irm_sweeps.methods.method import Fresh, Method
+from irm_sweeps.methods.method import Fresh, Method, Pace
 from irm_sweeps.methods.stages import Boundary, Stage
 from irm_sweeps.process_state import fresh_state
 from irm_sweeps.training.stacked_data import StackedData
@@ -57,6 +57,17 @@ class Timeline:
         """Return the stages that begin with a step."""
         return [stage for stage in self._stages if stage.first_step(self._steps) == step]
 
+    def later(self) -> list[int]:
+        """Return the first steps of the stages that begin within the training but not with it."""
+        firsts = {stage.first_step(self._steps) for stage in self._stages if not stage.numbers_only}
+        return sorted(first for first in firsts if 0 < first < self._steps)
+
+    def paces(self, step: int) -> dict[str, Pace]:
+        """Return the paces of a step's players by name, of those that no longer have their initial one."""
+        begun = [stage for stage in self._stages if stage.first_step(self._steps) <= step]
+        begun.sort(key=lambda stage: stage.first_step(self._steps))
+        return {player: pace for stage in begun for player, pace in (stage.paces or {}).items()}
+
 
 def check_stages(method: Method) -> None:
     """Check a method's stages; see `Timeline` for the error."""
@@ -81,6 +92,8 @@ def check_stages(method: Method) -> None:
             )
         if stage.numbers_only and stage.moves is not None:
             raise UserError(f"{where} has moves, and numbers_only=True: leave one of them out")
+        if stage.paces is not None and not stage.restarts:
+            raise UserError(f"{where} has paces, and restarts=False: set restarts=True, since the optimizers are new")
 
 
 def enter(
