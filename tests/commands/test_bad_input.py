@@ -332,12 +332,22 @@ def test_a_method_that_the_backbone_does_not_suit_is_refused_before_anything_is_
     assert "method=fishr needs a backbone whose head is one linear layer" in told
 
 
+def test_a_plan_of_own_classes_that_break_their_contract_is_refused_in_one_line(results: Path) -> None:
+    """Before anything of the plan is printed, also where others could run."""
+    sweep = ["-m", f"results={results}", *ROGUE, "method._target_=wrong_turns.Wrong", "seed=0,1", "plan=true"]
+    answer = launch(*sweep, "method.deed=vector,none")
+    assert (answer.code, answer.out) == (2, "")
+    assert "2 of 4 trials cannot run: 2 trials of ColoredMNIST with MLP and Wrong: Wrong.turn: " in answer.complaint
+    fine = launch(*sweep, "method.deed=none")
+    assert fine.code == 0
+    assert "a few steps here" in fine.out
+
+
 def test_a_plan_ends_with_an_error_code_where_a_trial_cannot_run(results: Path) -> None:
-    sweep = ["-m", f"results={results}", *ROGUE, "method._target_=wrong_turns.Wrong", "seed=0,1"]
-    answer = launch(*sweep, "method.deed=vector", "plan=true")
+    sweep = ["-m", f"results={results}", *ROGUE, "method._target_=wrong_turns.Wrong", "seed=0,1", "plan=true"]
+    answer = launch(*sweep, "method.deed=exit")
     assert answer.code == 1
-    assert "2 trials cannot run or be priced: Wrong.turn: " in answer.out
-    assert launch(*sweep, "method.deed=none", "plan=true").code == 0
+    assert "2 trials cannot run or be priced: the trial's own code called " in answer.out
 
 
 def test_settings_are_checked_also_where_all_is_done(results: Path) -> None:

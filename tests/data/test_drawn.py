@@ -276,7 +276,8 @@ def own_yaml(tmp_path: Path) -> Callable[[str], list[str]]:
 def test_the_trial_fails_with_that_line(own_yaml: Callable[[str], list[str]]) -> None:
     """All of a stack, each on its own account; and `plan=true` says it beforehand."""
     arguments = ["-m", *own_yaml("twice"), "seed=0,1"]
-    assert f"2 trials cannot run or be priced: Changed: {COMPLAINTS['twice']}" in launch(*arguments, "plan=true").out
+    told = launch(*arguments, "plan=true").complaint
+    assert f"2 of 2 trials cannot run: 2 trials of Changed with MLP and ERM: Changed: {COMPLAINTS['twice']}" in told
     answer = launch(*arguments, "stack=2")
     assert answer.code == 1
     assert answer.out.count(f"Changed: {COMPLAINTS['twice']}") == 2

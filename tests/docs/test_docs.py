@@ -236,3 +236,14 @@ def test_the_result_s_page_names_what_a_result_has(tmp_path: Path, monkeypatch: 
     assert named[0] == {*result, "diverged_at", "error"}
     assert named[1] == {*result["provenance"], "config_id", "code_sha256", "own_code", "own_git"}
     assert set(result["metrics"]) <= set(re.findall(r"`(\w+)`", text))
+
+
+def test_a_value_in_a_table_of_the_site_breaks_before_its_bracket_only() -> None:
+    pytest.importorskip("mkdocs")
+    import hooks
+
+    nbsp = "\N{NO-BREAK SPACE}"
+    cells = "<td>88.3 ± 0.5 (n=10) [1,2]</td><td>70.4 ± 0.9 ≈</td><th>p_e = 0.1</th><td>two <b>words</b></td>"
+    joined = f"<td>88.3{nbsp}±{nbsp}0.5 (n=10){nbsp}[1,2]</td><td>70.4{nbsp}±{nbsp}0.9{nbsp}≈</td>"
+    assert hooks.on_page_content(cells) == f"{joined}<th>p_e{nbsp}={nbsp}0.1</th><td>two <b>words</b></td>"
+    assert hooks.on_page_content("<p>1 ± 2</p>") == "<p>1 ± 2</p>"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from commands import SMALL, irm_sweeps, launch
+from commands import SMALL, eventually, irm_sweeps, launch
 from irm_sweeps.loggers.logger import build_logger, scalars
 from irm_sweeps.store.store import Store
 from logged_points import CONF, READ, read
@@ -25,7 +29,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file but the log of W&B's own process, which outlives a run by a moment."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "debug-core.log"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def points(found: dict[str, list[tuple[int, float]]]) -> list[tuple[str, int, str]]:
+    own = {tag: values for tag, values in found.items() if not tag.startswith(("summary/", "final/"))}
+    return sorted((tag, step, f"{value:.5g}") for tag, values in own.items() for step, value in values)
 
 
 @pytest.mark.parametrize("name", sorted(READ, key=str))
@@ -37,10 +48,6 @@ def test_a_store_that_is_done_is_exported_once(name: str, stored: Path, tmp_path
     logger = build_logger(yaml.safe_load((CONF / f"{name}.yaml").read_text()))
     rows = [json.loads(line) for path in stored.glob("*/history.jsonl") for line in path.read_text().splitlines()]
     expected = sorted((tag, row["step"], f"{value:.5g}") for row in rows for tag, value in scalars(row))
-
-    def points(found: dict[str, list[tuple[int, float]]]) -> list[tuple[str, int, str]]:
-        own = {tag: values for tag, values in found.items() if not tag.startswith(("summary/", "final/"))}
-        return sorted((tag, step, f"{value:.5g}") for tag, values in own.items() for step, value in values)
 
     found = points(read(logger, tmp_path, lambda one: len(points(one)) >= len(expected)))
     assert found == expected, "each value of each trial, once"
@@ -58,6 +65,45 @@ def test_what_was_cut_short_or_has_another_end_is_written_again(stored: Path, tm
     records[1].write_text(records[1].read_text().replace("completed", "failed"))
     assert ": 2 runs written" in irm_sweeps(*command).out
     assert len(list(tmp_path.rglob("events.out.*"))) == 4
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["store", "archive"])
+def test_an_export_that_is_killed_is_whole_after_the_same_command(
+    packed: bool, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it writes the second run: then each trial has one run, with all its values."""
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    source, folder = stored, tmp_path / "mlflow"
+    if packed:
+        source = tmp_path / "kept.zip"
+        assert irm_sweeps("pack", "-o", str(source), "--results", str(stored)).code == 0
+    command = ["export", "--logger", "mlflow", "--results", str(source), str(folder)]
+    with subprocess.Popen([sys.executable, "-m", "irm_sweeps", *command], stderr=subprocess.DEVNULL) as process:
+        try:
+            eventually(lambda: len(list(folder.glob("*/*/metrics"))) > 1, "two runs begun")
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
+    begun = len(mlflow_runs(folder))
+    assert 0 < begun <= 4
+    again = irm_sweeps(*command)
+    assert again.code == 0, again
+    runs = mlflow_runs(folder)
+    assert sorted(run.info.run_name for run in runs) == sorted({run.info.run_name for run in runs})
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+    logger = build_logger(yaml.safe_load((CONF / "mlflow.yaml").read_text()))
+    rows = [json.loads(line) for path in stored.glob("*/history.jsonl") for line in path.read_text().splitlines()]
+    expected = sorted((tag, row["step"], f"{value:.5g}") for row in rows for tag, value in scalars(row))
+    assert points(read(logger, tmp_path, lambda one: len(points(one)) >= len(expected))) == expected
+
+
+def mlflow_runs(folder: Path) -> list[Any]:
+    """Every run in a file store of MLflow that is not deleted."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=folder.as_uri())
+    return [run for one in client.search_experiments() for run in client.search_runs([one.experiment_id])]
 
 
 def test_tensorboard_s_hparams_have_the_names_words_and_two_metrics(stored: Path, tmp_path: Path) -> None:

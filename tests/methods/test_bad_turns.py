@@ -47,7 +47,11 @@ def test_it_is_named_at_the_first_step(
 def test_the_trial_fails_with_that_line(tmp_path: Path) -> None:
     """And `plan=true` says it beforehand."""
     arguments = ["-m", *wrong("vector"), "lam=1,2", f"results={tmp_path}"]
-    assert f"cannot run or be priced: Wrong.turn: {COMPLAINTS['vector']}" in launch(*arguments, "plan=true").out
+    told = launch(*arguments, "plan=true").complaint
+    assert (
+        f"2 of 2 trials cannot run: 2 trials of ColoredMNIST with MLP and Wrong: Wrong.turn: {COMPLAINTS['vector']}"
+        in told
+    )
     answer = launch(*arguments, "stack=2")
     assert answer.code == 1
     assert answer.out.count(f"Wrong.turn: {COMPLAINTS['vector']}") == 2

@@ -153,7 +153,7 @@ def test_prices_come_one_by_one(tmp_path: Path) -> None:
     all_trials = trials([*KIND, "seed=1", "backbone.width=4,6,8"])
     made = make_plan(Store(tmp_path), all_trials, settings)
     with patch.object(Prober, "measure", dies):
-        lines = report(Store(tmp_path), made, settings, InProcess())
+        lines = report(Store(tmp_path), made, settings, InProcess(), Prober(tmp_path, "cpu", 1))
         seen = []
         while not (seen and "from 1 result" in seen[-1]):
             seen.append(next(lines))

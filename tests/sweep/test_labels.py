@@ -13,6 +13,7 @@ from irm_sweeps.analysis.readings import Reading
 from irm_sweeps.analysis.report.inventory import names as names_in_report
 from irm_sweeps.analysis.settings import settings
 from irm_sweeps.analysis.tables.notes import spelled
+from irm_sweeps.commands import shown_config
 from irm_sweeps.commands.shown_config import config_lines
 from irm_sweeps.compose import conf_dir, facts
 from irm_sweeps.naming.names import label, setting_names
@@ -207,6 +208,15 @@ def test_show_prints_the_config_what_is_not_default_first(tmp_path: Path) -> Non
     (trial,) = trials([*LINEAR, "method=irmv1", "lam=100"]).values()
     assert len(shown) == len(facts(trial.config))
     assert all(len(line) <= 120 for line in told.splitlines())
+
+
+def test_a_config_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    (trial,) = trials([*LINEAR, "method=irmv1", "lam=100"]).values()
+    whole = config_lines(trial.config)
+    monkeypatch.setattr(shown_config, "terminal_width", lambda: 80)
+    narrow = config_lines(trial.config)
+    assert max(map(len, narrow)) <= 80 < max(map(len, whole)) <= 120
+    assert " ".join(narrow).split() == " ".join(whole).split()
 
 
 def test_show_calls_nothing_default_of_a_class_that_no_yaml_names(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def render(results: Results, options: argparse.Namespace) -> str:
         broken=[part for part in hidden if part.reason],
         without_rows=[part for part in hidden if not part.command and not part.reason],
         words=Counter(verdict.word for verdict in verdicts),
+        repeated=sum(cell.verdict is not None for part in shown for cell in part.table.cells) - len(verdicts),
         tests=len(p_values),
         below=sum(p < ALPHA for p in p_values),
         below_holm=sum(p < ALPHA for p in holm(p_values)),

@@ -67,6 +67,8 @@ def run(options: argparse.Namespace) -> None:
         try:
             closed = logger.closed([trial.run for trial in trials])
             missing = [trial for trial in trials if closed.get(trial.run.trial_id) != trial.result.status]
+            if missing:
+                logger.discard([trial.run for trial in missing])
             damaged = [trial for trial in missing if not _write(logger, reader, trial)]
         except (Exception, SystemExit) as error:  # of foreign code
             raise UserError(

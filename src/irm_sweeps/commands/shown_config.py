@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from irm_sweeps.analysis.tables.text_grid import terminal_width
 from irm_sweeps.compose import COMPONENTS, compose, leaves, yamls
 from irm_sweeps.errors import UserError, one_line
 from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.store.later_fields import defaults_of
 from irm_sweeps.wording import written
 
-WIDTH = 120
-"""Most characters of a line, unless one value is longer."""
+_WIDEST = 120
+"""Most characters of a line, unless one value is longer: in a file, and in a wider terminal."""
 
 
 def config_lines(config: Mapping[str, Any]) -> list[str]:
@@ -26,12 +27,13 @@ def config_lines(config: Mapping[str, Any]) -> list[str]:
         values.pop("lam", None)
     defaults = _defaults(config, choices)
     words = {key: one_line(f"{key}={written(value)}", at_most=1000) for key, value in values.items()}
+    width = min(terminal_width() or _WIDEST, _WIDEST)
     changed = [word for key, word in words.items() if key not in defaults or values[key] != defaults[key]]
     kept = [word for word in words.values() if word not in changed]
     return [
-        *_wrapped("config:", [one_line(f"{group}={name}") for group, name in choices.items()]),
-        *(_wrapped("  not default:", changed) if changed else ()),
-        *(_wrapped("  default:", kept) if kept else ()),
+        *_wrapped(width, "config:", [one_line(f"{group}={name}") for group, name in choices.items()]),
+        *(_wrapped(width, "  not default:", changed) if changed else ()),
+        *(_wrapped(width, "  default:", kept) if kept else ()),
     ]
 
 
@@ -47,11 +49,11 @@ def _defaults(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str
     return {**dict(leaves(later)), **dict(leaves(known))}
 
 
-def _wrapped(head: str, words: Sequence[str]) -> Iterator[str]:
+def _wrapped(width: int, head: str, words: Sequence[str]) -> Iterator[str]:
     """Yield lines of a head and words, broken between words."""
     line = head
     for word in words:
-        if len(line) + 1 + len(word) > WIDTH and line.strip() != head.strip():
+        if len(line) + 1 + len(word) > width and line.strip() != head.strip():
             yield line
             line = "   "
         line += f" {word}"

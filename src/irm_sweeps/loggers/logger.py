@@ -150,6 +150,9 @@ class Logger(Component):
         del runs
         return {}
 
+    def discard(self, runs: Sequence[Run]) -> None:
+        """Delete what an export that was killed has left of these runs, and `open` does not find."""
+
 
 def build_logger(values: Mapping[str, Any], *, trusted: bool = True) -> Logger:
     """Return the logger for a config; `trusted`: see `irm_sweeps.config.import_class`.

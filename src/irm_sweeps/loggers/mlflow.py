@@ -12,7 +12,7 @@ import os
 import posixpath
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -76,8 +76,8 @@ class _MlflowRun(Stream):
         try:
             self.write(0, {f"final/{name}": value for name, value in final.items()})
         finally:
-            self._client.set_tag(self._id, _HOW, status)
             self._client.set_terminated(self._id, _STATUS.get(status, "FAILED"))
+            self._client.set_tag(self._id, _HOW, status)  # last: it says that the run is whole
 
 
 def _bound_requests() -> None:
@@ -177,18 +177,15 @@ class MLflow(Logger):
 
     def closed(self, runs: Sequence[Run]) -> dict[str, str]:
         """Return by trial id the status of the runs that are there, from one look at all runs of their sweeps."""
-        client = self._client()
-        found: dict[str, str] = {}
-        for sweep in {run.sweep for run in runs}:
-            if (experiment := client.get_experiment_by_name(sweep)) is None:
-                continue
-            token = None
-            while True:
-                page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
-                found |= {run.data.tags[_TRIAL]: run.data.tags[_HOW] for run in page if _is_whole(run.data.tags)}
-                if not (token := page.token):
-                    break
-        return found
+        there = (one.data.tags for one in _runs_of(self._client(), runs))
+        return {tags[_TRIAL]: tags[_HOW] for tags in there if _is_whole(tags)}
+
+    def discard(self, runs: Sequence[Run]) -> None:
+        """Delete every run of these trials in the experiments of their sweeps."""
+        client, trial_ids = self._client(), {run.trial_id for run in runs}
+        for one in list(_runs_of(client, runs)):
+            if one.data.tags.get(_TRIAL) in trial_ids:
+                client.delete_run(one.info.run_id)
 
     def _client(self) -> Any:
         self._prepare()
@@ -198,5 +195,18 @@ class MLflow(Logger):
         return MlflowClient(tracking_uri=self.tracking_uri or files)
 
 
+def _runs_of(client: Any, runs: Sequence[Run]) -> Iterator[Any]:
+    """Yield every run that MLflow has in the experiments of these runs' sweeps."""
+    for sweep in {run.sweep for run in runs}:
+        if (experiment := client.get_experiment_by_name(sweep)) is None:
+            continue
+        token = None
+        while True:
+            page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
+            yield from page
+            if not (token := page.token):
+                break
+
+
 def _is_whole(tags: Mapping[str, str]) -> bool:
-    return _TRIAL in tags and tags.get(_HOW, "interrupted") != "interrupted"
+    return _TRIAL in tags and tags.get(_HOW) in ("completed", "diverged", "failed")

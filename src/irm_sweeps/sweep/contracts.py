@@ -35,7 +35,7 @@ def check_contracts(trials: Sequence[Trial]) -> None:
     if len(trials) == 1:
         raise UserError(problems[0][1])
     refused = sum(len(those) for those, _ in problems)
-    reasons = "; ".join(f"{_kind(those)}: {reason}" for those, reason in problems)
+    reasons = "; ".join(f"{kind_in_words(those)}: {reason}" for those, reason in problems)
     raise UserError(f"{refused} of {count(len(trials), 'trial')} cannot run, so none was started: {reasons}")
 
 
@@ -101,7 +101,7 @@ def _unsuited(trial: Trial, error: BaseException) -> str:
     return one_line(f"{type(trial.backbone).__name__} does not take inputs of shape {shape}: {raised(error)}")
 
 
-def _kind(trials: Sequence[Trial]) -> str:
+def kind_in_words(trials: Sequence[Trial]) -> str:
     """Return e.g. `20 trials of LinearUnitTests with ResNet18 and ERM, IRMv1`."""
     first = trials[0]
     methods = ", ".join(dict.fromkeys(type(trial.method).__name__ for trial in trials))

@@ -72,7 +72,9 @@ class Price:
         )
 
 
-def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> Generator[str, None, int]:
+def report(
+    store: Store, plan: Plan, settings: Settings, launcher: Launcher, prober: Prober
+) -> Generator[str, None, int]:
     """Yield the lines of `plan=true` as they are known: what is done, what would run, and what each kind costs.
 
     Returns
@@ -104,10 +106,9 @@ def report(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> 
     if kinds:
         yield _announcement(len(kinds), probed)
     prices, sizes = [], _stack_sizes(kinds, stacks.ids)
-    with Prober(settings.data_dir, settings.device, launcher.threads(settings.device)) as prober:
-        for price in _prices(kinds, earlier, stacks.ids, prober, compiled):
-            yield price.line(sizes[price.trials[0].kind], machine.workers)
-            prices.append(price)
+    for price in _prices(kinds, earlier, stacks.ids, prober, compiled):
+        yield price.line(sizes[price.trials[0].kind], machine.workers)
+        prices.append(price)
     yield from _reasons(no_price := _without_price(prices))
     known = {trial.id: price for price in prices if price.seconds for trial in price.trials}
     if known:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from irm_sweeps.errors import one_line, raised
+from irm_sweeps.errors import UserError, one_line, raised
 
 SECONDS = 20.0
 """Longest time of a probe of one kind, once its data are drawn."""
@@ -37,6 +37,10 @@ _COMMAND = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from irm_sw
 
 class ProbeError(Exception):
     """A trial cannot be trained; the text says why."""
+
+
+class ContractError(ProbeError):
+    """A trial cannot be trained since a class of it breaks its contract; the text says how."""
 
 
 class NotMeasuredError(Exception):
@@ -106,6 +110,7 @@ class Prober:
         self._last_start = time.monotonic() + ALL_SECONDS
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
+        self._found: dict[bytes, Measured | ProbeError | NotMeasuredError] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +119,7 @@ class Prober:
         self._end()
 
     def measure(self, configs: Sequence[Mapping[str, Any]]) -> Measured:
-        """Measure a few steps of a stack of trials with these configs.
+        """Measure a few steps of a stack of trials with these configs; what was measured before is known.
 
         Raises
         ------
@@ -123,20 +128,31 @@ class Prober:
         NotMeasuredError
             The data were not drawn in time, or the time for all probes is up.
         """
+        stack = json.dumps(list(configs)).encode()
+        if stack not in self._found:
+            try:
+                self._found[stack] = self._measure(stack)
+            except (ProbeError, NotMeasuredError) as error:
+                self._found[stack] = error
+        if isinstance(found := self._found[stack], Exception):
+            raise found
+        return found
+
+    def _measure(self, stack: bytes) -> Measured:
         if time.monotonic() > self._last_start:
             raise NotMeasuredError(f"not measured: {ALL_SECONDS / 60:.0f} min for all were up")
         measured = Measured()
         process = self._started()
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(list(configs)).encode() + b"\n")
+            process.stdin.write(stack + b"\n")
             process.stdin.flush()
         except BrokenPipeError:
             self._died()
         began, deadline = time.monotonic(), time.monotonic() + SET_UP_SECONDS
         while (event := self._event(deadline)) is not None:
             if "error" in event:
-                raise ProbeError(event["error"])
+                raise (ContractError if event["contract"] else ProbeError)(event["error"])
             if "done" in event:
                 return measured
             measured.note(event)
@@ -226,7 +242,7 @@ def main() -> None:
             with fresh_state():
                 _measure(json.loads(line), settings, device, say)
         except (Exception, SystemExit) as error:
-            say(error=one_line(raised(error), at_most=1000))
+            say(error=one_line(raised(error), at_most=1000), contract=isinstance(error, UserError))
         else:
             say(done=True)
 

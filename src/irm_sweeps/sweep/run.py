@@ -23,9 +23,11 @@ from irm_sweeps.sweep.grid import expand
 from irm_sweeps.sweep.labels import in_common
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.objective import objective
+from irm_sweeps.sweep.own_classes import check_own_classes
 from irm_sweeps.sweep.paper import papers_of
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.prepare import plan_trials, prepare
+from irm_sweeps.sweep.probe import Prober
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.search import Search
 from irm_sweeps.sweep.warnings import lam_without_effect
@@ -101,9 +103,9 @@ def _run(
     if settings.plan and len(trials) > LISTED:
         print(f"{count(len(trials), 'trial')}: looking at results, data sets and backbones ...", flush=True)
     plan = plan_trials(store, trials, settings, launcher)
-    _print_plan(plan)
     if settings.plan:
-        return _print_all(report(store, plan, settings, launcher)), False
+        return _print_costs(store, plan, settings, launcher), False
+    _print_plan(plan)
     claims.tidy(store, plan.done)
     if not plan.to_run:
         name = sweep_name(label, list(trials))
@@ -160,6 +162,20 @@ def _print_plan(plan: Plan) -> None:
         print(f"all with {words}")
     if plan.unsuccessful:
         print(f"{len(plan.unsuccessful)} of those done failed or diverged: rerun=failed runs them again")
+
+
+def _print_costs(store: Store, plan: Plan, settings: Settings, launcher: Launcher) -> int:
+    """Print what `plan=true` tells, and return how many trials cannot run.
+
+    Raises
+    ------
+    UserError
+        Classes of the user's own break their contract.
+    """
+    with Prober(settings.data_dir, settings.device, launcher.threads(settings.device)) as prober:
+        check_own_classes(plan, settings, launcher, prober)
+        _print_plan(plan)
+        return _print_all(report(store, plan, settings, launcher, prober))
 
 
 def _print_all(lines: Generator[str, None, int]) -> int:
@@ -230,8 +246,7 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     store = Store(settings.results)
     plan = plan_trials(store, {trial.id: trial}, settings, launcher)
     if settings.plan:
-        _print_plan(plan)
-        if _print_all(report(store, plan, settings, launcher)):
+        if _print_costs(store, plan, settings, launcher):
             raise SystemExit(1)
         return float("nan")
     if plan.running:

@@ -141,6 +141,12 @@ def test_the_verdicts_come_first_and_count_every_test(text: str, outline: Outlin
     assert counts is not None
     assert int(counts[1]) == 12 == sum(int(counts[i]) for i in (2, 3, 4))
     assert "Of 9 tests" in said, "three cells are printed without ±"
+    listed = re.findall(
+        r'<td class="number equivalent">(\d+)</td><td class="number[^"]*">(\d+)</td>\s*<td class="number">(\d+)<', text
+    )
+    repeated = sum(int(n) for row in listed for n in row) - 12
+    assert repeated > 0, "Figure 3 and cmnist have cells of Table 1"
+    assert f"{repeated} of the cells below repeat a cell of a table above them" in said
     assert said.index("published cells compared") < said.index("bae2021 Table 1: test accuracy")
     assert "0.45 would by chance" in said
     assert "36 trials from" in said

@@ -10,7 +10,7 @@ import pytest
 
 import synthetic_store as synthetic
 from commands import irm_sweeps
-from irm_sweeps.analysis.tables.text_grid import Line, grid
+from irm_sweeps.analysis.tables.text_grid import Line, grid, wrapped
 from irm_sweeps.sweep.grid import trials
 
 SWEEP = ["method=irmv1,vrex", "lam=1,100", "seed=range(0,3)", "dataset.source=embedded"]
@@ -198,6 +198,12 @@ def test_no_command_writes_into_an_archive(tmp_path):
     out = table(*SWEEP, "method.anneal=7", "--results", "lam.zip")
     assert "this trains the rest: " in out
     assert "results=" not in out
+
+
+def test_a_note_and_a_list_s_line_go_on_below_their_first_word():
+    assert wrapped("[12] one two three", 12) == ["[12] one two", "     three"]
+    assert wrapped("- one two three", 10) == ["- one two", "  three"]
+    assert wrapped("one two three", 8, "  ") == ["  one", "  two", "  three"]
 
 
 def test_a_label_is_wrapped_between_its_words():

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from table_words import BAE
+import synthetic_store as synthetic
+from irm_sweeps.sweep.grid import trials
+from table_words import BAE, by_seed
 
 ARCHIVE = str(Path(__file__).resolve().parents[3] / "docs" / "results" / "bae2021.zip")
 TABLES = [
@@ -23,6 +25,13 @@ TABLES = [
     ["method=erm", "training.steps=1", "training.l2=0.001,0.01", "dataset.grayscale=true,false", "--results", ARCHIVE],
 ]
 """One number of seeds and several, notes that fill pages, six columns, nothing measured, long names of settings."""
+LONG_NAMES = [
+    "method=erm,irmv1",
+    "training.l2=0.001,0.01",
+    "dataset.grayscale=true,false",
+    "training.steps=100",
+    "seed=0,1,2",
+]
 
 
 def test_it_is_whole_and_says_once_what_all_cells_share(show):
@@ -44,7 +53,10 @@ def test_it_is_whole_and_says_once_what_all_cells_share(show):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine")
 def test_it_compiles_and_nothing_is_cut(show, tmp_path):
-    text = "\n\\clearpage\n".join(show(*words, "--format", "latex") for words in TABLES)
+    for trial in trials(LONG_NAMES).values():
+        synthetic.write(tmp_path / "results", synthetic.completed(trial, by_seed))
+    compared = [*LONG_NAMES, "--against", "erm grayscale=true l2=0.001"]
+    text = "\n\\clearpage\n".join(show(*words, "--format", "latex") for words in [*TABLES, compared])
     document = f"\\documentclass{{article}}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n{text}\\end{{document}}\n"
     (tmp_path / "paper.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]

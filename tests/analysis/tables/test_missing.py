@@ -10,6 +10,9 @@ import pytest
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis import table_command
+from irm_sweeps.analysis.figures.drawing import figure_of
+from irm_sweeps.analysis.figures.paper_figure import paper_picture
+from irm_sweeps.analysis.tables.builder import Builder
 from irm_sweeps.sweep.paper import load_paper
 from table_words import BAE, FEW, by_seed, records
 
@@ -189,6 +192,10 @@ def test_a_mean_over_several_versions_of_the_package_or_data_says_so(show, demo,
     assert text.count("mixed:") == 2, "vrex's are of one version, as far as is known"
     whole = "Trials of 2 versions of irm_sweeps (sha256 aaaaaaaa: 4 trials, sha256 bbbbbbbb: 1 trial)"
     assert f"- {whole}: rerun=changed runs those again that this one has not made." in text
+    drawn = figure_of(paper_picture(Builder(demo, [tmp_path / "results"], None, [])))
+    caption = drawn._supxlabel.get_text().replace("\n", " ")
+    mixed = "Means over 2 versions of irm_sweeps: IRMv1. Means over 2 versions of the data mnist: IRMv1."
+    assert caption.startswith(f"{whole}. {mixed} "), "as the table, in words"
 
 
 def test_a_table_over_several_released_versions_says_so(show, demo, tmp_path):

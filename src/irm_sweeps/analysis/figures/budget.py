@@ -14,6 +14,7 @@ from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.readings import Results, read
 from irm_sweeps.analysis.settings import settings
 from irm_sweeps.analysis.statistics.search_budget import expected_best, intervals
+from irm_sweeps.analysis.tables.notes import made_by
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.metric import is_lower_better
 
@@ -89,12 +90,14 @@ def draw(
         row[0].set_ylabel(textwrap.fill(f"expected {UNITS.get(measure, measure)} of the chosen setting", 34))
         figure.suptitle("\n".join(textwrap.wrap(literal(setting), int(17 * figure.get_figwidth()))), fontsize=8)
         lacking = [name for name in RULES if name not in shown]
+        versions = made_by(results, (trial.id for one in series for trial in one.trials))
         add_caption(
             figure,
             f"Metric {shifted.metrics(series[0].trials[0], {})[0]} of the setting that is best among k drawn "
             "from those at hand (Dodge et al. 2019); bands: 95 % bootstrap intervals over seeds, each sample with its "
             "own choice; of few seeds they are too narrow."
-            + (f" Nothing is stored for {', '.join(lacking)}." if lacking else ""),
+            + (f" Nothing is stored for {', '.join(lacking)}." if lacking else "")
+            + (f" {versions}." if versions else ""),
         )
         return file_of(figure, title, file_format)
 

@@ -22,7 +22,7 @@ _ENDINGS = {
 def caption(picture: Picture, places: dict[str, float], shown: Range) -> str:
     """Return the picture's own caption, and a sentence for all that a reader might miss."""
     curves = [curve for curve in picture.curves if not curve.reference]
-    sentences = [picture.caption, left_out(curves), _strands(curves), *_unshown(curves, shown)]
+    sentences = [picture.caption, mixed(curves), left_out(curves), _strands(curves), *_unshown(curves, shown)]
     if picture.figure.log_x and is_broken(places):
         sentences.append("0 stands left of the break: a logarithmic axis has none.")
     return " ".join(sentence for sentence in sentences if sentence)
@@ -40,6 +40,23 @@ def left_out(curves: Sequence[Curve]) -> str:
             where = ", ".join(dict.fromkeys(place for place in places if place))
             words.append(f"{label}{f' ({where})' if where else ''}: {text}")
     return f"Left out: {'; '.join(words)}." if words else ""
+
+
+def mixed(curves: Sequence[Curve]) -> str:
+    """Return of which curves a mean is over trials of several versions of this package or of the data."""
+    where: dict[str, dict[str, list[str]]] = {}
+    for curve in curves:
+        for place, words in curve.mixed.items():
+            for text in words:
+                where.setdefault(text, {}).setdefault(curve.label, []).append(place)
+    sentences = []
+    for text, by_label in where.items():
+        labels = [
+            f"{label} ({', '.join(named)})" if (named := [place for place in dict.fromkeys(places) if place]) else label
+            for label, places in by_label.items()
+        ]
+        sentences.append(f"Means over {text}: {', '.join(labels)}.")
+    return " ".join(sentences)
 
 
 def rules_without_choice(curves: Sequence[Curve]) -> list[Lack]:

@@ -89,9 +89,10 @@ def with_literal_words(curve: Curve) -> Curve:
     measured = {literal(place): summary for place, summary in curve.measured.items()}
     published = {literal(place): summary for place, summary in curve.published.items()}
     lacks = {literal(place): lack for place, lack in curve.lacks.items()}
+    mixed = {literal(place): words for place, words in curve.mixed.items()}
     panel = None if curve.panel is None else literal(curve.panel)
     label = literal(curve.label)
-    return replace(curve, label=label, panel=panel, measured=measured, published=published, lacks=lacks)
+    return replace(curve, label=label, panel=panel, measured=measured, published=published, lacks=lacks, mixed=mixed)
 
 
 def literal(text: str) -> str:

@@ -66,4 +66,5 @@ def table_picture(builder: Builder) -> Picture:
     lacks = {row.label: lacks_of(builder, row, table.columns) for row in builder.paper.shown.values() if row.sweep}
     curves = [of_cells(label, cells, table.columns, lacks.get(label)) for label, cells in rows]
     caption = " ".join(line for line in table.footer if line.startswith(("Selection rule", "Row ", "Of several")))
+    caption += f" {builder.versions()}." if builder.versions() else ""
     return Picture(Figure(label=builder.paper.title), curves, measure, caption, table.columns)

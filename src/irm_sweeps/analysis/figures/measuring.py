@@ -16,7 +16,7 @@ from irm_sweeps.analysis.readings import Reading, Results, Status, read
 from irm_sweeps.analysis.running import is_running
 from irm_sweeps.analysis.settings import Setting, choose, settings
 from irm_sweeps.analysis.statistics.two_means import Summary, summarize
-from irm_sweeps.analysis.tables.notes import Note, mixture_notes, setting_note, spelled, status_notes
+from irm_sweeps.analysis.tables.notes import Note, made_by, mixture_notes, setting_note, spelled, status_notes
 from irm_sweeps.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,14 +68,16 @@ class Measuring:
         """Return a curve over all environments of a split for each series."""
         curves = []
         for series in self.series:
-            setting, remarks = self._setting_of(series)
+            setting, notes = self._setting_of(series)
+            remarks, mixed = remarks_of(series.label, notes), mixed_of(notes)
             trials = [reading.trial for reading in setting.readings] if setting else []
             environments = dict.fromkeys(
                 e for t in trials for e in self.results.scores(t.id, series.rule).get(split, {})
             )
             metrics = {environment: named(f"{split}/{environment}/{measure}") for environment in environments}
             measured = {e: s for e, metric in metrics.items() if (s := self._summary(metric, trials, series.rule))}
-            curves.append(Curve(series.label, measured, remarks=remarks, lacks=self._lacks(series, setting)))
+            lacks = self._lacks(series, setting)
+            curves.append(Curve(series.label, measured, remarks=remarks, lacks=lacks, mixed=mixed))
         return curves
 
     def over_lam(self) -> list[Curve]:
@@ -132,6 +134,8 @@ class Measuring:
         """Return the courses of all seeds of one setting, in a curve for each panel; of a quantity, in one."""
         candidates, metric = self._settings(series.trials, series.rule)
         setting, notes = self._choose(candidates, metric, series.rule, series)
+        if setting and self.mixtures:
+            notes += mixture_notes(setting, self.results, series.command)
         setting = setting or self._furthest(candidates)
         readings = setting.readings if setting else []
         by_panel = self._evaluated(readings) if quantity is None else {"": self._logged(readings, quantity)}
@@ -141,7 +145,8 @@ class Measuring:
         remarks += [f"{series.label}: {said(first)}"] if said(first) else []
         remarks += self._without(series, readings, seen, quantity)
         lack = _lack(_drawn([setting] if setting else candidates, seen), series.rule)
-        whole = Curve(self._label(series), remarks=remarks, lacks={"": lack} if lack else {})
+        lacks = {"": lack} if lack else {}
+        whole = Curve(self._label(series), remarks=remarks, lacks=lacks, mixed=mixed_of(notes))
         curves = self._in_panels(series, whole, {panel: {} for panel in by_panel})
         parts = [mean_and_strands(courses) for courses in by_panel.values()]
         return [replace(curve, measured=m, strands=s) for curve, (m, s) in zip(curves, parts, strict=True)]
@@ -172,9 +177,9 @@ class Measuring:
         remarks: dict[str, list[str]] = {}
         lacks: dict[str, dict[str, Lack]] = {}
         for series in self.series:
-            setting, texts = self._setting_of(series)
+            setting, notes = self._setting_of(series)
             lacks.setdefault(series.name, {}).update(self._lacks(series, setting, series.task))
-            remarks.setdefault(series.name, []).extend(texts)
+            remarks.setdefault(series.name, []).extend(remarks_of(series.label, notes))
             panels = measured.setdefault(series.name, {title: {} for title in self.titles})
             for title, summary in self._by_panel(setting, series.rule).items():
                 panels[title][series.task] = summary
@@ -188,7 +193,10 @@ class Measuring:
         ]
 
     def caption(self, steps: str) -> str:
-        """Say by which rule a step of each trial (`{step}` in `steps`) and one of several settings are chosen."""
+        """Say by which rule a step of each trial (`{step}` in `steps`) and one of several settings are chosen.
+
+        Also by which versions of this package the trials were made, where there are several.
+        """
         sentences = []
         for rule in dict.fromkeys(series.rule for series in self.series):
             labels = [series.label for series in self.series if series.rule == rule]
@@ -203,16 +211,17 @@ class Measuring:
             sentences.append(
                 f"Shown: {'; '.join([*chosen[:_MOST_NAMED], *(['...'] if chosen[_MOST_NAMED:] else [])])}."
             )
-        return " ".join(sentences)
+        versions = made_by(self.results, (trial.id for series in self.series for trial in series.trials))
+        return " ".join([*sentences, *([f"{versions}."] if versions else [])])
 
-    def _setting_of(self, series: Series) -> tuple[Setting | None, list[str]]:
-        """Return the setting that speaks for a whole series, and all remarks."""
+    def _setting_of(self, series: Series) -> tuple[Setting | None, list[Note]]:
+        """Return the setting that speaks for a whole series, and all notes."""
         candidates, metric = self._settings(series.trials, series.rule)
         setting, notes = self._choose(candidates, metric, series.rule, series)
         notes += self._lacking(series, candidates, metric)
         if setting and self.mixtures:
             notes += mixture_notes(setting, self.results, series.command)
-        return setting, remarks_of(series.label, notes)
+        return setting, notes
 
     def _settings(self, trials: Sequence[Trial], rule: str) -> tuple[list[Setting], str]:
         """Read the last panel's metric of each trial, the first where it is a mean of several, and return it too."""
@@ -310,12 +319,24 @@ def of_cells(
     drawn = [(place, cell.measured) for place, cell in zip(places, cells, strict=True) if place is not None]
     measured = {place: summary for place, summary in drawn if summary}
     remarks = [remark for cell in cells for remark in remarks_of(f"{label}, {cell.column}", cell.notes)]
-    return Curve(label, measured, remarks=remarks, lacks=lacks or {})
+    mixed = {
+        place: words
+        for place, cell in zip(places, cells, strict=True)
+        if place is not None
+        for words in mixed_of(cell.notes).values()
+    }
+    return Curve(label, measured, remarks=remarks, lacks=lacks or {}, mixed=mixed)
 
 
 def remarks_of(label: str, notes: Iterable[Note]) -> list[str]:
     """Return notes as lines: whose they are, the sentence, and the command that goes with it."""
     return [f"{label}: {note.text}" + (f": {note.command}" if note.command else "") for note in notes]
+
+
+def mixed_of(notes: Iterable[Note]) -> dict[str, list[str]]:
+    """Return what a mean mixes, as a curve without places has it; empty where it mixes nothing."""
+    mixed = [note.mixed for note in notes if note.mixed]
+    return {"": mixed} if mixed else {}
 
 
 def _measured(setting: Setting | None) -> list[Trial]:

@@ -43,7 +43,8 @@ def paper_picture(builder: Builder) -> Picture:
         curves.append(replace(curve, published=published, panel=row.panel))
     columns = builder.paper.columns
     measure = figure.metric if figure.kind == "environments" else parts(columns[0].metric)[2]
-    return Picture(_with_axis_name(builder, figure), curves, measure)
+    versions = f"{builder.versions()}." if builder.versions() else ""
+    return Picture(_with_axis_name(builder, figure), curves, measure, versions)
 
 
 def _measured(builder: Builder, name: str, row: Row, figure: Figure, places: Sequence[str | None]) -> Curve:

@@ -97,6 +97,8 @@ class Curve:
         Over training: the seeds that are drawn on their own.
     lacks
         By place, or for all places under an empty name, the trials without a value.
+    mixed
+        By place in the same way, what a mean is over several of: `2 versions of irm_sweeps`.
     """
 
     label: str
@@ -107,6 +109,7 @@ class Curve:
     reference: bool = False
     strands: Sequence[Strand] = ()
     lacks: Mapping[str, Lack] = field(default_factory=dict)
+    mixed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def is_drawn(self) -> bool:

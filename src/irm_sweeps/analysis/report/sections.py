@@ -39,6 +39,8 @@ class Section:
         The command that runs a row's missing trials, by the row's name.
     picture
         The figure as a data URI; None if there is nothing to draw.
+    mixed
+        That the trials were made by several versions of this package, and how many by each; empty if by one.
     remark
         On the overrides that the table is shown with, where none were typed; empty without any.
     """
@@ -49,6 +51,7 @@ class Section:
     commands: dict[str, str]
     picture: str | None
     remark: str = ""
+    mixed: str = ""
 
     @property
     def heading(self) -> str:
@@ -152,6 +155,7 @@ def _section(
         commands={name: builder.command(name) for name in with_trials},
         picture=_picture(builder),
         remark=remark,
+        mixed=builder.versions(),
     )
 
 

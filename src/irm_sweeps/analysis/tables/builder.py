@@ -16,7 +16,7 @@ from irm_sweeps.analysis.settings import choose, settings
 from irm_sweeps.analysis.statistics.two_means import Summary, summarize
 from irm_sweeps.analysis.tables import test_set_error
 from irm_sweeps.analysis.tables.footer import measurement_lines, origin_lines
-from irm_sweeps.analysis.tables.notes import Note, mixture_notes, package_versions, setting_note, several, status_notes
+from irm_sweeps.analysis.tables.notes import Note, made_by, mixture_notes, setting_note, status_notes
 from irm_sweeps.analysis.tables.published import ASSUMED_N, Published
 from irm_sweeps.analysis.tables.table import Cell, Comparison, Table, adjusted
 from irm_sweeps.analysis.unpacked import unpacked_lines
@@ -229,11 +229,13 @@ class Builder:
                 commands.append(self.command(name))
         return commands, remarks
 
+    def versions(self) -> str:
+        """Return `Trials of 2 versions of irm_sweeps (...)` if the trials were made by several; empty if by one."""
+        return made_by(self.results, self.trial_ids())
+
     def _version_lines(self) -> Iterator[str]:
-        """Yield a line if the table's trials were made by several versions of this package."""
-        versions = package_versions(map(self.results.of, dict.fromkeys(self.trial_ids())))
-        if len(versions) > 1:
-            yield f"Trials of {several(versions)}: rerun=changed runs those again that this one has not made."
+        if versions := self.versions():
+            yield f"{versions}: rerun=changed runs those again that this one has not made."
 
     def command(self, row: str, *more: str) -> str:
         """Return the command that runs a row's missing trials into the first store."""

@@ -60,9 +60,10 @@ _MOST_IN_FLOAT = 2500
 def latex(table: Table, *, details: bool = False) -> str:
     """Return a `table` float, which needs `\\usepackage{booktabs}`, and after it notes that are too long for a float.
 
-    With `details` a second float has intervals, p-values and verdicts, and all lines on how the numbers were made are
-    printed; without, these are comments. No place of this machine is named. Letters are as small as the text width of
-    LaTeX's `article` asks for.
+    Columns that do not fit beside the others in the smallest letters are in floats that continue it. With `details` a
+    second float has intervals, p-values and verdicts, and all lines on how the numbers were made are printed; without,
+    these are comments. No place of this machine is named. Letters are as small as the text width of LaTeX's `article`
+    asks for.
     """
     footer = [line for line in table.footer if line not in table.origin]
     printed = footer if details else table.brief
@@ -75,23 +76,45 @@ def latex(table: Table, *, details: bool = False) -> str:
     long = [*notes, *map(escape, printed)]
     if sum(map(len, long)) <= _MOST_IN_FLOAT:
         below, long = [*below, *long], []
-    lines = [r"% needs \usepackage{booktabs}", *_float(table, table.title, label, main_lines(table, style), below)]
+    lines = [r"% needs \usepackage{booktabs}", *_floats(table, table.title, label, main_lines(table, style), below)]
     if apart := list(lines_apart(table, STYLE)) if details else []:
-        lines += _float(table, f"{table.title}: the comparison", f"{label}-compared", apart, [])
+        lines += _floats(table, f"{table.title}: the comparison", f"{label}-compared", apart, [])
     if long:
         lines += [r"{\footnotesize\raggedright", rf"Notes on Table~\ref{{{label}}}.\par", *_paragraphs(long), "}"]
     lines += [f"% {' '.join(line.split())}" for line in footer if line not in printed]
     return "\n".join(lines) + "\n"
 
 
-def _float(table: Table, title: str, label: str, lines: Iterable[TableLine], below: Sequence[str]) -> Iterator[str]:
+def _floats(table: Table, title: str, label: str, lines: Iterable[TableLine], below: Sequence[str]) -> Iterator[str]:
+    """Yield a table in one float, or in as many as it takes for each to fit on a line; `below` is below the last."""
+    printed, columns = list(lines), list(map(escape, table.columns))
+    parts = _parts(columns, printed)
+    for i, part in enumerate(parts):
+        own = [replace(line, texts=line.texts[part]) for line in printed]
+        titled, labelled = (f"{title} (continued)", f"{label}-{i + 1}") if i else (title, label)
+        yield from _float(columns[part], titled, labelled, own, below if part is parts[-1] else [])
+
+
+def _parts(columns: Sequence[str], lines: Sequence[TableLine]) -> list[slice]:
+    """Return which columns stand in each float: as few floats as hold them in the smallest letters, equally full."""
+    for n in range(1, len(columns) + 1):
+        each = -(-len(columns) // n)
+        parts = [slice(start, start + each) for start in range(0, len(columns), each)]
+        sliced = [(columns[part], [replace(line, texts=line.texts[part]) for line in lines]) for part in parts]
+        if n == len(columns) or all(min(_SIZES.values()) * _width(*one) <= _room(one[0]) for one in sliced):
+            return parts
+    return [slice(None)]
+
+
+def _float(
+    columns: Sequence[str], title: str, label: str, printed: Sequence[TableLine], below: Sequence[str]
+) -> Iterator[str]:
     """Yield the lines of a float: its caption, its tabular, and what stands below that."""
-    printed = list(lines)
-    size, first = _layout(table, printed)
+    size, first = _layout(columns, printed)
     yield from (r"\begin{table}[tbp]", r"\centering", rf"\caption{{{escape(title)}}}", rf"\label{{{label}}}")
     yield rf"{size}\setlength{{\tabcolsep}}{{{_SEPARATION / 2:g}pt}}"
-    yield rf"\begin{{tabular}}{{@{{}}{first}{'c' * len(table.columns)}@{{}}}}"
-    yield from (r"\toprule", _row("", *map(escape, table.columns)), r"\midrule")
+    yield rf"\begin{{tabular}}{{@{{}}{first}{'c' * len(columns)}@{{}}}}"
+    yield from (r"\toprule", _row("", *columns), r"\midrule")
     yield from _rows(printed, broken=first != "l")
     yield from (r"\bottomrule", r"\end{tabular}")
     if below:
@@ -112,17 +135,34 @@ def _common_n(table: Table) -> int | None:
     return None if lost else n
 
 
-def _layout(table: Table, lines: Sequence[TableLine]) -> tuple[str, str]:
+def _layout(columns: Sequence[str], lines: Sequence[TableLine]) -> tuple[str, str]:
     """Return the size of letters with which a table fits on a line, and the kind of its first column."""
-    labels = max((_characters(line.label) for line in lines), default=0)
-    columns = zip(map(escape, table.columns), *(line.texts for line in lines if line.kind != "group"), strict=True)
-    characters = min(labels, _LONGEST_LABEL) + sum(max(map(_characters, texts)) for texts in columns)
-    room = _LINE - _SEPARATION * len(table.columns)
+    characters, room = _width(columns, lines), _room(columns)
     size = next((size for size, width in _SIZES.items() if width * characters <= room), list(_SIZES)[-1])
-    return (
-        size,
-        "l" if labels <= _LONGEST_LABEL or not table.columns else rf"p{{{_SIZES[size] * _LONGEST_LABEL:.0f}pt}}",
-    )
+    broken = columns and _longest_label(lines) > _LONGEST_LABEL
+    return size, rf"p{{{_SIZES[size] * _LONGEST_LABEL:.0f}pt}}" if broken else "l"
+
+
+def _room(columns: Sequence[str]) -> float:
+    """Return the points of a line that are left for text."""
+    return _LINE - _SEPARATION * len(columns)
+
+
+def _width(columns: Sequence[str], lines: Sequence[TableLine]) -> int:
+    """Return how many characters a line of the table has beside each other."""
+    cells = zip(columns, *(line.texts for line in lines if line.kind != "group"), strict=True)
+    return min(_longest_label(lines), _LONGEST_LABEL) + sum(max(map(_characters, texts)) for texts in cells)
+
+
+def _longest_label(lines: Sequence[TableLine]) -> int:
+    """Return how many characters the first column needs, with two for an indent."""
+    own = (line for line in lines if not _reaches_over(line))
+    return max((_characters(line.label) + 2 * (line.kind == "below") for line in own), default=0)
+
+
+def _reaches_over(line: TableLine) -> bool:
+    """Return whether a label reaches over all columns: a long one that has no cells beside it."""
+    return bool(line.texts) and not any(line.texts) and _characters(line.label) > _LONGEST_LABEL
 
 
 def _characters(text: str) -> int:
@@ -142,7 +182,12 @@ def _rows(lines: Iterable[TableLine], broken: bool) -> Iterator[str]:
         if i and line.kind == "row" and "below" in kinds[i - 1 : i + 2]:
             yield r"\addlinespace"
         label = rf"\quad {line.label}" if line.kind == "below" else line.label
-        yield _row(rf"\raggedright {label}" if broken else label, *line.texts)
+        if _reaches_over(line):
+            fits = _characters(label) * max(_SIZES.values()) <= _LINE
+            kind, text = ("l", label) if fits else (r"p{\linewidth}", rf"\raggedright {label}")
+            yield rf"\multicolumn{{{len(line.texts) + 1}}}{{@{{}}{kind}@{{}}}}{{{text}}} \\"
+        else:
+            yield _row(rf"\raggedright {label}" if broken else label, *line.texts)
 
 
 def _row(*cells: str) -> str:

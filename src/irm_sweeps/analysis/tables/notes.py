@@ -33,10 +33,17 @@ _REASONS: dict[Status, str] = {
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence, and the command that mends what it says."""
+    """A sentence, and the command that mends what it says.
+
+    Attributes
+    ----------
+    mixed
+        What a mean is over several of, e.g. `2 versions of irm_sweeps`; empty where the note is on something else.
+    """
 
     text: str
     command: str | None = None
+    mixed: str = ""
 
 
 def setting_note(chosen: Setting, candidates: Sequence[Setting], rule: str) -> Note:
@@ -110,15 +117,17 @@ def mixture_notes(chosen: Setting, results: Results, command: Callable[[str], st
     """
     measured = [results.of(reading.trial.id) for reading in chosen.readings if reading.value is not None]
     made_by = package_versions(measured)
-    notes = [Note(f"mixed: {several(made_by)}", command("rerun=changed"))] if len(made_by) > 1 else []
+    notes = []
+    if len(made_by) > 1:
+        notes.append(Note(f"mixed: {several(made_by)}", command("rerun=changed"), _versions(made_by)))
     data: dict[str, Counter[str]] = {}
     for result in measured:
         for name, digest in result.provenance.data_sha256.items() if result else ():
             data.setdefault(name, Counter())[one_line(digest)[:8]] += 1
     for name, digests in data.items():
         if len(digests) > 1:
-            text = f"mixed: {len(digests)} versions of the data {one_line(name)} (sha256 {_counted(digests)})"
-            notes.append(Note(text, command("rerun=all")))
+            mixed = f"{len(digests)} versions of the data {one_line(name)}"
+            notes.append(Note(f"mixed: {mixed} (sha256 {_counted(digests)})", command("rerun=all"), mixed))
     return notes
 
 
@@ -133,7 +142,17 @@ def package_versions(results: Iterable[Result | None]) -> Counter[str]:
 
 def several(versions: Counter[str]) -> str:
     """Return `2 versions of irm_sweeps (sha256 0a1b2c3d: 2 trials, sha256 4e5f6a7b: 1 trial)`."""
-    return f"{len(versions)} versions of irm_sweeps ({_counted(versions)})"
+    return f"{_versions(versions)} ({_counted(versions)})"
+
+
+def made_by(results: Results, trial_ids: Iterable[str]) -> str:
+    """Return `Trials of 2 versions of irm_sweeps (...)` if trials were made by several; empty if by one."""
+    versions = package_versions(map(results.of, dict.fromkeys(trial_ids)))
+    return f"Trials of {several(versions)}" if len(versions) > 1 else ""
+
+
+def _versions(versions: Counter[str]) -> str:
+    return f"{len(versions)} versions of irm_sweeps"
 
 
 def _counted(versions: Counter[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import unicodedata
@@ -87,9 +88,14 @@ def stacked(headings: Sequence[str], lines: Sequence[Line]) -> list[list[str]]:
 
 
 def wrapped(sentence: str, width: int, indent: str = "") -> list[str]:
-    """Return a sentence in lines, all indented; a number and its spread stay on one line, and no word is broken."""
+    """Return a sentence in lines, all indented; a number and its spread stay on one line, and no word is broken.
+
+    What begins with a dash or a note's number, such as `[1]`, goes on below its first word.
+    """
+    head = re.match(r"- |\[\d+\] ", sentence)
+    further = indent + " " * (head.end() if head else 0)
     words = [word for word in sentence.replace(" ± ", "\u00a0±\u00a0").split(" ") if word]
-    return [line.replace("\u00a0", " ") for line in flowed(words, width, " ", indent, indent)]
+    return [line.replace("\u00a0", " ") for line in flowed(words, width, " ", indent, further)]
 
 
 def flowed(pieces: Sequence[str], width: int | None, gap: str = _GAP, first: str = "", further: str = "") -> list[str]:
