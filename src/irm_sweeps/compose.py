@@ -98,6 +98,18 @@ def yamls(group: str) -> list[Path]:
     return sorted(path for folder in folders for path in folder.glob(f"{group}/*.yaml"))
 
 
+def _not_utf8() -> Path | None:
+    """Return the first YAML of the user's own folder that is no text in UTF-8."""
+    for path in sorted((own_conf_dir() or conf_dir()).glob("**/*.yaml")):
+        try:
+            path.read_bytes().decode()
+        except UnicodeDecodeError:
+            return path
+        except OSError:
+            continue
+    return None
+
+
 def own_file(config_path: str) -> tuple[str, Path] | None:
     """Return group and file of `method//folder/my.yaml`, Hydra's spelling of `method=/folder/my.yaml`.
 
@@ -242,6 +254,8 @@ def readable_hydra_errors(overrides: Sequence[str] = ()) -> Iterator[None]:
         yield
     except YAMLError as error:  # its message names the file and the line
         raise UserError(f"not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError:  # it does not say of which file
+        raise UserError(f"{_not_utf8() or 'a YAML'} is no text in UTF-8: save it in UTF-8") from None
     except (HydraException, OmegaConfBaseException) as error:
         raise _translated(error, overrides) from None
     except RecursionError:

@@ -9,7 +9,7 @@ import pytest
 
 import synthetic_store
 from commands import SMALL, irm_sweeps, launch
-from irm_sweeps.analysis import table_command
+from irm_sweeps.analysis import report_command, table_command
 from irm_sweeps.commands.second_run import run_again
 from irm_sweeps.compose import compose, own_conf_dir
 from irm_sweeps.errors import UserError
@@ -140,6 +140,17 @@ def test_a_yaml_that_cannot_be_read_is_one_line(own_paper: Path, capsys: pytest.
     assert capsys.readouterr().err.startswith("error: not YAML: ")
 
 
+def test_a_yaml_in_another_encoding_is_one_line_that_names_it(
+    own_paper: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_paper.write_bytes(PAPER.encode() + "# größe\n".encode("latin-1"))
+    told = "small.yaml is no text in UTF-8: save it in UTF-8"
+    assert told in launch("-m", "paper=small", *SMALL, "plan=true").complaint
+    with pytest.raises(SystemExit):
+        table_command.main(["--paper", "small"])
+    assert told in capsys.readouterr().err
+
+
 def test_what_cannot_be_priced_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "mnist.npz").write_bytes(b"cut short")
     sweep = ["method=erm,vrex,irmv1", "seed=0,1", f"data_dir={tmp_path}", f"results={tmp_path / 'results'}"]
@@ -172,3 +183,29 @@ def test_the_folder_of_a_new_project_can_be_pasted(tmp_path: Path) -> None:
     (cd,) = (line for line in irm_sweeps("init", str(folder)).out.splitlines() if line.startswith("  cd "))
     there = subprocess.run(["bash", "-c", f"{cd} && pwd"], capture_output=True, text=True)
     assert there.stdout == f"{folder}\n"
+
+
+def test_a_row_whose_class_is_broken_costs_the_report_no_other_paper(
+    own_paper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper is named with the reason; its other row has results."""
+    (tmp_path / "broken_gap.py").write_text("def (\n")
+    (tmp_path / "gap.yaml").write_text("_target_: broken_gap.Gap\n")
+    results = tmp_path / "results"
+    small = [*SMALL, f"results={results}"]
+    assert launch("-m", "paper=small", "paper.only=[erm]", *small).code == 0
+    own_paper.write_text(PAPER.replace("method=vrex", f"method={tmp_path / 'gap.yaml'}"))
+    monkeypatch.syspath_prepend(tmp_path)
+    report_command.main([*SMALL, "--results", str(results)])
+    assert "invalid syntax (broken_gap.py, line 1)" in (results / "report.html").read_text()
+
+
+def test_a_store_below_the_home_folder_has_a_table(
+    own_paper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shell that does not expand `~` in `--results=~/store` leaves it to the command."""
+    del own_paper
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert launch("-m", "paper=small", *SMALL, f"results={tmp_path / 'store'}").code == 0
+    table_command.main(["--paper", "small", *SMALL, "--results=~/store"])
+    assert "(n=1)" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from irm_sweeps.commands.method_catalogue import HEADER, USED, Conduct, _code_lines, methods, page
+from irm_sweeps.commands.methods import run
 from irm_sweeps.compose import compose
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import written
@@ -93,3 +95,36 @@ def test_protocols_change_the_trial(name: str, make_trial) -> None:
         Trial.from_config(compose([f"method={name}", f"protocol={protocol}"])).id for protocol in ("paper", "released")
     }
     assert len(ids) == 1 + len(CONDUCTS[name].protocols)
+
+
+BROKEN = {
+    "no class": ("anneal: 3\n", "has no `_target_`"),
+    "empty": ("", "has no `_target_`"),
+    "no YAML": ("_target_: [\n", "not YAML"),
+    "no text": (b"_target_: x.Y # gr\xf6\n", "not a text file"),
+    "not there": ("_target_: no_such_module.Mine\n", "No module named 'no_such_module'"),
+    "unknown field": (
+        "_target_: irm_sweeps.methods.rex.VREx\nfoo: 3\n",
+        "VREx has no field foo: remove it from mine.yaml",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("table", [False, True], ids=["list", "table"])
+def test_a_yaml_of_ones_own_that_cannot_be_used_hides_no_other(
+    kind: str, table: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written, reason = BROKEN[kind]
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "mine.yaml").write_bytes(written if isinstance(written, bytes) else written.encode())
+    monkeypatch.setenv("IRM_SWEEPS_CONF", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        run(argparse.Namespace(table=table))
+    told = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "vrex" in told.out
+    assert "irm_games" in told.out
+    assert told.err.startswith(f"left out: {tmp_path / 'method' / 'mine.yaml'}: ")
+    assert reason in told.err
+    assert told.err.count("\n") == 1

@@ -147,6 +147,17 @@ def test_damaged_files_are_named_and_left_out(store):
     assert len(frame.attrs["problems"]) == 1
 
 
+def test_a_store_below_the_home_folder_is_found(store, monkeypatch):
+    monkeypatch.setenv("HOME", str(store.parent))
+    assert irm_sweeps.load_results(f"~/{store.name}").equals(irm_sweeps.load_results(store))
+
+
+@pytest.mark.parametrize("given", [["results"], 3, None])
+def test_what_is_no_path_is_an_error(given):
+    with pytest.raises(UserError, match=r"is no path: several stores are load_results\(ONE, OTHER\)"):
+        irm_sweeps.load_results(given)
+
+
 def test_a_store_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no such directory"):
         irm_sweeps.load_results(tmp_path / "nowhere")

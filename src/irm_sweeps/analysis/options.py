@@ -10,6 +10,7 @@ from pathlib import Path
 from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.typed_paths import from_home
 from irm_sweeps.typed_commands import Name, OneLineParser, command, import_from_here, offers
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")
@@ -86,7 +87,7 @@ class Parser(OneLineParser):
             if _OVERRIDE.match(word) and not Path(word).exists():
                 options.overrides.append(word)
             else:
-                stores.append(Path(word))
+                stores.append(from_home(word, "--results"))
         for store in stores:
             if store.suffix == ".zip" and not store.exists():
                 raise UserError(f"--results {store}: no such file; give an archive that irm-sweeps pack wrote")

@@ -8,13 +8,15 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from irm_sweeps.analysis.tables.text_grid import flowed
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.backbones.mlp import MLP
-from irm_sweeps.compose import yamls
+from irm_sweeps.compose import read_own_file, yamls
 from irm_sweeps.config import build_component, import_class
+from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Method
 from irm_sweeps.methods.stages import Stage
 from irm_sweeps.wording import written
@@ -134,9 +136,9 @@ HEADER = ["method", "paper and equation", "players", "lam", "own tensors", "stop
 USED = ["method", "stages", "combine", "index", "side", "noise", "enter", "stacks", "compiles", "lines"]
 
 
-def page() -> str:
-    """Return `docs/methods.md`."""
-    conducts = [Conduct.of(entry) for entry in methods()]
+def page(refused: list[str] | None = None) -> str:
+    """Return `docs/methods.md`; for `refused` see `methods`."""
+    conducts = [Conduct.of(entry) for entry in methods(refused)]
     first = _table([HEADER, *(conduct.cells for conduct in conducts)])
     second = _table([USED, *(conduct.used for conduct in conducts)])
     return "\n".join(["# Methods", "", *_ABOUT, "", *first, "", "## Of the contract", "", *_ABOUT_USED, "", *second])
@@ -204,12 +206,32 @@ def _yes(answer: bool) -> str:
     return "yes" if answer else "no"
 
 
-def methods() -> Iterator[MethodChoice]:
-    """Yield every method that has a YAML in `conf/method/`."""
-    from omegaconf import OmegaConf
+def methods(refused: list[str] | None = None) -> Iterator[MethodChoice]:
+    """Yield every method that has a YAML in `conf/method/`.
 
+    Parameters
+    ----------
+    refused
+        Where to note why a YAML cannot be used; the others are yielded all the same.
+
+    Raises
+    ------
+    UserError
+        A YAML cannot be used, and there is no such list.
+    """
     for path in yamls("method"):
-        values = OmegaConf.to_container(OmegaConf.load(path))
-        assert isinstance(values, dict)
-        target = import_class(str(values.pop("_target_")), Method, "method")  # type: ignore[type-abstract]
-        yield MethodChoice(path.stem, target, {str(key): value for key, value in values.items()})
+        try:
+            yield _choice(path)
+        except UserError as error:
+            if refused is None:
+                raise
+            refused.append(f"{path}: {error}")
+
+
+def _choice(path: Path) -> MethodChoice:
+    """Return the method of a YAML, as long as its class takes the fields that stand there."""
+    values, _ = read_own_file(f"method/{path}")
+    target = import_class(str(values.pop("_target_")), Method, "method")  # type: ignore[type-abstract]
+    if unknown := [str(key) for key in values if key not in target.model_fields]:
+        raise UserError(f"{target.__name__} has no field {unknown[0]}: remove it from {path.name}")
+    return MethodChoice(path.stem, target, {str(key): value for key, value in values.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from irm_sweeps.commands.arguments import Commands, add_command
 from irm_sweeps.typed_commands import import_from_here
@@ -17,9 +18,14 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print every method with its parameters, or a table of all."""
+    """Print every method with its parameters, or a table of all; exit code 1 if a YAML of one cannot be used."""
     from irm_sweeps.analysis.tables.text_grid import width
     from irm_sweeps.commands.method_catalogue import methods, page
 
     import_from_here()
-    print(page() if options.table else "\n\n".join(entry.text(width()) for entry in methods()))
+    refused: list[str] = []
+    print(page(refused) if options.table else "\n\n".join(entry.text(width()) for entry in methods(refused)))
+    for reason in refused:
+        print(f"left out: {reason}", file=sys.stderr)
+    if refused:
+        sys.exit(1)

@@ -30,6 +30,18 @@ def expanded(typed: str | Path, key: str) -> Path:
         raise UserError(f"{key}={typed}: this machine has no home folder for {user}: write the whole path") from None
 
 
+def from_home(typed: str | os.PathLike[str], key: str) -> Path:
+    """Return a path with `~` expanded, and otherwise as it was typed, relative too.
+
+    Raises
+    ------
+    UserError
+        `~NAME` names no user of this machine.
+    """
+    path = Path(typed)
+    return expanded(path, key) if path.parts[:1] and path.parts[0].startswith("~") and not path.exists() else path
+
+
 def refuse_file(folder: Path, key: str) -> None:
     """Check that a path is a folder or nothing yet.
 

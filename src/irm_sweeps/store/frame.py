@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from irm_sweeps.compose import COMPONENTS, leaves
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import is_there
+from irm_sweeps.files.typed_paths import from_home
 from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.naming.names import setting_names
 from irm_sweeps.process_state.garbage import collector_paused
@@ -79,16 +81,22 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
     Raises
     ------
     UserError
-        A path is neither a directory nor an archive.
+        A path is neither a directory nor an archive, or something given is no path.
     """
     with collector_paused():
-        results, problems = _read([Path(root) for root in (path, *more)])
+        results, problems = _read([_place(root) for root in (path, *more)])
         frame = _frame(results)
     if problems:
         shown = f"{problems[0]}{', ...' if len(problems) > 1 else ''}"
         warnings.warn(f"left out: {count(len(problems), 'damaged result')}: {shown}", stacklevel=2)
     frame.attrs["problems"] = problems
     return frame
+
+
+def _place(root: object) -> Path:
+    if not isinstance(root, str | os.PathLike):
+        raise UserError(f"load_results: {root!r:.100} is no path: several stores are load_results(ONE, OTHER)")
+    return from_home(root, "load_results")
 
 
 def _frame(results: Sequence[tuple[Path, Result]]) -> pd.DataFrame:

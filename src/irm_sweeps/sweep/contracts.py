@@ -7,6 +7,7 @@ refused before a file is downloaded or a worker started.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from irm_sweeps.backbones.backbone import Backbone, Model
 from irm_sweeps.errors import UserError, is_out_of_memory, one_line, raised
@@ -14,6 +15,9 @@ from irm_sweeps.process_state import fresh_state
 from irm_sweeps.training.game import check_side
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import count
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def check_contracts(trials: Sequence[Trial]) -> None:
@@ -88,12 +92,32 @@ def _model(backbone: Backbone, features: tuple[int, ...], outputs: int) -> Model
     """Build a network, and pass inputs of zeros through it."""
     import torch
 
-    model = Model(*backbone.build(features, outputs, torch.Generator().manual_seed(0)))
+    model = Model(*_halves(backbone, backbone.build(features, outputs, torch.Generator().manual_seed(0))))
     model.train(False)
     parameters = {**model.initial(), **model.buffers()}
+    inputs = torch.zeros(2, *features)
     with torch.no_grad():
-        model.classify(parameters, model.represent(parameters, torch.zeros(2, *features)))
+        logits = model.classify(parameters, model.represent(parameters, inputs))
+    n = len(inputs)
+    if list(logits.shape) != ([n] if outputs == 1 else [n, outputs]):
+        raise UserError(
+            f"the head of {type(backbone).__name__} returns {list(logits.shape)} for {n} inputs, where the dataset "
+            f"asks for {[n, outputs]}: let `build` make a head of width `outputs`, on features [n, width]"
+        )
     return model
+
+
+def _halves(backbone: Backbone, built: object) -> tuple[nn.Module, nn.Module]:
+    """Return what `build` returned, if it is two modules."""
+    from torch import nn
+
+    match built:
+        case (nn.Module() as representation, nn.Module() as head):
+            return representation, head
+    given = [type(part).__name__ for part in built] if isinstance(built, tuple | list) else type(built).__name__
+    raise UserError(
+        f"{type(backbone).__name__}.build returns {given}: return two modules, the representation and the head"
+    )
 
 
 def _unsuited(trial: Trial, error: BaseException) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import synthetic_store as synthetic
+from irm_sweeps.analysis.tables.latex import escape
 from irm_sweeps.sweep.grid import trials
 from table_words import BAE, by_seed
 
@@ -49,6 +51,34 @@ def test_it_is_whole_and_says_once_what_all_cells_share(show):
     assert r"{\scriptsize (n=9 of 10)}" in texts[2], "where numbers of seeds differ, each cell has its own"
     assert texts[1].count(r"\begin{table}") == 2
     assert r"Notes on Table~\ref{tab:bae2021-table1}." in texts[1]
+
+
+GREEK = {"β_e of λ, π": r"$\beta$\_e of $\lambda$, $\pi$", "ΔΦ≤ψ": r"$\Delta$$\Phi$$\leq$$\psi$", "ω": r"$\omega$"}
+LETTERS = {**GREEK, "x₁ → ∞": r"x$_1$ $\rightarrow$ $\infty$", "Arjovsky’s “IRM”": "Arjovsky's ``IRM''"}
+
+
+@pytest.mark.parametrize("text", LETTERS)
+def test_letters_of_formulas_are_printed(text):
+    assert escape(text) == LETTERS[text]
+
+
+def test_every_small_greek_letter_has_its_name():
+    """The names of Unicode are the reference: LaTeX has the same, but for the letters with two shapes."""
+    shapes = {"lamda": "lambda", "epsilon": "varepsilon", "final sigma": "varsigma", "phi": "varphi"}
+    for code in range(ord("α"), ord("ω") + 1):
+        name = unicodedata.name(chr(code)).removeprefix("GREEK SMALL LETTER ").lower()
+        assert escape(chr(code)) == ("o" if name == "omicron" else rf"$\{shapes.get(name, name)}$")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine")
+def test_every_greek_letter_compiles(tmp_path):
+    plain = [chr(code) for code in range(ord("Α"), ord("ω") + 1)]
+    letters = "".join(escape(letter) for letter in plain if not unicodedata.decomposition(letter) and letter.isalpha())
+    (tmp_path / "greek.tex").write_text(f"\\documentclass{{article}}\\begin{{document}}{letters}\\end{{document}}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "greek.tex"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stdout[-2000:]
+    assert "?" not in letters
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine")

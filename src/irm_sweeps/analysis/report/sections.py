@@ -143,20 +143,20 @@ def _section(
             overrides, remark = runs.choose(paper, results)
         builder = builder_for(paper, stores, select, overrides, results)
         ids = builder.trial_ids() if overrides else _candidates(builder, found)
-        has_results = any(results.of(trial_id) is not None for trial_id in ids)
-    except UserError as error:
+        if not any(results.of(trial_id) is not None for trial_id in ids):
+            command = paper.command(None, overrides_into(folder_to_fill(stores), overrides))
+            return Absent(paper.name, paper.title, command)
+        return Section(
+            paper=paper,
+            table=builder.table(),
+            rules={name: builder.rule_for(row) for name, row in rows.items()},
+            commands={name: builder.command(name) for name in with_trials},
+            picture=_picture(builder),
+            remark=remark,
+            mixed=builder.versions(),
+        )
+    except UserError as error:  # also of a row whose class cannot be imported: the other papers have their sections
         return Absent(paper.name, paper.title, reason=str(error))
-    if not has_results:
-        return Absent(paper.name, paper.title, paper.command(None, overrides_into(folder_to_fill(stores), overrides)))
-    return Section(
-        paper=paper,
-        table=builder.table(),
-        rules={name: builder.rule_for(row) for name, row in rows.items()},
-        commands={name: builder.command(name) for name in with_trials},
-        picture=_picture(builder),
-        remark=remark,
-        mixed=builder.versions(),
-    )
 
 
 def _candidates(builder: Builder, found: set[Classes]) -> Iterator[str]:

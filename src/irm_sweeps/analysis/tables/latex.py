@@ -10,6 +10,14 @@ from irm_sweeps.analysis.tables.cell_text import legend
 from irm_sweeps.analysis.tables.lines import Style, TableLine, lines_apart, main_lines
 from irm_sweeps.analysis.tables.table import Table
 
+_GREEK = (
+    "alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi o pi rho varsigma sigma tau upsilon "
+    "varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega phi epsilon mu"
+)
+_LETTERS = "αβγδεζηθικλμνξοπρςστυφχψωΓΔΘΛΞΠΣΥΦΨΩϕϵµ"
+_AS_LATIN = dict(zip("οΑΒΕΖΗΙΚΜΝΟΡΤΧ", "oABEZHIKMNOPTX", strict=True))
+"""Greek letters that print as Latin ones, and for which LaTeX has no name."""
+
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -31,7 +39,6 @@ _ESCAPES = {
     "±": r"$\pm$",
     "−": "$-$",
     "–": "--",
-    "λ": r"$\lambda$",
     "≈": r"$\approx$",
     "≠": r"$\neq$",
     "↑": r"$\uparrow$",
@@ -39,6 +46,19 @@ _ESCAPES = {
     "×": r"$\times$",
     "≤": r"$\leq$",
     "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "←": r"$\leftarrow$",
+    "∞": r"$\infty$",
+    "∈": r"$\in$",
+    "—": "---",
+    "…": r"\ldots{}",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    **{chr(ord("₀") + i): f"$_{i}$" for i in range(10)},
+    **{letter: rf"$\{name}$" for letter, name in zip(_LETTERS, _GREEK.split(), strict=True)},
+    **_AS_LATIN,
 }
 
 _LAST_LETTER = "\u017f"
