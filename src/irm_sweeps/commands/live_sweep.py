@@ -35,7 +35,7 @@ MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class RunningTrial:
+class TrialProgress:
     """A trial that is being trained: how far it is, its curves, the end of its log.
 
     Attributes
@@ -94,7 +94,7 @@ class LiveSweep:
 
     manifest: Manifest
     status: SweepStatus
-    running: Sequence[RunningTrial]
+    running: Sequence[TrialProgress]
     hidden: int
     losses: Sequence[LostTrials]
     papers: Sequence[Table]
@@ -176,13 +176,13 @@ class Watch:
     def _history(self, trial_id: str) -> GrowingHistory:
         return self._histories.get(trial_id) or GrowingHistory(self.store, trial_id)
 
-    def _running(self, running: Running) -> RunningTrial:
+    def _running(self, running: Running) -> TrialProgress:
         log = printable(tail(self.store.folder(running.trial_id) / LOG))
         try:
             rows = self._histories[running.trial_id].rows()
         except DamagedFile as damage:
-            return RunningTrial(running, [], log, str(damage))
-        return RunningTrial(running, charts(rows), log)
+            return TrialProgress(running, [], log, str(damage))
+        return TrialProgress(running, charts(rows), log)
 
     def _losses(self, status: SweepStatus, manifest: Manifest) -> Iterator[LostTrials]:
         for message, ids in most_first(status.failures):

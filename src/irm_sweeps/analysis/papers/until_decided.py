@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.statistics.equivalence import planned_looks
 from irm_sweeps.analysis.tables.builder import Builder
-from irm_sweeps.analysis.tables.published import Published
+from irm_sweeps.analysis.tables.published import PublishedComparison
 from irm_sweeps.compose import compose
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UnknownChoice, UserError
@@ -88,7 +88,7 @@ class UntilDecided(Builder):
     ) -> None:
         super().__init__(paper, stores, select, overrides, results)
         self.max_seeds, self.looks = max_seeds, planned_looks(max_seeds)
-        self._published = Published(paper, len(self.looks))
+        self._published = PublishedComparison(paper, len(self.looks))
         self._at = {
             n: Builder(paper, stores, select, [*overrides, f"seed=range(0,{n})"], self.results) for n in self.looks
         }
