@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import synthetic_store
-from commands import Desk, FakeCommand
+from commands import Desk, FakeCommand, trained_store
 from irm_sweeps.sweep.paper import Paper, load_paper
 from irm_sweeps.testing.fixtures import make_trial, make_trial_of, training
 from order import pytest_collection_modifyitems, pytest_xdist_auto_num_workers
@@ -21,6 +21,7 @@ __all__ = [
     "make_trial_of",
     "pytest_collection_modifyitems",
     "pytest_xdist_auto_num_workers",
+    "trained_store",
     "training",
     "untouched",
 ]
