@@ -117,7 +117,7 @@ _ABOUT = [
     "What every `method=NAME` is, in its default form on two environments; its parameters: `irm-sweeps methods`. `lam`",
     "is the penalty weight of a command that gives none; the class says where it is from (`default_lam`).",
     "All of them train classifiers, and all but CLOvE and RFC regressions; they resume to the bit, and pass",
-    "`tests/methods/test_methods_contract.py`. Written by `irm-sweeps methods --table`; a test holds this page to it.",
+    "`tests/methods/contract`. Written by `irm-sweeps methods --table`; a test holds this page to it.",
 ]
 
 
