@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from irm_sweeps.analysis.tables.text_grid import flowed
+from irm_sweeps.analysis.text_grid import flowed
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.backbones.mlp import MLP
 from irm_sweeps.compose import conf_dir, yamls

@@ -18,7 +18,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print every method with its parameters, or a table of all."""
-    from irm_sweeps.analysis.tables.text_grid import width
+    from irm_sweeps.analysis.text_grid import width
     from irm_sweeps.commands.method_catalogue import methods, page
 
     import_from_here()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.analysis.tables.text_grid import flowed
+from irm_sweeps.analysis.text_grid import flowed
 from irm_sweeps.errors import StoreError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.launchers.slurm_jobs import JobRecord, Whereabouts, in_words, listed

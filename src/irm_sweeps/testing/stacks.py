@@ -1,4 +1,4 @@
-"""A method in a stack, compiled, beside diverging trials and on unequal environments, for the contract of methods."""
+"""A method in a stack, beside diverging trials and on unequal environments, for the contract of methods."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from irm_sweeps.testing.runs import (
     interrupted,
 )
 from irm_sweeps.testing.trials import with_cut_environment
-from irm_sweeps.training import moves
 
 
 class StackContract(MethodCases):
@@ -38,18 +37,6 @@ class StackContract(MethodCases):
             solo = training(trial)
             assert_same_outcome(outcome, *solo.run())
             assert_same_parameters(stack, stack.trials.index(trial), solo)
-
-    def test_a_compiled_trial_equals_its_plain_run(
-        self, case: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Its parameters, metrics and history are the same to 1e-9 when torch's compiler traces it."""
-        monkeypatch.setattr(moves, "BACKEND", "aot_eager")  # makes no machine code, which would take seconds a case
-        trial = self.trial(make_trial, case, "training.steps=12", "training.l2=0.01")
-        if not trial.method.compiles:
-            pytest.skip("it says that it cannot be compiled")
-        one, other = training(trial, compiled=True), training(trial)
-        assert_same_outcome(*one.run(), *other.run())
-        assert_same_parameters(one, 0, other)
 
     def test_a_diverging_trial_leaves_its_neighbours_alone(
         self, case: str, make_trial: MakeTrial, training: Train

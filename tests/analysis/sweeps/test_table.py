@@ -10,7 +10,7 @@ import pytest
 
 import synthetic_store as synthetic
 from commands import irm_sweeps
-from irm_sweeps.analysis.tables.text_grid import TextRow, grid
+from irm_sweeps.analysis.text_grid import TextRow, grid
 from irm_sweeps.sweep.grid import trials
 
 SWEEP = ["method=irmv1,vrex", "lam=1,100", "seed=range(0,3)", "dataset.source=embedded"]

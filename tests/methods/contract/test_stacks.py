@@ -1,4 +1,4 @@
-"""All methods in stacks, compiled, diverging and on unequal environments."""
+"""All methods in stacks, diverging and on unequal environments."""
 
 from __future__ import annotations
 

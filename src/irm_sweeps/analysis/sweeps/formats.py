@@ -14,7 +14,7 @@ from irm_sweeps.analysis.tables.best_cells import with_bold
 from irm_sweeps.analysis.tables.formats import FORMATS
 from irm_sweeps.analysis.tables.notes import Note
 from irm_sweeps.analysis.tables.table import Cell, Table
-from irm_sweeps.analysis.tables.text_grid import width
+from irm_sweeps.analysis.text_grid import width
 
 
 def as_table(table: SweepTable) -> Table:

@@ -8,7 +8,7 @@ from irm_sweeps.analysis.sweeps.environment_groups import EnvironmentColumn
 from irm_sweeps.analysis.sweeps.rows import SettingRow
 from irm_sweeps.analysis.sweeps.table import SweepTable
 from irm_sweeps.analysis.tables.cell_text import NOTHING, with_spread
-from irm_sweeps.analysis.tables.text_grid import WIDTH, TextRow, grid, joined, wrapped
+from irm_sweeps.analysis.text_grid import WIDTH, TextRow, grid, joined, wrapped
 
 
 def sweep_text(

@@ -19,7 +19,7 @@ from irm_sweeps.analysis.tables.footer import measurement_lines, origin_lines
 from irm_sweeps.analysis.tables.notes import Note, mixture_notes, package_versions, setting_note, several, status_notes
 from irm_sweeps.analysis.tables.published import ASSUMED_N, PublishedComparison
 from irm_sweeps.analysis.tables.table import Cell, Comparison, Table, adjusted
-from irm_sweeps.analysis.unpacked import unpacked_lines
+from irm_sweeps.analysis.tables.unpacked import unpacked_lines
 from irm_sweeps.errors import UnknownChoice
 from irm_sweeps.sweep.metric import parts
 from irm_sweeps.sweep.paper_departures import departures_note

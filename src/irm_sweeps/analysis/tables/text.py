@@ -8,7 +8,7 @@ from irm_sweeps.analysis.tables.cell_text import legend
 from irm_sweeps.analysis.tables.lines import Style, TableLine, lines_apart, main_lines
 from irm_sweeps.analysis.tables.notes import Note
 from irm_sweeps.analysis.tables.table import Table
-from irm_sweeps.analysis.tables.text_grid import WIDTH, TextRow, grid, joined, stacked, wrapped
+from irm_sweeps.analysis.text_grid import WIDTH, TextRow, grid, joined, stacked, wrapped
 
 
 def paper_text(table: Table, width: int = WIDTH, *, details: bool = False) -> str:
