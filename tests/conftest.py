@@ -32,7 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(scope="module")
 def composed_once() -> Iterator[None]:
-    """In a module that asks for it, Hydra composes each config once."""
+    """In a module that asks for it, Hydra composes no config that this process has composed before."""
     with synthetic_store.composed_once():
         yield
 
