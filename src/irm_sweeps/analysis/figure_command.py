@@ -196,7 +196,9 @@ def _drawn_of_trials(options: argparse.Namespace, builder: Builder | None, resul
     series, (inside, shifted) = measuring.series, measuring.panels
     title = _title(options, builder) or "all trials"
     if options.curves == "budget":
-        return budget.draw(series, results, shifted, title, file_format, setting_of(series))
+        searches = {rule: budget.searches(series, results, rule, shifted) for rule in budget.RULES}
+        metric = shifted.metrics(series[0].trials[0], {})[0]
+        return budget.draw(searches, metric, title, file_format, setting_of(series))
     points = accuracy_line.points(series, results, inside, shifted)
     rules = measuring.caption("each trial is scored {step}")
     return accuracy_line.draw(points, measuring.titles, rules, title, file_format, setting_of(series))

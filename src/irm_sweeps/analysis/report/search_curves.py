@@ -80,12 +80,12 @@ def _sections(name: str, found: Sequence[Series], select: str | None, results: R
     by_rule = [{rule: budget.searches([one], results, rule, shifted) for rule in budget.RULES} for one in series]
     searched = [one for one, searches in zip(series, by_rule, strict=True) if any(searches.values())]
     if searched:
-        answer = _search_answer(shifted.metrics(searched[0].trials[0], {})[0], by_rule)
+        metric = shifted.metrics(searched[0].trials[0], {})[0]
+        answer = _search_answer(metric, by_rule)
         title = f"How much of a result is search? {name}"
         refusal = _refusal("budget", searched, results)
-        picture = (
-            "" if refusal else data_uri(budget.draw(searched, results, shifted, title, "svg", setting_of(searched)))
-        )
+        curves = {rule: [search for searches in by_rule for search in searches[rule]] for rule in budget.RULES}
+        picture = "" if refusal else data_uri(budget.draw(curves, metric, title, "svg", setting_of(searched)))
         yield CurveSection(title, answer + refusal, picture)
     try:
         panels = accuracy_line.points(series, results, inside, shifted)
