@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import synthetic_store
-from commands import Desk, FakeCommand
+from commands import Desk, FakeCommand, trained_store
 from irm_sweeps.sweep.paper import Paper, load_paper
 from irm_sweeps.testing.fixtures import make_trial, make_trial_of, training
 from order import pytest_collection_modifyitems, pytest_xdist_auto_num_workers
@@ -21,6 +21,7 @@ __all__ = [
     "make_trial_of",
     "pytest_collection_modifyitems",
     "pytest_xdist_auto_num_workers",
+    "trained_store",
     "training",
     "untouched",
 ]
@@ -31,7 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(scope="module")
 def composed_once() -> Iterator[None]:
-    """In a module that asks for it, Hydra composes each config once."""
+    """In a module that asks for it, Hydra composes no config that this process has composed before."""
     with synthetic_store.composed_once():
         yield
 

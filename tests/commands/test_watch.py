@@ -30,7 +30,7 @@ from irm_sweeps.commands.live_tables import LiveTables
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store import claims
 from irm_sweeps.store.growing_history import GrowingHistory
-from irm_sweeps.store.history import Row
+from irm_sweeps.store.history import HistoryRow
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.watched_store import WatchedStore
@@ -221,7 +221,7 @@ def test_a_history_is_read_as_it_grows(watched: Watched) -> None:
 
 def test_curves_are_those_of_the_rows() -> None:
     rows = [
-        Row.from_values(
+        HistoryRow.from_values(
             {
                 "step": step,
                 "risks": [0.5, 1.0 - step / 2000],
@@ -248,7 +248,8 @@ def test_of_many_lines_the_first_are_drawn_and_the_last() -> None:
     """The last test environment is the shifted one; only the risks are known to be one an environment."""
     scores = {"test": {str(i): {"risk": 1.0, "accuracy": i / 10} for i in range(9)}}
     rows = [
-        Row.from_values({"step": step, "scores": scores, "risks": [0.5] * 8, "weights": [0.5, 0.5]}) for step in (0, 10)
+        HistoryRow.from_values({"step": step, "scores": scores, "risks": [0.5] * 8, "weights": [0.5, 0.5]})
+        for step in (0, 10)
     ]
     test, risks, weights = charts(rows)
     assert test.title == "test accuracy, % (6 of 9)"

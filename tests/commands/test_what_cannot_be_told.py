@@ -235,19 +235,11 @@ CLOSED = {
 """What another user may not do with which part of a store."""
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a sweep of two trials."""
-    results = tmp_path_factory.mktemp("home") / "results"
-    launch("-m", f"results={results}", *SMALL, "seed=0,1")
-    return results
-
-
 @pytest.fixture
-def half_done(finished: Path, tmp_path: Path) -> tuple[Store, str]:
-    """The same sweep, of which the first trial has lost its result."""
+def half_done(trained_store: Path, tmp_path: Path) -> tuple[Store, str]:
+    """A sweep of two trials, of which the first has lost its result."""
     store = Store(tmp_path / "home" / "results")
-    shutil.copytree(finished, store.root)
+    shutil.copytree(trained_store, store.root)
     trial, _ = store.trial_ids()
     (store.folder(trial) / "result.json").unlink()
     return store, trial

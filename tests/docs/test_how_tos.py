@@ -56,7 +56,7 @@ def test_a_method_with_stages(reader) -> None:
     """The command trains both trials, and the class passes the contract suite."""
     (swept,) = answers(reader("stages"))
     assert "2 completed" in swept
-    contract("tests/methods/test_methods_contract.py", "error_weights")
+    contract("tests/methods/contract", "error_weights")
 
 
 def test_a_dataset(reader) -> None:

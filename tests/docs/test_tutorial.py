@@ -51,6 +51,6 @@ def test_its_commands_work(folder: Path) -> None:
 
 
 def test_the_conformance_suite_takes_it_in(folder: Path) -> None:
-    suite = str(ROOT / "tests" / "methods" / "test_methods_contract.py")
+    suite = str(ROOT / "tests" / "methods" / "contract")
     output = run(folder, sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), suite, "-k", "log_vrex")
     assert int(re.search(r"(\d+) passed", output)[1]) >= 8, output  # type: ignore[index]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import SMALL, launch
+from commands import SMALL
 
 SECONDS = 900
 """Far more than any of these takes on the busiest machine; a reader that waits for a pipe would wait for ever."""
@@ -30,19 +30,10 @@ def _nothing_hangs() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the results of a sweep of two trials."""
-    results = tmp_path_factory.mktemp("made") / "results"
-    answer = launch("-m", f"results={results}", *SWEEP)
-    assert answer.code == 0, answer
-    return results
-
-
 @pytest.fixture
-def results(made: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
-    return Path(shutil.copytree(made, tmp_path / "results"))
+def results(trained_store: Path, tmp_path: Path) -> Path:
+    """A copy of a store with the results of a sweep of two trials."""
+    return Path(shutil.copytree(trained_store, tmp_path / "results"))
 
 
 @pytest.fixture

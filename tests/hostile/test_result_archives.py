@@ -141,41 +141,43 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
 
 @pytest.mark.parametrize(("attack", "reason"), ATTACKS.values(), ids=ATTACKS)
 def test_it_is_refused_with_one_line_and_nothing_is_written(
-    attack: Attack, reason: str, made: Path, tmp_path: Path
+    attack: Attack, reason: str, trained_store: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "in" / "stranger.zip"
     path.parent.mkdir()
-    attack(path, files_of(made))
+    attack(path, files_of(trained_store))
     refused = irm_sweeps("unpack", str(path), "--results", str(tmp_path / "out"))
     assert reason in refused.complaint
     assert sorted(os.listdir(tmp_path)) == ["in"]
 
 
-def test_the_honest_archive_of_the_same_files_is_taken(made: Path, tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "honest.zip", signed(files_of(made)))
+def test_the_honest_archive_of_the_same_files_is_taken(trained_store: Path, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "honest.zip", signed(files_of(trained_store)))
     answer = irm_sweeps("unpack", str(path), "--results", str(tmp_path / "out"))
     assert answer.code == 0, answer
-    assert files_of(tmp_path / "out") == files_of(made)
+    assert files_of(tmp_path / "out") == files_of(trained_store)
 
 
-def test_readers_name_a_damaged_result_and_read_the_others(made: Path, tmp_path: Path) -> None:
-    wrong_sha256(path := tmp_path / "stranger.zip", files_of(made))
+def test_readers_name_a_damaged_result_and_read_the_others(trained_store: Path, tmp_path: Path) -> None:
+    wrong_sha256(path := tmp_path / "stranger.zip", files_of(trained_store))
     status = irm_sweeps("status", "--results", str(path))
     assert "1/1 done" in status.out
     assert "its sha256 is not the one" in status.out
 
 
-def test_a_list_of_too_many_files_is_not_read(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_zip(tmp_path / "many.zip", signed(files_of(made)))
+def test_a_list_of_too_many_files_is_not_read(
+    trained_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_zip(tmp_path / "many.zip", signed(files_of(trained_store)))
     monkeypatch.setattr(archives, "LARGEST_CONTENTS", 200)
     assert "its list of files is larger" in irm_sweeps("status", "--results", str(path)).complaint
 
 
-def test_a_link_in_the_store_is_not_followed(made: Path, tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "a.zip", signed(files_of(made)))
+def test_a_link_in_the_store_is_not_followed(trained_store: Path, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", signed(files_of(trained_store)))
     (tmp_path / "out").mkdir()
     (tmp_path / "elsewhere").mkdir()
-    trial_id = sorted(files_of(made))[0].partition("/")[0]
+    trial_id = sorted(files_of(trained_store))[0].partition("/")[0]
     (tmp_path / "out" / trial_id).symlink_to(tmp_path / "elsewhere")
     assert "is a symbolic link" in irm_sweeps("unpack", str(path), "--results", str(tmp_path / "out")).complaint
     assert not os.listdir(tmp_path / "elsewhere")

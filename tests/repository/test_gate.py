@@ -199,7 +199,7 @@ def test_a_test_that_was_changed_comes_before_all_others() -> None:
     ("changed", "test"),
     [
         ("conf/method/irmv1.yaml", "sweep/test_grid.py"),
-        ("src/irm_sweeps/methods/fishr.py", "methods/test_methods_contract.py"),  # which only a YAML names
+        ("src/irm_sweeps/methods/fishr.py", "methods/contract/test_objectives.py"),  # which only a YAML names
         ("src/irm_sweeps/analysis/statistics/two_means.py", "analysis/statistics/test_two_means.py"),
         ("docs/architecture.md", "docs/test_docs.py"),
         (".ci/run", "repository/test_gate.py"),

@@ -20,18 +20,10 @@ from irm_sweeps.store.manifest import read_manifest, sweep_names
 from irm_sweeps.store.store import Store
 
 
-@pytest.fixture(scope="module")
-def launched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a sweep of two trials."""
-    results = tmp_path_factory.mktemp("launched") / "results"
-    assert launch("-m", f"results={results}", *SMALL, "seed=0,1").code == 0
-    return results
-
-
 @pytest.fixture
-def store(launched: Path, tmp_path: Path) -> Store:
-    """A copy of it."""
-    return Store(Path(shutil.copytree(launched, tmp_path / "results")))
+def store(trained_store: Path, tmp_path: Path) -> Store:
+    """A copy of a store with a sweep of two trials."""
+    return Store(Path(shutil.copytree(trained_store, tmp_path / "results")))
 
 
 def path_of(store: Store) -> Path:

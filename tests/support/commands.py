@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = ROOT / "tests" / "support"
 
@@ -79,6 +81,15 @@ def launch(*arguments: str) -> Answer:
     GlobalHydra.instance().clear()
     argv = [str(ROOT / "launch.py"), *once(arguments)]
     return _in_this_process(argv, lambda: runpy.run_path(argv[0], run_name="__main__"))
+
+
+@pytest.fixture(scope="session")
+def trained_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a sweep of two trials, trained once a process: a test that changes it works on a copy."""
+    results = tmp_path_factory.mktemp("trained") / "results"
+    answer = launch("-m", f"results={results}", *SMALL, "seed=0,1")
+    assert answer.code == 0, answer
+    return results
 
 
 def once(arguments: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from irm_sweeps.commands.method_catalogue import methods
-from irm_sweeps.testing.methods import MethodContract
+from irm_sweeps.testing.cases import MethodCases
 
 VARIANTS = {
     "irmv1 on the hidden layer": ["method=irmv1", "method.on=hidden", "method.form=even_odd"],
@@ -24,8 +24,8 @@ VARIANTS = {
 """Overrides of variants whose game differs from the method's default."""
 
 
-class Methods(MethodContract):
-    """The contract suite over all methods; a test module derives a class `Test...` from it."""
+class AllMethods(MethodCases):
+    """All methods as cases; a test module derives a class `Test...` from it and from a part of the contract."""
 
     cases = {
         **{entry.name: [f"method={entry.name}"] for entry in methods() if entry.name not in ("birm", "sparse_irm")},

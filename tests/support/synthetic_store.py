@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +26,22 @@ Accuracy = Callable[[Trial, str], float | None]
 """A function from a trial and a test environment to a made-up accuracy."""
 
 
+_compose = compose.compose
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...], resolve: bool, *_what_else_counts: object) -> dict[str, Any]:
+    return _compose(overrides, resolve=resolve)
+
+
 @contextmanager
 def composed_once() -> Iterator[None]:
-    """Cache Hydra's compositions inside the block; each takes 0.1 s."""
-    cached = functools.cache(compose.compose)
+    """Let Hydra compose each config once a process inside the block; each takes 0.1 s."""
 
     def composed(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]:
-        return cached(tuple(overrides), resolve=resolve)
+        conf = compose.own_conf_dir()
+        setup = tuple(sorted(item for item in os.environ.items() if item[0].startswith("IRM_SWEEPS")))
+        return copy.deepcopy(_composed(tuple(overrides), resolve, conf, setup))
 
     with patch.object(compose, "compose", composed), patch.object(grid, "compose", composed):
         yield

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from commands import launch
+from irm_sweeps.config import Settings
 from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.compiling import choose, kinds_to_compile, lines, looked_at
@@ -20,6 +21,7 @@ from irm_sweeps.worker.worker import Worker
 
 NOWHERE = Path("nowhere")
 TINY_TRIAL = ["dataset.source=embedded", "dataset.n_train=50", "backbone.width=4"]
+AUTO = Settings.model_construct(compile="auto")
 CPU = Machine(on_gpu=False, workers=2, free=1e12)
 
 
@@ -38,7 +40,8 @@ def test_many_tiny_steps_are_compiled() -> None:
         "compile=auto: false for 38 trials: compiling repays from 10,000 steps on, and"
     )
     assert "a worker does 9,500" in told(grid(38, 500))
-    assert kinds_to_compile(grid(40, 500).values(), CPU) == [next(iter(grid(1, 500).values())).kind]
+    assert kinds_to_compile(grid(40, 500).values(), AUTO, CPU) == [next(iter(grid(1, 500).values())).kind]
+    assert kinds_to_compile(grid(40, 500).values(), Settings.model_construct(compile=True), CPU) == []
 
 
 def test_each_program_has_to_repay() -> None:

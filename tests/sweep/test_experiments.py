@@ -14,6 +14,8 @@ from irm_sweeps.sweep.grid import HydraCache, last_wins, trials
 from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.trial import Trial
 
+pytestmark = pytest.mark.usefixtures("composed_once")
+
 CACHE = HydraCache()
 WEIGHTS = "lam=1,10,100,1000,10000,100000"
 LIN2021 = {

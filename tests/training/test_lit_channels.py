@@ -18,7 +18,7 @@ from irm_sweeps.backbones.rectified_linear import HiddenLayers, rectified_linear
 from irm_sweeps.methods.method import Point
 from irm_sweeps.testing.runs import assert_same_outcome
 from irm_sweeps.training.lit_channels import LitChannels
-from method_cases import Methods
+from method_cases import AllMethods
 
 NOWHERE = Path("no_data_is_read")
 
@@ -170,7 +170,7 @@ def skipping(monkeypatch, training):
     return start
 
 
-ALL = {**Methods.cases, **Methods.noisy}
+ALL = {**AllMethods.cases, **AllMethods.noisy}
 
 
 @pytest.mark.parametrize("case", ALL)

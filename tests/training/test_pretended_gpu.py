@@ -21,10 +21,10 @@ from irm_sweeps.testing.runs import interrupted
 from irm_sweeps.training import loop, stacked_data
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
-from method_cases import Methods
+from method_cases import AllMethods
 from pretended_gpu import DEVICE, PretendedGPU, WrongDevice
 
-METHODS = Methods()
+METHODS = AllMethods()
 CASES = [*METHODS.cases, *METHODS.noisy]
 NOWHERE = Path("nowhere")
 TINY = {

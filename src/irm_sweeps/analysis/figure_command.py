@@ -190,13 +190,17 @@ def _drawn_of_trials(options: argparse.Namespace, builder: Builder | None, resul
     """Return the file of a picture that is of all trials, and print what is in no series."""
     from irm_sweeps.analysis.figures import accuracy_line, budget
     from irm_sweeps.analysis.figures.general import setting_of
+    from irm_sweeps.analysis.tables.notes import made_by
 
     measuring, skipped = _measuring(options, builder, results)
     _print_skipped([*results.problems, *skipped])
     series, (inside, shifted) = measuring.series, measuring.panels
     title = _title(options, builder) or "all trials"
     if options.curves == "budget":
-        return budget.draw(series, results, shifted, title, file_format, setting_of(series))
+        searches = {rule: budget.searches(series, results, rule, shifted) for rule in budget.RULES}
+        metric = shifted.metrics(series[0].trials[0], {})[0]
+        versions = made_by(results, (trial.id for one in series for trial in one.trials))
+        return budget.draw(searches, metric, title, file_format, setting_of(series), versions)
     points = accuracy_line.points(series, results, inside, shifted)
     rules = measuring.caption("each trial is scored {step}")
     return accuracy_line.draw(points, measuring.titles, rules, title, file_format, setting_of(series))

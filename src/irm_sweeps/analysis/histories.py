@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from irm_sweeps.store.history import Row
+    from irm_sweeps.store.history import HistoryRow
     from irm_sweeps.store.reader import Reader
     from irm_sweeps.store.result import Scores
 
@@ -39,7 +39,7 @@ def evaluations(readers: Sequence[Reader], trial_id: str, problems: list[str]) -
     return {row.step: row.scores for row in _rows(readers, trial_id, problems) if row.scores is not None}
 
 
-def _rows(readers: Sequence[Reader], trial_id: str, problems: list[str]) -> Sequence[Row]:
+def _rows(readers: Sequence[Reader], trial_id: str, problems: list[str]) -> Sequence[HistoryRow]:
     from irm_sweeps.files.reading import DamagedFile
 
     for reader in readers:

@@ -175,9 +175,9 @@ def _paper(options: argparse.Namespace) -> None:
     from irm_sweeps.analysis.readings import Results
     from irm_sweeps.analysis.tables.best_cells import with_bold
     from irm_sweeps.analysis.tables.formats import FORMATS
-    from irm_sweeps.analysis.tables.paired import Against
+    from irm_sweeps.analysis.tables.paired import PairedComparison
 
-    against = None if options.against is None else Against.row(paper, options.against)
+    against = None if options.against is None else PairedComparison.row(paper, options.against)
     results = Results(options.stores)
     overrides = options.overrides or overrides_of_run(paper, options, results)
     builder = builder_for(paper, options.stores, options.select, overrides, results)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.report.curve_svg import Chart, charts
 from irm_sweeps.commands.live_tables import LiveTables
-from irm_sweeps.commands.sweep_status import Running, SweepStatus, add_jobs, most_first, sweep_status
+from irm_sweeps.commands.sweep_status import SweepStatus, TrialProgress, add_jobs, most_first, sweep_status
 from irm_sweeps.errors import one_line, printable
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store.growing_history import GrowingHistory
@@ -35,7 +35,7 @@ MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class RunningTrial:
+class WatchedTrial:
     """A trial that is being trained: how far it is, its curves, the end of its log.
 
     Attributes
@@ -44,7 +44,7 @@ class RunningTrial:
         Why its curves cannot be shown; empty if they can.
     """
 
-    running: Running
+    running: TrialProgress
     charts: Sequence[Chart]
     log: str
     problem: str = ""
@@ -94,7 +94,7 @@ class LiveSweep:
 
     manifest: Manifest
     status: SweepStatus
-    running: Sequence[RunningTrial]
+    running: Sequence[WatchedTrial]
     hidden: int
     losses: Sequence[LostTrials]
     papers: Sequence[Table]
@@ -176,13 +176,13 @@ class Watch:
     def _history(self, trial_id: str) -> GrowingHistory:
         return self._histories.get(trial_id) or GrowingHistory(self.store, trial_id)
 
-    def _running(self, running: Running) -> RunningTrial:
+    def _running(self, running: TrialProgress) -> WatchedTrial:
         log = printable(tail(self.store.folder(running.trial_id) / LOG))
         try:
             rows = self._histories[running.trial_id].rows()
         except DamagedFile as damage:
-            return RunningTrial(running, [], log, str(damage))
-        return RunningTrial(running, charts(rows), log)
+            return WatchedTrial(running, [], log, str(damage))
+        return WatchedTrial(running, charts(rows), log)
 
     def _losses(self, status: SweepStatus, manifest: Manifest) -> Iterator[LostTrials]:
         for message, ids in most_first(status.failures):

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.analysis.tables.text_grid import flowed
+from irm_sweeps.analysis.text_grid import flowed
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.backbones.mlp import MLP
 from irm_sweeps.compose import read_own_file, yamls
@@ -158,7 +158,7 @@ _ABOUT = [
     "What every `method=NAME` is, in its default form on two environments; its parameters: `irm-sweeps methods`. `lam`",
     "is the penalty weight of a command that gives none; the class says where it is from (`default_lam`).",
     "All of them train classifiers, and all but CLOvE and RFC regressions; they resume to the bit, and pass",
-    "`tests/methods/test_methods_contract.py`. Written by `irm-sweeps methods --table`; a test holds this page to it.",
+    "`tests/methods/contract`. Written by `irm-sweeps methods --table`; a test holds this page to it.",
 ]
 
 

@@ -19,7 +19,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print every method with its parameters, or a table of all; exit code 1 if a YAML of one cannot be used."""
-    from irm_sweeps.analysis.tables.text_grid import width
+    from irm_sweeps.analysis.text_grid import width
     from irm_sweeps.commands.method_catalogue import methods, page
 
     import_from_here()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.analysis.tables.text_grid import padded, span
+from irm_sweeps.analysis.text_grid import padded, span
 from irm_sweeps.commands.sweep_status import SweepStatus, first, most_first, sweep_status
 from irm_sweeps.errors import StoreError, UserError, one_line, printable
 from irm_sweeps.store.manifest import Manifest, load_manifest, sweep_names

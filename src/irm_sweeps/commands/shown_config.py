@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from irm_sweeps.analysis.tables.text_grid import terminal_width
+from irm_sweeps.analysis.text_grid import terminal_width
 from irm_sweeps.compose import COMPONENTS, compose, leaves, yamls
 from irm_sweeps.errors import UserError, one_line
 from irm_sweeps.naming.choices import choice_name

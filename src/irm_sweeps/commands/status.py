@@ -64,7 +64,7 @@ def _print_archive(options: argparse.Namespace, archive: Archive) -> None:
 
 
 def _print_sweep(options: argparse.Namespace, store: Store, name: str) -> None:
-    from irm_sweeps.analysis.tables.text_grid import terminal_width
+    from irm_sweeps.analysis.text_grid import terminal_width
     from irm_sweeps.commands.sweep_status import add_jobs, sweep_status
     from irm_sweeps.store.manifest import read_manifest
     from irm_sweeps.sweep.progress import in_place
@@ -94,7 +94,7 @@ def _hint_at_others(store: Store) -> str:
 
 
 def _print_every_sweep(options: argparse.Namespace, store: Store) -> None:
-    from irm_sweeps.analysis.tables.text_grid import terminal_width
+    from irm_sweeps.analysis.text_grid import terminal_width
     from irm_sweeps.commands.overview import overview, text
     from irm_sweeps.commands.sweep_status import add_jobs
 

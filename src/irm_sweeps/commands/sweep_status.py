@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.analysis.tables.text_grid import flowed
+from irm_sweeps.analysis.text_grid import flowed
 from irm_sweeps.errors import StoreError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.launchers.slurm_jobs import JobRecord, Whereabouts, in_words, listed
@@ -34,7 +34,7 @@ STALLED_STEPS = 20
 
 
 @dataclass
-class Running:
+class TrialProgress:
     """One trial that a living worker trains; `step` is that of its last heartbeat.
 
     Attributes
@@ -105,7 +105,7 @@ class SweepStatus:
     name: str
     total: int
     counts: Counter[str] = field(default_factory=Counter)
-    running: list[Running] = field(default_factory=list)
+    running: list[TrialProgress] = field(default_factory=list)
     orphaned: int = 0
     failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     diverged: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -250,10 +250,10 @@ def sweep_status(store: Store, manifest: Manifest) -> SweepStatus:
     return status
 
 
-def _running(claim: Claim, name: str, stall_seconds: float | None) -> Running:
+def _running(claim: Claim, name: str, stall_seconds: float | None) -> TrialProgress:
     """Return what a claim in force tells of its trial."""
     where = claim.holder.host + (f" job {claim.holder.job}" if claim.holder.job else "")
-    running = Running(claim.path.parent.name, name, where, claim.step, claim.steps, doubtful=claim.is_doubtful())
+    running = TrialProgress(claim.path.parent.name, name, where, claim.step, claim.steps, doubtful=claim.is_doubtful())
     with suppress(OSError):  # finished or taken over meanwhile
         running.seconds_since_step = claim.since_step()
     if running.seconds_since_step is not None:

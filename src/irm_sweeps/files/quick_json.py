@@ -55,13 +55,13 @@ def _strings(container: dict[str, Any] | list[Any], depth: int, largest: int) ->
     for item in items:
         kind = type(item)
         if kind is float:
-            total += item
+            total += item  # quicker than to test each: a sum with an infinite one is infinite or nan
         elif kind is dict or kind is list:
             strings += _strings(item, depth - 1, largest)
         elif kind is str:
             strings += 1
         elif kind is int and not -largest < item < largest:
             raise _DoubtfulError
-    if total - total:  # one of the floats is infinite, or their sum is
+    if total - total:  # not 0: nan
         raise _DoubtfulError
     return strings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.files.untrusted import MIB, parse_json
-from irm_sweeps.store.history import Row
+from irm_sweeps.store.history import HistoryRow
 from irm_sweeps.store.layout import HISTORY
 from irm_sweeps.store.reader import Reader
 
@@ -18,9 +18,9 @@ class GrowingHistory:
     def __init__(self, store: Reader, trial_id: str) -> None:
         self._store, self._trial_id = store, trial_id
         self._read = b""
-        self._rows: list[Row] = []
+        self._rows: list[HistoryRow] = []
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[HistoryRow]:
         """Return the rows that are written whole; none where there is no history yet.
 
         A history that does not begin as the one before is another one: its rows replace those.
@@ -35,7 +35,7 @@ class GrowingHistory:
         if not content.startswith(self._read):
             self._read, self._rows = b"", []
         try:
-            self._rows += [Row.from_values(parse_json(line)) for line in content[len(self._read) :].splitlines()]
+            self._rows += [HistoryRow.from_values(parse_json(line)) for line in content[len(self._read) :].splitlines()]
         except ValueError as error:
             raise DamagedFile(f"{self._store.root / self._trial_id / HISTORY}: {error}") from None
         self._read = content

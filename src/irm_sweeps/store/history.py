@@ -8,7 +8,7 @@ from irm_sweeps.store.result import Scores
 from irm_sweeps.store.schema import Count, Part
 
 
-class Row(Part):
+class HistoryRow(Part):
     """What was logged after `step` updates; of an evaluation the scores, by split and environment."""
 
     step: Count

@@ -83,6 +83,10 @@ class RunSettings(Part):
     folders: list[str] = Field(default_factory=list)
     logger: dict[str, Any] | None = None
 
+    def compiled(self, kind: str) -> bool | Literal["if_tiny"]:
+        """Return whether trials of a kind train as compiled programs: all of them, or those with tiny steps."""
+        return self.compile or ("if_tiny" if kind in self.compile_kinds else False)
+
 
 class _ManifestFile(Part):
     """What `manifest.json` holds besides its trials."""

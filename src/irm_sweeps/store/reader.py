@@ -11,7 +11,7 @@ from pathlib import Path
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.files.untrusted import MIB, parse_json
-from irm_sweeps.store.history import Row
+from irm_sweeps.store.history import HistoryRow
 from irm_sweeps.store.layout import HISTORY, ORIGIN, RESULT
 from irm_sweeps.store.origin import LARGEST_ORIGIN, Origin
 from irm_sweeps.store.result import Result
@@ -74,7 +74,7 @@ class Reader(ABC):
             raise DamagedFile(f"{self.root / trial_id / RESULT}: {error}") from None
         return result
 
-    def history(self, trial_id: str) -> list[Row] | None:
+    def history(self, trial_id: str) -> list[HistoryRow] | None:
         """Return the rows of the trial's history, or None if it has none; while it trains, those written so far.
 
         Raises
@@ -96,7 +96,7 @@ class Reader(ABC):
         for _ in self._rows(trial_id) or ():
             pass
 
-    def _rows(self, trial_id: str) -> Iterator[Row] | None:
+    def _rows(self, trial_id: str) -> Iterator[HistoryRow] | None:
         finished, counted = self._finished(trial_id)
         content = self.content(trial_id, HISTORY, LONGEST_HISTORY)
         if content is None:
@@ -105,12 +105,12 @@ class Reader(ABC):
             content = content[: content.rfind(b"\n") + 1]  # its last row is being written
         return self._parsed(trial_id, content, counted)
 
-    def _parsed(self, trial_id: str, content: bytes, counted: int | None) -> Iterator[Row]:
+    def _parsed(self, trial_id: str, content: bytes, counted: int | None) -> Iterator[HistoryRow]:
         """Yield the rows of a history; see `history` on what it raises."""
         path, number = self.root / trial_id / HISTORY, 0
         for number, line in enumerate(BytesIO(content), start=1):
             try:
-                yield Row.from_values(parse_json(line))
+                yield HistoryRow.from_values(parse_json(line))
             except ValueError as error:
                 raise DamagedFile(f"{path}, line {number}: {error}") from None
         if counted not in (None, number):

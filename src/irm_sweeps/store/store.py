@@ -24,7 +24,7 @@ from irm_sweeps.errors import StoreError, UserError, one_line
 from irm_sweeps.files.atomic import discard, make_folder, refuse_link, sync, to_json, write_atomically, write_once
 from irm_sweeps.files.reading import DamagedFile, is_folder, is_there, names_in, read_fresh, refusal
 from irm_sweeps.files.untrusted import parse_json
-from irm_sweeps.store.history import Row
+from irm_sweeps.store.history import HistoryRow
 from irm_sweeps.store.layout import CHECKPOINT, HISTORY, ORIGIN, RESULT
 from irm_sweeps.store.reader import LARGEST_RESULT, LONGEST_HISTORY, Reader
 from irm_sweeps.store.result import Result
@@ -83,7 +83,7 @@ def row_bytes(row: Mapping[str, Any], number: int) -> bytes:
     """
     try:
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
-        Row.from_values(parse_json(line))
+        HistoryRow.from_values(parse_json(line))
     except (ValueError, TypeError, RecursionError) as error:
         raise NotStorable(f"row {number} of its history could not be read back: {one_line(str(error))}") from None
     return line

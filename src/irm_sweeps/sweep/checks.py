@@ -39,19 +39,6 @@ def check_settings(settings: Settings, launcher: Launcher) -> None:
         build_logger(settings.logger)
 
 
-def check_compiles(trials: Iterable[Trial], settings: Settings) -> None:
-    """Check that every trial can be trained compiled, if the settings have `compile=true`.
-
-    Raises
-    ------
-    UserError
-        One cannot.
-    """
-    if settings.compile is True:
-        for trial in trials:
-            trial.check_compiles()
-
-
 def check_importable(trials: Iterable[Trial], launcher: Launcher) -> None:
     """Check that worker processes can import the classes.
 

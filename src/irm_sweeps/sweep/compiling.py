@@ -1,4 +1,7 @@
-"""`compile=auto`: which kinds of trial train as compiled programs."""
+"""Which trials train as compiled programs: with `compile=true` all, with `compile=auto` some kinds.
+
+Whether a trial can be compiled is said by `Trial.check_compiles`, whether a worker does it by `RunSettings.compiled`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.stacks import Machine, footprint_if_known
 from irm_sweeps.trial import Trial
@@ -44,8 +48,23 @@ def choose(trials: Iterable[Trial], machine: Machine) -> dict[str, Choice]:
     return {kind: Choice(own, *_chosen(own, machine)) for kind, own in kinds.items()}
 
 
-def kinds_to_compile(trials: Iterable[Trial], machine: Machine) -> list[str]:
-    """Return the kinds of which a worker compiles those with tiny steps."""
+def check_compiles(trials: Iterable[Trial], settings: Settings) -> None:
+    """Check that every trial can be trained compiled, if the settings have `compile=true`.
+
+    Raises
+    ------
+    UserError
+        One cannot.
+    """
+    if settings.compile is True:
+        for trial in trials:
+            trial.check_compiles()
+
+
+def kinds_to_compile(trials: Iterable[Trial], settings: Settings, machine: Machine) -> list[str]:
+    """Return the kinds of which a worker compiles those with tiny steps; none without `compile=auto`."""
+    if settings.compile != "auto":
+        return []
     return [kind for kind, choice in choose(trials, machine).items() if choice.compiled]
 
 

@@ -37,7 +37,7 @@ class Plan:
     damaged
         A line for each result file that is damaged.
     results
-        The results of `done`.
+        The results of `done` if nothing is to run; else they are read with the others when all have ended.
     """
 
     trials: Mapping[str, Trial]
@@ -95,6 +95,8 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
             plan.results[trial_id] = result
             if result.status != "completed":
                 plan.unsuccessful.append(trial_id)
+    if plan.to_run:
+        plan.results.clear()
     for trial_id in plan.to_run:
         claim = claims.current(store, trial_id)
         if claim is not None and claim.is_in_force():

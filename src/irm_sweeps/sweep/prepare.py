@@ -13,7 +13,6 @@ from irm_sweeps.store.finished import Finished
 from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.checks import (
-    check_compiles,
     check_importable,
     check_inputs,
     check_no_secrets,
@@ -21,7 +20,7 @@ from irm_sweeps.sweep.checks import (
     check_storable,
     checked_logger,
 )
-from irm_sweeps.sweep.compiling import kinds_to_compile
+from irm_sweeps.sweep.compiling import check_compiles, kinds_to_compile
 from irm_sweeps.sweep.contracts import check_contracts
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
@@ -90,7 +89,7 @@ def prepare(
             data_dir=str(settings.data_dir),
             device=settings.device,
             compile=settings.compile is True,
-            compile_kinds=kinds_to_compile(plan.trials.values(), machine) if settings.compile == "auto" else [],
+            compile_kinds=kinds_to_compile(plan.trials.values(), settings, machine),
             on_error=settings.on_error,
             checkpoint_seconds=settings.checkpoint_seconds,
             stall_seconds=settings.stall_seconds,

@@ -116,7 +116,6 @@ def _run(
             print(f"which failed or diverged: {looking('failures', name, results=store.root)}")
         answer(results)
         return 0, True
-    plan.results.clear()  # whatever else ends meanwhile is read with them at the end
     manifest = prepare(store, plan, settings, launcher, label, overrides=of_trials(overrides))
     workers = launcher.workers(settings.device)
     size = f"{in_stacks(manifest.stacks)}, {count(workers, 'worker')}"

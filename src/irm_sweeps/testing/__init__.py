@@ -15,7 +15,9 @@ In a test file of your own, run by `pytest -p irm_sweeps.testing.fixtures`::
 import pytest
 
 # Before these modules are imported, so that their assertions say which values they compared.
-pytest.register_assert_rewrite("irm_sweeps.testing.methods", "irm_sweeps.testing.runs")
+pytest.register_assert_rewrite(
+    *(f"irm_sweeps.testing.{name}" for name in ("objectives", "stacks", "compiled", "resuming", "runs"))
+)
 
 from irm_sweeps.data.drawn import checked_draw  # noqa: E402
 from irm_sweeps.testing.methods import MethodContract  # noqa: E402

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
@@ -31,6 +32,21 @@ OPTIMIZERS = {
     "sgd minibatch": ["optimizer=sgd", "training.batch_size=16"],
 }
 """Overrides of the optimizer and the batch size, by a name for the report."""
+
+
+TRAIN_ON_UNEQUAL = "make it train on environments of unequal size, with `means`, `split` or `each` of `at.batch`"
+"""How a method is mended that needs environments of equal size."""
+
+
+@contextmanager
+def noting_the_fix(attribute: str, case: str, fix: str) -> Iterator[None]:
+    """Add a note to a failure: how to mend the method, or which attribute of the test class excuses the case."""
+    try:
+        yield
+    except Exception as error:
+        excuse = f"{attribute} = {{{case!r}: '...'}}"
+        error.add_note(f"{case}: {fix}; or, if it cannot, say why in the test class:\n    {excuse}")
+        raise
 
 
 class MethodCases:

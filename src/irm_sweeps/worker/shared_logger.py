@@ -38,8 +38,6 @@ class SharedLogger:
         The logger's config; None: no logger.
     stop_requested
         Set by others when the worker is to stop.
-    call_seconds
-        How long one call may take, and ten calls in a row together.
 
     Attributes
     ----------
@@ -51,11 +49,10 @@ class SharedLogger:
         self,
         config: Mapping[str, Any] | None,
         stop_requested: threading.Event | None = None,
-        call_seconds: float = CALL_SECONDS,
     ) -> None:
         self.is_configured = config is not None
         self.failure = ""
-        self._config, self._stop_requested, self._call_seconds = config, stop_requested, call_seconds
+        self._config, self._stop_requested = config, stop_requested
         self._logger: Logger | None = None
         self._thread = CallThread()
         self._recent: deque[float] = deque(maxlen=10)
@@ -87,7 +84,7 @@ class SharedLogger:
         try:
             self._thread.run(_ending_children(call), self._bound)
             self._recent.append(time.monotonic() - began)
-            if len(self._recent) == self._recent.maxlen and sum(self._recent) > self._call_seconds:
+            if len(self._recent) == self._recent.maxlen and sum(self._recent) > CALL_SECONDS:
                 raise NoAnswer(f"its last {len(self._recent)} calls took {sum(self._recent):.0f} s")
         except (Exception, SystemExit) as error:
             self._is_closable = self._is_closable and not isinstance(error, NoAnswer)
@@ -97,5 +94,5 @@ class SharedLogger:
 
     def _bound(self) -> float:
         if self._stop_requested is not None and self._stop_requested.is_set():
-            return min(STOP_SECONDS, self._call_seconds)
-        return self._call_seconds
+            return STOP_SECONDS
+        return CALL_SECONDS

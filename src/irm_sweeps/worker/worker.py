@@ -254,10 +254,8 @@ class Worker:
 
     def _compiled(self, trial: Trial) -> Compiled:
         """Return whether a trial trains as compiled programs; a kind is not tried again that could not be compiled."""
-        settings = self.manifest.settings
-        if not settings.compile and trial.kind in settings.compile_kinds and trial.kind not in self._without_programs:
-            return "if_tiny"
-        return settings.compile
+        compiled = self.manifest.settings.compiled(trial.kind)
+        return False if compiled == "if_tiny" and trial.kind in self._without_programs else compiled
 
     def _try_to_train(self, run: StackRun) -> bool:
         """Train a stack whose claims are being renewed; return as `_train_stack`."""

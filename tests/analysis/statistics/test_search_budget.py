@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from irm_sweeps.analysis.figures.budget import shown_budgets
-from irm_sweeps.analysis.statistics.search_budget import expected_best, interval, intervals
+from irm_sweeps.analysis.statistics.search_budget import expected_best, intervals
 
 
 def test_a_budget_of_one_is_the_mean_and_a_large_one_the_best():
@@ -45,8 +45,8 @@ def test_an_interval_is_repeatable_and_covers_the_estimate():
     rng = numpy.random.default_rng(3)
     by = rng.normal([[0.70], [0.72], [0.71]], 0.02, (3, 10))
     reported = rng.normal([[60], [61], [62]], 2, (3, 10))
-    low, high = interval(by.tolist(), reported.tolist(), 2)
-    assert (low, high) == interval(by.tolist(), reported.tolist(), 2)
+    ((low, high),) = intervals(by.tolist(), reported.tolist(), [2])
+    assert [(low, high)] == intervals(by.tolist(), reported.tolist(), [2])
     assert low < expected_best(by.mean(axis=1), reported.mean(axis=1), 2) < high
 
 
@@ -54,14 +54,14 @@ def test_an_interval_contains_the_uncertainty_of_the_choice():
     """Two settings that are equal by what they are chosen by, and 20 points apart: which one is chosen is chance."""
     rng = numpy.random.default_rng(5)
     by = rng.normal(0.7, 0.05, (2, 6)).tolist()
-    low, high = interval(by, [[50.0] * 6, [70.0] * 6], 50)
+    ((low, high),) = intervals(by, [[50.0] * 6, [70.0] * 6], [50])
     assert (low, high) == pytest.approx((50, 70), abs=0.1)
 
 
 def test_several_budgets_have_the_intervals_of_each():
     rng = numpy.random.default_rng(7)
     by, reported = rng.random((4, 5)).round(1).tolist(), rng.random((4, 5)).tolist()
-    assert intervals(by, reported, [1, 3, 4]) == [interval(by, reported, k) for k in (1, 3, 4)]
+    assert intervals(by, reported, [1, 3, 4]) == [intervals(by, reported, [k])[0] for k in (1, 3, 4)]
 
 
 @pytest.mark.parametrize("most", [2, 20, 21, 1000])

@@ -10,7 +10,7 @@ import pytest
 
 import synthetic_store as synthetic
 from commands import irm_sweeps
-from irm_sweeps.analysis.tables.text_grid import Line, grid, wrapped
+from irm_sweeps.analysis.text_grid import TextRow, grid, wrapped
 from irm_sweeps.sweep.grid import trials
 
 SWEEP = ["method=irmv1,vrex", "lam=1,100", "seed=range(0,3)", "dataset.source=embedded"]
@@ -208,5 +208,5 @@ def test_a_note_and_a_list_s_line_go_on_below_their_first_word():
 
 def test_a_label_is_wrapped_between_its_words():
     label = "irmv1 lam=91257.1861 dataset.grayscale=false"
-    lines = grid([["n"]], [Line(label, ["10"])], 20)
+    lines = grid([["n"]], [TextRow(label, ["10"])], 20)
     assert " ".join(lines[1:]).replace(" 10", "").split() == label.split()

@@ -11,7 +11,7 @@ from scipy import stats
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis.statistics.two_means import holm
-from irm_sweeps.analysis.tables.paired import Against
+from irm_sweeps.analysis.tables.paired import PairedComparison
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.paper import load_paper
 from table_words import BAE, by_seed, records
@@ -257,9 +257,9 @@ def test_a_row_that_cannot_be_compared_with_is_one_line(refused, argv, words):
 def test_a_label_of_two_rows_names_neither(demo):
     twin = demo.rows["erm"].model_copy(update={"label": "V-REx"})
     twins = demo.model_copy(update={"rows": {**demo.rows, "erm": twin}})
-    assert Against.row(twins, "vrex").against == "vrex"
+    assert PairedComparison.row(twins, "vrex").against == "vrex"
     with pytest.raises(UserError, match="2 rows have this label: erm, vrex; give the name"):
-        Against.row(twins, "V-REx")
+        PairedComparison.row(twins, "V-REx")
 
 
 def test_other_rows_may_be_left_out(show, store):

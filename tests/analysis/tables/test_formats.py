@@ -21,7 +21,7 @@ from irm_sweeps.analysis.tables.best_cells import best_cells
 from irm_sweeps.analysis.tables.latex import escape
 from irm_sweeps.analysis.tables.table import Cell, Table
 from irm_sweeps.analysis.tables.text import paper_text
-from irm_sweeps.analysis.tables.text_grid import span
+from irm_sweeps.analysis.text_grid import span
 from table_words import BAE, by_seed, records
 
 

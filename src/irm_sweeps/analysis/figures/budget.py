@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.readings import Results, read
 from irm_sweeps.analysis.settings import settings
 from irm_sweeps.analysis.statistics.search_budget import expected_best, intervals
-from irm_sweeps.analysis.tables.notes import made_by
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.metric import is_lower_better
 
@@ -59,9 +58,23 @@ def searches(series: Sequence[Series], results: Results, rule: str, shifted: Pan
 
 
 def draw(
-    series: Sequence[Series], results: Results, shifted: PanelMetric, title: str, file_format: str, setting: str = ""
+    panels: Mapping[str, Sequence[SearchCurve]],
+    metric: str,
+    title: str,
+    file_format: str,
+    setting: str = "",
+    versions: str = "",
 ) -> bytes:
     """Return the bytes of a `png`, `pdf` or `svg` file.
+
+    Parameters
+    ----------
+    panels
+        By selection rule, of `RULES`: the searches of all series.
+    metric
+        What is reported.
+    versions
+        The caption's sentence on the versions of this package that made the trials, where there are several.
 
     Raises
     ------
@@ -71,7 +84,6 @@ def draw(
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    panels = {rule: searches(series, results, rule, shifted) for rule in RULES}
     shown = {rule: found for rule, found in panels.items() if found}
     if not shown:
         raise UserError(
@@ -86,14 +98,13 @@ def draw(
             axes.set_title(RULES[rule])
             axes.set_xlabel("settings tried")
             axes.legend(fontsize=8)
-        measure = shifted.metrics(series[0].trials[0], {})[0].rpartition("/")[2]
+        measure = metric.rpartition("/")[2]
         row[0].set_ylabel(textwrap.fill(f"expected {UNITS.get(measure, measure)} of the chosen setting", 34))
         figure.suptitle("\n".join(textwrap.wrap(literal(setting), int(17 * figure.get_figwidth()))), fontsize=8)
         lacking = [name for name in RULES if name not in shown]
-        versions = made_by(results, (trial.id for one in series for trial in one.trials))
         add_caption(
             figure,
-            f"Metric {shifted.metrics(series[0].trials[0], {})[0]} of the setting that is best among k drawn "
+            f"Metric {metric} of the setting that is best among k drawn "
             "from those at hand (Dodge et al. 2019); bands: 95 % bootstrap intervals over seeds, each sample with its "
             "own choice; of few seeds they are too narrow."
             + (f" Nothing is stored for {', '.join(lacking)}." if lacking else "")

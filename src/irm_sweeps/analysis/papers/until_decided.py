@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.statistics.equivalence import planned_looks
 from irm_sweeps.analysis.tables.builder import Builder
-from irm_sweeps.analysis.tables.published import Published
+from irm_sweeps.analysis.tables.published import PublishedComparison
 from irm_sweeps.compose import compose
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UnknownChoice, UserError
@@ -64,6 +64,13 @@ def looks(papers: Sequence[Paper], store: Path, user: Sequence[str]) -> tuple[di
     return trials, {trial_id: trial for trial_id, trial in trials.items() if results.of(trial_id) is None}
 
 
+class _Standing(NamedTuple):
+    """The look at which a cell stands, by its number of seeds, and whether that look waits for trials."""
+
+    n: int
+    waits: bool
+
+
 class UntilDecided(Builder):
     """Measures each cell at the first planned look that decides it, else at the last look that has all its trials.
 
@@ -88,7 +95,7 @@ class UntilDecided(Builder):
     ) -> None:
         super().__init__(paper, stores, select, overrides, results)
         self.max_seeds, self.looks = max_seeds, planned_looks(max_seeds)
-        self._published = Published(paper, len(self.looks))
+        self._published = PublishedComparison(paper, len(self.looks))
         self._at = {
             n: Builder(paper, stores, select, [*overrides, f"seed=range(0,{n})"], self.results) for n in self.looks
         }
@@ -99,11 +106,11 @@ class UntilDecided(Builder):
 
     def look_again(self) -> None:
         """Forget at which look each cell stands."""
-        self.__dict__.pop("_stops", None)
+        self.__dict__.pop("_standings", None)
 
     def cell(self, name: str, row: Row, index: int) -> Cell:
         """Return the measured cell at the look at which it stops."""
-        n, waits = self._stops[name, index]
+        n, waits = self._standings[name, index]
         before = [look for look in self.looks if look < n]
         return self._at[before[-1] if waits and before else n].cell(name, row, index)
 
@@ -113,30 +120,30 @@ class UntilDecided(Builder):
 
     def missing(self) -> tuple[list[str], list[str]]:
         """Return the commands that run the next seeds, one for each row that goes on, and remarks on rows without."""
-        rows = dict.fromkeys(name for (name, _), (_, waits) in self._stops.items() if waits)
+        rows = dict.fromkeys(name for (name, _), (_, waits) in self._standings.items() if waits)
         return [self.command(name) for name in rows], self._at[self.looks[0]].runnable()[1]
 
     def at_their_looks(self) -> dict[str, Trial]:
         """Return the trials by id of the look at which each cell stands."""
         return {
             trial_id: trial
-            for (name, index), (n, _) in self._stops.items()
+            for (name, index), (n, _) in self._standings.items()
             for trial_id, trial in self._trials_at(n, self.paper.rows[name], index).items()
         }
 
     @cached_property
-    def _stops(self) -> dict[tuple[str, int], tuple[int, bool]]:
-        """By row and column: the look at which a cell stands, and whether that look waits for trials."""
+    def _standings(self) -> dict[tuple[str, int], _Standing]:
+        """Where each cell stands, by row and column."""
         return {
-            (name, index): self._stop(name, row, index)
+            (name, index): self._standing(name, row, index)
             for name, row in self.paper.shown.items()
             for index in range(len(self.paper.columns))
         }
 
-    def _stop(self, name: str, row: Row, index: int) -> tuple[int, bool]:
+    def _standing(self, name: str, row: Row, index: int) -> _Standing:
         for n in self.looks:
             if any(self.results.of(trial_id) is None for trial_id in self._trials_at(n, row, index)):
-                return n, True
+                return _Standing(n, waits=True)
             verdict = self._published.compared_cell(self._at[n].cell(name, row, index)).verdict
             published = self.published(row, index)
             if (
@@ -145,8 +152,8 @@ class UntilDecided(Builder):
                 or published.sd is None
                 or (verdict and verdict.word != "undecided")
             ):
-                return n, False
-        return self.looks[-1], False
+                return _Standing(n, waits=False)
+        return _Standing(self.looks[-1], waits=False)
 
     def _trials_at(self, n: int, row: Row, index: int) -> Mapping[str, Trial]:
         """Return the trials of a cell's first n seeds; none if it has none, or this version cannot run them."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from irm_sweeps.store.history import Row
+from irm_sweeps.store.history import HistoryRow
 
 WIDTH, HEIGHT = 320, 120
 """Units of a chart's plotting area."""
@@ -57,14 +57,14 @@ class Chart:
         return f"{self.title}, steps {self.first_step} to {self.last_step}; last: {ends}"
 
 
-def charts(rows: Sequence[Row]) -> list[Chart]:
+def charts(rows: Sequence[HistoryRow]) -> list[Chart]:
     """Return the charts of a trial's history: evaluations first, then what was logged, in the order of the rows."""
     found = {**_evaluated(rows), **_logged(rows)}
     drawn = (_chart(title, lines) for title, lines in found.items())
     return [chart for chart in drawn if chart is not None][:MOST_CHARTS]
 
 
-def _logged(rows: Sequence[Row]) -> dict[str, dict[str, dict[int, float]]]:
+def _logged(rows: Sequence[HistoryRow]) -> dict[str, dict[str, dict[int, float]]]:
     """Return by logged quantity, by the number of its value where it has several: its values by step."""
     found: dict[str, dict[str, dict[int, float]]] = {}
     for row in rows:
@@ -79,7 +79,7 @@ def _logged(rows: Sequence[Row]) -> dict[str, dict[str, dict[int, float]]]:
     return found
 
 
-def _evaluated(rows: Sequence[Row]) -> dict[str, dict[str, dict[int, float]]]:
+def _evaluated(rows: Sequence[HistoryRow]) -> dict[str, dict[str, dict[int, float]]]:
     """Return by split the accuracy in %, or the risk, of each environment by step."""
     found: dict[str, dict[str, dict[int, float]]] = {}
     for row in rows:

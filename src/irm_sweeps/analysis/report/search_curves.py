@@ -14,6 +14,7 @@ from irm_sweeps.analysis.figures.series import Series, of_store
 from irm_sweeps.analysis.report.sections import data_uri
 from irm_sweeps.analysis.selection_rules import honest
 from irm_sweeps.analysis.statistics.search_budget import expected_best
+from irm_sweeps.analysis.tables.notes import made_by
 from irm_sweeps.errors import UserError
 from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.wording import written
@@ -80,12 +81,14 @@ def _sections(name: str, found: Sequence[Series], select: str | None, results: R
     by_rule = [{rule: budget.searches([one], results, rule, shifted) for rule in budget.RULES} for one in series]
     searched = [one for one, searches in zip(series, by_rule, strict=True) if any(searches.values())]
     if searched:
-        answer = _search_answer(shifted.metrics(searched[0].trials[0], {})[0], by_rule)
+        metric = shifted.metrics(searched[0].trials[0], {})[0]
+        answer = _search_answer(metric, by_rule)
         title = f"How much of a result is search? {name}"
         refusal = _refusal("budget", searched, results)
-        picture = (
-            "" if refusal else data_uri(budget.draw(searched, results, shifted, title, "svg", setting_of(searched)))
-        )
+        curves = {rule: [search for searches in by_rule for search in searches[rule]] for rule in budget.RULES}
+        versions = made_by(results, (trial.id for one in searched for trial in one.trials))
+        drawn = b"" if refusal else budget.draw(curves, metric, title, "svg", setting_of(searched), versions)
+        picture = data_uri(drawn) if drawn else ""
         yield CurveSection(title, answer + refusal, picture)
     try:
         panels = accuracy_line.points(series, results, inside, shifted)

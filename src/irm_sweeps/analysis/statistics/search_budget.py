@@ -31,13 +31,6 @@ def expected_best(chosen_by: Sequence[float], reported: Sequence[float], budget:
     return float(_expected(_ranks(by), values, budget)[0])
 
 
-def interval(
-    chosen_by: Sequence[Sequence[float]], reported: Sequence[Sequence[float]], budget: int, level: float = 0.95
-) -> tuple[float, float]:
-    """Return the bootstrap interval of one budget; see `intervals`."""
-    return intervals(chosen_by, reported, [budget], level)[0]
-
-
 def intervals(
     chosen_by: Sequence[Sequence[float]],
     reported: Sequence[Sequence[float]],

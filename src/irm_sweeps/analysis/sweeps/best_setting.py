@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from irm_sweeps.analysis.sweeps.environment_groups import Column, Group
-from irm_sweeps.analysis.sweeps.rows import Row
+from irm_sweeps.analysis.sweeps.environment_groups import EnvironmentColumn, Group
+from irm_sweeps.analysis.sweeps.rows import SettingRow
 from irm_sweeps.analysis.tables.cell_text import with_spread
 from irm_sweeps.wording import count
 
@@ -14,7 +14,7 @@ _MOST_DATASETS = 6
 """Largest number of datasets whose best settings are named."""
 
 
-def merit(row: Row, group: Group, columns: Sequence[Column]) -> float | None:
+def merit(row: SettingRow, group: Group, columns: Sequence[EnvironmentColumn]) -> float | None:
     """Return what settings are ranked by: the mean over a group's columns, the higher the better; None if not ranked.
 
     A setting is ranked if all its seeds are measured. Of a regression the merit is minus the mean risk.
@@ -27,7 +27,7 @@ def merit(row: Row, group: Group, columns: Sequence[Column]) -> float | None:
     return -mean if row.measure == "risk" else mean
 
 
-def honest_group(rows: Sequence[Row], columns: Sequence[Column]) -> Group:
+def honest_group(rows: Sequence[SettingRow], columns: Sequence[EnvironmentColumn]) -> Group:
     """Return the images of training environments that settings are ranked by: held-out ones if all settings have some.
 
     This is the rule of `objective=auto`.
@@ -36,9 +36,9 @@ def honest_group(rows: Sequence[Row], columns: Sequence[Column]) -> Group:
     return "val" if held_out and all(row.values.get(held_out[0]) for row in rows if row.n) else "train"
 
 
-def sentences(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
+def sentences(rows: Sequence[SettingRow], columns: Sequence[EnvironmentColumn]) -> Iterator[str]:
     """Yield what is best, on each dataset config where there are several, and how many settings are not ranked."""
-    by_dataset: dict[str, list[Row]] = {}
+    by_dataset: dict[str, list[SettingRow]] = {}
     for row in rows:
         by_dataset.setdefault(json.dumps(row.dataset, sort_keys=True), []).append(row)
     several = [group for group in by_dataset.values() if sum(row.is_complete for row in group) > 1]
@@ -56,7 +56,7 @@ def sentences(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
         yield f"Not ranked, for want of seeds: {count(len(left), 'setting')}{names}."
 
 
-def _rule(rows: Sequence[Row], group: Group) -> str:
+def _rule(rows: Sequence[SettingRow], group: Group) -> str:
     """Return what settings are ranked by, in words."""
     measures = dict.fromkeys(row.measure for row in rows if row.measure)
     what = " or ".join("accuracy" if measure == "accuracy" else "lowest risk" for measure in measures)
@@ -66,7 +66,7 @@ def _rule(rows: Sequence[Row], group: Group) -> str:
     return f"{what} on the training images (none are held out{hint})"
 
 
-def _both(rows: Sequence[Row], group: Group, columns: Sequence[Column]) -> str:
+def _both(rows: Sequence[SettingRow], group: Group, columns: Sequence[EnvironmentColumn]) -> str:
     """Return the best setting of the honest rule, and that of the test oracle where an environment is shifted."""
     honest = _named(rows, group, columns)
     if not any(column.group == "shifted" for column in columns):
@@ -74,7 +74,7 @@ def _both(rows: Sequence[Row], group: Group, columns: Sequence[Column]) -> str:
     return f"{honest}; by the test oracle, which looks at the shifted environment: {_named(rows, 'shifted', columns)}"
 
 
-def _named(rows: Sequence[Row], group: Group, columns: Sequence[Column]) -> str:
+def _named(rows: Sequence[SettingRow], group: Group, columns: Sequence[EnvironmentColumn]) -> str:
     """Return the best setting with its shifted environments, `vrex lam=10 (shifted 0.9: 45.7 ± 6.0)`."""
     ranked = [(value, row) for row in rows if (value := merit(row, group, columns)) is not None]
     if not ranked:

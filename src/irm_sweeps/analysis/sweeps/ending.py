@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irm_sweeps.analysis.tables.text_grid import width
+from irm_sweeps.analysis.text_grid import width
 from irm_sweeps.typed_commands import issued
 
 if TYPE_CHECKING:

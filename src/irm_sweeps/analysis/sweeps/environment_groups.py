@@ -22,7 +22,7 @@ MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
-class Column:
+class EnvironmentColumn:
     """One column; without an environment, the mean over those of its group."""
 
     group: Group
@@ -89,24 +89,24 @@ def environments(scores: BySplit, shifted: str | None) -> Environments:
     return {group: names for group, names in groups.items() if names}
 
 
-def columns(seen: Iterable[Environments]) -> list[Column]:
+def columns(seen: Iterable[Environments]) -> list[EnvironmentColumn]:
     """Return the columns that suit all these trials, from left to right.
 
     Where test environments are the same in all, each has a column of its own, unless they are more than `MOST_NAMED`.
     """
     kinds = list({json.dumps(groups, sort_keys=True): groups for groups in seen}.values())
-    found: list[Column] = []
+    found: list[EnvironmentColumn] = []
     for group in ("train", "val", "test", "shifted"):
         names = {tuple(groups.get(group, ())) for groups in kinds}
         one = next(iter(names)) if len(names) == 1 else ()
         if group in ("test", "shifted") and 0 < len(one) <= MOST_NAMED:
-            found += [Column(group, name) for name in one]
+            found += [EnvironmentColumn(group, name) for name in one]
         elif names - {()}:
-            found.append(Column(group))
+            found.append(EnvironmentColumn(group))
     return found
 
 
-def value(column: Column, scores: BySplit, groups: Environments, measure: str) -> float | None:
+def value(column: EnvironmentColumn, scores: BySplit, groups: Environments, measure: str) -> float | None:
     """Return a column's number of one trial, an accuracy in per cent; None if there is none or it is not finite."""
     names = [name for name in groups.get(column.group, ()) if column.environment in (None, name)]
     split = scores.get("test" if column.group in ("test", "shifted") else column.group, {})

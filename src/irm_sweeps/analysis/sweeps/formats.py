@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from irm_sweeps.analysis.sweeps.against import against_setting
-from irm_sweeps.analysis.sweeps.environment_groups import Column
-from irm_sweeps.analysis.sweeps.rows import Row
+from irm_sweeps.analysis.sweeps.environment_groups import EnvironmentColumn
+from irm_sweeps.analysis.sweeps.rows import SettingRow
 from irm_sweeps.analysis.sweeps.table import SweepTable
 from irm_sweeps.analysis.sweeps.text import sweep_text
 from irm_sweeps.analysis.tables.best_cells import with_bold
 from irm_sweeps.analysis.tables.formats import FORMATS
 from irm_sweeps.analysis.tables.notes import Note
 from irm_sweeps.analysis.tables.table import Cell, Table
-from irm_sweeps.analysis.tables.text_grid import width
+from irm_sweeps.analysis.text_grid import width
 
 
 def as_table(table: SweepTable) -> Table:
@@ -31,11 +31,11 @@ def as_table(table: SweepTable) -> Table:
     )
 
 
-def _label(row: Row) -> str:
+def _label(row: SettingRow) -> str:
     return f"{row.name} ({row.losses})" if row.losses else row.name
 
 
-def _cell(row: Row, column: Column) -> Cell:
+def _cell(row: SettingRow, column: EnvironmentColumn) -> Cell:
     measured = row.summary(column)
     by_seed = dict(zip(row.seeds.get(column, ()), row.values.get(column, ()), strict=True))
     metric = f"{column.group}/{column.environment or 'mean'}/{row.measure}"
@@ -71,7 +71,7 @@ def csv(table: SweepTable) -> str:
     return pd.DataFrame(records).to_csv(index=False, lineterminator="\n")
 
 
-def _record(table: SweepTable, row: Row, column: Column) -> dict[str, Any]:
+def _record(table: SweepTable, row: SettingRow, column: EnvironmentColumn) -> dict[str, Any]:
     summary = row.summary(column)
     return {
         "sweep": table.name,

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from irm_sweeps.analysis.histories import BySplit
 from irm_sweeps.analysis.readings import Results, Status, state
 from irm_sweeps.analysis.statistics.two_means import Summary, summarize
-from irm_sweeps.analysis.sweeps.environment_groups import Column, Datasets, Environments, columns, environments, value
+from irm_sweeps.analysis.sweeps.environment_groups import (
+    Datasets,
+    EnvironmentColumn,
+    Environments,
+    columns,
+    environments,
+    value,
+)
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.sweeps.trials import SweepTrials
@@ -28,7 +35,7 @@ STATES: Mapping[Status, str] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingRow:
     """One setting: the trials that differ only in the seed.
 
     Attributes
@@ -51,8 +58,8 @@ class Row:
     dataset: Mapping[str, Any]
     states: Mapping[Status, int]
     measure: str | None = None
-    values: Mapping[Column, Sequence[float]] = field(default_factory=dict)
-    seeds: Mapping[Column, Sequence[int]] = field(default_factory=dict)
+    values: Mapping[EnvironmentColumn, Sequence[float]] = field(default_factory=dict)
+    seeds: Mapping[EnvironmentColumn, Sequence[int]] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -74,7 +81,7 @@ class Row:
         """The seeds without a value: `1 failed, 2 diverged`; empty without any."""
         return ", ".join(f"{n} {word}" for state, word in STATES.items() if (n := self.states.get(state, 0)))
 
-    def summary(self, column: Column) -> Summary | None:
+    def summary(self, column: EnvironmentColumn) -> Summary | None:
         """Return the mean over the measured seeds; None without any, or if the setting has no such environment."""
         values = self.values.get(column)
         return summarize(values) if values else None
@@ -95,12 +102,14 @@ class _Seed:
         training = self.scores.get("train", {}).values()
         return "accuracy" if all("accuracy" in scores.measures for scores in training) else "risk"
 
-    def value(self, column: Column) -> float | None:
+    def value(self, column: EnvironmentColumn) -> float | None:
         """Return its number in a column."""
         return value(column, self.scores, self.environments, self.measure)
 
 
-def rows(sweep: SweepTrials, results: Results, rule: str, datasets: Datasets) -> tuple[list[Row], list[Column]]:
+def rows(
+    sweep: SweepTrials, results: Results, rule: str, datasets: Datasets
+) -> tuple[list[SettingRow], list[EnvironmentColumn]]:
     """Return the settings of a sweep in the order of the grid, and the columns of their table."""
     trials: dict[str, list[str]] = {}
     for trial_id, setting in sweep.settings.items():
@@ -121,11 +130,13 @@ def _seed(trial_id: str, dataset: Mapping[str, Any], results: Results, rule: str
         return _Seed(status)
     scores = result.scores(rule)
     seed = _Seed(status, int(result.config["seed"]), scores, environments(scores, datasets.shifted(dataset)))
-    is_finite = all(seed.value(Column(group)) is not None for group in seed.environments)
+    is_finite = all(seed.value(EnvironmentColumn(group)) is not None for group in seed.environments)
     return seed if is_finite else replace(seed, state="not finite")
 
 
-def _row(name: str, dataset: Mapping[str, Any], seeds: Sequence[_Seed], shown: Sequence[Column]) -> Row:
+def _row(
+    name: str, dataset: Mapping[str, Any], seeds: Sequence[_Seed], shown: Sequence[EnvironmentColumn]
+) -> SettingRow:
     measured = [seed for seed in seeds if seed.state == "measured"]
     found = {
         column: [(seed.number, value) for seed in measured if (value := seed.value(column)) is not None]
@@ -134,4 +145,4 @@ def _row(name: str, dataset: Mapping[str, Any], seeds: Sequence[_Seed], shown: S
     values = {column: [value for _, value in pairs] for column, pairs in found.items()}
     numbers = {column: [number for number, _ in pairs] for column, pairs in found.items()}
     measure = measured[0].measure if measured else None
-    return Row(name, dataset, Counter(seed.state for seed in seeds), measure, values, numbers)
+    return SettingRow(name, dataset, Counter(seed.state for seed in seeds), measure, values, numbers)

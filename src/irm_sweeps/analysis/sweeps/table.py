@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.selection_rules import ADVICE, STEPS
 from irm_sweeps.analysis.sweeps.best_setting import honest_group, merit, sentences
-from irm_sweeps.analysis.sweeps.environment_groups import Column, Datasets
-from irm_sweeps.analysis.sweeps.rows import Row, rows
+from irm_sweeps.analysis.sweeps.environment_groups import Datasets, EnvironmentColumn
+from irm_sweeps.analysis.sweeps.rows import SettingRow, rows
 from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
@@ -35,17 +35,17 @@ class SweepTable:
 
     name: str
     title: str
-    columns: Sequence[Column]
-    rows: Sequence[Row]
+    columns: Sequence[EnvironmentColumn]
+    rows: Sequence[SettingRow]
     answer: Sequence[str]
     fill: str
     rule: str = "last"
 
-    def best(self, n: int) -> list[Row]:
+    def best(self, n: int) -> list[SettingRow]:
         """Return the n best settings by the honest rule, the best first; those that are not ranked come last."""
         group = honest_group(self.rows, self.columns)
 
-        def rank(row: Row) -> tuple[bool, float]:
+        def rank(row: SettingRow) -> tuple[bool, float]:
             value = merit(row, group, self.columns)
             return value is None, -(value or 0.0)
 
@@ -67,7 +67,7 @@ def sweep_table(sweep: SweepTrials, results: Results, rule: str, datasets: Datas
     )
 
 
-def _title(name: str, table_rows: Sequence[Row], rule: str) -> str:
+def _title(name: str, table_rows: Sequence[SettingRow], rule: str) -> str:
     """Return `sweep-0123abcd: accuracy in %, mean ± sd over the seeds, at the end of training`."""
     measures = dict.fromkeys(row.measure for row in table_rows if row.measure)
     texts = [{"accuracy": "accuracy in %"}.get(measure, measure) for measure in measures]
@@ -79,12 +79,12 @@ def _title(name: str, table_rows: Sequence[Row], rule: str) -> str:
     return f"{name}: {' or '.join(texts)}{pooled}, {STEPS[rule]}"
 
 
-def _unselected(table_rows: Sequence[Row]) -> int:
+def _unselected(table_rows: Sequence[SettingRow]) -> int:
     """Return the number of trials that are done and of which the selection rule chose no evaluation."""
     return sum(row.states.get("unselected", 0) for row in table_rows)
 
 
-def _not_selected(table_rows: Sequence[Row], rule: str) -> Iterator[str]:
+def _not_selected(table_rows: Sequence[SettingRow], rule: str) -> Iterator[str]:
     """Yield what to do about such trials."""
     if n := _unselected(table_rows):
         advice = ADVICE.get(rule, "--select last shows the end of training")

@@ -17,9 +17,9 @@ from irm_sweeps.analysis.statistics.two_means import Summary, summarize
 from irm_sweeps.analysis.tables import test_set_error
 from irm_sweeps.analysis.tables.footer import measurement_lines, origin_lines
 from irm_sweeps.analysis.tables.notes import Note, made_by, mixture_notes, setting_note, status_notes
-from irm_sweeps.analysis.tables.published import ASSUMED_N, Published
+from irm_sweeps.analysis.tables.published import ASSUMED_N, PublishedComparison
 from irm_sweeps.analysis.tables.table import Cell, Comparison, Table, adjusted
-from irm_sweeps.analysis.unpacked import unpacked_lines
+from irm_sweeps.analysis.tables.unpacked import unpacked_lines
 from irm_sweeps.errors import UnknownChoice
 from irm_sweeps.sweep.metric import parts
 from irm_sweeps.sweep.paper_departures import departures_note
@@ -68,7 +68,7 @@ class Builder:
             An override is wrong.
         """
         check_choices(self.overrides)
-        comparison = comparison or Published(self.paper)
+        comparison = comparison or PublishedComparison(self.paper)
         measured = [
             (row.label, [self.cell(name, row, i) for i in range(len(self.paper.columns))])
             for name, row in self.paper.shown.items()

@@ -24,7 +24,7 @@ from irm_sweeps.analysis.tables.lines import Style, TableLine, columns_apart, li
 from irm_sweeps.analysis.tables.notes import Note, spelled
 from irm_sweeps.analysis.tables.table import Cell, Table
 from irm_sweeps.analysis.tables.text import paper_text
-from irm_sweeps.analysis.tables.text_grid import padded, span, width
+from irm_sweeps.analysis.text_grid import padded, span, width
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -77,7 +77,7 @@ def how_lines(label: str, verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Against:
+class PairedComparison:
     """Compares the rows of a table with one of them (a `table.Comparison`).
 
     Attributes
@@ -90,7 +90,7 @@ class Against:
     against: str
 
     @classmethod
-    def row(cls, paper: Paper, name_or_label: str) -> Against:
+    def row(cls, paper: Paper, name_or_label: str) -> PairedComparison:
         """Return the comparison with the row that has a name, or else a label.
 
         Raises

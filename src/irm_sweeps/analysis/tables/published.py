@@ -20,7 +20,7 @@ ASSUMED_N = 3
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedComparison:
     """Compares a paper's cells with the published cells in its file (a `table.Comparison`).
 
     Attributes

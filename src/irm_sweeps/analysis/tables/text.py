@@ -8,7 +8,7 @@ from irm_sweeps.analysis.tables.cell_text import legend
 from irm_sweeps.analysis.tables.lines import Style, TableLine, lines_apart, main_lines
 from irm_sweeps.analysis.tables.notes import Note
 from irm_sweeps.analysis.tables.table import Table
-from irm_sweeps.analysis.tables.text_grid import WIDTH, Line, grid, joined, stacked, wrapped
+from irm_sweeps.analysis.text_grid import WIDTH, TextRow, grid, joined, stacked, wrapped
 
 
 def paper_text(table: Table, width: int = WIDTH, *, details: bool = False) -> str:
@@ -30,13 +30,13 @@ STYLE = Style(str, lambda text: f"{text}*", lambda numbers: f" [{numbers}]")
 """How a terminal has it."""
 
 
-def _lines(lines: Iterable[TableLine]) -> list[Line]:
+def _lines(lines: Iterable[TableLine]) -> list[TextRow]:
     """Return the lines of a grid: an empty one before a group of rows, and what stands below a row indented."""
-    printed: list[Line] = []
+    printed: list[TextRow] = []
     for line in lines:
         if line.kind == "group":
-            printed.append(Line("", line.texts))
-        printed.append(Line(f"  {line.label}" if line.kind == "below" else line.label, line.texts))
+            printed.append(TextRow("", line.texts))
+        printed.append(TextRow(f"  {line.label}" if line.kind == "below" else line.label, line.texts))
     return printed
 
 

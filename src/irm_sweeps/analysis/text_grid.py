@@ -46,7 +46,7 @@ def padded(text: str, width: int) -> str:
 
 
 @dataclass(frozen=True)
-class Line:
+class TextRow:
     """One row: its label, a text for each column, and a remark, which stands below them where it does not fit."""
 
     label: str
@@ -54,7 +54,7 @@ class Line:
     remark: str = ""
 
 
-def grid(headings: Sequence[Sequence[str]], lines: Sequence[Line], width: int) -> list[str]:
+def grid(headings: Sequence[Sequence[str]], lines: Sequence[TextRow], width: int) -> list[str]:
     """Return rows under lines of headings; where columns do not fit the width, they follow in further blocks.
 
     `headings` holds lines of headings, with a text for each column. An empty text lets the one before it run on.
@@ -76,7 +76,7 @@ def grid(headings: Sequence[Sequence[str]], lines: Sequence[Line], width: int) -
     return [line.rstrip() for line in printed]
 
 
-def stacked(headings: Sequence[str], lines: Sequence[Line]) -> list[list[str]]:
+def stacked(headings: Sequence[str], lines: Sequence[TextRow]) -> list[list[str]]:
     """Return each heading in as many lines as it needs, if it is longer than the texts of its column."""
     texts = [[line.cells[i] for line in lines] for i in range(len(headings))]
     wraps = [
@@ -131,7 +131,7 @@ def _label(label: str, room: int) -> list[str]:
     return [" " * start + lines[0], *(" " * start + _INDENT + line for line in lines[1:])]
 
 
-def _widths(headings: Sequence[Sequence[str]], lines: Sequence[Line]) -> list[int]:
+def _widths(headings: Sequence[Sequence[str]], lines: Sequence[TextRow]) -> list[int]:
     """Return the width of each column; a heading before an empty one may run on over that column."""
     widths = [max(map(span, cells)) for cells in zip(*(line.cells for line in lines), strict=True)]
     for heading in headings:

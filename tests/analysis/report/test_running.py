@@ -1,0 +1,78 @@
+"""The report of a store in which trials are being trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import synthetic_store as synthetic
+from irm_sweeps.errors import StoreError
+from irm_sweeps.store import claims
+from irm_sweeps.store.manifest import RunSettings, write_manifest
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.collect import collect
+from irm_sweeps.sweep.paper import load_paper
+from report_page import HOSTILE, by_seed, reported, words
+
+
+def test_the_latest_sweep_is_the_answer_and_running_trials_are_shown(tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    store = Store(root)
+    synthetic.fill(root, load_paper("demo"), "erm", by_seed)
+    trials, _, _ = collect([f"results={root}", "dataset.source=embedded", "training.steps=20", "seed=0,1"])
+    done, running = trials.values()
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    labels = {running.id: f"mine {HOSTILE}"}
+    configs = {trial_id: trial.canonical for trial_id, trial in trials.items()}
+    manifest = write_manifest(store, "sweep", configs, [[trial_id] for trial_id in trials], run, labels)
+    synthetic.write(root, synthetic.completed(done, by_seed))
+    assert claims.acquire(store, running.id, manifest.launch, 20, 1)
+    rows = [{"step": step, "risks": [0.7, 0.5 - step / 100]} for step in (0, 10)]
+    (root / running.id / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for argv in ([], ["--sweep", manifest.name]):
+        page = reported(root, tmp_path, *argv)
+        said = words(page)
+        assert page.text.partition("<h1>")[2].startswith(f"{manifest.name}</h1>")
+        assert said.index("1 trial is running.") < said.index("Provenance")
+        assert f"mine {' '.join(HOSTILE.split())}" in said
+        assert "step 0 of 20" in said
+        assert f"irm-sweeps watch --sweep {manifest.name} --results {root}" in said
+        assert page.tags.count("polyline") == 2
+        assert page.open == []
+
+
+def test_running_trials_are_looked_at_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim that cannot be read ends no report; the heartbeat of a worker elsewhere is judged without a new file."""
+    root = tmp_path / "results"
+    store = Store(root)
+    store.prepare()
+    trials, _, _ = collect([f"results={root}", "dataset.source=embedded", "training.steps=20", "seed=0,1,2"])
+    first, second, unknown = trials.values()
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    names = []
+    for name, members in (("one", [first]), ("two", [second, unknown])):
+        configs = {trial.id: trial.canonical for trial in members}
+        names.append(write_manifest(store, name, configs, [list(configs)], run).name)
+    for trial in trials.values():
+        claim = claims.acquire(store, trial.id, "launch", 20, 1)
+        assert claim
+        far = replace(claim, holder=replace(claim.holder, host="far", machine="far"), seconds_since_step=1.0)
+        far.path.write_bytes(far.content())
+    read = claims.current
+
+    def refusing(store: Store, trial_id: str) -> claims.Claim | None:
+        if trial_id == unknown.id:
+            raise StoreError("another user's claim")
+        return read(store, trial_id)
+
+    monkeypatch.setattr(claims, "current", refusing)
+    before = {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))}
+    page = reported(root, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))} == before
+    assert "2 trials are running." in words(page)
+    for name in names:
+        assert words(page).count(f"irm-sweeps watch --sweep {name} --results {root}") == 1
+    assert f"watch --sweep {names[0]}" not in words(reported(root, tmp_path, "--sweep", names[1]))
