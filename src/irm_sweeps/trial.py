@@ -72,14 +72,14 @@ class Trial(Config):
         known = {} if known is None else known
         parts: dict[str, Any] = {}
         for group in (*GROUPS, "training"):
-            key = group, repr(values[group])
-            if key not in known:
-                known[key] = (
+            part = group, repr(values[group])
+            if part not in known:
+                known[part] = (
                     build_component(values[group], GROUPS[group], group, trusted=trusted)
                     if group in GROUPS
                     else validated(Training, values[group], prefix="training.")
                 )
-            parts[group] = known[key]
+            parts[group] = known[part]
         if parts["training"].similarity in ("inner_step", "both") and not parts["method"].adapts:
             raise UserError(
                 f"training.similarity={parts['training'].similarity} needs a method with an inner step, as meta_irm is"
