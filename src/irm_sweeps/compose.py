@@ -201,7 +201,7 @@ def addressed_to_trials(arguments: Sequence[str]) -> list[str]:
 def length_typed_last(config: dict[str, Any], given: Collection[str]) -> None:
     """Let steps that were typed replace the epochs of a recipe; `given` holds the keys that were typed."""
     if "training.steps" in given and "training.epochs" not in given and isinstance(config.get("training"), dict):
-        config["training"]["epochs"] = None
+        config["training"] = {**config["training"], "epochs": None}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ what those results had, and at that value it is not part of a trial's identity.
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import sys
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
@@ -69,12 +70,34 @@ class Config(BaseModel):
         """Return the names of the fields marked `Place`."""
         return _marked(cls, Place)
 
+    @cached_property
+    def as_json(self) -> dict[str, Any]:
+        """Every field at its value, as plain JSON values. Not to be changed."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @cached_property
+    def as_short_json(self) -> dict[str, Any]:
+        """As `as_json`, without the fields at their default. Not to be changed."""
+        short = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return cast(dict[str, Any], json.loads(json.dumps(short, allow_nan=False)))
+
+    @cached_property
+    def identity_text(self) -> str:
+        """`as_short_json` without the fields marked `Place`, as canonical JSON text."""
+        places = self.place_fields()
+        return canonical_json({key: value for key, value in self.as_short_json.items() if key not in places})
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, of which the cached properties are computed anew: from its own fields."""
         copy = super().model_copy(update=update, deep=deep)
         for name in [name for name in vars(copy) if isinstance(getattr(type(self), name, None), cached_property)]:
             del vars(copy)[name]
         return copy
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value, with its keys sorted."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @cache

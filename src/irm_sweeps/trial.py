@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, cast
 
@@ -12,7 +11,7 @@ from pydantic import Field, SerializeAsAny
 
 from irm_sweeps.backbones.backbone import Backbone
 from irm_sweeps.compose import COMPONENTS
-from irm_sweeps.config import Component, Config, Settings, Training, build_component, validated
+from irm_sweeps.config import Component, Config, Settings, Training, build_component, canonical_json, validated
 from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Method
@@ -42,30 +41,45 @@ class Trial(Config):
     """Source of everything random: data, noise, parameters, batches."""
 
     @classmethod
-    def from_config(cls, values: Mapping[str, Any], *, trusted: bool = True) -> Trial:
+    def from_config(
+        cls,
+        values: Mapping[str, Any],
+        *,
+        trusted: bool = True,
+        known: dict[tuple[str, str], Config] | None = None,
+    ) -> Trial:
         """Validate the trial's part of a resolved config; keys that mean nothing are refused.
 
         Parameters
         ----------
         trusted
             False for a config that was read from a store: its classes are this package's or already imported.
+        known
+            Parts of trials that were made from equal values, by group and text of the values: trials share them. What
+            is made here is added.
 
         Raises
         ------
         UserError
             A value is missing, unknown, of the wrong type or out of bounds; the message names it.
         """
-        known = [*cls.model_fields, *Settings.model_fields, "paper"]
         for key in values:
-            if key not in known:
-                raise unknown_key(key, {name: value for name, value in values.items() if name in known})
-        for key in cls.model_fields:
+            if key not in KEYS:
+                raise unknown_key(key, {name: value for name, value in values.items() if name in KEYS})
+        for key in FIELDS:
             if key not in values:
                 raise UserError(f"`{key}` is missing: give it a value instead of removing it")
-        parts: dict[str, Any] = {
-            group: build_component(values[group], base, group, trusted=trusted) for group, base in GROUPS.items()
-        }
-        parts["training"] = validated(Training, values["training"], prefix="training.")
+        known = {} if known is None else known
+        parts: dict[str, Any] = {}
+        for group in (*GROUPS, "training"):
+            part = group, repr(values[group])
+            if part not in known:
+                known[part] = (
+                    build_component(values[group], GROUPS[group], group, trusted=trusted)
+                    if group in GROUPS
+                    else validated(Training, values[group], prefix="training.")
+                )
+            parts[group] = known[part]
         if parts["training"].similarity in ("inner_step", "both") and not parts["method"].adapts:
             raise UserError(
                 f"training.similarity={parts['training'].similarity} needs a method with an inner step, as meta_irm is"
@@ -80,8 +94,8 @@ class Trial(Config):
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The whole config as plain JSON values, every field at its value: what the store has."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The whole config as plain JSON values, every field at its value: what the store has. Not to be changed."""
+        return self._of_parts(lambda part: part.as_json)
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -90,10 +104,12 @@ class Trial(Config):
         A field that was added to a class after its first results has a default in the schema: the value which
         earlier trials had. At that value it is left out, so that ids outlive the addition.
         """
-        plain: dict[str, Any] = json.loads(
-            json.dumps(self.model_dump(mode="json", by_alias=True, exclude_defaults=True), allow_nan=False)
-        )
-        return plain
+        return self._of_parts(lambda part: part.as_short_json)
+
+    def _of_parts(self, plain: Callable[[Config], Any]) -> dict[str, Any]:
+        """Return each field, what has fields itself as `plain` makes it."""
+        values = ((name, getattr(self, name)) for name in FIELDS)
+        return {name: plain(value) if isinstance(value, Config) else value for name, value in values}
 
     @cached_property
     def id(self) -> str:
@@ -102,8 +118,19 @@ class Trial(Config):
 
     def id_with(self, code: Mapping[str, str]) -> str:
         """Return the id that the trial has with other code of the user's: `code` as in `self.code`."""
-        version = {"code": digest_of_all(code)} if code else {}
-        return _digest({"identity": IDENTITY, "trial": self._what, **version})
+        version = f'"code":"{digest_of_all(code)}",' if code else ""
+        return _short_hash(f'{{{version}"identity":{IDENTITY},"trial":{self._text(sorted(FIELDS))}}}')
+
+    @property
+    def setting_text(self) -> str:
+        """Equal for trials that differ only in the seed and in where something lies."""
+        return self._text(name for name in FIELDS if name != "seed")
+
+    def _text(self, names: Iterable[str]) -> str:
+        """Return these fields as canonical JSON, without the fields that are marked `Place`."""
+        values = ((name, getattr(self, name)) for name in names)
+        members = [f'"{name}":{v.identity_text if isinstance(v, Config) else _number(v)}' for name, v in values]
+        return f"{{{','.join(members)}}}"
 
     @cached_property
     def config_id(self) -> str:
@@ -185,6 +212,18 @@ GROUPS = {group: cast(type[Component], Trial.model_fields[group].annotation) for
 """The config groups of a trial, and the contract that each choice fulfils: the type of the trial's field."""
 
 
+FIELDS = tuple(Trial.model_fields)
+KEYS = frozenset((*FIELDS, *Settings.model_fields, "paper"))
+"""What a resolved config of a trial may have."""
+
+
+def _number(value: float | None) -> str:
+    """Return a number or null as JSON; `json.dumps` takes ten times as long."""
+    if value is None:
+        return "null"
+    return int.__repr__(value) if isinstance(value, int) else float.__repr__(value)
+
+
 def _penalty_weight(method: Method, lam: Any) -> Any:
     """Return the configured penalty weight, or the method's own default for null.
 
@@ -201,5 +240,8 @@ def _penalty_weight(method: Method, lam: Any) -> Any:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _short_hash(canonical_json(value))
+
+
+def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,11 +43,11 @@ class Setting:
 
 def settings(readings: Sequence[Reading]) -> list[Setting]:
     """Group a cell's readings into settings, in the order of the grid."""
-    from irm_sweeps.sweep.labels import differences, setting_of
+    from irm_sweeps.sweep.labels import differences
 
     groups: dict[str, list[Reading]] = {}
     for reading in readings:
-        groups.setdefault(json.dumps(setting_of(reading.trial), sort_keys=True), []).append(reading)
+        groups.setdefault(reading.trial.setting_text, []).append(reading)
     differing_values = differences([group[0].trial for group in groups.values()])
     return [
         Setting({key: value for key, value in values.items() if key != "seed"}, group)

@@ -102,6 +102,8 @@ class Local(Launcher):
             except KeyboardInterrupt:
                 pool.stop()
                 raise
+            finally:
+                pool.close()
         discard_earlier_pickles(manifest.folder(store) / "jobs", JobRecord(store, manifest).ids())
         return True
 

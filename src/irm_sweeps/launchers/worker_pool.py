@@ -1,7 +1,7 @@
 """The worker processes of the local launcher.
 
-submitit's local executor starts every job at once and gives each the first GPUs. So it is used only to start one
-process per slot with its log; the queue is the sweep's manifest, and the GPU of a process is set here.
+Each slot has one long-lived worker, started as `local_jobs` describes. The queue is the sweep's manifest, and the GPU
+of a process is set here.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.reading import is_folder
-from irm_sweeps.launchers.job_pickles import discard_pickles
+from irm_sweeps.launchers.local_jobs import Job, Jobs
 from irm_sweeps.launchers.process_tree import descendants, kill
 from irm_sweeps.launchers.worker_task import DEVICE_ERROR, WorkerTask
 from irm_sweeps.store import claims
@@ -34,7 +33,6 @@ ASK_AGAIN_SECONDS = 2.0
 """How often a worker is asked to stop: one that is still starting may miss a signal."""
 MAX_EARLY_DEATHS = 3
 """So many workers in a row may end before they start to work."""
-YEAR_MINUTES = 60 * 24 * 365
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,9 @@ class WorkerPool:
     """The worker processes that this launcher has started and not yet seen end."""
 
     def __init__(self, store: Store, manifest: Manifest, slots: Iterable[Slot]) -> None:
-        from submitit import LocalExecutor
-
         self._store, self._manifest, self._slots = store, manifest, list(slots)
-        self._folder = manifest.folder(store) / "jobs"
-        self._executor = LocalExecutor(self._folder)
-        self._executor.update_parameters(timeout_min=YEAR_MINUTES)
-        self.jobs: list[tuple[Slot, Any]] = []
+        self._jobs = Jobs(manifest.folder(store) / "jobs")
+        self.jobs: list[tuple[Slot, Job]] = []
         self._at_work: dict[int, Process] = {}
         self._early_deaths = 0
 
@@ -77,7 +71,7 @@ class WorkerPool:
 
     def _pids(self) -> set[int]:
         # A job's id is the pid of the process that starts the worker and watches over it.
-        return {int(job.job_id) for _, job in self.jobs}
+        return {job.pid for _, job in self.jobs}
 
     def _registered(self) -> list[RegisteredWorker]:
         """Return the sweep's workers on this machine, and note which of the pool's have started to work.
@@ -102,8 +96,7 @@ class WorkerPool:
         """
         task = WorkerTask(str(self._store.root), self._manifest.name, slot.gpu, slot.threads)
         try:
-            with _ignored_by_children():
-                self.jobs.append((slot, self._executor.submit(task)))
+            self.jobs.append((slot, self._jobs.start(task)))
         except OSError as error:
             self.stop()
             raise StoreError(f"no worker can start: {error}") from None
@@ -127,18 +120,15 @@ class WorkerPool:
             self._check_store()
         return [self._collect(slot, job) for slot, job in list(self.jobs) if job.done()]
 
-    def _collect(self, slot: Slot, job: Any) -> Process | None:
+    def _collect(self, slot: Slot, job: Job) -> Process | None:
         """Forget one worker that has ended; raises as `collect`."""
         self.jobs.remove((slot, job))
-        # A worker that ends as it should removes its task; one that is asked to stop does not.
-        returned = not job.paths.submitted_pickle.exists()
-        discard_pickles(self._folder, [job.job_id])
-        process = self._at_work.pop(int(job.job_id), None)
-        self._check_end(slot, job, started_to_work=process is not None, returned=returned)
+        process = self._at_work.pop(job.pid, None)
+        self._check_end(slot, job, started_to_work=process is not None, returned=job.returned())
         return process
 
-    def _check_end(self, slot: Slot, job: Any, *, started_to_work: bool, returned: bool) -> None:
-        last_line = tail(job.paths.stderr, 1)
+    def _check_end(self, slot: Slot, job: Job, *, started_to_work: bool, returned: bool) -> None:
+        last_line = tail(self._jobs.log(job), 1)
         if last_line.startswith((DEVICE_ERROR, f"error: {PACKAGE_CHANGED}")):
             self._slots.remove(slot)
             print(f"a worker cannot start: {last_line.removeprefix('error: ')}", file=sys.stderr, flush=True)
@@ -169,6 +159,10 @@ class WorkerPool:
             self.stop()
             raise
 
+    def close(self) -> None:
+        """End what starts workers; those that are at work go on."""
+        self._jobs.close()
+
     def stop(self) -> None:
         """Ask all workers to save and stop; end those that have not after `STOP_SECONDS`, or on Ctrl-C at once.
 
@@ -195,20 +189,22 @@ class WorkerPool:
 
     def _running(self) -> dict[int, int]:
         """Return the pid of each worker that has not ended, by its job's id; the job's own pid while it starts."""
-        jobs = [int(job.job_id) for _, job in self.jobs if not job.done()]
+        jobs = [job.pid for _, job in self.jobs if not job.done()]
         return {job: next(iter(descendants(job)), job) for job in jobs}
 
     def _ask_to_stop(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         asked = -math.inf
-        while time.monotonic() < deadline and (running := [int(j.job_id) for _, j in self.jobs if not j.done()]):
+        while time.monotonic() < deadline and (running := [job.pid for _, job in self.jobs if not job.done()]):
             if time.monotonic() - asked > ASK_AGAIN_SECONDS:
                 asked = time.monotonic()
-                for job in running:
+                for pid in running:
                     with suppress(ProcessLookupError):
-                        os.kill(job, signal.SIGTERM)
+                        os.kill(pid, signal.SIGTERM)
             time.sleep(0.1)
-        discard_pickles(self._folder, [job.job_id for _, job in self.jobs if job.done()])
+        for _, job in self.jobs:
+            if job.done():
+                job.returned()  # and submitit's files of it go
 
     def _kill(self, how: str) -> None:
         """Kill the workers that are left, and what they have started; say which, and what they were training."""
@@ -227,14 +223,3 @@ class WorkerPool:
                 if claim is not None and not claim.released and is_here(claim.holder) and claim.holder.pid == pid:
                     held.append(trial_id)
         return held
-
-
-@contextmanager
-def _ignored_by_children() -> Iterator[None]:
-    """Start processes that ignore SIGINT and SIGHUP: closing the terminal or Ctrl-C must not end them halfway."""
-    previous = {signum: signal.signal(signum, signal.SIG_IGN) for signum in (signal.SIGINT, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)

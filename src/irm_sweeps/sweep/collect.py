@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from irm_sweeps.compose import addressed_to_trials
-from irm_sweeps.config import Settings
+from irm_sweeps.config import Config, Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.overrides.paired_axes import members
 from irm_sweeps.sweep.grid import each, expand, is_group
@@ -35,7 +35,8 @@ def collect(overrides: Sequence[str]) -> tuple[dict[str, Trial], Settings, str]:
     if of_papers:
         return _from_papers(of_papers, [o for o in overrides if o not in of_papers])
     configs = list(expand(overrides))
-    trials = [Trial.from_config(config) for config in configs]
+    known: dict[tuple[str, str], Config] = {}
+    trials = [Trial.from_config(config, known=known) for config in configs]
     settings = common_settings(configs)
     for warning in lam_without_effect(configs, trials):
         print(warning, file=sys.stderr)

@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 from irm_sweeps.compose import compose, hydra_initialized, length_typed_last, plain, readable_hydra_errors
-from irm_sweeps.config import Settings
+from irm_sweeps.config import Config, Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.overrides.key_hints import unknown_key
 from irm_sweeps.overrides.paired_axes import is_zip, keys, members, refuse_hidden
@@ -48,15 +48,20 @@ class HydraCache:
         By an override's text.
     groups
         By a key: whether it chooses a YAML.
+    parts
+        The parts of trials; see `Trial.from_config`.
     """
 
     bases: dict[tuple[str, ...], tuple[dict[str, Any], bool]] = field(default_factory=dict)
     axes: dict[str, _Axis] = field(default_factory=dict)
     groups: dict[str, bool] = field(default_factory=dict)
+    parts: dict[tuple[str, str], Config] = field(default_factory=dict)
 
 
 def expand(overrides: Sequence[str], cache: HydraCache | None = None) -> Iterator[dict[str, Any]]:
     """Yield the resolved config of every combination of the overrides' values, the last override fastest.
+
+    Configs share the parts in which they are equal: none may be changed.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def expand(overrides: Sequence[str], cache: HydraCache | None = None) -> Iterato
         if composed not in cache.bases:
             cache.bases[composed] = _base(composed)
         base, refers = cache.bases[composed]
-        config = _copied(base)
+        config = dict(base)
         for axis, i in chosen:
             if not axis.composed:
                 _assign(config, axis.key, axis.values[i])
@@ -83,14 +88,10 @@ def expand(overrides: Sequence[str], cache: HydraCache | None = None) -> Iterato
         yield _resolved(config, overrides) if refers else config
 
 
-def _copied(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy the dicts, which are about to be changed, and share the values, which are not."""
-    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in config.items()}
-
-
 def trials(overrides: Sequence[str], cache: HydraCache | None = None) -> dict[str, Trial]:
     """Return the trials of a sweep by id, each once, in the order of the grid."""
-    grid = (Trial.from_config(config) for config in expand(overrides, cache))
+    cache = HydraCache() if cache is None else cache
+    grid = (Trial.from_config(config, known=cache.parts) for config in expand(overrides, cache))
     return {trial.id: trial for trial in grid}
 
 
@@ -230,11 +231,14 @@ def is_group(key: str) -> bool:
 
 
 def _assign(config: dict[str, Any], key: str, value: Any) -> None:
-    """Set a key that the config has; a dict is merged into the one that is there."""
+    """Set a key that the config has; a dict is merged into the one that is there. The dicts that change are copied."""
     *path, leaf = key.split(".")
     node: Any = config
     for part in path:
-        node = node.get(part) if isinstance(node, Mapping) else None
-    if not isinstance(node, dict) or leaf not in node:
+        inner = node.get(part) if isinstance(node, Mapping) else None
+        if not isinstance(inner, dict):
+            raise unknown_key(key, config)
+        node[part] = node = dict(inner)
+    if leaf not in node:
         raise unknown_key(key, config)
     node[leaf] = {**node[leaf], **value} if isinstance(value, dict) and isinstance(node[leaf], dict) else value
