@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from frozen_games import FROZEN_FROM, AsksFirst, DroppingOut, FrozenFromTwo
+from irm_sweeps import Method
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.testing.runs import advance
 from irm_sweeps.training.loop import StackTraining
+from irm_sweeps.trial import Trial
 
 EIIL = ["method=eiil", "method.reference_steps=2", "method.inference_steps=5", "training.steps=9"]
 RFC = [
@@ -92,3 +95,47 @@ def test_minibatches_and_stacks_have_their_own_passes(
     assert per_step(batches, passes, 8)[3:] == [1] * 5
     stack = training(*(make_trial(*RFC, f"seed={seed}") for seed in (1, 2)))
     assert per_step(stack, passes, 8)[3:] == [1] * 5
+
+
+def of(trial: Trial, method: Method) -> Trial:
+    return trial.model_copy(update={"method": method})
+
+
+@pytest.mark.parametrize(("deed", "in_a_frozen_step"), [("none", 0), ("gradient", 0), ("inputs", 1), ("parameters", 1)])
+def test_features_of_other_inputs_or_parameters_are_computed(
+    deed: str, in_a_frozen_step: int, make_trial: MakeTrial, training: Train, passes: list[int]
+) -> None:
+    trial = of(make_trial("training.steps=7", "training.l2=0"), FrozenFromTwo.model_validate({"deed": deed}))
+    shared, apart = training(trial), training(trial)
+    for step in range(7):
+        apart._passes.clear()
+        passes.clear()
+        advance(apart, 1)
+        passes.clear()
+        advance(shared, 1)
+        assert step <= FROZEN_FROM or len(passes) == in_a_frozen_step
+        assert_same(shared, apart)
+    stack = training(trial, trial.model_copy(update={"seed": trial.seed + 1}))  # shares nothing
+    advance(stack, 7)
+    for name, value in shared.parameters.tensors().items():
+        torch.testing.assert_close(value[0], stack.parameters.tensors()[name][0], rtol=1e-9, atol=1e-12)
+
+
+def test_features_that_were_computed_without_gradients_do_not_freeze_the_encoder(
+    make_trial: MakeTrial, training: Train
+) -> None:
+    method = AsksFirst.model_validate({"deed": "none"})
+    run = training(of(make_trial("training.steps=7", "training.l2=0"), method))
+    before = {name: tensor.detach().clone() for name, tensor in run.parameters.tensors().items()}
+    advance(run, 1)
+    moved = {name for name, tensor in run.parameters.tensors().items() if not torch.equal(tensor, before[name])}
+    assert moved == before.keys()
+
+
+def test_a_frozen_encoder_with_dropout_drops_other_units_in_each_step(
+    make_trial: MakeTrial, training: Train, passes: list[int]
+) -> None:
+    trial = of(make_trial("training.steps=7"), FrozenFromTwo.model_validate({"deed": "none"}))
+    fields = {name: value for name, value in trial.backbone if name != "target"}
+    run = training(trial.model_copy(update={"backbone": DroppingOut.model_validate(fields)}))
+    assert per_step(run, passes, 7)[FROZEN_FROM:] == [1] * 5

@@ -19,6 +19,7 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
 from irm_sweeps.config import Component
 from irm_sweeps.methods.batch import Batch
+from irm_sweeps.methods.encoder_pass import EncoderPass
 from irm_sweeps.methods.risks import Loss, columns
 from irm_sweeps.methods.stages import Boundary, Stage
 
@@ -59,7 +60,7 @@ class Pace:
     lr
         Learning rate of `descent` or `adam`; for `trial`, a factor of the trial's learning rate.
     decays
-        Whether the schedule of the trial's learning rate applies.
+        Whether the schedule of the trial's learning rate applies to `trial`; to the others it never does.
     """
 
     optimizer: Literal["trial", "descent", "adam"] = "trial"
@@ -88,8 +89,8 @@ class Point:
     phase
         Name of the stage that this step belongs to; empty without stages. A stage of numbers only is none.
     passes
-        Cache of encoder passes over this batch that later moves can reuse; None: no cache. It belongs to these
-        parameters: a point with other ones has None.
+        The encoder's pass over this batch that later moves share; None: none do. A point with other parameters or inputs
+        does not use it.
     begins
         The first step of each stage by name, 0-d int64 tensors.
     """
@@ -102,7 +103,7 @@ class Point:
     loss: Loss
     noise: Mapping[str, Tensor] = field(default_factory=dict)
     phase: str = ""
-    passes: dict[str, Tensor] | None = None
+    passes: EncoderPass | None = None
     begins: Mapping[str, Tensor] = field(default_factory=dict)
 
     def begun(self, stage: str) -> Tensor:
@@ -110,19 +111,26 @@ class Point:
         return self.step >= self.begins[stage]
 
     def features(self) -> Tensor:
-        """Return h_u of the batch, `[n, width]`."""
-        if self.passes is None:
-            return self.model.represent(self.parameters, self.batch.inputs)
-        if "features" not in self.passes:
-            self.passes["features"] = self.model.represent(self.parameters, self.batch.inputs)
-        return self.passes["features"]
+        """Return h_u of the batch, `[n, width]`.
+
+        In steps that freeze the encoder it may have no graph: to differentiate through the encoder there, take
+        `at.model.represent(at.parameters, at.batch.inputs)`.
+        """
+        if self._shares:
+            assert self.passes is not None
+            return self.passes.features(self.model)
+        return self.model.represent(self.parameters, self.batch.inputs)
 
     def frozen_features(self) -> Tensor:
-        """Return h_u of the batch, detached, for a player that does not train u; reuses a cached pass if possible."""
-        if self.passes is not None:
+        """Return h_u of the batch, detached, for a player that does not train u; reuses a shared pass if possible."""
+        if self._shares:
             return self.features().detach()
         with torch.no_grad():
             return self.model.represent(self.parameters, self.batch.inputs, averages=self.model.inner_averages)
+
+    @property
+    def _shares(self) -> bool:
+        return self.passes is not None and self.passes.serves(self.parameters, self.batch.inputs)
 
     def logits(self, features: Tensor) -> Tensor:
         """Return g_v of the features."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.errors import UserError, did_you_mean
 from irm_sweeps.methods.batch import Batch
+from irm_sweeps.methods.encoder_pass import EncoderPass, KeptFeatures
 from irm_sweeps.methods.method import Method, Point, Turn
 from irm_sweeps.methods.risks import Loss
 from irm_sweeps.training.evaluation import lifted
@@ -34,7 +35,7 @@ class Scene:
     step: Tensor
     begins: Mapping[str, Tensor]
     phase: str = ""
-    passes: dict[str, Tensor] | None = None
+    passes: KeptFeatures | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Game:
         return torch.func.vmap(one) if self.trials > 1 else lifted(one)
 
     def _point(self, parts: _Parts, scene: Scene) -> Point:
-        """Return one trial's point; a cached pass of the scene belongs to the one trial of the stack."""
+        """Return one trial's point; the kept features of a scene are those of the one trial of the stack."""
         images = parts["images"]
         batch = Batch(
             images["inputs"],
@@ -130,7 +131,7 @@ class Game:
             self.loss,
             parts["noise"],
             scene.phase,
-            scene.passes,
+            None if scene.passes is None else EncoderPass(scene.passes, parts["parameters"], batch.inputs),
             parts["begins"],
         )
 

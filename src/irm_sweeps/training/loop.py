@@ -16,6 +16,7 @@ from torch import Tensor
 from irm_sweeps.backbones.backbone import BUFFER, Model
 from irm_sweeps.device import numeric_state, numerics
 from irm_sweeps.draws import Draws
+from irm_sweeps.methods.encoder_pass import KeptFeatures
 from irm_sweeps.methods.method import Method, Move
 from irm_sweeps.methods.risks import LOSSES
 from irm_sweeps.process_state import fresh_state
@@ -332,7 +333,7 @@ class StackTraining:
         moves = self.timeline.stage(self.step).moves
         return self._first.method.moves(self.step, self.data.environments) if moves is None else moves
 
-    def scene(self, batch: StackedBatch, noise: Mapping[str, Tensor], passes: dict[str, Tensor] | None = None) -> Scene:
+    def scene(self, batch: StackedBatch, noise: Mapping[str, Tensor], passes: KeptFeatures | None = None) -> Scene:
         """Return the scene of a move of the current step on a batch."""
         step = torch.full((), self.step, dtype=torch.int64, device=self.device)
         phase = self.timeline.stage(self.step).name

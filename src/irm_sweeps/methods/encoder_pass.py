@@ -1,0 +1,74 @@
+"""The features of a batch's images, which several moves share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
+
+
+@dataclass
+class KeptFeatures:
+    """The features that a move has computed, for later moves on the same images.
+
+    Attributes
+    ----------
+    frozen
+        Whether no move of the step moves the encoder. The features have no graph then, and later steps may use them.
+    features
+        `[n, width]`; None until a move needs them.
+    random
+        Whether the pass drew from torch's global generator, as dropout does: another step has to pass again.
+    """
+
+    frozen: bool = False
+    features: Tensor | None = None
+    random: bool = False
+
+
+@dataclass(frozen=True)
+class EncoderPass:
+    """The encoder's pass with these parameters over these inputs, made once.
+
+    A point that a method derives from its own, with other parameters or inputs, does not use it: see `serves`.
+    """
+
+    kept: KeptFeatures
+    parameters: Parameters
+    inputs: Tensor
+
+    def serves(self, parameters: Parameters, inputs: Tensor) -> bool:
+        """Return whether the encoder's tensors among `parameters`, and the inputs, are those of this pass."""
+        if inputs is not self.inputs:
+            return False
+        mine, theirs = _encoder(self.parameters), _encoder(parameters)
+        return mine.keys() == theirs.keys() and all(theirs[name] is tensor for name, tensor in mine.items())
+
+    def features(self, model: Model) -> Tensor:
+        """Return h_u of the inputs, `[n, width]`, without a graph where the encoder is frozen."""
+        if self.kept.features is not None:
+            return self.kept.features
+        if self.kept.frozen:
+            before = _drawn(self.inputs.device)
+            with torch.enable_grad():  # by the kernels of a pass that is differentiated: to the same bits
+                features = model.represent(self.parameters, self.inputs).detach()
+            self.kept.random = not torch.equal(before, _drawn(self.inputs.device))
+        else:
+            features = model.represent(self.parameters, self.inputs)
+        if self.kept.frozen or torch.is_grad_enabled():
+            self.kept.features = features
+        return features
+
+
+def _encoder(parameters: Parameters) -> Mapping[str, Tensor]:
+    of_it = ("representation.", f"{BUFFER}representation.")
+    return {name: tensor for name, tensor in parameters.items() if name.startswith(of_it)}
+
+
+def _drawn(device: torch.device) -> Tensor:
+    """Return the state of torch's global generator of a device."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
