@@ -11,7 +11,7 @@ import synthetic_store
 from commands import SMALL, irm_sweeps, launch
 from irm_sweeps.analysis import report_command, table_command
 from irm_sweeps.commands.second_run import run_again
-from irm_sweeps.compose import compose, own_conf_dir
+from irm_sweeps.compose import compose, conf_dir, own_conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
@@ -149,6 +149,31 @@ def test_a_yaml_in_another_encoding_is_one_line_that_names_it(
     with pytest.raises(SystemExit):
         table_command.main(["--paper", "small"])
     assert told in capsys.readouterr().err
+
+
+def test_published_numbers_without_a_source_are_said_to_have_none(
+    own_paper: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_paper.write_text(PAPER.replace("sweep: [method=erm]", "sweep: [method=erm], published: [[50, 1]]"))
+    table_command.main(["--paper", "small", "--results", str(tmp_path / "results"), "--format", "md"])
+    out = capsys.readouterr().out
+    assert "Published: the paper file names no source; ± is taken as" in out, out
+
+
+def test_a_key_that_no_class_has_is_blamed_on_the_yaml_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not on the command, and the YAML is not recommended."""
+    mine = tmp_path / "my_conf" / "method" / "risk_gap.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text((conf_dir() / "method" / "vrex.yaml").read_text() + "annneal: 3\nfoo: 1\n")
+    monkeypatch.setenv("IRM_SWEEPS_CONF", str(tmp_path / "my_conf"))
+    complaint = launch("method=risk_gap", "lam=1", *SMALL).complaint
+    assert f"unknown key `method.annneal` in {mine} (did you mean `method.anneal`?); VREx has " in complaint, complaint
+    assert "has it" not in complaint
+    mine.write_text((conf_dir() / "method" / "vrex.yaml").read_text() + "foo: 1\n")
+    complaint = launch("method=risk_gap", "lam=1", *SMALL).complaint
+    assert f"unknown key `method.foo` in {mine}; VREx has " in complaint, complaint
 
 
 def test_what_cannot_be_priced_is_said_once(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from irm_sweeps import UserError
 from irm_sweeps.compose import compose, conf_dir
 from irm_sweeps.methods.clove import CLOvE
+from irm_sweeps.methods.method import Pace
 from irm_sweeps.methods.pair import PAIR
 from irm_sweeps.methods.stages import Stage
 from irm_sweeps.testing.fixtures import MakeTrial, Train
@@ -103,6 +104,17 @@ def test_a_new_optimizer_starts_without_state() -> None:
         patch.setattr(PAIR, "stages", lambda _: stages)
         with pytest.raises(UserError, match="set restarts=True"):
             check_stages(wrong)
+
+
+def test_paces_name_players_and_optimizers_that_there_are(
+    make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"Pace\('adamw', \.\.\.\): no such optimizer: choose trial, descent, adam"):
+        Pace("adamw", 0.1)  # type: ignore[arg-type]
+    stages = [Stage("later", 2, restarts=True, paces={"modle": Pace()})]
+    monkeypatch.setattr(PAIR, "stages", lambda _: stages)
+    with pytest.raises(UserError, match=r"PAIR\.stages, 'later', paces: 'modle' is not a player .* `model`"):
+        training(make_trial("method=pair"))
 
 
 def test_clove_as_released_sums() -> None:

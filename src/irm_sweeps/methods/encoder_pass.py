@@ -70,5 +70,6 @@ def _encoder(parameters: Parameters) -> Mapping[str, Tensor]:
 
 
 def _drawn(device: torch.device) -> Tensor:
-    """Return the state of torch's global generator of a device."""
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+    """Return the state of torch's global generator of a device. Both generators' states lie on the host."""
+    on_gpu = device.type == "cuda" and torch.cuda.is_initialized()
+    return torch.cuda.get_rng_state(device) if on_gpu else torch.get_rng_state()

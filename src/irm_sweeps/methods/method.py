@@ -11,13 +11,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
 from irm_sweeps.config import Component
+from irm_sweeps.errors import UserError
 from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.encoder_pass import EncoderPass
 from irm_sweeps.methods.risks import Loss, columns
@@ -32,6 +33,9 @@ Fresh = Callable[[str], dict[str, Tensor]]
 Pooling = Literal["mean", "sum", "images"]
 """How the environments' risks are pooled to one number: their mean, their sum, or the mean over all images, which
 differs from their mean if the environments have different numbers of images in the batch."""
+
+PaceOptimizer = Literal["trial", "descent", "adam"]
+"""How a player steps: see `Pace`."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,14 @@ class Pace:
         Whether the schedule of the trial's learning rate applies to `trial`; to the others it never does.
     """
 
-    optimizer: Literal["trial", "descent", "adam"] = "trial"
+    optimizer: PaceOptimizer = "trial"
     lr: float = 1.0
     decays: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise a UserError for an optimizer that there is not."""
+        if self.optimizer not in (known := get_args(PaceOptimizer)):
+            raise UserError(f"Pace({self.optimizer!r}, ...): no such optimizer: choose {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -89,8 +98,8 @@ class Point:
     phase
         Name of the stage that this step belongs to; empty without stages. A stage of numbers only is none.
     passes
-        The encoder's pass over this batch that later moves share; None: none do. A point with other parameters or inputs
-        does not use it.
+        The encoder's pass over this batch that later moves share; None: none do. A point with other parameters or
+        other inputs does not use it.
     begins
         The first step of each stage by name, 0-d int64 tensors.
     """

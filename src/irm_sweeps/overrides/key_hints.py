@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import Any
 
 from irm_sweeps.errors import UserError
@@ -73,13 +74,17 @@ def unknown_field(place: str, owner: str, fields: Iterable[str]) -> str:
     """
     group, _, field = place.rpartition(".")
     own = [name for name in fields if name != "target"]
-    if choices := choices_with(group, field):
-        return f"unknown key `{place}`{_of_other_choices(owner, group, field, choices)}"
+    choices = yamls_with(group, field)
+    mistaken = [path for path in choices if _names_class(path, owner)]
+    if choices and not mistaken:
+        return f"unknown key `{place}`{_of_other_choices(owner, group, field, [path.stem for path in choices])}"
+    where = f" in {mistaken[0]}" if mistaken else ""
+    listing = _listing(owner, own) if owner and group else ""
     if meant := _nearest(field, own):
         # Deeper keys are written in a file, where the path is plain to see.
         path = f"{group}.{meant}" if group and "." not in group else meant
-        return f"unknown key `{place}` (did you mean `{path}`?)" + (_listing(owner, own) if owner and group else "")
-    return f"unknown key `{place}`" + (_listing(owner, own) if owner and group else "")
+        return f"unknown key `{place}`{where} (did you mean `{path}`?)" + listing
+    return f"unknown key `{place}`{where}" + listing
 
 
 def meant_by(word: str, known: Sequence[str] = ()) -> list[str]:
@@ -94,14 +99,25 @@ def meant_by(word: str, known: Sequence[str] = ()) -> list[str]:
     return keys
 
 
-def choices_with(group: str, field: str) -> list[str]:
-    """Return the choices of a config group whose YAML has a key, by name."""
+def yamls_with(group: str, field: str) -> list[Path]:
+    """Return the YAMLs of a config group that have a key."""
     from irm_sweeps.compose import COMPONENTS, yamls
 
     if group not in COMPONENTS or not re.fullmatch(r"\w+", field):
         return []
     written = re.compile(rf"^[\"']?{field}[\"']?\s*:", re.MULTILINE)
-    return [path.stem for path in yamls(group) if written.search(path.read_text(errors="replace"))]
+    return [path for path in yamls(group) if written.search(path.read_text(errors="replace"))]
+
+
+def choices_with(group: str, field: str) -> list[str]:
+    """Return the choices of a config group whose YAML has a key, by name."""
+    return [path.stem for path in yamls_with(group, field)]
+
+
+def _names_class(path: Path, name: str) -> bool:
+    """Return whether the `_target_` of a YAML is a class of this name."""
+    named = rf"^_target_\s*:\s*[\"']?(\w+\.)*{re.escape(name)}[\"']?\s*(#.*)?$"
+    return re.search(named, path.read_text(errors="replace"), re.MULTILINE) is not None
 
 
 def _hint(key: str, config: Mapping[str, Any]) -> str:

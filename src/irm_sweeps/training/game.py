@@ -165,24 +165,25 @@ def check_side(method: Method, dataset: str, *, given: bool) -> None:
 
 
 def check_players(method: Method, players: Collection[str], environments: int) -> None:
-    """Check that the method's moves, those of each stage and those of the first step, name existing players.
+    """Check that the method's moves and paces, those of each stage and those of the first step, name existing players.
 
     Raises
     ------
     UserError
-        A move names an unknown player.
+        A move or a pace names an unknown player.
     """
     stages = [stage for stage in method.stages() if not stage.numbers_only]
     every = {f"stages, {stage.name!r}": stage.moves for stage in stages if stage.moves is not None}
     if not every or len(every) < len(stages):
         every["moves"] = method.moves(0, environments)
-    for where, moves in every.items():
-        for player in (player for move in moves for player in move.players):
-            if player not in players:
-                raise UserError(
-                    f"{type(method).__name__}.{where}: {player!r} is not a player{did_you_mean(player, players)}: "
-                    f"`players` names {list(players)}"
-                )
+    named = [(where, player) for where, moves in every.items() for move in moves for player in move.players]
+    named += [(f"stages, {stage.name!r}, paces", player) for stage in method.stages() for player in stage.paces or {}]
+    for where, player in named:
+        if player not in players:
+            raise UserError(
+                f"{type(method).__name__}.{where}: {player!r} is not a player{did_you_mean(player, players)}: "
+                f"`players` names {list(players)}"
+            )
 
 
 def _check_combined(method: str, player: str, combined: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:

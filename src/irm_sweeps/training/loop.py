@@ -92,7 +92,7 @@ class StackTraining:
     device
         Device to train on.
     compiled
-        Whether each move runs as one compiled program ; see `irm_sweeps.training.moves`.
+        Whether each move runs as one compiled program; see `irm_sweeps.training.moves`.
 
     Attributes
     ----------

@@ -55,7 +55,7 @@ def test_failed_and_diverged_trials_are_counted_in_their_rows(tmp_path):
     assert failing.code == 1, failing
     assert re.search(r"deed=none .* 2$", failing.out, re.M), failing.out
     assert re.search(r"deed=raise .* 0\n? +2 failed$", failing.out, re.M), failing.out
-    assert "Not ranked, for want of seeds: 1 setting" in failing.out
+    assert "Not ranked, since seeds have no value: 1 setting" in failing.out
     (shown,) = re.findall(r"look at one with: irm-sweeps show (\w+)", failing.out)
     assert "completed" in irm_sweeps("show", shown).out
     again = launch("-m", *ROGUE[:-1], "+method.deed=raise,none", "seed=0,1")

@@ -87,7 +87,7 @@ def test_a_setting_that_lost_a_seed_is_shown_with_its_losses_and_not_ranked(tmp_
     assert re.search(r"vrex lam=100 +85.0 .* 70.0 +1\n? +1 failed, 1 diverged$", out, re.M), out
     assert re.search(r"irmv1 lam=100 .* 2 +1 not run$", out, re.M), out
     assert max(map(len, out.split("not run yet")[0].splitlines())) <= 80
-    assert "Not ranked, for want of seeds: 2 settings." in out
+    assert "Not ranked, since seeds have no value: 2 settings." in out
     assert "the shifted environment: vrex lam=1 (shifted 0.9: 50.0 ± 10.0)" in " ".join(out.split())
     command = out.splitlines()[-1].removeprefix("not run yet; this trains the rest: ")
     assert command.endswith("launch -m method=irmv1,vrex lam=1,100 'seed=range(0,3)' dataset.source=embedded"), command

@@ -55,6 +55,8 @@ def test_mistakes(frame):
         (frame, "ern", "did you mean `erm`"),
         (frame.drop(columns="rule"), "erm", "no column 'rule'"),
         (pd.concat([frame, frame]), "erm", "two trials with seed 0"),
+        (frame[:0], "erm", "the frame has no rows"),
+        ("results", "erm", r"'results' is a str: give a frame, e.g. paired_differences\(load_results\("),
     ):
         with pytest.raises(UserError, match=said):
             irm_sweeps.paired_differences(wrong, against)

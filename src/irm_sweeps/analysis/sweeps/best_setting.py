@@ -53,7 +53,7 @@ def sentences(rows: Sequence[SettingRow], columns: Sequence[EnvironmentColumn]) 
     left = [row for row in rows if not row.is_complete]
     if left and len(rows) > 1:
         names = f": {left[0].name}" if len(left) == 1 else ""
-        yield f"Not ranked, for want of seeds: {count(len(left), 'setting')}{names}."
+        yield f"Not ranked, since seeds have no value: {count(len(left), 'setting')}{names}."
 
 
 def _rule(rows: Sequence[SettingRow], group: Group) -> str:

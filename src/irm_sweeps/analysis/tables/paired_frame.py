@@ -40,7 +40,7 @@ def paired_differences(frame: pd.DataFrame, against: str, measure: str = "accura
     Raises
     ------
     UserError
-        The frame lacks a column or this setting, or has two trials of one setting and seed.
+        It is no frame, has no rows, lacks a column or this setting, or has two trials of one setting and seed.
     """
     import pandas as pd
 
@@ -55,12 +55,21 @@ def paired_differences(frame: pd.DataFrame, against: str, measure: str = "accura
     return result.astype(dict.fromkeys(numbers, "float64"))
 
 
-def _check(frame: pd.DataFrame, against: str, measure: str) -> None:
+def _check(frame: Any, against: str, measure: str) -> None:
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise UserError(
+            f"paired_differences: {frame!r} is a {type(frame).__name__}: give a frame, e.g. "
+            f"paired_differences(load_results(...), against={against!r})"
+        )
     for column in ("setting", "seed", *_PLACES, measure):
         if column not in frame:
             known = ", ".join(map(str, frame.columns[:8]))
             raise UserError(f"paired_differences: the frame has no column {column!r}; it has {known}, ...")
     settings = list(frame["setting"].unique())
+    if not settings:
+        raise UserError("paired_differences: the frame has no rows: no trial is done, or none was kept of them")
     if against not in settings:
         raise UserError(
             f"against={against!r}: the frame has no such setting{did_you_mean(against, settings)}; "

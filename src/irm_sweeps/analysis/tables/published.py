@@ -68,7 +68,7 @@ class PublishedComparison:
             meaning = f"; ± is taken as a sample standard deviation over n = {n or ASSUMED_N} trials"
             if why or n is None:
                 meaning += f", which is assumed: {why or 'print does not say, and the paper file sets no published_n'}"
-        yield f"Published: {self.paper.source}{meaning}."
+        yield f"Published: {self.paper.source or 'the paper file names no source'}{meaning}."
         if self.paper.orientation:
             yield f"Published cells stand there for orientation, without a verdict: {self.paper.orientation}."
             return
