@@ -27,7 +27,7 @@ def test_the_page_in_docs_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_command_prints_it() -> None:
     command = [str(Path(sys.executable).parent / "irm-sweeps"), "methods", "--table"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    whole, used = printed.split("## Of the contract")
+    whole, used = printed.split("## What they use of the contract")
     for text, header in ((whole, HEADER), (used, USED)):
         lines = [line for line in text.splitlines() if line.startswith("| `")]
         assert [line.split("`")[1] for line in lines] == list(CONDUCTS)

@@ -141,7 +141,9 @@ def page(refused: list[str] | None = None) -> str:
     conducts = [Conduct.of(entry) for entry in methods(refused)]
     first = _table([HEADER, *(conduct.cells for conduct in conducts)])
     second = _table([USED, *(conduct.used for conduct in conducts)])
-    return "\n".join(["# Methods", "", *_ABOUT, "", *first, "", "## Of the contract", "", *_ABOUT_USED, "", *second])
+    return "\n".join(
+        ["# Methods", "", *_ABOUT, "", *first, "", "## What they use of the contract", "", *_ABOUT_USED, "", *second]
+    )
 
 
 def _table(lines: Sequence[Sequence[str]]) -> list[str]:
@@ -163,11 +165,16 @@ _ABOUT = [
 
 
 _ABOUT_USED = [
-    "What each method uses of the contract ([stages and gradients of its own](how_to/stages.md)): the stages that it",
-    "names, those of numbers only in brackets; gradients that it combines (`combine`); tensors with a row for each",
-    "training image, read by `Batch.index`; side information (`Batch.side`); draws of every step (`noise`); values",
-    "where a stage begins (`enter`). `stacks` and `compiles`: whether trials train as one stack, and `compile=true`",
-    "works. `lines`: of code of its class and of base classes in the same module, without comments and docstrings.",
+    "[Stages and gradients of its own](how_to/stages.md) explains these parts of the contract.",
+    "",
+    "* `stages`: the stages of its training; in brackets those that change numbers of the objective only",
+    "* `combine`: whether it combines gradients of several objectives",
+    "* `index`: whether it has tensors with a row for each training image, read by `Batch.index`",
+    "* `side`: whether it needs side information of the images, `Batch.side`",
+    "* `noise`: whether it draws random numbers in each step",
+    "* `enter`: whether tensors get new values where a stage begins",
+    "* `stacks`, `compiles`: whether its trials train as one stack, and whether `compile=true` works",
+    "* `lines`: lines of code of its class and of the base classes in the same module, without comments and docstrings",
 ]
 
 

@@ -24,8 +24,8 @@ class EQRM(Method):
 
     The release (CMNIST/train.py with the README's --lr_cos_sched; CMNIST/networks.py) has three hidden layers of 390
     with dropout of .2, no l2, and lets the learning rate fall as half a cosine after the anneal. `protocol=released` on
-    `backbone=mlp` has all of it but the dropout, which no network here has. Each of its rates
-    comes one update later than in the release, whose last update has rate 0.
+    `backbone=mlp` has all of it but the dropout, which no network here has. Each of its rates comes one update later
+    than in the release, whose last update has rate 0.
     """
 
     reference: ClassVar[str] = "Eastwood et al. (2022), Eq. 5 and Appendix B"

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from irm_sweeps.testing.cases import (
-    MethodCases,
-)
+from irm_sweeps.testing.cases import MethodCases
 from irm_sweeps.testing.fixtures import MakeTrial, Train
-from irm_sweeps.testing.runs import (
-    assert_same_outcome,
-    assert_same_parameters,
-)
+from irm_sweeps.testing.runs import assert_same_outcome, assert_same_parameters
 from irm_sweeps.training import moves
 
 

@@ -10,20 +10,9 @@ import torch
 from torch import Tensor
 
 from irm_sweeps.methods.method import STATE
-from irm_sweeps.testing.cases import (
-    THREE_ENVIRONMENTS,
-    TRAIN_ON_UNEQUAL,
-    MethodCases,
-    noting_the_fix,
-)
+from irm_sweeps.testing.cases import THREE_ENVIRONMENTS, TRAIN_ON_UNEQUAL, MethodCases, noting_the_fix
 from irm_sweeps.testing.fixtures import MakeTrial, Train
-from irm_sweeps.testing.runs import (
-    advance,
-    assert_same_parameters,
-    play,
-    players_of,
-    symmetric,
-)
+from irm_sweeps.testing.runs import advance, assert_same_parameters, play, players_of, symmetric
 from irm_sweeps.testing.trials import with_doubled_environment
 from irm_sweeps.training.parameters import Combine
 from irm_sweeps.training.stacked_data import StackedBatch

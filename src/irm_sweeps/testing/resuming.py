@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from irm_sweeps.testing.cases import (
-    MethodCases,
-)
+from irm_sweeps.testing.cases import MethodCases
 from irm_sweeps.testing.fixtures import MakeTrial, Train
-from irm_sweeps.testing.runs import (
-    interrupted,
-)
+from irm_sweeps.testing.runs import interrupted
 
 
 class ResumingContract(MethodCases):

@@ -12,11 +12,7 @@ from irm_sweeps.testing.cases import (
     noting_the_fix,
 )
 from irm_sweeps.testing.fixtures import MakeTrial, Train
-from irm_sweeps.testing.runs import (
-    assert_same_outcome,
-    assert_same_parameters,
-    interrupted,
-)
+from irm_sweeps.testing.runs import assert_same_outcome, assert_same_parameters, interrupted
 from irm_sweeps.testing.trials import with_cut_environment
 
 
