@@ -413,7 +413,7 @@ def test_the_state_of_single_numbers_survives(optimizer: type) -> None:
     for _ in range(3):
         step(start)
     resumed = stacked()
-    resumed.restore([start.state_of(i) for i in range(3)])
+    resumed.restore([start.state_of(i) for i in range(3)], {})
     for _ in range(3):
         step(resumed)
     for _ in range(6):
