@@ -67,9 +67,10 @@ class Exchange:
     @cached_property
     def _of_protocol(self) -> list[str]:
         """Names of the YAMLs that belong to the default protocol together with other choices."""
-        (protocol,) = _PROTOCOL.findall((conf_dir() / "config.yaml").read_text())
+        found = _PROTOCOL.findall((conf_dir() / "config.yaml").read_text())
+        names = f"{found[0]}_*.yaml" if len(found) == 1 else "*.yaml"
         folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
-        return [path.stem for folder in folders for path in folder.glob(f"protocol/*/**/{protocol}_*.yaml")]
+        return [path.stem for folder in folders for path in folder.glob(f"protocol/*/**/{names}")]
 
 
 def _without(words: Sequence[str], i: int) -> tuple[str, ...]:
