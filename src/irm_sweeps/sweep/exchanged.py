@@ -27,9 +27,9 @@ def _are_choices(words: Sequence[str]) -> bool:
 class Exchange:
     """Known configs, and the YAMLs of their choices.
 
-    A choice can be exchanged if the YAMLs of all choices are nothing but values, the old one's values are the whole of its
-    group's part of the config, and no YAML of the default protocol is for the old or the new choice: then no other part
-    of the config depends on it.
+    A choice can be exchanged if the YAMLs of all choices are nothing but values, the old one's values are the whole of
+    its group's part of the config, and no YAML of the default protocol is for the old or the new choice: then no other
+    part of the config depends on it.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Exchange:
                 self._known[_without(words, i)] = word, dict(config)
 
     def config_of(self, words: Sequence[str]) -> dict[str, Any] | None:
-        """Return the config of overrides that differ in one choice from those of a known one; None if it cannot be made."""
+        """Return the config of overrides that differ in one choice from those of a known one; None if Hydra must."""
         if not _are_choices(words) or any(self._values_of(word) is None for word in words):
             return None
         for i, word in enumerate(words):
