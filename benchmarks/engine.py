@@ -166,7 +166,7 @@ def checkpoint(options: Any) -> Table:
 
 
 def main() -> None:
-    made = parser(__doc__, rounds=3)
+    made = parser(__doc__, rounds=2)
     made.add_argument("--trials", type=int, default=10_000, help="planned, and in the store (default: 10000)")
     options = arguments(made)
     if options.quick:

@@ -1,6 +1,6 @@
 """What does a stage that freezes the encoder gain from one encoder pass for all its steps?
 
-    python benchmarks/frozen_stages.py [--steps 5] [--rounds 3] [--width 390] [--n 25000]
+    python benchmarks/frozen_stages.py [--steps 15] [--rounds 1] [--width 390] [--n 25000]
 
 CPU seconds a step at full batch, in bf16, of two stages, by two sides that take turns, in a process of their own each:
 
@@ -59,8 +59,8 @@ def measure(stage: str, side: str, options: argparse.Namespace) -> list[float]:
 
 
 def main() -> None:
-    made = parser(__doc__, rounds=3)
-    made.add_argument("--steps", type=int, default=5, help="measured steps per process (default: 5)")
+    made = parser(__doc__, rounds=1)
+    made.add_argument("--steps", type=int, default=15, help="measured steps per process (default: 15)")
     made.add_argument("--width", type=int, default=390, help="units of both hidden layers (default: 390)")
     made.add_argument("--n", type=int, default=25_000, help="images per environment (default: 25000)")
     options = arguments(made)

@@ -230,7 +230,7 @@ def in_lock_step(workers: int, trials: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    made = parser(__doc__, rounds=3)
+    made = parser(__doc__, rounds=2)
     made.add_argument("--trials", type=int, default=300)
     made.add_argument("--workers", default="1,2,4", help="numbers of workers (default: 1,2,4)")
     made.add_argument("--store", type=Path, default=Path(tempfile.gettempdir()), help="where the stores are made")

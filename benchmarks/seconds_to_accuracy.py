@@ -140,7 +140,7 @@ def pipeline(options: argparse.Namespace) -> Iterator[float]:
 
 
 def main() -> None:
-    made = parser(__doc__, rounds=2)
+    made = parser(__doc__, rounds=1)
     made.add_argument("--accuracy", type=float, default=0.75)
     made.add_argument("--data-dir", type=Path, default=Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "data")))
     options = arguments(made)

@@ -1,12 +1,12 @@
 """How much longer than their sleep do trials of one second take, and how much longer with Ray Tune?
 
-    python benchmarks/sleeping_trials.py [--trials 320] [--slots 16]
+    python benchmarks/sleeping_trials.py [--trials 96] [--slots 8]
 
 Ray Tune's own case (its docs: 10,000 trials of a second on 16 CPUs in 715 s, 14 % over the minimum of 625 s; `--trials
-10000`). A trial that sleeps needs no core, so there are as many slots as in that case on any machine. Ours is a trial
-of a user's own method whose only step sleeps: it is planned, claimed, drawn, trained, evaluated, and written with
-fsync. Ray's is a function that sleeps and reports one number, with the settings of Ray's own test (actors are
-reused, the experiment's state is saved every 100 s); Ray writes a trial's files without fsync.
+10000 --slots 16`). A trial that sleeps needs no core, so there may be as many slots as in that case on any machine.
+Ours is a trial of a user's own method whose only step sleeps: it is planned, claimed, drawn, trained, evaluated, and
+written with fsync. Ray's is a function that sleeps and reports one number, with the settings of Ray's own test (actors
+are reused, the experiment's state is saved every 100 s); Ray writes a trial's files without fsync.
 
 Two questions: the whole command, from its start to its end, start-up of the slots included; and the seconds between
 two trials of a slot while all slots are at work, from the times at which results were written (Ray's: reported). On few
@@ -91,8 +91,8 @@ def with_ray(trials: int, slots: int, seconds: float, folder: str) -> None:
 
 def main() -> None:
     made = parser(__doc__, rounds=1)
-    made.add_argument("--trials", type=int, default=320)
-    made.add_argument("--slots", type=int, default=16)
+    made.add_argument("--trials", type=int, default=96)
+    made.add_argument("--slots", type=int, default=8)
     options = arguments(made)
     if options.quick:
         options.trials, options.slots = 8, 2

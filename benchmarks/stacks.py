@@ -71,7 +71,7 @@ def trials_per_hour(training: Any, seconds: float) -> float:
 
 
 def main() -> None:
-    made = parser(__doc__, rounds=3)
+    made = parser(__doc__, rounds=2)
     made.add_argument("--sizes", default="1,4,16,64,512,2048")
     made.add_argument("--threads", type=int, default=1)
     options = arguments(made)
@@ -100,7 +100,7 @@ def main() -> None:
                 started = time.perf_counter()
                 trials_per_hour(training, 0)  # to warm up, or to compile
                 compiling += (time.perf_counter() - started) * compiled
-                sides[name] = partial(trials_per_hour, training, 0.1 if options.quick else 1.0)
+                sides[name] = partial(trials_per_hour, training, 0.1 if options.quick else 0.5)
         table.note += f"\nthe first steps of the compiled: {compiling:.0f} s"
         table.measure(sides, options.rounds)
         tables.append(table)

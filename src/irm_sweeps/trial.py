@@ -92,9 +92,12 @@ class Trial(Config):
             own_git_state(trial.user_modules)  # cached now, while the files are still those that were imported
         return trial
 
-    @cached_property
+    @property
     def config(self) -> dict[str, Any]:
-        """The whole config as plain JSON values, every field at its value: what the store has. Not to be changed."""
+        """The whole config as plain JSON values, every field at its value: what the store has. Not to be changed.
+
+        It is made anew at each look, from parts that trials share.
+        """
         return self._of_parts(lambda part: part.as_json)
 
     @cached_property

@@ -15,6 +15,7 @@ from irm_sweeps.analysis.options import Parser, add_sweep
 from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.files.reading import is_there
+from irm_sweeps.process_state.garbage import collector_paused
 from irm_sweeps.typed_commands import launching
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the page where the command line asks."""
-    with one_line_errors():
+    with one_line_errors(), collector_paused():
         options = parser().read(argv)
         missing = [store for store in options.stores if not is_there(store)]
         if missing:

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,8 +51,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     StoreError
         The disk is full, the folder is gone or may not be written.
     """
+    write_pieces(path, [content])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Do the same with content that is made piece by piece; if making it raises, `path` stays as it was.
+
+    Raises
+    ------
+    StoreError
+        As `write_atomically`.
+    """
     with _store_errors(path), replacing(path, durable=True) as file:
-        file.write(content)
+        file.writelines(pieces)
 
 
 def write_once(path: Path, content: bytes, *, durable: bool = True) -> bool:

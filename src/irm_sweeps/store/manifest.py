@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,7 +20,8 @@ from pydantic import Field, StringConstraints
 
 from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.errors import StoreError, UserError, did_you_mean
-from irm_sweeps.files.atomic import make_folder, refuse_link, to_json, write_atomically
+from irm_sweeps.files.atomic import make_folder, refuse_link, write_pieces
+from irm_sweeps.files.json_pieces import json_pieces
 from irm_sweeps.files.json_stream import JsonStream
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
 from irm_sweeps.files.untrusted import MIB
@@ -252,11 +253,17 @@ def write_manifest(
     manifest = replace(manifest, code=write_code(folder, modules or {}))
     parts = {name: getattr(manifest, name).model_dump() for name in ("code", "package")}
     content = {"schema": SCHEMA, **manifest.__dict__, "settings": settings.recorded(), **parts}
-    encoded = to_json(content, indent=None)
-    if len(encoded) > LARGEST:
-        raise UserError(f"the sweep's manifest has {len(encoded):,} bytes, more than {LARGEST:,}: launch it in parts")
-    write_atomically(folder / "manifest.json", encoded)
+    write_pieces(folder / "manifest.json", _bounded(json_pieces(content, divided="trials")))
     return manifest
+
+
+def _bounded(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a manifest, up to the largest that is read."""
+    size = 0
+    for piece in pieces:
+        if (size := size + len(piece)) > LARGEST:
+            raise UserError(f"the sweep's manifest has more than {LARGEST:,} bytes: launch it in parts")
+        yield piece
 
 
 def read_manifest(store: Reader, name: str) -> Manifest:

@@ -131,9 +131,9 @@ def _panel(axes: Axes, panel: Points, titles: Sequence[str], labels: Sequence[st
 def ticks(low: float, high: float) -> list[float]:
     """Return accuracies in % to mark on an axis from probit `low` to `high`, at least two."""
     from matplotlib.ticker import MaxNLocator
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
-    ends = [100 * float(norm.cdf(end)) for end in (low, high)]
+    ends = [100 * float(ndtr(end)) for end in (low, high)]
     usual = [float(tick) for tick in _TICKS if ends[0] <= tick <= ends[1]]
     return usual if len(usual) > 1 else [t for t in MaxNLocator(4).tick_values(*ends) if ends[0] <= t <= ends[1]]
 

@@ -62,9 +62,9 @@ class Line:
 
 def probit(accuracy: float) -> float:
     """Return the standard normal quantile of an accuracy in [0, 1], clipped to CLIP and 1 - CLIP."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    return float(norm.ppf(min(1 - CLIP, max(CLIP, accuracy))))
+    return float(ndtri(min(1 - CLIP, max(CLIP, accuracy))))
 
 
 def line(inside: Sequence[float], shifted: Sequence[float], settings: Sequence[Hashable]) -> Line | None:
@@ -121,8 +121,8 @@ def _slope_and_z(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
 def _jackknifed(estimate: float, without_one: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 95 % interval of an estimate; infinite if all spread is that of one setting."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     g = len(without_one)
-    half = float(t.ppf(0.975, g - 1)) * math.sqrt((g - 1) * without_one.var())
+    half = float(stdtrit(g - 1, 0.975)) * math.sqrt((g - 1) * without_one.var())
     return (estimate - half, estimate + half) if math.isfinite(half) else (-math.inf, math.inf)

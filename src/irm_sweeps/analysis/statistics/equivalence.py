@@ -78,10 +78,10 @@ def noticed(measured: Summary, published: Summary, looks: int = 1) -> float:
     `(t_a + t_b) se`, with the quantiles of Student's distribution at 1 - ALPHA / looks / 2 and at POWER, and the
     standard error and degrees of freedom of `statistics.error`.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     se, freedom = error(measured, published)
-    return float(t.ppf(1 - ALPHA / looks / 2, freedom) + t.ppf(POWER, freedom)) * se if se else 0.0
+    return float(stdtrit(freedom, 1 - ALPHA / looks / 2) + stdtrit(freedom, POWER)) * se if se else 0.0
 
 
 def decided(measured: Summary, published: Summary, margin: float | None, looks: int = 1) -> float:
@@ -91,15 +91,15 @@ def decided(measured: Summary, published: Summary, margin: float | None, looks: 
     the degrees of freedom of `statistics.error`: `F(|d| / se - T)` for `differs`, and for `equivalent`, where both
     ends of the interval must lie within the margin m, `F((m - d) / se - T) + F((m + d) / se - T) - 1`.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit
 
     se, freedom = error(measured, published)
     if not se:
         return 1.0
-    difference, quantile = abs(apart(measured, published)), float(t.ppf(1 - ALPHA / looks / 2, freedom))
+    difference, quantile = abs(apart(measured, published)), float(stdtrit(freedom, 1 - ALPHA / looks / 2))
 
     def below(distance: float) -> float:
-        return float(t.cdf(distance / se - quantile, freedom))
+        return float(stdtr(freedom, distance / se - quantile))
 
     within = 0.0 if margin is None else below(margin - difference) + below(margin + difference) - 1
     return max(below(difference), within)

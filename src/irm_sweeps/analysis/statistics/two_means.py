@@ -158,16 +158,16 @@ def interval(a: Summary, b: Summary, alpha: float = ALPHA) -> tuple[float, float
 
 def two_sided(difference: float, se: float, freedom: float) -> float:
     """Return both tails of Student's t beyond `difference / se`; without an error, 1 for no difference, else 0."""
-    from scipy.stats import t
+    from scipy.special import stdtr
 
-    return float(2 * t.sf(abs(difference) / se, freedom)) if se else float(difference == 0)
+    return float(2 * stdtr(freedom, -abs(difference) / se)) if se else float(difference == 0)
 
 
 def around(difference: float, se: float, freedom: float, alpha: float = ALPHA) -> tuple[float, float]:
     """Return Student's confidence interval of a difference, at the level 1 - alpha; without an error, a point."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    half = float(t.ppf(1 - alpha / 2, freedom)) * se if se else 0.0
+    half = float(stdtrit(freedom, 1 - alpha / 2)) * se if se else 0.0
     return difference - half, difference + half
 
 
