@@ -19,7 +19,6 @@ from irm_sweeps.config import Config, Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.overrides.key_hints import unknown_key
 from irm_sweeps.overrides.paired_axes import is_zip, keys, members, refuse_hidden
-from irm_sweeps.sweep.exchanged import Exchange, in_one_order
 from irm_sweeps.trial import Trial
 
 MOST = 1_000_000
@@ -51,15 +50,12 @@ class HydraCache:
         By a key: whether it chooses a YAML.
     parts
         The parts of trials; see `Trial.from_config`.
-    exchange
-        What makes a base from another one, where they differ in one choice.
     """
 
     bases: dict[tuple[str, ...], tuple[dict[str, Any], bool]] = field(default_factory=dict)
     axes: dict[str, _Axis] = field(default_factory=dict)
     groups: dict[str, bool] = field(default_factory=dict)
     parts: dict[tuple[str, str], Config] = field(default_factory=dict)
-    exchange: Exchange = field(default_factory=Exchange)
 
 
 def expand(overrides: Sequence[str], cache: HydraCache | None = None) -> Iterator[dict[str, Any]]:
@@ -80,9 +76,9 @@ def expand(overrides: Sequence[str], cache: HydraCache | None = None) -> Iterato
     given = {axis.key for axes in dimensions for axis in axes}
     for indices in product(*(range(len(axes[0].values)) for axes in dimensions)):
         chosen = [(axis, i) for axes, i in zip(dimensions, indices, strict=True) for axis in axes]
-        composed = in_one_order([axis.texts[i] for axis, i in chosen if axis.composed])
+        composed = tuple(axis.texts[i] for axis, i in chosen if axis.composed)
         if composed not in cache.bases:
-            cache.bases[composed] = _base(composed, cache.exchange)
+            cache.bases[composed] = _base(composed)
         base, refers = cache.bases[composed]
         config = dict(base)
         for axis, i in chosen:
@@ -121,16 +117,12 @@ def last_wins(*layers: Sequence[str]) -> list[str]:
     return list(merged.values())
 
 
-def _base(composed: Sequence[str], exchange: Exchange) -> tuple[dict[str, Any], bool]:
+def _base(composed: Sequence[str]) -> tuple[dict[str, Any], bool]:
     """Return a config, and whether parts of it refer to other keys and so must be resolved after these are set."""
-    if (exchanged := exchange.config_of(composed)) is not None:
-        return exchanged, False
     config = compose(composed, resolve=False)
     if re.search(r"\$\{(?![\w.]+:)", str(config)):
         return config, True
-    config = _resolved(config, composed)
-    exchange.add(composed, config)
-    return config, False
+    return _resolved(config, composed), False
 
 
 def _resolved(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import rankdata
 
 from irm_sweeps.analysis.figures.budget import shown_budgets
-from irm_sweeps.analysis.statistics.search_budget import _ranks, expected_best, intervals
+from irm_sweeps.analysis.statistics.search_budget import expected_best, intervals
 
 
 def test_a_budget_of_one_is_the_mean_and_a_large_one_the_best():
@@ -34,17 +32,6 @@ def test_it_is_the_mean_over_all_draws(settings, budget):
         outcomes.append(numpy.mean([settings[i][1] for i in draw if settings[i][0] == best]))
     by, reported = zip(*settings, strict=True)
     assert expected_best(by, reported, budget) == pytest.approx(numpy.mean(outcomes), abs=1e-9)
-
-
-@given(st.lists(st.lists(st.sampled_from([0.0, 0.5, 2.0, -1.0]), min_size=5, max_size=5), min_size=1, max_size=4))
-def test_ranks_are_those_of_scipy(rows):
-    below, up_to = _ranks(numpy.array(rows))
-    assert (below == rankdata(rows, method="min", axis=1) - 1).all()
-    assert (up_to == rankdata(rows, method="max", axis=1)).all()
-
-
-def test_a_row_with_nan_has_no_expectation():
-    assert math.isnan(expected_best([0.1, math.nan], [1.0, 2.0], 2))
 
 
 def test_nothing_to_draw_from_is_refused():

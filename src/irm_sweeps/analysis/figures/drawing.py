@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,28 +106,8 @@ def file_of(figure: Any, title: str, file_format: str) -> bytes:
     metadata: dict[str, Any] = {"Title": title}
     if file_format in ("pdf", "svg"):
         metadata["CreationDate" if file_format == "pdf" else "Date"] = None
-    with _laid_out_without_drawing(figure):
-        figure.savefig(buffer, format=file_format, dpi=200, metadata=metadata)
+    figure.savefig(buffer, format=file_format, dpi=200, metadata=metadata)
     return buffer.getvalue()
-
-
-@contextmanager
-def _laid_out_without_drawing(figure: Any) -> Iterator[None]:
-    """Let a figure only be laid out where matplotlib, before it writes a file, draws it once to no effect but this."""
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    def draw(renderer: Any) -> None:
-        engine = figure.get_layout_engine()  # none once matplotlib writes
-        if isinstance(engine, ConstrainedLayoutEngine):
-            engine.execute(figure)
-        else:
-            type(figure).draw(figure, renderer)
-
-    figure.draw = draw
-    try:
-        yield
-    finally:
-        del figure.draw
 
 
 def add_caption(figure: Any, text: str) -> None:

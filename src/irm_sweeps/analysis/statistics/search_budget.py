@@ -58,19 +58,10 @@ def intervals(
 
 
 def _ranks(by: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return for each entry how many of its row are below it, and how many are not above it; NaN in a row with NaN."""
-    import numpy as np
+    """Return for each entry how many of its row are below it, and how many are not above it."""
+    from scipy.stats import rankdata
 
-    m, order = by.shape[1], np.argsort(by, axis=1)
-    ordered, edge = np.take_along_axis(by, order, axis=1), np.ones((len(by), 1), dtype=bool)
-    inner = ordered[:, 1:] != ordered[:, :-1]
-    first = np.maximum.accumulate(np.where(np.hstack([edge, inner]), np.arange(m), 0), axis=1)
-    last = np.minimum.accumulate(np.where(np.hstack([inner, edge]), np.arange(m), m)[:, ::-1], axis=1)[:, ::-1]
-    below, up_to = np.empty_like(by), np.empty_like(by)
-    np.put_along_axis(below, order, first, axis=1)
-    np.put_along_axis(up_to, order, last + 1, axis=1)
-    below[np.isnan(by).any(axis=1)] = np.nan
-    return below, up_to
+    return rankdata(by, method="min", axis=1) - 1.0, rankdata(by, method="max", axis=1) + 0.0
 
 
 def _expected(
