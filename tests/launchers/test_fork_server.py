@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from commands import ROGUE, Desk, eventually, is_running
-from irm_sweeps.launchers.local_jobs import ForkServer, ServerGone
+from commands import ROGUE, SMALL, Desk, eventually, is_running
+from irm_sweeps.launchers.local_jobs import ForkServer, Jobs, ServerGone
 from irm_sweeps.launchers.process_tree import descendants
 from irm_sweeps.launchers.worker_task import WorkerTask
 
@@ -75,3 +76,71 @@ def test_one_that_cannot_start_is_told_of(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ServerGone):
         server.start(tmp_path, WorkerTask(str(tmp_path), "sweep", "", 1))
     assert descendants(os.getpid()) == []
+
+
+NO_DESCRIPTORS = """
+import os
+
+def refuse(pid):
+    raise OSError(38, "Function not implemented")
+
+os.pidfd_open = refuse
+"""
+ODD_PYTHONS = {"has no descriptors of processes": NO_DESCRIPTORS, "prints as it starts": "print('welcome')\n"}
+"""A `sitecustomize.py` each: what Linux before 5.3 or a sandbox does, and what some clusters install."""
+OUT_OF_DESCRIPTORS = """
+import os
+
+def one(pid, opened=os.pidfd_open):
+    if pid != os.getpid():
+        raise OSError(24, "Too many open files")
+    return opened(pid)
+
+os.pidfd_open = one
+"""
+
+
+def install(folder: Path, sitecustomize: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(sitecustomize)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def running_in_group(group: int) -> list[int]:
+    pids = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            pids += [int(stat.parent.name)] if int(its_group) == group and state not in "ZX" else []
+    return pids
+
+
+@pytest.mark.parametrize("python", ODD_PYTHONS)
+def test_workers_start_where_python(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+    install(tmp_path / "site", ODD_PYTHONS[python], monkeypatch)
+    answer = desk.answer(desk.sweep(*SMALL, "seed=0,1"))
+    assert answer.code == 0, answer
+    assert {result["status"] for result in desk.in_store().values()} == {"completed"}
+
+
+def test_a_worker_that_cannot_be_watched_over_is_ended(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", OUT_OF_DESCRIPTORS, monkeypatch)
+    command = desk.sweep(*SLOW)
+    assert "no worker can start" in desk.answer(command).complaint
+    eventually(lambda: not running_in_group(command.pid), "no process is left")
+    assert desk.in_store() == {}
+
+
+def test_a_launch_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    def descriptors() -> list[str]:
+        return sorted(os.listdir("/proc/self/fd"))
+
+    before = descriptors()
+    jobs = Jobs(tmp_path)
+    there = [jobs.start(WorkerTask(str(tmp_path), "no-such-sweep", "", 1)) for _ in range(2)]
+    eventually(lambda: all((tmp_path / f"{job.pid}_0_log.err").exists() for job in there), "both were forked")
+    jobs.close()
+    assert descriptors() == before
+    eventually(lambda: not any(is_running(job.pid) for job in there), "they end")

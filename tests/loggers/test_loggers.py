@@ -270,6 +270,25 @@ def test_a_trial_is_logged_once_and_whole(tmp_path: Path, told: list[tuple[str, 
     assert told[1:] == [*ROWS, ("close", "completed")]
 
 
+def test_what_a_logger_does_to_a_runs_config_is_its_own_affair(
+    tmp_path: Path, told: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flatten(self: Recorder, run: Run) -> Stream:
+        config = dict(run.config)
+        for name, value in config.pop("dataset").items():
+            config[f"dataset.{name}"] = value
+        run.config["method"].clear()
+        return _Recording("")
+
+    monkeypatch.setattr(Recorder, "open", flatten)
+    made, manifest, store = worker(tmp_path / "results")
+    made.checkpoint_seconds = 0
+    (trial_id,) = manifest.trials
+    assert made.work().completed == 1
+    assert (result := store.result(trial_id)) is not None
+    assert result.config["method"]["_target_"] == "irm_sweeps.methods.erm.ERM"
+
+
 def test_an_interrupted_trial_starts_its_run_over(tmp_path: Path, told: list[tuple[str, Any]]) -> None:
     made, manifest, store = worker(tmp_path / "results")
     work_until(made, step=12)

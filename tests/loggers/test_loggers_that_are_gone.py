@@ -66,7 +66,7 @@ class _StuckRun(Stream):
 @pytest.fixture(autouse=True)
 def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(irm_sweeps.loggers.none, "Stuck", Stuck, raising=False)
-    monkeypatch.setattr(shared_logger.SharedLogger.__init__, "__defaults__", (None, 1.0))
+    monkeypatch.setattr(shared_logger, "CALL_SECONDS", 1.0)
     yield
     CALLED.clear()
     STORE.clear()

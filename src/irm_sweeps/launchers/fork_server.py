@@ -1,11 +1,12 @@
 """The process that imports torch once and forks the CPU workers of a local launcher.
 
-    python -u -m irm_sweeps.launchers.fork_server
+    python -u -m irm_sweeps.launchers.fork_server REPLIES
 
 It reads a job a line from stdin, a JSON object (`folder` for the logs, and the fields of a `WorkerTask`), until its
-launcher closes the pipe or dies. For each it forks a process, writes its pid to stdout (`began JOB`), and that process
-forks the worker, whose output goes to the job's logs, forwards SIGTERM to it, as submitit's controller does, and
-writes `ended JOB RETURNED` at its end. A worker needs neither of the others: it goes on when they are killed.
+launcher closes the pipe or dies. For each it forks a process and writes its pid to the descriptor REPLIES (`began JOB`;
+to stdout a module may print while it is imported). That process forks the worker, whose output goes to the job's logs,
+forwards SIGTERM to it, as submitit's controller does, and writes `ended JOB RETURNED` at its end. A worker needs
+neither of the others: it goes on when they are killed.
 
 Forking is safe because nothing but imports has happened here: there is one thread (else this process ends), no GPU can
 be seen, and none of the user's code has been imported.
@@ -37,9 +38,9 @@ def serve() -> Callable[[], None]:
     _import_what_workers_need()
     if len(os.listdir("/proc/self/task")) > 1:
         return lambda: sys.exit(HAS_THREADS)
-    requests, replies = os.fdopen(os.dup(0)), os.dup(1)
+    requests, replies = os.fdopen(os.dup(0)), int(sys.argv[1])
+    os.set_inheritable(replies, False)
     _send_to(os.devnull, 0, os.O_RDONLY)
-    _send_to(os.devnull, 1, os.O_WRONLY)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the jobs
     gc.freeze()
     for line in requests:

@@ -48,7 +48,7 @@ class Jobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._server: ForkServer | None = None
-        self._forks = hasattr(os, "pidfd_open")
+        self._forks = _can_wait_for_any_process()
         self._executor: Any = None
 
     def start(self, task: WorkerTask) -> Job:
@@ -71,9 +71,10 @@ class Jobs:
         return self.folder / f"{job.pid}_0_log.err"
 
     def close(self) -> None:
-        """End the server; the jobs go on."""
+        """End the server; the jobs go on, and are asked for nothing any more."""
         if self._server is not None:
             self._server.close()
+            self._server.forget_jobs()
 
     def _fork(self, task: WorkerTask) -> Job:
         if self._server is None:
@@ -118,17 +119,20 @@ class ForkServer:
 
     def __init__(self) -> None:
         env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        command = [sys.executable, "-u", "-m", "irm_sweeps.launchers.fork_server"]
         self._requests, self._replies = os.pipe()[::-1], os.pipe()
+        told = self._replies[1]
+        command = [sys.executable, "-u", "-m", "irm_sweeps.launchers.fork_server", str(told)]
+        nowhere = subprocess.DEVNULL
         with _ignored_by_children():
             self._process = subprocess.Popen(
-                command, env=env, stdin=self._requests[1], stdout=self._replies[1], stderr=subprocess.DEVNULL
+                command, env=env, stdin=self._requests[1], stdout=nowhere, stderr=nowhere, pass_fds=[told]
             )
         os.close(self._requests[1])
-        os.close(self._replies[1])
+        os.close(told)
         self._text = b""
         self._began: list[int] = []
         self._ended: dict[int, bool] = {}
+        self._jobs: list[ForkedJob] = []
         self._closed = False
 
     def start(self, folder: Path, task: WorkerTask) -> ForkedJob:
@@ -149,7 +153,9 @@ class ForkServer:
                 if gone:
                     break
             if self._began:
-                return ForkedJob(self, self._began.pop())
+                self._jobs.append(ForkedJob(self, self._began[-1]))
+                self._began.pop()
+                return self._jobs[-1]
         except BrokenPipeError:
             pass
         except BaseException:
@@ -194,6 +200,12 @@ class ForkServer:
             with suppress(ProcessLookupError):
                 os.kill(job, signal.SIGTERM)
 
+    def forget_jobs(self) -> None:
+        """Close what tells of the jobs' ends: a search has a server for each of its batches."""
+        os.close(self._replies[0])
+        for job in self._jobs:
+            job.forget()
+
 
 class ForkedJob:
     """A job that the fork server has started; its end is known from a file descriptor that stands for the process."""
@@ -208,13 +220,27 @@ class ForkedJob:
     def done(self) -> bool:
         """As `Job.done`."""
         if self._descriptor is not None and select.select([self._descriptor], [], [], 0)[0]:
+            self.forget()
+        return self._descriptor is None
+
+    def forget(self) -> None:
+        """Close the descriptor."""
+        if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-        return self._descriptor is None
 
     def returned(self) -> bool:
         """As `Job.returned`."""
         return self._server.returned(self.pid)
+
+
+def _can_wait_for_any_process() -> bool:
+    """Return whether the system has descriptors of processes: Linux since 5.3, where no sandbox refuses them."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class LogForwarder:
 
     def _open(self, trial: Trial) -> None:
         name = run_name(self._label_of(trial.id), trial.id)
-        run = Run(trial.id, name, self._sweep, trial.config, self._folder_of(trial.id), self._keys())
+        run = Run(trial.id, name, self._sweep, deepcopy(trial.config), self._folder_of(trial.id), self._keys())
         self._streams[trial.id] = self._logger.open(run)
 
     def _close(self, trial_id: str, status: str, final: Mapping[str, float]) -> None:
