@@ -71,3 +71,19 @@ def test_a_stopped_task_has_its_job_requeued_where_slurm_asked_for_that(
 def test_a_worker_imports_from_where_its_launcher_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     assert str(tmp_path) in WorkerTask("results", "sweep").folders
+
+
+POOLS = """
+import multiprocessing
+from irm_sweeps.launchers.worker_task import StopSignals
+stop = StopSignals()
+for _ in range(30):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+print("done", stop.requested.is_set())
+"""
+
+
+def test_a_pool_that_a_trial_forks_can_be_terminated() -> None:
+    ended = subprocess.run([sys.executable, "-c", POOLS], capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "done False\n", ended.stderr

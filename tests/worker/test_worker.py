@@ -27,7 +27,7 @@ from irm_sweeps.sweep.collect import collect
 from irm_sweeps.training.checkpoint import pack
 from irm_sweeps.training.loop import StackTraining
 from irm_sweeps.trial import Trial
-from irm_sweeps.worker.exceptions import DeviceLost
+from irm_sweeps.worker.exceptions import DeviceLost, Interrupted
 from irm_sweeps.worker.worker import Worker
 
 Make = Callable[..., Worker]
@@ -401,3 +401,22 @@ def test_a_stack_that_trains_holds_no_checkpoint_in_memory(
     assert worker.work().completed == 4
     assert tensors
     assert in_memory == [0, 0]
+
+
+def test_a_trial_that_fails_while_a_stop_is_asked_for_is_tried_again(
+    store: Store, manifest: Manifest, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal that asks may have ended a process that the trial waited for."""
+    advance = StackTraining._advance
+
+    def broken(training: StackTraining) -> None:
+        worker.stop_requested.set()
+        raise RuntimeError("a process that loads data was terminated")
+
+    monkeypatch.setattr(StackTraining, "_advance", broken)
+    with pytest.raises(Interrupted):
+        worker.work()
+    assert not any(store.has_result(trial_id) for trial_id in manifest.trials)
+    worker.stop_requested.clear()
+    monkeypatch.setattr(StackTraining, "_advance", advance)
+    assert worker.work().completed == 4

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -228,6 +229,8 @@ class WorkerTask:
 class StopSignals:
     """USR2, SIGTERM and SIGINT, which ask this process to save and stop; a second SIGINT interrupts at once.
 
+    A process forked from this one ends at SIGTERM.
+
     Attributes
     ----------
     requested
@@ -243,6 +246,7 @@ class StopSignals:
         self._submitit = signal.getsignal(signal.SIGUSR2)
         for signum in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._receive)
+        _let_children_end(self._receive)
         if slurm.is_submitted_task():
             self.deadline.watch()
 
@@ -262,6 +266,27 @@ class StopSignals:
         """Let submitit store this task and requeue the job."""
         if callable(self._submitit):
             self._submitit(signal.SIGUSR2, None)
+
+
+def _let_children_end(receive: Callable[[int, FrameType | None], None]) -> None:
+    """Let SIGTERM end a process that a trial forks: `multiprocessing.Pool.terminate` sends one, maybe at once, and waits.
+
+    Until the handler is away the signal is blocked, since a fork loses one that its parent's handler has received.
+    """
+    mask = threading.local()
+
+    def block() -> None:
+        mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
+
+    def unblock_in_child() -> None:
+        if signal.getsignal(signal.SIGTERM) == receive:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        unblock()
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=unblock_in_child)
 
 
 def _set_environment(gpu: str | None, threads: int | None) -> None:

@@ -286,7 +286,9 @@ class Worker:
 
     def _raise_unless_of_the_trials(self, error: BaseException, run: StackRun) -> None:
         """Raise what an error means if it is not the fault of the trials: a stop, or the store or the device fails."""
-        if isinstance(error, Interrupted | KeyboardInterrupt) and self.stop_requested.is_set():
+        if self.stop_requested.is_set():  # the signal may have ended what the trial waited for: it is tried again
+            if not isinstance(error, Interrupted | KeyboardInterrupt):
+                run.log.write(f"not counted, as this worker was asked to stop: {raised(error)}")
             raise Interrupted from None
         if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno in FAULTS:
             raise StoreError(f"trial {run.held[0].trial_id} cannot go on: {text_of(error)}") from error
