@@ -269,7 +269,7 @@ class StopSignals:
 
 
 def _let_children_end(receive: Callable[[int, FrameType | None], None]) -> None:
-    """Let SIGTERM end a process that a trial forks: `multiprocessing.Pool.terminate` sends one, maybe at once, and waits.
+    """Let SIGTERM end a process that a trial forks: `Pool.terminate` of multiprocessing sends one, maybe at once.
 
     Until the handler is away the signal is blocked, since a fork loses one that its parent's handler has received.
     """
