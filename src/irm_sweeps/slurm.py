@@ -240,6 +240,11 @@ def is_submitted_task() -> bool:
     return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
 
 
+def be_no_submitted_task() -> None:
+    """Let this process and its children be no task of the submitit job in which their launcher may run."""
+    os.environ["SUBMITIT_EXECUTOR"] = "local"
+
+
 def job_id() -> str | None:
     """Return this process's job, `1234` or, in an array, `1234_5`; None outside any job."""
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):

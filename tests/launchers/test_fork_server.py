@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from commands import ROGUE, SMALL, Desk, eventually, is_running
+from irm_sweeps.launchers import fork_server
 from irm_sweeps.launchers.local_jobs import ForkServer, Jobs, ServerGone
 from irm_sweeps.launchers.process_tree import descendants
 from irm_sweeps.launchers.worker_task import WorkerTask
@@ -104,6 +106,14 @@ def install(folder: Path, sitecustomize: str, monkeypatch: pytest.MonkeyPatch) -
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(sitecustomize)
     monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def test_a_server_that_has_a_second_thread_forks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(100,), daemon=True).start()\n"
+    install(tmp_path / "python", thread, monkeypatch)
+    command = [sys.executable, "-m", fork_server.__name__, "1"]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+    assert ended.returncode == fork_server.HAS_THREADS, ended.stderr
 
 
 def running_in_group(group: int) -> list[int]:

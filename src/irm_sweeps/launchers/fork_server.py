@@ -26,6 +26,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from irm_sweeps.slurm import be_no_submitted_task
+
 HAS_THREADS = 3
 """Exit code of a server that must not fork."""
 CRASHED = 70
@@ -64,7 +66,7 @@ def _import_what_workers_need() -> None:
 def _become_job(folder: Path, task: dict[str, Any], replies: int) -> Callable[[], None]:
     """Fork the worker; return what this process, the job's or the worker's, is to do. SIGTERM is blocked."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.environ["SUBMITIT_EXECUTOR"] = "local"  # not what it may say of a job in which the launcher runs
+    be_no_submitted_task()
     job = os.getpid()
     for stream, name in ((1, "out"), (2, "err")):
         _send_to(folder / f"{job}_0_log.{name}", stream, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
