@@ -74,10 +74,11 @@ def test_it_ends_with_its_launcher_and_the_workers_go_on(desk: Desk) -> None:
 def test_one_that_cannot_start_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    before = set(descendants(os.getpid()))
     server = ForkServer()
     with pytest.raises(ServerGone):
         server.start(tmp_path, WorkerTask(str(tmp_path), "sweep", "", 1))
-    assert descendants(os.getpid()) == []
+    assert set(descendants(os.getpid())) <= before
 
 
 NO_DESCRIPTORS = """

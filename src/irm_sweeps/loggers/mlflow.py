@@ -21,6 +21,8 @@ from irm_sweeps.compose import leaves
 from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.loggers.logger import Logger, Run, Stream
 
+_WRITE_SECONDS = 1.0
+"""A file of a metric that stays empty so long is not being written by another process."""
 _BATCH = 500
 """Number of metrics per call; MLflow accepts at most 1,000, and 100 parameters."""
 _STATUS = {"completed": "FINISHED", "diverged": "FINISHED", "interrupted": "KILLED"}
@@ -177,15 +179,25 @@ class MLflow(Logger):
 
     def closed(self, runs: Sequence[Run]) -> dict[str, str]:
         """Return by trial id the status of the runs that are there, from one look at all runs of their sweeps."""
-        there = (one.data.tags for one in _runs_of(self._client(), runs))
+        there = (one.data.tags for one in self._runs_of(runs))
         return {tags[_TRIAL]: tags[_HOW] for tags in there if _is_whole(tags)}
 
     def discard(self, runs: Sequence[Run]) -> None:
         """Delete every run of these trials in the experiments of their sweeps."""
         client, trial_ids = self._client(), {run.trial_id for run in runs}
-        for one in list(_runs_of(client, runs)):
+        for one in self._runs_of(runs):
             if one.data.tags.get(_TRIAL) in trial_ids:
                 client.delete_run(one.info.run_id)
+
+    def _runs_of(self, runs: Sequence[Run]) -> list[Any]:
+        """Return every run that MLflow has in the experiments of these runs' sweeps."""
+        try:
+            return list(_runs_of(self._client(), runs))
+        except ValueError:
+            if self.tracking_uri is not None:
+                raise
+            _delete_empty_metrics(Path(self.directory or "mlflow"))
+            return list(_runs_of(self._client(), runs))
 
     def _client(self) -> Any:
         self._prepare()
@@ -206,6 +218,18 @@ def _runs_of(client: Any, runs: Sequence[Run]) -> Iterator[Any]:
             yield from page
             if not (token := page.token):
                 break
+
+
+def _delete_empty_metrics(folder: Path) -> None:
+    """Delete metrics without a value, which a killed process leaves, and for which MLflow reads no run of a sweep."""
+    empty = [path for path in folder.glob("*/*/metrics/**/*") if _is_empty(path)]
+    time.sleep(_WRITE_SECONDS)
+    for path in filter(_is_empty, empty):
+        path.unlink(missing_ok=True)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == 0
 
 
 def _is_whole(tags: Mapping[str, str]) -> bool:
