@@ -20,6 +20,7 @@ from irm_sweeps.sweep.grid import expand, trials
 from irm_sweeps.sweep.plan import make_plan
 from irm_sweeps.sweep.probe import Measured, ProbeError, Prober
 from irm_sweeps.sweep.probe_price import said, span, stack_seconds
+from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.trial import Trial
 
 KIND = ["method=irmv1", "dataset.source=embedded", "dataset.n_train=40", "backbone.width=8", "training.steps=3"]
@@ -153,7 +154,9 @@ def test_prices_come_one_by_one(tmp_path: Path) -> None:
     all_trials = trials([*KIND, "seed=1", "backbone.width=4,6,8"])
     made = make_plan(Store(tmp_path), all_trials, settings)
     with patch.object(Prober, "measure", dies):
-        lines = report(Store(tmp_path), made, settings, InProcess(), Prober(tmp_path, "cpu", 1))
+        machine = InProcess().machine("cpu")
+        stacks = form_stacks(all_trials.values(), settings.stack, machine, settings.data_dir)
+        lines = report(Store(tmp_path), made, stacks, machine, settings, Prober(tmp_path, "cpu", 1))
         seen = []
         while not (seen and "from 1 result" in seen[-1]):
             seen.append(next(lines))

@@ -179,17 +179,17 @@ class MLflow(Logger):
 
     def closed(self, runs: Sequence[Run]) -> dict[str, str]:
         """Return by trial id the status of the runs that are there, from one look at all runs of their sweeps."""
-        there = (one.data.tags for one in self._runs_of(runs))
+        there = (one.data.tags for one in self._existing(runs))
         return {tags[_TRIAL]: tags[_HOW] for tags in there if _is_whole(tags)}
 
     def discard(self, runs: Sequence[Run]) -> None:
         """Delete every run of these trials in the experiments of their sweeps."""
         client, trial_ids = self._client(), {run.trial_id for run in runs}
-        for one in self._runs_of(runs):
+        for one in self._existing(runs):
             if one.data.tags.get(_TRIAL) in trial_ids:
                 client.delete_run(one.info.run_id)
 
-    def _runs_of(self, runs: Sequence[Run]) -> list[Any]:
+    def _existing(self, runs: Sequence[Run]) -> list[Any]:
         """Return every run that MLflow has in the experiments of these runs' sweeps."""
         try:
             return list(_runs_of(self._client(), runs))

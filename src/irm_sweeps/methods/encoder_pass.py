@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from irm_sweeps.backbones.backbone import BUFFER, Model, Parameters
+
+_ENCODER = ("representation.", f"{BUFFER}representation.")
+"""How the names of the encoder's tensors begin."""
 
 
 @dataclass
@@ -45,8 +47,7 @@ class EncoderPass:
         """Return whether the encoder's tensors among `parameters`, and the inputs, are those of this pass."""
         if inputs is not self.inputs:
             return False
-        mine, theirs = _encoder(self.parameters), _encoder(parameters)
-        return mine.keys() == theirs.keys() and all(theirs[name] is tensor for name, tensor in mine.items())
+        return all(parameters.get(name) is mine for name, mine in self.parameters.items() if name.startswith(_ENCODER))
 
     def features(self, model: Model) -> Tensor:
         """Return h_u of the inputs, `[n, width]`, without a graph where the encoder is frozen."""
@@ -62,11 +63,6 @@ class EncoderPass:
         if self.kept.frozen or torch.is_grad_enabled():
             self.kept.features = features
         return features
-
-
-def _encoder(parameters: Parameters) -> Mapping[str, Tensor]:
-    of_it = ("representation.", f"{BUFFER}representation.")
-    return {name: tensor for name, tensor in parameters.items() if name.startswith(of_it)}
 
 
 def _drawn(device: torch.device) -> Tensor:

@@ -18,13 +18,12 @@ from irm_sweeps.sweep.checks import check_inputs
 from irm_sweeps.sweep.compiling import Choice, choose, lines, looked_at
 from irm_sweeps.sweep.earlier import Earlier, earlier_prices
 from irm_sweeps.sweep.labels import labels
-from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.probe import ALL_SECONDS, SET_UP_SECONDS, NotMeasuredError, ProbeError, Prober
 from irm_sweeps.sweep.probe import SECONDS as PROBE_SECONDS
 from irm_sweeps.sweep.probe_price import said, span, stack_seconds
 from irm_sweeps.sweep.schedule import wall_time
-from irm_sweeps.sweep.stacks import Machine, form_stacks, gain_on_cpu
+from irm_sweeps.sweep.stacks import Machine, Stacks, gain_on_cpu
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import count, duration, in_stacks
 
@@ -73,7 +72,7 @@ class Price:
 
 
 def report(
-    store: Store, plan: Plan, settings: Settings, launcher: Launcher, prober: Prober
+    store: Store, plan: Plan, stacks: Stacks, machine: Machine, settings: Settings, prober: Prober
 ) -> Generator[str, None, int]:
     """Yield the lines of `plan=true` as they are known: what is done, what would run, and what each kind costs.
 
@@ -86,8 +85,6 @@ def report(
         yield from _trial_lines(plan)
     if not waiting:
         return 0
-    machine = launcher.machine(settings.device)
-    stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
     yield from stacks.lines()
     choices = _compile_choices(plan, settings, machine)
     yield from lines(choices)

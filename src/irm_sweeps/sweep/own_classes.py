@@ -8,15 +8,14 @@ from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.checks import check_inputs
 from irm_sweeps.sweep.contracts import kind_in_words
-from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.probe import ContractError, NotMeasuredError, ProbeError, Prober
-from irm_sweeps.sweep.stacks import form_stacks
+from irm_sweeps.sweep.stacks import Stacks
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import count
 
 
-def check_own_classes(plan: Plan, settings: Settings, launcher: Launcher, prober: Prober) -> None:
+def check_own_classes(plan: Plan, stacks: Stacks, settings: Settings, prober: Prober) -> None:
     """Measure a stack of each kind of trial that has the user's own code, and of which none is completed.
 
     What is measured prices the kind later.
@@ -33,9 +32,7 @@ def check_own_classes(plan: Plan, settings: Settings, launcher: Launcher, prober
             kinds.setdefault(trial.kind, []).append(trial)
     if not kinds:
         return
-    machine = launcher.machine(settings.device)
-    completed = {plan.trials[trial_id].kind for trial_id, r in plan.results.items() if r.status == "completed"}
-    stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
+    completed = {plan.trials[trial_id].kind for trial_id in set(plan.done).difference(plan.unsuccessful)}
     by_first = {stack[0]: [plan.trials[trial_id] for trial_id in stack] for stack in stacks.ids}
     broken: dict[str, list[Trial]] = {}
     for key, trials in kinds.items():

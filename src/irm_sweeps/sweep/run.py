@@ -30,6 +30,7 @@ from irm_sweeps.sweep.prepare import plan_trials, prepare
 from irm_sweeps.sweep.probe import Prober
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.sweep.search import Search
+from irm_sweeps.sweep.stacks import form_stacks
 from irm_sweeps.sweep.warnings import lam_without_effect
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import command, is_default_store, looking, typed
@@ -171,10 +172,13 @@ def _print_costs(store: Store, plan: Plan, settings: Settings, launcher: Launche
     UserError
         Classes of the user's own break their contract.
     """
+    machine = launcher.machine(settings.device)
+    waiting = (plan.trials[trial_id] for trial_id in plan.to_run)
+    stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
     with Prober(settings.data_dir, settings.device, launcher.threads(settings.device)) as prober:
-        check_own_classes(plan, settings, launcher, prober)
+        check_own_classes(plan, stacks, settings, prober)
         _print_plan(plan)
-        return _print_all(report(store, plan, settings, launcher, prober))
+        return _print_all(report(store, plan, stacks, machine, settings, prober))
 
 
 def _print_all(lines: Generator[str, None, int]) -> int:
