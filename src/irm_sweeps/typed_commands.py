@@ -27,10 +27,13 @@ SCRIPTS: dict[str, str] = {
 
 
 def command(name: Name) -> str:
-    """Return a command as it is typed here: `python launch.py` in a checkout's root, else `irm-sweeps launch`."""
+    """Return a command as it is typed here.
+
+    That is `python launch.py` in a checkout's root, else, or once the user has typed `irm-sweeps`, `irm-sweeps launch`.
+    """
     script = Path(SCRIPTS[name])
-    checkout = Path(__file__).parents[2]
-    return f"python {script}" if script.resolve() == checkout / script else f"irm-sweeps {name}"
+    in_checkout = script.resolve() == Path(__file__).parents[2] / script
+    return f"python {script}" if in_checkout and Path(sys.argv[0]).name != "irm-sweeps" else f"irm-sweeps {name}"
 
 
 def launching(*words: str) -> str:

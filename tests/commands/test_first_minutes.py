@@ -69,6 +69,9 @@ def test_an_empty_table_names_the_command_that_fills_it(
 
 def test_commands_are_named_as_they_are_typed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [command("launch"), command("table")] == ["python launch.py", "python analysis/tables.py"]
+    with monkeypatch.context() as typed:
+        typed.setattr(sys, "argv", ["/somewhere/bin/irm-sweeps", "table", "--help"])
+        assert [command("launch"), command("table")] == ["irm-sweeps launch", "irm-sweeps table"]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "launch.py").write_text("somebody else's")
     assert [command("launch"), command("table")] == ["irm-sweeps launch", "irm-sweeps table"]
