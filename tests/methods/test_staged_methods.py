@@ -203,7 +203,7 @@ def test_rfc_discovers_twice_synthesises_and_trains_irmv1(frozen: str, make_tria
     model = {name: t for name, t in every.items() if not name.startswith(("second.", "state."))}
 
     def anew(stage: str) -> Tensors:
-        drawn = run._fresh(run.trials[0], run._draws[0], stage)
+        drawn = run.networks.fresh(0, stage)
         return {name: drawn[name].double().requires_grad_() for name in model}
 
     def loss(p: Tensors, labels: Tensor, members: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def test_eiil_infers_environments_and_trains_irmv1_on_them(make_trial: MakeTrial
     np.testing.assert_array_equal(first.numpy(), soft.numpy() > 0)
     assert 5 < int(first.sum()) < 115
 
-    start = {n: t.double().requires_grad_() for n, t in run._fresh(trial, run._draws[0], "invariance").items()}
+    start = {n: t.double().requires_grad_() for n, t in run.networks.fresh(0, "invariance").items()}
     model = {name: start[name] for name in model}
     advance(run, 3)
     for step in range(4):
@@ -210,8 +210,8 @@ def test_a_frozen_head_a_fresh_one_and_a_share_of_the_steps(staged: Any, trainin
         heads.append(run.parameters.tensors()["head.weight"].detach().clone())
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[1], heads[2])
-    for i, trial in enumerate(run.trials):
-        torch.testing.assert_close(heads[0][i], run._fresh(trial, run._draws[i], "new head")["head.weight"].double())
+    for i in range(len(run.trials)):
+        torch.testing.assert_close(heads[0][i], run.networks.fresh(i, "new head")["head.weight"].double())
     assert not torch.equal(heads[0][0], heads[0][1])
     assert [stage for stage, _ in trials[0].method.seen] == ["both"] * 2 + ["frozen"] * 2 + ["both again"] * 2
 

@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from irm_sweeps.backbones.backbone import BUFFER, Model
+from irm_sweeps.backbones.backbone import BUFFER
 from irm_sweeps.device import numeric_state, numerics
 from irm_sweeps.draws import Draws
 from irm_sweeps.methods.encoder_pass import KeptFeatures
 from irm_sweeps.methods.method import Method, Move
 from irm_sweeps.methods.risks import LOSSES
-from irm_sweeps.process_state import fresh_state
 from irm_sweeps.training.agreement import Agreement
 from irm_sweeps.training.checkpoint import check_evaluations
 from irm_sweeps.training.evaluation import Scores, evaluate, stacked_logits
 from irm_sweeps.training.footprint import is_tiny
 from irm_sweeps.training.game import Game, Scene, check_players, check_side
 from irm_sweeps.training.moves import Compiled, CompiledMoves, Moves
+from irm_sweeps.training.networks import Networks
 from irm_sweeps.training.parameters import StackedParameters
 from irm_sweeps.training.passes import SharedPasses
 from irm_sweeps.training.progress import Progress, digest, json_number
@@ -102,6 +102,8 @@ class StackTraining:
         Whether each move does run as one compiled program.
     timeline
         The stages of the method.
+    networks
+        What draws the trials' networks.
     """
 
     def __init__(
@@ -119,13 +121,15 @@ class StackTraining:
         self._progress = [Progress() for _ in trials]
         self._pending: list[tuple[int, Mapping[str, Tensor]]] = []
 
-        draws = [Draws(trial.seed) for trial in self.trials]
+        self._draws = [Draws(trial.seed) for trial in self.trials]
         self.data = StackedData(self.trials, data_dir, device, self._dtype)
         check_side(first.method, type(first.dataset).__name__, given=self.data.has_side)
         epochs = first.training.epochs
         self.steps = first.training.steps or 0 if epochs is None else epochs * self.data.epoch
         self.timeline = Timeline([trial.method for trial in self.trials], self.steps, device)
-        self.model, initial = self._build(draws)
+        self.networks = Networks(self.trials, self._draws, device, self._dtype)
+        self.model = self.networks.model
+        initial = self.networks.initial(self.data.environments, sum(self.data.sizes))
         owned = [name for name in initial[0] if not name.startswith(BUFFER)]
         self._agreement = Agreement([trial.method for trial in self.trials])
         self._agreement.check_start(owned)
@@ -137,7 +141,6 @@ class StackTraining:
             [trial.optimizer for trial in self.trials],
             {player: first.method.pace(player) for player in players},
         )
-        self._draws = draws
         self._noise_shapes = first.method.noise({name: initial[0][name] for name in owned}, self.data.environments)
         self._predict = partial(first.method.predict, self.model)
         self._numbers = self._stack_numbers()
@@ -149,35 +152,6 @@ class StackTraining:
         self._passes = SharedPasses(self.parameters, solo=len(trials) == 1, repeats=repeats)
         self._similarity = Similarity(first.training.similarity, first.method, self.model, self.data.paired, self._loss)
         self._diverged_at = torch.full((len(trials),), -1, dtype=torch.int64, device=device)
-
-    def _build(self, draws: Sequence[Draws]) -> tuple[Model, list[dict[str, Tensor]]]:
-        initial: list[dict[str, Tensor]] = []
-        model = self._backbone(self._first, draws[0], "backbone")
-        for trial, own in zip(self.trials, draws, strict=True):
-            fresh = partial(self._fresh, trial, own)
-            generator = torch.Generator().manual_seed(own.integer("parameters/method"))
-            with fresh_state(seed=generator.initial_seed()):
-                extra = trial.method.extra_parameters(fresh, self.data.environments, generator)
-                images = torch.Generator().manual_seed(own.integer("parameters/images"))
-                extra |= trial.method.image_parameters(sum(self.data.sizes), images)
-            own_weights = fresh("backbone") if initial else model.initial()
-            named = {**own_weights, **extra, **model.buffers()}
-            initial.append({name: self._put(tensor) for name, tensor in named.items()})
-        return model, initial
-
-    def _put(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, self._dtype if tensor.is_floating_point() else None)
-
-    def _backbone(self, trial: Trial, draws: Draws, purpose: str) -> Model:
-        stream = "parameters" if purpose == "backbone" else f"parameters/{purpose}"
-        generator = torch.Generator().manual_seed(draws.integer(stream))
-        with fresh_state(seed=generator.initial_seed()):
-            halves = trial.backbone.build(trial.dataset.features, trial.dataset.outputs, generator)
-        mixed_on = self.device.type if trial.training.precision == "bf16" else None
-        return Model(*halves, inner_averages=trial.backbone.inner_averages, mixed_on=mixed_on)
-
-    def _fresh(self, trial: Trial, draws: Draws, purpose: str) -> dict[str, Tensor]:
-        return self._backbone(trial, draws, purpose).initial()
 
     def _stack_numbers(self) -> dict[str, Tensor]:
         per_trial = [trial.numbers for trial in self.trials]
@@ -323,9 +297,9 @@ class StackTraining:
         for i, trial in enumerate(self.trials):
             parameters = {name: tensor[i].detach() for name, tensor in tensors.items()}
             numbers = {name: value[i] for name, value in self._numbers.items()}
-            fresh = partial(self._fresh, trial, self._draws[i])
+            fresh = partial(self.networks.fresh, i)
             own = enter(stage, trial.method, self.model, parameters, numbers, self.data, i, fresh, self.step)
-            new.append({name: self._put(value) for name, value in own.items()})
+            new.append({name: self.networks.put(value) for name, value in own.items()})
         return {name: torch.stack([own[name] for own in new]) for name in new[0]}
 
     def moves(self) -> Sequence[Move]:
