@@ -25,10 +25,10 @@ _INTRODUCTION = """\
 # Coverage
 
 `make results` writes this page from the archives in `docs/results/` ({archives}). It has every published cell of the
-papers' tables, measured by the trials of the paper file: full size, float32, every seed. {measured} of {total} cells
-have such results; {otherwise} more have results of another size or precision only, in lines that begin with "with" and
-name it. "missing" says that the archives have no result of the paper file's own trials, also where another page reports
-a smaller run, whose trials were not kept.
+papers' tables, measured by the trials of the paper file: full size, float32. {measured} of {total} cells have such
+results; {otherwise} more have results of another size or precision only, in lines that begin with "with" and name it.
+"n=3 of 10" says that seven of ten trials have not run, or have no value. "missing" says that the archives have no result
+of the paper file's own trials, also where another page reports a smaller run, whose trials were not kept.
 
 The verdicts are those of the tables ([what they mean](../selection_and_statistics.md)). Images are those of a training
 environment (lin2021: of all together), where the paper file says how many; else all that the data has. The device is
@@ -125,7 +125,7 @@ def _line(builder: Builder, label: str, cell: Cell) -> str:
 
 
 def _texts(builder: Builder, label: str, cell: Cell) -> list[str]:
-    from irm_sweeps.analysis.tables.cell_text import COMPARISON_COLUMNS, measured_text
+    from irm_sweeps.analysis.tables.cell_text import COMPARISON_COLUMNS
 
     column = next(column for column in builder.paper.columns if column.label == cell.column)
     trials = builder.trials(builder.paper.rows[cell.row], column)
@@ -135,7 +135,7 @@ def _texts(builder: Builder, label: str, cell: Cell) -> list[str]:
         label,
         cell.column,
         COMPARISON_COLUMNS["published"].text(cell),
-        measured_text(cell) + _left_out(cell, len(trials)),
+        _measured(cell, len(trials)),
         COMPARISON_COLUMNS["verdict"].text(cell),
         _each(f"{size:,}" if (size := config["dataset"].get("n_train")) else "all" for config in configs),
         _each(config["training"]["precision"] for config in configs),
@@ -144,9 +144,14 @@ def _texts(builder: Builder, label: str, cell: Cell) -> list[str]:
     ]
 
 
-def _left_out(cell: Cell, trials: int) -> str:
-    """Return of how many trials the mean is, where it is not of all; of several settings it is of one."""
-    return f" of {trials}" if cell.measured and cell.settings == 1 and cell.measured.n < trials else ""
+def _measured(cell: Cell, trials: int) -> str:
+    """Return the mean, and of how many trials it is where it is not of all; of several settings it is of one."""
+    from irm_sweeps.analysis.tables.cell_text import measured_text, n_text
+
+    text = measured_text(cell)
+    if cell.measured is None or cell.settings > 1 or cell.measured.n == trials:
+        return text
+    return text.replace(n_text(cell), f"(n={cell.measured.n} of {trials})")
 
 
 def _each(values: Iterator[str]) -> str:
