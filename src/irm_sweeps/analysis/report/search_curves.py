@@ -86,8 +86,9 @@ def _sections(name: str, found: Sequence[Series], select: str | None, results: R
         title = f"How much of a result is search? {name}"
         refusal = _refusal("budget", searched, results)
         curves = {rule: [search for searches in by_rule for search in searches[rule]] for rule in budget.RULES}
-        versions = made_by(results, (trial.id for one in searched for trial in one.trials))
-        drawn = b"" if refusal else budget.draw(curves, metric, title, "svg", setting_of(searched), versions)
+        trials = [trial for one in searched for trial in one.trials]
+        unit, versions = metrics.unit(metric.rpartition("/")[2], trials), made_by(results, (t.id for t in trials))
+        drawn = b"" if refusal else budget.draw(curves, metric, unit, title, "svg", setting_of(searched), versions)
         picture = data_uri(drawn) if drawn else ""
         yield CurveSection(title, answer + refusal, picture)
     try:
