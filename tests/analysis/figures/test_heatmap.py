@@ -91,7 +91,7 @@ def test_the_risk_of_a_regression_is_a_squared_error_and_small_ones_have_their_d
     user = [*regression, "dataset.n_train=10,20", "seed=0,1", "method=erm,irmv1", "lam=1,10"]
     regressions(Path("results"), user)
     for curves in ("heatmap", "lam", "budget"):
-        text = svg(capsys, "--curves", curves, *(user if curves != "lam" else user + ["dataset.n_train=20"]))
+        text = svg(capsys, "--curves", curves, *(user if curves != "lam" else [*user, "dataset.n_train=20"]))
         assert "mean squared error" in " ".join(text.split()), curves
         assert "nats" not in text
     text = svg(capsys, "--curves", "heatmap", *user)
