@@ -121,13 +121,20 @@ def _search_answer(metric: str, by_rule: Sequence[Mapping[str, Sequence[budget.S
             found.setdefault(search.label, {})[rule] = (len(by), one, best)
     label, rules = max(found.items(), key=lambda item: max(abs(best - one) for _, one, best in item[1].values()))
     unit, decimals = (" %", 1) if metric.endswith("/accuracy") else ("", 3)
-    settings, one, _ = next(iter(rules.values()))
-    chosen = " and ".join(f"{best:.{decimals}f}{unit} by {rule}" for rule, (_, _, best) in rules.items())
+    settings = next(iter(rules.values()))[0]
+    random = {rule: f"{one:.{decimals}f}{unit}" for rule, (_, one, _) in rules.items()}
+    chosen = {rule: f"{best:.{decimals}f}{unit}" for rule, (_, _, best) in rules.items()}
     among = f", the largest step of {len(found)} methods" if len(found) > 1 else ""
     return (
-        f"{metric}: of {label} a random setting is expected to have {one:.{decimals}f}{unit}, the best of {settings} "
-        f"drawn at random {chosen}{among}."
+        f"{metric}: of {label} a random setting is expected to have {_by_rule(random)}, the best of {settings} "
+        f"drawn at random {_by_rule(chosen, always=True)}{among}."
     )
+
+
+def _by_rule(texts: Mapping[str, str], *, always: bool = False) -> str:
+    """Return `41.0 % by val and 45.2 % by oracle`: the rules score trials at other steps; where equal, one text."""
+    one, *others = dict.fromkeys(texts.values())
+    return " and ".join(f"{text} by {rule}" for rule, text in texts.items()) if always or others else one
 
 
 def _refusal(curves: str, series: Sequence[Series], results: Results) -> str:
