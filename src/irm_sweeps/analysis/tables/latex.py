@@ -113,12 +113,12 @@ def _floats(table: Table, title: str, label: str, lines: Iterable[TableLine], be
     for part in latex_page.parts(columns, printed):
         own = [replace(line, texts=line.texts[part]) for line in printed]
         layout = latex_page.layout(columns[part], own)
-        stacks = layout.stacks(own, layout.room(continued, below))
-        contents += [(columns[part], layout, stack) for stack in stacks or [[]]]
-    for i, (own_columns, layout, stack) in enumerate(contents):
+        pages = layout.pages(own, layout.room(continued, below))
+        contents += [(columns[part], layout, page) for page in pages or [[]]]
+    for i, (own_columns, layout, page) in enumerate(contents):
         titled, labelled = (continued, f"{label}-{i + 1}") if i else (title, label)
         under = below if i == len(contents) - 1 else []
-        yield _Float(own_columns, layout, stack, titled, labelled, under)
+        yield _Float(own_columns, layout, page, titled, labelled, under)
 
 
 @dataclass(frozen=True)

@@ -81,10 +81,10 @@ class Layout:
     def room(self, title: str, below: Iterable[str]) -> float:
         """Return the points of a page that are left for lines beside a caption, the table's head and notes below it."""
         captions = len(textwrap.wrap(f"Table 00: {title}", _CAPTION_LETTERS))
-        return PAGE - _ABOVE - _CAPTION * captions - self.size.line - _RULES - notes_height(below)
+        return PAGE - _ABOVE - _CAPTION * captions - self.size.line - _RULES - _notes_height(below)
 
-    def stacks(self, lines: Sequence[TableLine], room: float) -> list[Sequence[TableLine]]:
-        """Return the lines in as few parts as it takes for each to fit the room, about equally high.
+    def pages(self, lines: Sequence[TableLine], room: float) -> list[Sequence[TableLine]]:
+        """Return the lines in as few parts as it takes for each to fit the room of a page, about equally high.
 
         What stands below a row stays with it.
         """
@@ -95,7 +95,7 @@ class Layout:
         return even if len(even) == len(full) else full
 
 
-def notes_height(texts: Iterable[str]) -> float:
+def _notes_height(texts: Iterable[str]) -> float:
     """Return the height in points of notes below a table."""
     lines = sum(len(textwrap.wrap(_printed(text), _NOTE_LETTERS)) for text in texts)
     return _BELOW + _NOTE * lines if lines else 0.0
