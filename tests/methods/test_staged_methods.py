@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from commands import launch
 from irm_sweeps import UserError
+from irm_sweeps.backbones.backbone import Backbone
 from irm_sweeps.methods.sparse_irm import projected
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.testing.runs import advance
@@ -242,3 +243,50 @@ def test_rfc_discovers_twice_synthesises_and_trains_irmv1(frozen: str, make_tria
     advance(run, 22)
     for name, tensor in {**model, **second}.items():
         torch.testing.assert_close(start(run)[name], tensor, rtol=1e-8, atol=1e-8)
+
+
+class Normalised(Backbone):
+    """One hidden layer with batch norm, whose running averages are half of each batch's statistics."""
+
+    stacks: ClassVar[bool] = False
+
+    def build(self, features: tuple[int, ...], outputs: int, generator: torch.Generator) -> tuple[nn.Module, nn.Module]:
+        representation = nn.Sequential(nn.Linear(features[0], 8), nn.BatchNorm1d(8, momentum=0.5), nn.ReLU())
+        head = nn.Linear(8, outputs)
+        for parameter in (*representation[0].parameters(), *head.parameters()):
+            nn.init.normal_(parameter, std=0.1, generator=generator)
+        return representation, head
+
+
+AVERAGES = "buffer.representation.1.running_mean"
+
+
+@pytest.mark.parametrize("method", ["rfc", "eiil"])
+def test_a_network_that_is_drawn_anew_has_no_averages_of_the_former_one(
+    method: str, make_trial: MakeTrial, training: Train
+) -> None:
+    """Nor does RFC's prediction of all images, which is that of an evaluation, change them or normalise by a batch."""
+    stages = {
+        "rfc": ["method.discovery_steps=3", "method.second_discovery_steps=2", "method.synthesis_steps=2"],
+        "eiil": ["method.reference_steps=3", "method.inference_steps=2", "method.anneal=1"],
+    }
+    trial = make_trial(f"method={method}", *stages[method])
+    trial = trial.model_copy(update={"backbone": Normalised.model_validate({})})
+    run = training(trial)
+    drawn_anew = 3 if method == "rfc" else 5
+    advance(run, drawn_anew)
+    before = {name: tensor[0].detach().clone() for name, tensor in run.parameters.tensors().items()}
+    images = run.data.batch(0, 0, 1).inputs[0]
+    run.model.train(False)
+    predicted = (run.model.classify(before, run.model.represent(before, images)) > 0).to(images.dtype)
+    run.model.train(True)
+    assert before[AVERAGES].abs().sum() > 0
+    run.begin_stages()
+    after = run.parameters.tensors()
+    assert after[AVERAGES].abs().sum() == 0
+    assert (after[AVERAGES.replace("mean", "var")] == 1).all()
+    assert not torch.equal(after["head.weight"][0], before["head.weight"])
+    if method == "rfc":
+        assert torch.equal(after["state.first_prediction"][0], predicted)
+    advance(run, 1)
+    assert run.parameters.tensors()[AVERAGES].abs().sum() > 0, "and goes on in training mode"

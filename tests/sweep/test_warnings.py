@@ -74,6 +74,17 @@ def test_a_game_that_never_begins() -> None:
     assert "the game never begins: method.warm_up=20 is not below" in line
 
 
+def test_a_change_of_optimizer_from_adam_to_adam() -> None:
+    """PAIR's released code goes on with SGD, which the protocol leaves to the trial's optimizer."""
+    released = ["method=pair", "protocol=released", "method.anneal=4", "training.steps=9"]
+    (line,) = said(*released, "seed=0,1")
+    assert "2 trials (" in line
+    assert "from its stage pareto on the trial's optimizer takes the place of Adam, and is Adam too (lr=0.001)" in line
+    assert "optimizer=sgd optimizer.lr=0.1" in line
+    assert not said(*released, "optimizer=sgd")
+    assert not said("method=pair", "method.anneal=4", "training.steps=9"), "the paper's has one optimizer"
+
+
 def test_a_full_batch_of_a_network_with_batch_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "footprint_if_known", lambda trial, data_dir: Footprint(int(21e9), 1.0))
     deep = ["dataset=cifar_mnist", "backbone=resnet18", "backbone.weights=none", "method=erm"]

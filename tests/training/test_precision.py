@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from irm_sweeps.draws import Draws
 from irm_sweeps.methods.method import Point
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 
@@ -71,3 +73,16 @@ def test_evaluations_are_in_float32(make_trial: MakeTrial, training: Train) -> N
     (mixed,), (full,) = (training(trial).run() for trial in trials)
     assert mixed.parameters_sha256 == full.parameters_sha256
     assert mixed.metrics == full.metrics
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "float64"])
+def test_noise_is_below_1(
+    precision: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """float32 has 2^24 numbers in [1/2, 1), and rounds doubles above the last of them to 1."""
+    doubles = np.array([0.0, 0.25, 1 - 2.0**-30, np.nextafter(1, 0)])
+    monkeypatch.setattr(Draws, "uniform", lambda self, purpose, *shape: np.resize(doubles, shape))
+    trial = make_trial("method=birm", "method.draws=2", f"training.precision={precision}")
+    (noise,) = (values.flatten() for values in training(trial).noise().values())
+    last = doubles[2:] if precision == "float64" else [1 - 2.0**-24] * 2
+    assert noise.tolist() == [0.0, 0.25, *last]

@@ -200,7 +200,7 @@ def _drawn_of_trials(options: argparse.Namespace, builder: Builder | None, resul
         searches = {rule: budget.searches(series, results, rule, shifted) for rule in budget.RULES}
         metric = shifted.metrics(series[0].trials[0], {})[0]
         versions = made_by(results, (trial.id for one in series for trial in one.trials))
-        return budget.draw(searches, metric, title, file_format, setting_of(series), versions)
+        return budget.draw(searches, metric, measuring.unit, title, file_format, setting_of(series), versions)
     points = accuracy_line.points(series, results, inside, shifted)
     rules = measuring.caption("each trial is scored {step}")
     return accuracy_line.draw(points, measuring.titles, rules, title, file_format, setting_of(series))

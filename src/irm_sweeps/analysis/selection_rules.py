@@ -52,10 +52,10 @@ def rule_of(
 
 
 def honest(*rows: Iterable[Trial]) -> RuleName:
-    """Return the rule of some rows that needs no look at the test environment.
+    """Return the rule of some rows that scores no trial at a step chosen on the test environment.
 
     It is `val` if any row has several settings to compare, else `last`. Where any trial holds no images back, and so
-    has no `val`, it is `last`.
+    has no `val`, it is `last`: a setting is then chosen by its row's own metric, which tables and captions say.
     """
     from irm_sweeps.sweep.labels import setting_of
 

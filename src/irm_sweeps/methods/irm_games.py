@@ -61,9 +61,9 @@ class IRMGames(Method):
     """Factor of the representation's objective in the game, not in its warm-up: 1 / (1 + lam) in lin2021's released
     code, where its lam has no other effect and must be above 0."""
     stop_below: Annotated[float, Field(ge=0, le=1)]
-    """Termination: the first evaluation after `stop_warmup` whose pooled training accuracy is below this; 0 for
-    never, as in a regression. The released notebooks use .6 (F-IRM) and .55 (V-IRM), read off the oscillation
-    plot. Needs `training.evaluate_every`."""
+    """Termination: the first evaluation after `stop_warmup` whose mean accuracy over the training environments is below
+    this; 0 for never, as in a regression. The released notebooks, which pool equally large environments, use .6 (F-IRM)
+    and .55 (V-IRM), read off the oscillation plot. Needs `training.evaluate_every`."""
     stop_warmup: Annotated[int, Field(ge=0)]
     """Steps before the termination rule applies."""
 
@@ -203,7 +203,7 @@ class IRMGames(Method):
         return self.stop_below > 0
 
     def stop(self, checks: Sequence[Check]) -> int | None:
-        """Choose the first evaluation after `stop_warmup` with a pooled training accuracy below `stop_below`."""
+        """Choose the first evaluation after `stop_warmup` with a mean training accuracy below `stop_below`."""
         for index, check in enumerate(checks):
             if not check.train_accuracies:
                 return None

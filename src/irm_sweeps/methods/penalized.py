@@ -1,4 +1,4 @@
-"""The base class of methods that add a penalty to ERM: IRMv1, V-REx, MM-REx, RVP, Fishr."""
+"""The base class of methods that add one annealed penalty to ERM, e.g. IRMv1, V-REx, Fishr, BIRM and CLOvE."""
 
 from __future__ import annotations
 

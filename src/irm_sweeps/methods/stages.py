@@ -61,10 +61,12 @@ class Boundary:
         `[images]`, and `[images, k]` or None.
     over_images
         A function that applies a function of inputs `[n, *features]` to all training images, prepared as for an
-        evaluation, a piece at a time and without gradients; returns `[images, ...]`.
+        evaluation, a piece at a time and without gradients; returns `[images, ...]`. A network with running averages
+        normalises by them; in mixed precision layers multiply as in training.
     fresh
         A function from a purpose to newly initialised parameters of the backbone, drawn from the trial's seed:
-        `fresh("backbone")` are those that training began with, any other purpose gives an independent draw.
+        `fresh("backbone")` are those that training began with, any other purpose gives an independent draw. Running
+        averages are among them, as training began with them.
     generator
         Source of other random numbers, of the trial's seed and this stage.
     """

@@ -68,8 +68,9 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
         `dataset`, `backbone`, `method`, `optimizer`: the names that choose them, e.g. `irmv1` (without a YAML, the
         class; it is `method._target_`); `lam` (NaN where the method has no penalty weight), `seed`;
         `rule` (last, val, oracle, stop: which evaluation speaks for the trial), `step` (of that evaluation, in
-        updates), `split` (train, val, test), `environment`, `risk` (nats), `accuracy` (in [0, 1]),
-        `ece` (expected calibration error, in [0, 1]; missing in results from before it was measured);
+        updates), `split` (train, val, test), `environment`, `risk` (nats; of a regression the mean squared error),
+        `accuracy` (in [0, 1]), `ece` (expected calibration error, in [0, 1]; missing in results from before it was
+        measured);
         `diverged_at` (updates), `error` (message of a failed trial);
         `seconds` (wall time of its stack), `stack_size`, `finished`, `device`, `commit`;
         and the whole config under dotted names, e.g. `optimizer.lr`, `training.steps`, `dataset.p_e`. Lists are JSON

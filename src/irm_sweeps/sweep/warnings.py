@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.config import Settings
+from irm_sweeps.methods.method import Pace
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
 from irm_sweeps.sweep.stacks import SHARE, footprint_if_known
+from irm_sweeps.training.optimizers import Adam
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import count, written
 
@@ -20,12 +22,15 @@ UNKNOWN_MEMORY = 16e9
 
 
 def warnings(trials: Sequence[Trial], settings: Settings, launcher: Launcher) -> Iterator[str]:
-    """Yield a line for each kind of trial whose penalty or stage never acts, or whose full batch does not fit."""
+    """Yield a line for each kind of trial of which something never acts, or whose full batch does not fit.
+
+    Something is a penalty, a stage, or a stage's change of the optimizer.
+    """
     idle: dict[str, list[Trial]] = {}
     full: dict[str, list[Trial]] = {}
     epochs = _Epochs(settings.data_dir)
     for trial in trials:
-        if why := _idle_penalty(trial, epochs) or _idle_stages(trial, epochs):
+        if why := _idle_penalty(trial, epochs) or _idle_stages(trial, epochs) or _idle_change(trial):
             idle.setdefault(why, []).append(trial)
         if trial.training.batch_size is None and not trial.backbone.stacks:
             full.setdefault(f"{trial.backbone!r} {trial.dataset.features}", []).append(trial)
@@ -100,6 +105,26 @@ def _idle_stages(trial: Trial, epochs: _Epochs) -> str | None:
         return None
     verb = "stages never begin" if len(late) > 1 else "a stage never begins"
     return f"{verb} within {count(steps, 'step')} ({', '.join(late)}): give more steps, or shorter stages"
+
+
+def _idle_change(trial: Trial) -> str | None:
+    """Return which stage goes on from Adam to the trial's optimizer where that is Adam too; None if none does.
+
+    A published code that changes its optimizer (PAIR's, with `protocol=released`) has two kinds.
+    """
+    if not isinstance(trial.optimizer, Adam):
+        return None
+    before: dict[str, Pace] = {}
+    for stage in trial.method.stages():
+        for player, pace in (stage.paces or {}).items():
+            former = before.get(player) or trial.method.pace(player)
+            if (former.optimizer, pace.optimizer) == ("adam", "trial"):
+                return (
+                    f"from its stage {stage.name} on the trial's optimizer takes the place of Adam, and is Adam too "
+                    f"(lr={trial.optimizer.lr:g}): give the one that is meant, e.g. optimizer=sgd optimizer.lr=0.1"
+                )
+        before |= stage.paces or {}
+    return None
 
 
 def _steps(trial: Trial, delay: int, epochs: _Epochs) -> int | None:

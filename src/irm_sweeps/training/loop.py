@@ -314,11 +314,11 @@ class StackTraining:
         return Scene(batch, self._numbers, noise, step, self.timeline.begins, phase, passes)
 
     def noise(self) -> dict[str, Tensor]:
-        """Return this step's uniform numbers, `[S, *shape]` by name, drawn from each trial's seed."""
+        """Return this step's uniform numbers in [0, 1), `[S, *shape]` by name, drawn from each trial's seed."""
         return {
             name: self.data.send(
                 np.stack([draws.uniform(f"noise/{name}/{self.step}", *shape) for draws in self._draws]), self._dtype
-            )
+            ).clamp_(max=1 - torch.finfo(self._dtype).eps / 2)  # float32 rounds doubles next to 1 to 1
             for name, shape in self._noise_shapes.items()
         }
 

@@ -109,6 +109,9 @@ def enter(
 ) -> Mapping[str, Tensor]:
     """Return the values that a trial's tensors get where a stage begins, checked against the tensors.
 
+    A network with running averages (batch norm) passes as in an evaluation: it normalises by them, not by a piece of
+    the images, and does not update them.
+
     Parameters
     ----------
     trial
@@ -123,9 +126,24 @@ def enter(
     generator = torch.Generator().manual_seed(draws.integer(f"stage/{stage}"))
     labels, environments, side = data.training_images(trial)
     over_images = partial(_over_images, data, trial, step)
-    at = Boundary(model, parameters, numbers, labels, environments, side, over_images, fresh, generator)
-    with torch.no_grad(), fresh_state(seed=generator.initial_seed()):
-        values = method.enter(stage, at)
+    averages = model.buffers()
+    at = Boundary(
+        model,
+        parameters,
+        numbers,
+        labels,
+        environments,
+        side,
+        over_images,
+        lambda purpose: {**fresh(purpose), **averages},
+        generator,
+    )
+    model.train(not averages)
+    try:
+        with torch.no_grad(), fresh_state(seed=generator.initial_seed()):
+            values = method.enter(stage, at)
+    finally:
+        model.train(True)
     for name, value in values.items():
         where = f"{type(method).__name__}.enter, stage {stage!r}: {name!r}"
         if name not in parameters:

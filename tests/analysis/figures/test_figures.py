@@ -287,7 +287,7 @@ def test_lines_stand_at_their_numbers_and_error_bars_beside_each_other():
     """A line that moved with its error bars would be read at the wrong number: where it falls steeply, points off."""
     measured = {"0.1": Summary(80, 1, 3), "0.9": Summary(20, 1, 3)}
     curves = [Curve(label, measured, {"0.9": Summary(25, 2, 10)}) for label in ("a", "b", "c")]
-    axes = figure_of(Picture(PaperFigure(label=""), curves, "accuracy")).axes[0]
+    axes = figure_of(Picture(PaperFigure(label=""), curves, "accuracy", "accuracy (%)")).axes[0]
     drawn = [line for line in axes.lines if line.get_marker() in plots.MARKERS]
     assert sorted(tuple(line.get_xydata()[-1]) for line in drawn) == [*[(0.9, 20)] * 3, *[(0.9, 25)] * 3]
     at = [bars.get_segments() for bars in axes.collections if isinstance(bars, LineCollection)]
@@ -299,7 +299,7 @@ def test_lines_stand_at_their_numbers_and_error_bars_beside_each_other():
 def test_one_seed_has_no_spread(kind):
     """A bar of length 0 would say that the seeds agree."""
     curve = Curve("a", {"1": Summary(50, None, 1), "2": Summary(50, 2, 3)})
-    (axes,) = figure_of(Picture(PaperFigure(label="", kind=kind), [curve], "accuracy")).axes
+    (axes,) = figure_of(Picture(PaperFigure(label="", kind=kind), [curve], "accuracy", "accuracy (%)")).axes
     (spreads,) = [bars.get_segments() for bars in axes.collections if isinstance(bars, LineCollection)]
     lengths = [abs(ends[1][1] - ends[0][1]) for ends in spreads if len(ends)]
     assert [length for length in lengths if length == length] == [4]
@@ -327,11 +327,11 @@ def test_spreads_are_cut_at_what_can_be_and_a_logarithmic_axis_says_what_it_lack
     curve = Curve("a", {"1": Summary(98, 5, 3), "2": Summary(2, 5, 3)})
     assert Range(0, 100).lengths([98, 2], [5, 5]) == [[5, 2], [2, 5]]
     figure = PaperFigure(label="", kind="history", quantity="accuracy")
-    drawn = figure_of(Picture(figure, [curve], "accuracy"))
+    drawn = figure_of(Picture(figure, [curve], "accuracy", "accuracy (%)"))
     assert "Spreads are cut at 0 and 100" in drawn._supxlabel.get_text()
     steps = {"0": Summary(1, 2, 3), "10": Summary(0.5, 0.1, 3), "20": Summary(0, 0, 3)}
     logged = PaperFigure(label="", kind="history", quantity="penalty", log_y=True)
-    drawn = figure_of(Picture(logged, [Curve("a", steps)], "accuracy"))
+    drawn = figure_of(Picture(logged, [Curve("a", steps)], "accuracy", "accuracy (%)"))
     (axes,) = drawn.axes
     (band,) = axes.collections
     assert band.get_paths()[0].vertices[:, 1].min() == pytest.approx(0.4), "no floor where mean - sd is negative"
@@ -345,7 +345,7 @@ def test_a_seed_that_explodes_leaves_the_others_readable():
     mean = {str(step): Summary(1 - step / 100, 0.1, 3) for step in (0, 10, 20)}
     curve = Curve("a", mean, strands=[Strand({"0": 1.0, "10": 4e9}, "diverged")])
     figure = PaperFigure(label="", kind="history", quantity="risks")
-    drawn = figure_of(Picture(figure, [curve], "accuracy"))
+    drawn = figure_of(Picture(figure, [curve], "accuracy", "accuracy (%)"))
     assert drawn.axes[0].get_ylim()[1] < 2
     assert "Single seeds leave the picture: they go from 1 to 4e+09." in drawn._supxlabel.get_text()
 

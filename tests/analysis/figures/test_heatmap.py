@@ -22,6 +22,7 @@ from irm_sweeps.analysis.figures import series
 from irm_sweeps.analysis.figures.general import heatmap_picture, table_picture
 from irm_sweeps.analysis.figures.paper_figure import lacks_of
 from irm_sweeps.analysis.tables.builder import Builder
+from irm_sweeps.sweep.grid import trials
 from irm_sweeps.sweep.paper import load_paper
 
 
@@ -73,4 +74,26 @@ def test_where_seeds_differ_in_number_a_cell_says_its_own_and_an_empty_one_is_ha
     )
     text = svg(capsys, "--curves", "heatmap", *user)
     for words in ("(n=2)", "(n=1)", "n = 1 to 2 seeds", "hatched: no value, and why", ">not run<"):
+        assert words in text
+
+
+def regressions(store, user):
+    """Risks of 2.341 and 0.012 in all environments, for two sizes of the training set; of the second, seeds differ."""
+    for trial in trials(user).values():
+        risk = 2.341 if trial.dataset.n_train == 10 else 0.011 + 0.002 * trial.seed
+        scores = {split: {str(e): {"risk": risk} for e in range(3)} for split in ("train", "test")}
+        metrics = {"last": {"step": 1, "scores": scores}, "oracle": {"step": 1, "scores": scores}}
+        synthetic.write(store, {**synthetic.completed(trial, accuracy), "metrics": metrics})
+
+
+def test_the_risk_of_a_regression_is_a_squared_error_and_small_ones_have_their_digits(in_folder, capsys):
+    regression = ["dataset=linear_unit_tests", "dataset.example=cause_effect"]
+    user = [*regression, "dataset.n_train=10,20", "seed=0,1", "method=erm,irmv1", "lam=1,10"]
+    regressions(Path("results"), user)
+    for curves in ("heatmap", "lam", "budget"):
+        text = svg(capsys, "--curves", curves, *(user if curves != "lam" else [*user, "dataset.n_train=20"]))
+        assert "mean squared error" in " ".join(text.split()), curves
+        assert "nats" not in text
+    text = svg(capsys, "--curves", "heatmap", *user)
+    for words in (">2.341<", ">0.012<", "± 0.001<"):
         assert words in text

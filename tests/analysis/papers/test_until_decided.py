@@ -76,7 +76,11 @@ def test_a_verdict_counts_the_looks(paper, tmp_path):
     assert often.measured == once.measured
     assert often.verdict.p == pytest.approx(min(1, 4 * once.verdict.p))
     assert often.verdict.interval[0] < once.verdict.interval[0]
-    assert any("looked at up to 4 times" in line for line in until.table().footer)
+    footer = until.table().footer
+    assert any("looked at up to 4 times" in line for line in footer)
+    (comparisons,) = (line for line in footer if line.startswith("Multiple comparisons"))
+    assert ", at most 0." in comparisons, "each p-value is four times that of a single look"
+    assert not any(", at most 0." in line for line in plain.table().footer)
 
 
 def test_a_look_that_waits_shows_the_one_before(paper, tmp_path):

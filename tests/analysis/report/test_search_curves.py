@@ -8,8 +8,9 @@ import pytest
 
 import synthetic_store as synthetic
 from irm_sweeps.analysis.figures import store_wide
+from irm_sweeps.analysis.figures.budget import SearchCurve
 from irm_sweeps.analysis.readings import Results
-from irm_sweeps.analysis.report.search_curves import curve_sections
+from irm_sweeps.analysis.report.search_curves import _search_answer, curve_sections
 from irm_sweeps.sweep.grid import trials
 
 pytestmark = pytest.mark.usefixtures("composed_once")
@@ -53,6 +54,16 @@ def test_each_data_set_has_its_search_and_its_line(tmp_path):
         assert b"training.steps=500" in svg, "what its trials have in common"
     only = curve_sections(Results([tmp_path]), trial_ids=list(found))
     assert [section.title.partition("? ")[2] for section in only] == ["colored_mnist"] * 2
+
+
+def test_where_rules_score_trials_at_other_steps_a_random_setting_has_a_number_of_each():
+    by, last, best = [[0.1], [0.2]], [[40.0], [50.0]], [[44.0], [58.0]]
+    found = [{"val": [SearchCurve("vrex", by, last)], "oracle": [SearchCurve("vrex", by, best)]}]
+    answer = _search_answer("test/0.9/accuracy", found)
+    assert "a random setting is expected to have 45.0 % by val and 51.0 % by oracle, the best of 2" in answer
+    assert "47.5 % by val and 54.5 % by oracle" in answer, "the better one of two draws, in three of four cases"
+    alike = _search_answer("test/0.9/accuracy", [{**found[0], "oracle": found[0]["val"]}])
+    assert "a random setting is expected to have 45.0 %, the best of 2" in alike
 
 
 def test_a_picture_of_too_many_lines_is_left_out(tmp_path, monkeypatch):

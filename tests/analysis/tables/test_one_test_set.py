@@ -9,6 +9,9 @@ import pytest
 from scipy import stats
 
 import synthetic_store as synthetic
+from irm_sweeps.analysis.statistics.two_means import Summary
+from irm_sweeps.analysis.tables.best_cells import MEANING, ONE_TEST_SET, with_bold
+from irm_sweeps.analysis.tables.table import Cell, Table
 from irm_sweeps.sweep.paper import load_paper
 from table_words import records
 
@@ -85,3 +88,18 @@ def test_elsewhere_nothing_is_said_of_it(show, bae, tmp_path):
 def test_a_number_of_trials_that_print_does_not_give_is_called_assumed(show, sst):
     text = show(*SST)
     assert re.search(rf"over n = 10 trials, which is assumed: {re.escape(sst.published_n_assumed)}\.", text)
+
+
+@pytest.mark.parametrize("examples", [None, HERE])
+def test_rows_with_one_test_set_are_compared_on_it(examples):
+    """By hand: the difference of 2 has an interval of ± 0.94; with the error of two test sets it would be ± 8."""
+    half = stats.t.ppf(0.975, 18) * math.sqrt(2 * 1.0 / 10)
+    assert half == pytest.approx(0.94, abs=0.005)
+    means = {"a": 52.0, "b": 52.0 - half - 0.01, "c": 52.0 - half + 0.01}
+    rows = [
+        (label, [Cell(label, "p", "test/0.9/accuracy", Summary(mean, 1.0, 10, examples), None)])
+        for label, mean in means.items()
+    ]
+    table = with_bold(Table("t", "title", ["p"], rows, [], []))
+    assert table.bold == {("a", "p"), ("c", "p")}
+    assert table.footer == table.brief == [MEANING + ONE_TEST_SET * (examples is not None)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from irm_sweeps.analysis.figures.drawing import STYLE, add_caption, file_of, literal
-from irm_sweeps.analysis.figures.metrics import UNITS, PanelMetric
+from irm_sweeps.analysis.figures.metrics import PanelMetric
 from irm_sweeps.analysis.figures.plots import COLOURS, MARKERS
 from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.readings import Results, read
@@ -60,6 +60,7 @@ def searches(series: Sequence[Series], results: Results, rule: str, shifted: Pan
 def draw(
     panels: Mapping[str, Sequence[SearchCurve]],
     metric: str,
+    unit: str,
     title: str,
     file_format: str,
     setting: str = "",
@@ -71,8 +72,8 @@ def draw(
     ----------
     panels
         By selection rule, of `RULES`: the searches of all series.
-    metric
-        What is reported.
+    metric, unit
+        What is reported, and what an axis of it is called.
     versions
         The caption's sentence on the versions of this package that made the trials, where there are several.
 
@@ -98,8 +99,7 @@ def draw(
             axes.set_title(RULES[rule])
             axes.set_xlabel("settings tried")
             axes.legend(fontsize=8)
-        measure = metric.rpartition("/")[2]
-        row[0].set_ylabel(textwrap.fill(f"expected {UNITS.get(measure, measure)} of the chosen setting", 34))
+        row[0].set_ylabel(textwrap.fill(f"expected {unit} of the chosen setting", 34))
         figure.suptitle("\n".join(textwrap.wrap(literal(setting), int(17 * figure.get_figwidth()))), fontsize=8)
         lacking = [name for name in RULES if name not in shown]
         add_caption(

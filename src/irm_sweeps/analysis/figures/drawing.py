@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.figures import plots, scales
 from irm_sweeps.analysis.figures.captions import caption
-from irm_sweeps.analysis.figures.metrics import UNITS
 from irm_sweeps.analysis.figures.picture import Curve, Picture
 from irm_sweeps.errors import printable
 from irm_sweeps.wording import count
@@ -71,7 +70,7 @@ def figure_of(picture: Picture) -> MplFigure:
         scales.label_horizontal(axes, places, layout)
         axes.set_title(panel)
     for row in grid:
-        row[0].set_ylabel(layout.y_label or _vertical_label(layout, picture.measure))
+        row[0].set_ylabel(layout.y_label or _vertical_label(layout, picture))
     if layout.log_x:
         scales.make_horizontal_logarithmic(every, places, plots.is_broken(places))
     if layout.log_y:
@@ -123,11 +122,10 @@ def make_room(figure: Any, inches: float) -> None:
     figure.set_figheight(figure.get_figheight() + max(0.0, inches))
 
 
-def _vertical_label(layout: Layout, measure: str) -> str:
+def _vertical_label(layout: Layout, picture: Picture) -> str:
     if layout.kind == "history":
         return str(layout.quantity)
-    unit = UNITS.get(measure, measure)
-    return unit if measure == "pwcca" else f"{layout.split} {unit}"
+    return picture.unit if picture.measure == "pwcca" else f"{layout.split} {picture.unit}"
 
 
 def _add_legend(figure: Any, row: Sequence[Axes], drawn: Sequence[Curve], setting: str) -> None:

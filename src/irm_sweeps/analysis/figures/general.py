@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from irm_sweeps.analysis.figures.measuring import Measuring, of_cells
-from irm_sweeps.analysis.figures.metrics import UNITS, one_measure
+from irm_sweeps.analysis.figures.metrics import one_measure, unit
 from irm_sweeps.analysis.figures.paper_figure import lacks_of
 from irm_sweeps.analysis.figures.picture import Curve, Picture
 from irm_sweeps.analysis.figures.series import Series
@@ -19,16 +19,16 @@ _SCORED = "each trial is scored {step}"
 
 def lam_picture(measuring: Measuring, title: str) -> Picture:
     """Return each series over the penalty weight."""
-    curves, unit = measuring.over_lam(), UNITS[measuring.measure]
-    figure = Figure(label=title, kind="number", x="lam", x_label="penalty weight lam", y_label=unit, log_x=True)
+    curves, label = measuring.over_lam(), measuring.unit
+    figure = Figure(label=title, kind="number", x="lam", x_label="penalty weight lam", y_label=label, log_x=True)
     return _picture(measuring, figure, curves, measuring.caption(_SCORED))
 
 
 def training_picture(measuring: Measuring, title: str, quantity: str | None = None, *, log_y: bool = False) -> Picture:
     """Return each series over training: its evaluations, or a logged quantity."""
     curves, measure = measuring.over_steps(quantity), measuring.measure
-    unit = quantity or UNITS[measure]
-    figure = Figure(label=title, kind="history", quantity=quantity or measure, y_label=unit, log_y=log_y)
+    label = quantity or measuring.unit
+    figure = Figure(label=title, kind="history", quantity=quantity or measure, y_label=label, log_y=log_y)
     return _picture(measuring, figure, curves, measuring.caption("every step is shown"))
 
 
@@ -47,9 +47,8 @@ def _picture(measuring: Measuring, figure: Figure, curves: Sequence[Curve], capt
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     tasks = len({series.task for series in measuring.series}) if measuring.by_task else 1
     beside = len(panels) // tasks if tasks > 1 else 0
-    return Picture(
-        figure, curves, measuring.measure, caption, setting=setting_of(measuring.series), side_by_side=beside
-    )
+    setting = setting_of(measuring.series)
+    return Picture(figure, curves, measuring.measure, measuring.unit, caption, setting=setting, side_by_side=beside)
 
 
 def table_picture(builder: Builder) -> Picture:
@@ -67,4 +66,5 @@ def table_picture(builder: Builder) -> Picture:
     curves = [of_cells(label, cells, table.columns, lacks.get(label)) for label, cells in rows]
     caption = " ".join(line for line in table.footer if line.startswith(("Selection rule", "Row ", "Of several")))
     caption += f" {builder.versions()}." if builder.versions() else ""
-    return Picture(Figure(label=builder.paper.title), curves, measure, caption, table.columns)
+    figure, label = Figure(label=builder.paper.title), unit(measure, builder.every_trial())
+    return Picture(figure, curves, measure, label, caption, table.columns)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.figures.drawing import STYLE, add_caption, file_of, literal, with_literal_words
-from irm_sweeps.analysis.figures.metrics import UNITS
 from irm_sweeps.analysis.figures.picture import Curve, Picture
 from irm_sweeps.wording import count
 
@@ -44,17 +43,20 @@ def draw(picture: Picture, file_format: str) -> bytes:
         figure = Figure(figsize=(max(5.5, width), 0.52 * rows + 2.2), layout="constrained")
         row: list[Axes] = list(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0])
         for axes, panel in zip(row, panels, strict=True):
-            image = _cells(axes, [c for c in curves if c.panel == panel], places, limits, len(counts) > 1)
+            own = [curve for curve in curves if curve.panel == panel]
+            image = _cells(axes, own, places, limits, picture.measure, len(counts) > 1)
             axes.set_title(panel or "")
         figure.suptitle("\n".join(textwrap.wrap(literal(picture.setting), int(17 * figure.get_figwidth()))), fontsize=8)
-        figure.colorbar(image, ax=row, label=UNITS[picture.measure], pad=0.02)
+        figure.colorbar(image, ax=row, label=picture.unit, pad=0.02)
         least, most = counts[0], count(counts[-1], "seed")
         n = f"n = {most}" if len(counts) == 1 else f"n = {least} to {most}, as printed"
         add_caption(figure, f"Mean ± sd over {n}; hatched: no value, and why. {picture.caption}")
         return file_of(figure, picture.figure.label, file_format)
 
 
-def _cells(axes: Axes, rows: Sequence[Curve], places: Sequence[str], limits: tuple[float, float], with_n: bool) -> Any:
+def _cells(
+    axes: Axes, rows: Sequence[Curve], places: Sequence[str], limits: tuple[float, float], measure: str, with_n: bool
+) -> Any:
     """Draw one panel, and return what its colour bar is made from."""
     import numpy as np
     from matplotlib.patches import Rectangle
@@ -77,7 +79,7 @@ def _cells(axes: Axes, rows: Sequence[Curve], places: Sequence[str], limits: tup
                 why = textwrap.fill(lack.in_short if lack else "not run", 16)
                 axes.text(x, y, why, ha="center", va="center", fontsize=7, bbox=_PAPER)
                 continue
-            digits = 1 if limits[1] > 2 else 3
+            digits = 1 if measure == "accuracy" else 3
             text = f"{summary.mean:.{digits}f}"
             if summary.sd is not None:
                 text += f"\n± {summary.sd:.{digits}f}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.figures.courses import Course, mean_and_strands, said
-from irm_sweeps.analysis.figures.metrics import PanelMetric, named, one_measure
+from irm_sweeps.analysis.figures.metrics import PanelMetric, named, one_measure, unit
 from irm_sweeps.analysis.figures.picture import Curve, Lack
 from irm_sweeps.analysis.figures.series import Series
 from irm_sweeps.analysis.histories import evaluations, history
@@ -63,6 +63,11 @@ class Measuring:
         scored = scored or scores_of
         self.measure = one_measure(metric for one in scored for panel in self.panels for metric in panel.metrics(*one))
         self._several_settings = False
+
+    @property
+    def unit(self) -> str:
+        """What an axis of the measure is called."""
+        return unit(self.measure, (trial for one in self.series for trial in one.trials))
 
     def over_environments(self, split: str, measure: str) -> list[Curve]:
         """Return a curve over all environments of a split for each series."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from irm_sweeps.trial import Trial
 
 UNITS = {"accuracy": "accuracy (%)", "risk": "risk (nats)", "ece": "calibration error", "pwcca": "PWCCA similarity"}
+"""Measure -> what an axis of it is called; `unit` says it of regressions too."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,16 @@ def one_measure(metrics: Iterable[str]) -> str:
     if len(measures) > 1:
         raise UserError(f"{' and '.join(measures)} do not go on one scale: name what to draw with --metric")
     return measures[0] if measures else "accuracy"
+
+
+def unit(measure: str, trials: Iterable[Trial]) -> str:
+    """Return what an axis of a measure is called, for these trials: the risk of a regression is not in nats."""
+    if measure != "risk":
+        return UNITS.get(measure, measure)
+    losses = {trial.dataset.loss for trial in trials}
+    if losses == {"squared"}:
+        return "risk (mean squared error)"
+    return "risk" if "squared" in losses else UNITS[measure]
 
 
 def _measure(trial: Trial) -> str:

@@ -9,7 +9,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.figures.measuring import Measuring, of_cells
-from irm_sweeps.analysis.figures.metrics import named
+from irm_sweeps.analysis.figures.metrics import named, unit
 from irm_sweeps.analysis.figures.picture import Curve, Lack, Picture
 from irm_sweeps.analysis.figures.series import of_row
 from irm_sweeps.analysis.readings import read
@@ -44,7 +44,7 @@ def paper_picture(builder: Builder) -> Picture:
     columns = builder.paper.columns
     measure = figure.metric if figure.kind == "environments" else parts(columns[0].metric)[2]
     versions = f"{builder.versions()}." if builder.versions() else ""
-    return Picture(_with_axis_name(builder, figure), curves, measure, versions)
+    return Picture(_with_axis_name(builder, figure), curves, measure, unit(measure, builder.every_trial()), versions)
 
 
 def _measured(builder: Builder, name: str, row: Row, figure: Figure, places: Sequence[str | None]) -> Curve:

@@ -126,7 +126,9 @@ class Picture:
     figure
         Title, kind and axes; of a heat map, only the title is used.
     measure
-        What the curves are of, where the figure does not name its vertical axis: `accuracy`, `risk` or `pwcca`.
+        What the curves are of: `accuracy`, `risk`, `ece` or `pwcca`.
+    unit
+        What an axis of it is called, where the figure does not name its vertical axis.
     caption
         Stands below: the selection rules, in words.
     columns
@@ -140,6 +142,7 @@ class Picture:
     figure: Figure
     curves: Sequence[Curve]
     measure: str
+    unit: str
     caption: str = ""
     columns: Sequence[str] = ()
     setting: str = ""

@@ -86,8 +86,9 @@ def _sections(name: str, found: Sequence[Series], select: str | None, results: R
         title = f"How much of a result is search? {name}"
         refusal = _refusal("budget", searched, results)
         curves = {rule: [search for searches in by_rule for search in searches[rule]] for rule in budget.RULES}
-        versions = made_by(results, (trial.id for one in searched for trial in one.trials))
-        drawn = b"" if refusal else budget.draw(curves, metric, title, "svg", setting_of(searched), versions)
+        trials = [trial for one in searched for trial in one.trials]
+        unit, versions = metrics.unit(metric.rpartition("/")[2], trials), made_by(results, (t.id for t in trials))
+        drawn = b"" if refusal else budget.draw(curves, metric, unit, title, "svg", setting_of(searched), versions)
         picture = data_uri(drawn) if drawn else ""
         yield CurveSection(title, answer + refusal, picture)
     try:
@@ -120,13 +121,20 @@ def _search_answer(metric: str, by_rule: Sequence[Mapping[str, Sequence[budget.S
             found.setdefault(search.label, {})[rule] = (len(by), one, best)
     label, rules = max(found.items(), key=lambda item: max(abs(best - one) for _, one, best in item[1].values()))
     unit, decimals = (" %", 1) if metric.endswith("/accuracy") else ("", 3)
-    settings, one, _ = next(iter(rules.values()))
-    chosen = " and ".join(f"{best:.{decimals}f}{unit} by {rule}" for rule, (_, _, best) in rules.items())
+    settings = next(iter(rules.values()))[0]
+    random = {rule: f"{one:.{decimals}f}{unit}" for rule, (_, one, _) in rules.items()}
+    chosen = {rule: f"{best:.{decimals}f}{unit}" for rule, (_, _, best) in rules.items()}
     among = f", the largest step of {len(found)} methods" if len(found) > 1 else ""
     return (
-        f"{metric}: of {label} a random setting is expected to have {one:.{decimals}f}{unit}, the best of {settings} "
-        f"drawn at random {chosen}{among}."
+        f"{metric}: of {label} a random setting is expected to have {_by_rule(random)}, the best of {settings} "
+        f"drawn at random {_by_rule(chosen, always=True)}{among}."
     )
+
+
+def _by_rule(texts: Mapping[str, str], *, always: bool = False) -> str:
+    """Return `41.0 % by val and 45.2 % by oracle`: the rules score trials at other steps; where equal, one text."""
+    one, *others = dict.fromkeys(texts.values())
+    return " and ".join(f"{text} by {rule}" for rule, text in texts.items()) if always or others else one
 
 
 def _refusal(curves: str, series: Sequence[Series], results: Results) -> str:

@@ -186,13 +186,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def multiple_comparisons(verdicts: Iterable[Verdict | None], equal: str) -> str:
+def multiple_comparisons(verdicts: Iterable[Verdict | None], equal: str, looks: int = 1) -> str:
     """Return the line on the expected number of small p-values and on Holm's correction; empty if nothing is tested.
 
     Parameters
     ----------
     equal
         The hypothesis under which every p-value below ALPHA is a false alarm.
+    looks
+        How often each p-value is looked at; it has been multiplied by that number, so that ALPHA bounds its false
+        alarms.
     """
     tested = [(verdict.p, verdict.p_holm) for verdict in verdicts if verdict and verdict.p is not None]
     if not tested:
@@ -200,7 +203,7 @@ def multiple_comparisons(verdicts: Iterable[Verdict | None], equal: str) -> str:
     k, below = len(tested), sum(p < ALPHA for p, _ in tested)
     left = sum((p_holm or 0.0) < ALPHA for _, p_holm in tested)
     return (
-        f"Multiple comparisons: {count(k, 'test')}, uncorrected; if {equal}, {ALPHA * k:.2g} "
+        f"Multiple comparisons: {count(k, 'test')}, uncorrected; if {equal}, {'at most ' * (looks > 1)}{ALPHA * k:.2g} "
         f"of them would still have p < {ALPHA:g}, on average. {below} have; {left} with Holm's correction for the "
         f"{count(k, 'test')}."
     )

@@ -13,19 +13,23 @@ MEANING = (
     "difference from it has a 95 % confidence interval (Welch's) that contains 0."
 )
 """The line under a table with bold cells."""
+ONE_TEST_SET = " The sampling error of the one test set that rows share is not in it."
+"""How it goes on where rows share a test set."""
 
 
 def with_bold(table: Table) -> Table:
     """Return a table with its `best_cells` bold, and the line that says so."""
-    footer = [*table.footer, MEANING]
-    return replace(table, bold=best_cells(table), footer=footer, brief=[*table.brief, MEANING])
+    shared = any(cell.measured is not None and cell.measured.examples for cell in table.cells)
+    meaning = MEANING + ONE_TEST_SET * shared
+    return replace(table, bold=best_cells(table), footer=[*table.footer, meaning], brief=[*table.brief, meaning])
 
 
 def best_cells(table: Table) -> frozenset[tuple[str, str]]:
     """Return row and column of the best mean of each column, and of every mean that ties with it.
 
     The best is the highest mean, of a risk the lowest, among the measured cells with one metric. A mean ties with it if
-    Welch's 95 % confidence interval of their difference contains 0. Without a standard deviation only equals tie.
+    Welch's 95 % confidence interval of their difference contains 0, of one test set if they share one. Without a
+    standard deviation only equals tie.
     """
     columns: dict[tuple[str, str], list[tuple[Cell, Summary]]] = {}
     for cell in table.cells:
@@ -49,5 +53,7 @@ def _ties(summary: Summary, best: Summary) -> bool:
         return True
     if summary.sd is None or best.sd is None:
         return False
+    if summary.examples == best.examples:
+        summary, best = replace(summary, examples=None), replace(best, examples=None)
     low, high = interval(summary, best)
     return low <= 0 <= high

@@ -189,12 +189,16 @@ class Builder:
         """
         return {i: trial for column in self.paper.columns for i, trial in self.trials(row, column).items()}
 
-    def trial_ids(self) -> Iterator[str]:
-        """Yield the ids of all trials that this version can run."""
+    def every_trial(self) -> Iterator[Trial]:
+        """Yield all trials that this version can run, those of several cells as often."""
         for row in self.paper.shown.values():
             for column in self.paper.columns if row.sweep is not None else []:
                 with contextlib.suppress(UnknownChoice):
-                    yield from self.trials(row, column)
+                    yield from self.trials(row, column).values()
+
+    def trial_ids(self) -> Iterator[str]:
+        """Yield the ids of all trials that this version can run."""
+        return (trial.id for trial in self.every_trial())
 
     def runnable(self) -> tuple[dict[str, dict[str, Trial]], list[str]]:
         """Return the trials of each row that this version can run, by the row's name, and a remark on each other row.

@@ -23,9 +23,10 @@ def paired_differences(frame: pd.DataFrame, against: str, measure: str = "accura
     Columns
         `setting`, `rule`, `split`, `environment`;
         `pairs`: the number k of seeds with a finite value on both sides; `difference`: the mean of d = setting -
-        against over them, in the unit of the frame (accuracy in [0, 1], risk in nats); `low` and `high`: the bounds of
-        `mean(d) ± t sd(d) / sqrt(k)`, the 95 % interval of the paired t-test; `p`: its two-sided p-value; `p_holm`:
-        with Holm's correction for all rows of the result, so keep only those rows of the frame that you ask about;
+        against over them, in the unit of the frame (accuracy in [0, 1], risk in nats or squared units); `low` and
+        `high`: the bounds of `mean(d) ± t sd(d) / sqrt(k)`, the 95 % interval of the paired t-test; `p`: its two-sided
+        p-value; `p_holm`: with Holm's correction for all rows of the result, so keep only those rows of the frame that
+        you ask about;
         `verdict`: `higher`, `lower`, `no difference shown`, or `too few seeds` (fewer than 3 pairs).
 
     Parameters

@@ -87,7 +87,8 @@ class PublishedComparison:
         yield from self._rerun_lines()
         if line := shared_seeds.line(rows):
             yield line
-        if line := multiple_comparisons((cell.verdict for cell in cells), "measured and published agreed everywhere"):
+        agreed = "measured and published agreed everywhere"
+        if line := multiple_comparisons((cell.verdict for cell in cells), agreed, self.looks):
             yield line
 
     def _verdict_lines(self, cells: Sequence[Cell]) -> Iterator[str]:
