@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ def find_manifest(name: str, stores: Sequence[Path]) -> Manifest:
 
 
 def latest(stores: Sequence[Path], results: Results) -> SweepTrials:
-    """Return the sweep that was launched last; a single trial only where nothing else was launched.
+    """Return the sweep that was launched last in any store; a single trial only where nothing else was launched.
 
     Where nothing was launched, as in an archive, all results are one sweep.
 
@@ -143,14 +144,21 @@ def _as_in_a_grid(result: Result) -> tuple[str, float]:
 def latest_manifest(stores: Sequence[Path]) -> Manifest | None:
     """Return the manifest of the sweep that was launched last, or None if nothing was launched; see `latest`."""
     from irm_sweeps.store.archive import open_reader
-    from irm_sweeps.store.manifest import is_copy, load_manifest, sweep_names
+    from irm_sweeps.store.manifest import is_copy, launched_at, load_manifest, sweep_names
 
+    latest_of: dict[tuple[bool, float], tuple[Reader, str]] = {}
     for store in map(open_reader, stores):
         names = [name for name in reversed(sweep_names(store)) if not is_copy(store, name)]
         if names:
-            sweeps = [name for name in names if not name.startswith("trial-")]
-            return load_manifest(store, (sweeps or names)[0])
-    return None
+            name = next((name for name in names if not name.startswith("trial-")), names[0])
+            when = launched_at(store.root / "sweeps" / name) or -math.inf
+            latest_of.setdefault((not name.startswith("trial-"), when), (store, name))
+    return load_manifest(*latest_of[max(latest_of)]) if latest_of else None
+
+
+def others_in_stores(sweep: SweepTrials, results: Results) -> int:
+    """Return how many trials with a result in the stores are none of the sweep's."""
+    return sum(result.trial_id not in sweep.settings for result in results.everything())
 
 
 def _check_has_sweeps(readers: Sequence[Reader]) -> None:
