@@ -16,7 +16,6 @@ from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.analysis.paper_files import find_paper
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.typed_commands import launching
-from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.figures.measuring import Measuring
@@ -241,10 +240,7 @@ def _series(options: argparse.Namespace, builder: Builder | None, results: Resul
     else:
         series, skipped = of_store(results, rule, trusted=options.trust)
     if skipped and not series:
-        raise UserError(
-            f"none of {count(len(skipped), 'result')} can be drawn; {skipped[0]}; "
-            "add --trust if their classes are yours or of somebody you trust"
-        )
+        raise UserError(f"no result can be drawn: {'; '.join(skipped)}")
     if not series:
         raise UserError(
             f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "

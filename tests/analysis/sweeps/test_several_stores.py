@@ -101,3 +101,10 @@ def test_the_command_that_trains_the_rest_fills_the_store_that_is_read(trained_s
     assert f"irm-sweeps launch -m results={moved} seed=0,1" in table("--results", moved).out
     assert table("--results", moved, "--missing").out == f"irm-sweeps launch -m results={moved} seed=0,1\n"
     assert f"results={moved} " in irm_sweeps("status", "--all", "--results", str(moved)).out
+
+
+def test_a_store_that_is_not_there_is_said_not_to_be(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    complaint = irm_sweeps("table", "--results", str(nowhere)).complaint
+    assert complaint.startswith(f"error: --results {nowhere}: no such directory; run something first: ")
+    assert complaint.endswith(f" results={nowhere}")

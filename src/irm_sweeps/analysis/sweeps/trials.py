@@ -129,12 +129,17 @@ def latest(stores: Sequence[Path], results: Results) -> SweepTrials:
     UserError
         There are no results either, or the manifest is damaged.
     """
+    from irm_sweeps.files.reading import is_there
+
     if manifest := latest_manifest(stores):
         return of_manifest(manifest)
     where = ", ".join(map(str, stores))
     if configs := {result.trial_id: result.config for result in sorted(results.everything(), key=_as_in_a_grid)}:
         return _of_configs(where, configs, "")
-    raise UserError(f"no sweep has been launched in {where}: {launching('method=irmv1,vrex', 'lam=1,100')} is one")
+    example = launching(*overrides_into(folder_to_fill(stores), ["method=irmv1,vrex", "lam=1,100"]))
+    if not any(map(is_there, stores)) and list(stores) != [Path("results")]:
+        raise UserError(f"--results {where}: no such directory; run something first: {example}")
+    raise UserError(f"no sweep has been launched in {where}: {example} is one")
 
 
 def _as_in_a_grid(result: Result) -> tuple[str, float]:
