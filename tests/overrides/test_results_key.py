@@ -15,6 +15,7 @@ from irm_sweeps.overrides.results_key import into_store, results_override
     [
         ("irm-sweeps launch -m lam=1,2", "moved", "irm-sweeps launch -m lam=1,2 results=moved"),
         ("irm-sweeps launch -m results=old 'seed=range(0,2)'", "m", "irm-sweeps launch -m results=m 'seed=range(0,2)'"),
+        ("irm-sweeps launch -m 'x=a  b'", "m", "irm-sweeps launch -m 'x=a  b' results=m"),
         ("python launch.py -m results=a lam=1", "/b/c", "python launch.py -m results=/b/c lam=1"),
         ("IRM_SWEEPS_CONF='c d' irm-sweeps launch", "m", "IRM_SWEEPS_CONF='c d' irm-sweeps launch results=m"),
         ("""irm-sweeps launch "results='old, 1'" """, "m", "irm-sweeps launch results=m"),

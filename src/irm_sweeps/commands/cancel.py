@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from irm_sweeps.commands.arguments import Commands, add_store_command, add_sweep, open_store
-from irm_sweeps.errors import UserError
+from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
@@ -48,8 +49,12 @@ def _workers_without_slurm(store: Store, manifest: Manifest) -> list[RegisteredW
     from irm_sweeps.store import claims
     from irm_sweeps.worker.registry import living
 
-    current = (claims.current(store, trial_id) for trial_id in manifest.trials)
-    at_work = {claim.holder for claim in current if claim is not None and claim.is_in_force()}
+    at_work = set()
+    for trial_id in manifest.trials:
+        with suppress(StoreError):  # a worker whose claim may not be read is looked up by its pid
+            claim = claims.current(store, trial_id)
+            if claim is not None and claim.is_in_force():
+                at_work.add(claim.holder)
     return [worker for worker in living(store, manifest, at_work) if worker.process.job is None]
 
 

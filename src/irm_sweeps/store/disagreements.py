@@ -43,8 +43,11 @@ def difference_of(one: Result, other: Result) -> float:
     numbers, others = _numbers(one), _numbers(other)
     if one.status != other.status or numbers.keys() != others.keys():
         return math.inf
-    pairs = [(value, others[key]) for key, value in numbers.items() if value != others[key]]
-    return max((math.inf if None in pair else abs(pair[0] - pair[1]) for pair in pairs), default=math.inf)  # type: ignore[operator]
+    largest = 0.0
+    for key, value in numbers.items():
+        if value != (another := others[key]):
+            largest = max(largest, math.inf if value is None or another is None else abs(value - another))
+    return largest or math.inf
 
 
 def _numbers(result: Result) -> dict[tuple[str, ...], float | None]:
