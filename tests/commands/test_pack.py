@@ -162,9 +162,37 @@ def test_what_the_store_has_is_kept(archive: Path, made: Path, tmp_path: Path) -
     answer = here("unpack", archive, "--results", store)
     assert answer.code == 1
     assert answer.out == f"{store}: 1 result added from four.zip, 1 there already, 2 kept as they are in the store\n"
-    assert [line.split()[1] for line in answer.err.splitlines()] == [str(first.parent), str(second.parent)]
+    assert answer.err.splitlines() == [
+        f"kept: {path.parent} has another result than the archive, with the same numbers, of another training"
+        for path in (first, second)
+    ]
     assert files_of(store).items() >= before.items()
     assert third.read_bytes() == files_of(made)[f"{third.parent.name}/result.json"]
+
+
+def test_other_numbers_are_told_from_another_training(archive: Path, made: Path, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(made, tmp_path / "results"))
+    first = min(store.glob("*/result.json"))
+    result = json.loads(first.read_text())
+    result["metrics"]["last"]["scores"]["test"]["0.9"]["risk"] += 0.25
+    first.write_text(json.dumps(result))
+    answer = here("unpack", archive, "--results", store)
+    assert answer.code == 1
+    assert (
+        answer.err == f"kept: {first.parent} has another result than the archive, with other numbers, by up to 0.25\n"
+    )
+
+
+def test_a_damaged_result_of_the_store_is_moved_aside(archive: Path, made: Path, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(made, tmp_path / "results"))
+    first = min(store.glob("*/result.json"))
+    whole, cut = first.read_bytes(), first.read_bytes()[:300]
+    first.write_bytes(cut)
+    answer = here("unpack", archive, "--results", store)
+    assert answer.code == 0, answer
+    assert answer.out == f"{store}: 1 result added from four.zip, 3 there already\n"
+    assert f"damaged: {first} " in answer.err
+    assert (first.read_bytes(), first.with_name("result.damaged.1.json").read_bytes()) == (whole, cut)
 
 
 def test_an_origin_is_of_its_result_only(archive: Path, tmp_path: Path) -> None:

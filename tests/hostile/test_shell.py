@@ -23,6 +23,7 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.slurm import Slurm
 from irm_sweeps.launchers.slurm_jobs import JobRecord
 from irm_sweeps.launchers.slurm_options import SlurmOptions
+from irm_sweeps.overrides.results_key import into_store
 from irm_sweeps.store.manifest import read_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.grid import expand
@@ -219,7 +220,10 @@ def test_the_report_s_commands_can_be_pasted(results: Path, tmp_path: Path) -> N
     reader = Commands()
     reader.feed(page.read_text())
     launches = [line for line in reader.found if line.startswith(("python", "irm-sweeps launch"))]
-    launches.remove(typed)  # of a sweep, as it was typed when the store had another name
+    own = into_store(typed, store)
+    launches.remove(own)
+    assert f"results='{store}'" in argv_of(own), "of a sweep that was typed when the store had another name"
+    assert str(results) not in own
     assert len(launches) > 10
     for line in launches:
         assert argv_of(line)[-1] == f"results='{store}'"

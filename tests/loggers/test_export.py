@@ -169,3 +169,12 @@ def test_an_archive_s_failures_and_their_tracebacks_are_told(tmp_path: Path, mon
     (trial_id, _) = Store(results).trial_ids()
     assert "Traceback" in irm_sweeps("logs", trial_id, "--results", str(archive)).out
     assert "which has no sweeps: leave out x" in irm_sweeps("failures", "x", "--results", str(archive)).complaint
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_way_out(trained_store: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    (tmp_path / "file").touch()
+    where = str(tmp_path / "file" / "curves")
+    complaint = irm_sweeps("export", "--logger", "tensorboard", "--results", str(trained_store), where).complaint
+    assert where in complaint
+    assert "or give another DIR, and type the command again" in complaint

@@ -155,7 +155,7 @@ NONSENSE: list[tuple[dict[str, Any], str]] = [
     ({"sweep": ["lam=1", "x"]}, "'x' is no override of its own: put quotes around \"lam=1,x\""),
     ({"row_sweep": "method=erm"}, "give a list: [method=erm]"),
     ({"columns": [*PLAIN["columns"], *PLAIN["columns"]]}, "two columns have the label 'shifted': cells are named by"),
-    ({"column_metric": "test/0.9/acc"}, "metric 'test/0.9/acc' in the paper file: give split/environment/accuracy or"),
+    ({"column_metric": "test/0.9/acc"}, "metric 'test/0.9/acc': give split/environment/accuracy or"),
     (
         {"column_metric": "test/0.8/accuracy", "row_sweep": ["dataset.test_p_e=[0.1,0.9]"]},
         "mine, row erm, column 'shifted': metric test/0.8/accuracy: ColoredMNIST has no test environment 0.8",

@@ -16,7 +16,6 @@ from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.analysis.paper_files import find_paper
 from irm_sweeps.errors import UserError, one_line_errors, printable
 from irm_sweeps.typed_commands import launching
-from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.figures.measuring import Measuring
@@ -121,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             write_output(output, _drawn_of_trials(options, builder, results, file_format))
             return
         picture, skipped = _picture(options, builder, results)
-        _report_missing(picture, [*results.problems, *skipped], _command(options, paper))
+        _report_missing(picture, [*results.remarks, *skipped], _command(options, paper))
         draw = heatmap.draw if options.curves == "heatmap" else drawing.draw
         write_output(output, draw(picture, file_format))
 
@@ -182,7 +181,7 @@ def _picture(options: argparse.Namespace, builder: Builder | None, results: Resu
             return general.training_picture(measuring, title, options.quantity, log_y=options.log_y), skipped
         return general.heatmap_picture(measuring, title), skipped
     except UserError:
-        _print_skipped([*results.problems, *skipped])  # perhaps the reason
+        _print_skipped([*results.remarks, *skipped])  # perhaps the reason
         raise
 
 
@@ -193,7 +192,7 @@ def _drawn_of_trials(options: argparse.Namespace, builder: Builder | None, resul
     from irm_sweeps.analysis.tables.notes import made_by
 
     measuring, skipped = _measuring(options, builder, results)
-    _print_skipped([*results.problems, *skipped])
+    _print_skipped([*results.remarks, *skipped])
     series, (inside, shifted) = measuring.series, measuring.panels
     title = _title(options, builder) or "all trials"
     if options.curves == "budget":
@@ -241,10 +240,7 @@ def _series(options: argparse.Namespace, builder: Builder | None, results: Resul
     else:
         series, skipped = of_store(results, rule, trusted=options.trust)
     if skipped and not series:
-        raise UserError(
-            f"none of {count(len(skipped), 'result')} can be drawn; {skipped[0]}; "
-            "add --trust if their classes are yours or of somebody you trust"
-        )
+        raise UserError(f"no result can be drawn: {'; '.join(skipped)}")
     if not series:
         raise UserError(
             f"no results in {', '.join(map(str, options.stores))}: give --results DIR, or run a sweep first, "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from irm_sweeps.overrides.results_key import results_override
 
 
 def folder_to_fill(stores: Sequence[Path]) -> Path:
@@ -14,12 +15,4 @@ def folder_to_fill(stores: Sequence[Path]) -> Path:
 
 def overrides_into(store: Path, overrides: Sequence[str]) -> list[str]:
     """Return the overrides of a command that fills a store; `results` is the default store and needs none."""
-    return [*overrides, *([] if store == Path("results") else [f"results={_quoted(str(store))}"])]
-
-
-def _quoted(value: str) -> str:
-    """Return a value as Hydra's grammar reads it: quoted where a comma, say, would make it a sweep."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    plain = re.fullmatch(r"[\w./+@%-]+(?: [\w./+@%-]+)*", value)
-    return value if plain else str(QuotedString(value, Quote.single).with_quotes())
+    return [*overrides, *([] if store == Path("results") else [results_override(store)])]

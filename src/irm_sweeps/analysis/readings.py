@@ -12,6 +12,7 @@ from irm_sweeps.analysis.histories import BySplit
 from irm_sweeps.sweep.metric import parts
 
 if TYPE_CHECKING:
+    from irm_sweeps.store.disagreements import Disagreements
     from irm_sweeps.store.earlier_code import EarlierCode
     from irm_sweeps.store.origin import Origin
     from irm_sweeps.store.reader import Reader
@@ -60,6 +61,8 @@ class Results:
         What reads each store, in their order.
     problems
         One line for each store that does not exist and each file read so far that is damaged or unreadable.
+    disagreements
+        The trials read so far of which several stores have completed or diverged results with other numbers.
     unreadable
         Ids of the trials read so far that have an unreadable result and no readable one.
     """
@@ -67,7 +70,9 @@ class Results:
     def __init__(self, stores: Iterable[Path], known: Mapping[str, Result] | None = None) -> None:
         from irm_sweeps.files.reading import is_there
         from irm_sweeps.store.archive import open_reader
+        from irm_sweeps.store.disagreements import Disagreements
 
+        self.disagreements: Disagreements = Disagreements()
         self.readers = [open_reader(root) for root in stores]
         self._by_id: dict[str, Result | None] = dict(known or {})
         self._earlier: EarlierCode | None = None
@@ -81,10 +86,17 @@ class Results:
             self._by_id[trial_id] = self._read(trial_id)
         return self._by_id[trial_id]
 
+    @property
+    def remarks(self) -> list[str]:
+        """The problems, and a line for each two stores that disagree."""
+        return [*self.problems, *self.disagreements.lines()]
+
     def look_again(self) -> None:
         """Forget what was read: stores may have other results now."""
+        from irm_sweeps.store.disagreements import Disagreements
+
         self._by_id, self._earlier, self._reader_of = {}, None, {}
-        self.unreadable, self.problems = set(), []
+        self.unreadable, self.problems, self.disagreements = set(), [], Disagreements()
 
     def done_by_earlier_code(self, trials: Iterable[Trial]) -> str:
         """Return e.g. `2 done by an earlier version of risk_gap.RiskGap`; an empty string where there are none."""
@@ -116,6 +128,7 @@ class Results:
         from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 
         best, unreadable = None, False
+        found: list[tuple[Path, Result]] = []
         for reader in self.readers:
             try:
                 result = reader.result(trial_id)
@@ -123,10 +136,14 @@ class Results:
                 self.problems.append(str(damage))
                 unreadable = unreadable or isinstance(damage, UnreadableFile)
                 continue
-            if result is not None and (best is None or result.status == "completed"):
+            if result is None:
+                continue
+            found.append((reader.root, result))
+            if best is None or (best.status != "completed" and result.status == "completed"):
                 best, self._reader_of[trial_id] = result, reader
-                if result.status == "completed":
-                    break
+        for root, result in found:
+            if best is not None and result is not best:
+                self.disagreements.note((self.store_of(trial_id), best), (root, result))
         if best is None and unreadable:
             self.unreadable.add(trial_id)
         return best

@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_choices(options.overrides)
         results = Results(options.stores)
         text = render(results, options)
-        for problem in results.problems:
+        for problem in results.remarks:
             print(f"skipped {printable(problem)}", file=sys.stderr)
         write_output(output, text.encode())
 
@@ -140,7 +140,7 @@ def render(results: Results, options: argparse.Namespace) -> str:
         failures=inventory.failure_groups(everything, results.store_of, names),
         origins=inventory.origins(everything),
         data=inventory.data_digests(everything),
-        problems=results.problems,
+        problems=results.remarks,
         stores=stores,
         overrides=[*options.only, *options.overrides],
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -144,13 +144,20 @@ def _sweep(options: argparse.Namespace) -> None:
     from irm_sweeps.analysis.sweeps.environment_groups import Datasets
     from irm_sweeps.analysis.sweeps.formats import printed
     from irm_sweeps.analysis.sweeps.table import commands, sweep_table
-    from irm_sweeps.analysis.sweeps.trials import selected
+    from irm_sweeps.analysis.sweeps.trials import others_in_stores, selected
+    from irm_sweeps.wording import count
 
     results = Results(options.stores)
     sweep = selected(options, results)
     datasets = Datasets(trusted=options.trust or bool(options.overrides))
     table = sweep_table(sweep, results, options.select or "last", datasets)
-    _print_skipped(results.problems)
+    _print_skipped(results.remarks)
+    if len(options.stores) > 1 and not (options.sweep or options.overrides) and (n := others_in_stores(sweep, results)):
+        print(
+            f"the table has only {sweep.name}, which was launched last: the stores have {count(n, 'more result')}; "
+            "give the overrides of all that are to be in one table, or --sweep NAME",
+            file=sys.stderr,
+        )
     if options.missing:
         print("".join(f"{command}\n" for command in commands(table, sweep)), end="")
         return
@@ -185,7 +192,7 @@ def _paper(options: argparse.Namespace) -> None:
         _print_missing(builder)
         return
     table = builder.table(against)
-    _print_skipped(builder.results.problems)
+    _print_skipped(builder.results.remarks)
     if _is_unmeasured(table) and any(row.sweep is not None for row in paper.shown.values()):
         command = paper.command(None, overrides_into(folder_to_fill(options.stores), overrides))
         print(f"nothing measured yet: {command} runs all of it", file=sys.stderr)
@@ -225,7 +232,7 @@ def _print_or_write(text: str, output: Path | None) -> None:
 def _print_missing(builder: Builder) -> None:
     """Print the commands that fill the table, and on stderr what no command can fill."""
     commands, unavailable = builder.missing()
-    _print_skipped([*builder.results.problems, *unavailable])
+    _print_skipped([*builder.results.remarks, *unavailable])
     print("".join(f"{command}\n" for command in commands), end="")
 
 

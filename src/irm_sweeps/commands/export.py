@@ -71,8 +71,9 @@ def run(options: argparse.Namespace) -> None:
                 logger.discard([trial.run for trial in missing])
             damaged = [trial for trial in missing if not _write(logger, reader, trial)]
         except (Exception, SystemExit) as error:  # of foreign code
+            fix = "mend it, or give another DIR," if isinstance(error, OSError) else "mend it"
             raise UserError(
-                f"--logger {options.logger} failed ({one_line(raised(error))}): mend it and type the command again; "
+                f"--logger {options.logger} failed ({one_line(raised(error))}): {fix} and type the command again; "
                 "runs that were written stay"
             ) from None
     where = getattr(logger, "tracking_uri", None) or getattr(logger, "directory", None) or options.logger

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.report.curve_svg import Chart, charts
 from irm_sweeps.commands.live_tables import LiveTables
-from irm_sweeps.commands.sweep_status import SweepStatus, TrialProgress, add_jobs, most_first, sweep_status
+from irm_sweeps.commands.sweep_status import (
+    SweepStatus,
+    TrialProgress,
+    add_jobs,
+    lost_their_worker,
+    most_first,
+    sweep_status,
+)
 from irm_sweeps.errors import one_line, printable
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store.growing_history import GrowingHistory
@@ -238,7 +245,7 @@ class Watch:
 
 def _remarks(status: SweepStatus) -> Iterator[str]:
     if status.orphaned:
-        yield f"{count(status.orphaned, 'trial')} lost their worker; the next worker goes on with them."
+        yield f"{lost_their_worker(status.orphaned)}."
     if status.jobs is not None:
         yield f"SLURM: {status.jobs}."
     yield from (f"Damaged: {damage}" for damage in status.damaged)

@@ -174,7 +174,7 @@ class SweepStatus:
         for message, logs in most_first(self.ended):
             lines.append(f"  ended    {count(len(logs), 'worker')}: {message}  ({first(logs, 1)})")
         if self.orphaned:
-            lines.append(f"  {count(self.orphaned, 'trial')} lost their worker; the next worker goes on with them")
+            lines.append(f"  {lost_their_worker(self.orphaned)}")
         lines += [f"  damaged  {damage}" for damage in self.damaged]
         lines += [f"  unknown  {reason}" for reason in self.unknown]
         lines += [f"  note     {note}" for note in self.notes]
@@ -186,6 +186,12 @@ class SweepStatus:
             work = looking("work", self.name, results=self.results)
             lines.append(f"  nothing is running: issue the sweep's command again, or {work}")
         return "\n".join(lines)
+
+
+def lost_their_worker(trials: int) -> str:
+    """Return `2 trials lost their worker; the next worker goes on with them`."""
+    its, them = ("its", "it") if trials == 1 else ("their", "them")
+    return f"{count(trials, 'trial')} lost {its} worker; the next worker goes on with {them}"
 
 
 def most_first(groups: Mapping[str, list[str]]) -> list[tuple[str, list[str]]]:

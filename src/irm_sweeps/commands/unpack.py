@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from math import isfinite
 from pathlib import Path
 
 from irm_sweeps.commands.arguments import Commands, add_store_command
@@ -32,8 +33,12 @@ def run(options: argparse.Namespace) -> None:
     store = Store(expanded(options.results, "--results"))
     refuse_file(store.root, "results")
     unpacked = unpack(Archive(path), store)
-    for trial_id in unpacked.conflicts:
-        print(f"kept: {store.root / trial_id} has another result of this trial than the archive", file=sys.stderr)
+    for trial_id in unpacked.replaced:
+        print(f"damaged: {store.root / trial_id}/result.json is moved aside, as result.damaged.N.json", file=sys.stderr)
+    for trial_id, difference in unpacked.conflicts.items():
+        numbers = f"other numbers, by up to {difference:.2g}" if isfinite(difference) else "other numbers"
+        how = f"with {numbers}" if difference else "with the same numbers, of another training"
+        print(f"kept: {store.root / trial_id} has another result than the archive, {how}", file=sys.stderr)
     kept = f", {len(unpacked.conflicts)} kept as they are in the store" if unpacked.conflicts else ""
     there = f", {len(unpacked.present)} there already" if unpacked.present else ""
     print(f"{store.root}: {count(len(unpacked.added), 'result')} added from {path.name}{there}{kept}")

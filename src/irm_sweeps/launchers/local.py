@@ -128,20 +128,23 @@ def _keep_busy(pool: WorkerPool, watcher: ResultWatcher, turnover: Turnover) -> 
         if watcher.complete or (stopped and not pool.jobs):
             return
         turnover.update(new_results, ended, watcher)
-        if not stopped and not turnover.is_fruitless(any_at_work=bool(pool.jobs)):
-            _fill_slots(pool, watcher)
+        goes_on = not stopped and not turnover.is_fruitless(any_at_work=bool(pool.jobs))
+        wanted = _slots_to_fill(pool, watcher) if goes_on else []
+        seconds_looking = time.monotonic() - began
+        for slot in wanted:
+            pool.start(slot)
         # On a slow file system, looking takes at most a sixth of the time.
-        time.sleep(max(POLL_SECONDS, 5 * (time.monotonic() - began)))
+        time.sleep(max(POLL_SECONDS, 5 * seconds_looking))
 
 
-def _fill_slots(pool: WorkerPool, watcher: ResultWatcher) -> None:
+def _slots_to_fill(pool: WorkerPool, watcher: ResultWatcher) -> list[Slot]:
+    """Return the free slots for which there is an unclaimed trial."""
     free = pool.free_slots()
     if not free:
-        return
+        return []
     starting = pool.starting()
     wanted = watcher.unclaimed(at_most=len(free) + starting) - starting
-    for slot in free[: max(0, wanted)]:
-        pool.start(slot)
+    return free[: max(0, wanted)]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.naming.names import setting_names
 from irm_sweeps.process_state.garbage import collector_paused
 from irm_sweeps.store.archive import open_reader
+from irm_sweeps.store.disagreements import Disagreements
 from irm_sweeps.store.later_fields import without_places
 from irm_sweeps.store.reader import Problem
 from irm_sweeps.store.result import Result
@@ -77,7 +78,8 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
         text, `"[0.2, 0.1]"`, and so is a column whose values are of several kinds. What a trial's method does not have
         is missing. A field that was added after the trial ran has the value that it was trained with.
 
-    Warns about files that are damaged; their names are in `frame.attrs["problems"]`.
+    Warns about files that are damaged; their names are in `frame.attrs["problems"]`. Warns too where two stores have
+    results of a trial with different numbers, of which the first completed one is in the frame.
 
     Raises
     ------
@@ -85,11 +87,13 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
         A path is neither a directory nor an archive, or something given is no path.
     """
     with collector_paused():
-        results, problems = _read([_place(root) for root in (path, *more)])
+        results, problems, disagreements = _read([_place(root) for root in (path, *more)])
         frame = _frame(results)
     if problems:
         shown = f"{problems[0]}{', ...' if len(problems) > 1 else ''}"
         warnings.warn(f"left out: {count(len(problems), 'damaged result')}: {shown}", stacklevel=2)
+    for line in disagreements:
+        warnings.warn(f"left out: {line}", stacklevel=2)
     frame.attrs["problems"] = problems
     return frame
 
@@ -121,9 +125,11 @@ def _frame(results: Sequence[tuple[Path, Result]]) -> pd.DataFrame:
     return frame
 
 
-def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
-    """Return one result per trial with the store it is from, and what could not be read."""
+def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str], list[str]]:
+    """Return one result per trial with the store it is from, what could not be read, and where stores disagree."""
     found: dict[str, tuple[Path, Result]] = {}
+    others: list[tuple[Path, Result]] = []
+    disagreements = Disagreements()
     problems = []
     for root in roots:
         if not is_there(root):
@@ -133,9 +139,16 @@ def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
                 problems.append(result.reason)
                 continue
             known = found.get(result.trial_id)
-            if known is None or (known[1].status != "completed" and result.status == "completed"):
+            if known is None:
                 found[result.trial_id] = (root, result)
-    return list(found.values()), problems
+            elif known[1].status != "completed" and result.status == "completed":
+                others.append(known)
+                found[result.trial_id] = (root, result)
+            else:
+                others.append((root, result))
+    for root, result in others:
+        disagreements.note(found[result.trial_id], (root, result))
+    return list(found.values()), problems, list(disagreements.lines())
 
 
 class _ConfigColumns:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import os
 import re
 import stat
@@ -27,6 +26,7 @@ from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stre
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger, keys_of
 from irm_sweeps.naming.names import label as short_name
+from irm_sweeps.overrides.results_key import into_store
 from irm_sweeps.redaction import redacted_words
 from irm_sweeps.store.code import SweepCode, import_code, write_code
 from irm_sweeps.store.package_code import PackageCode, package_code
@@ -314,7 +314,7 @@ def load_manifest(store: Reader, name: str) -> Manifest:
         raise StoreError(error.told()) from None
     except (FileNotFoundError, DamagedFile, ValueError) as error:
         raise UserError(f"manifest {path} cannot be read ({error}): issue the sweep's command again") from None
-    return manifest
+    return replace(manifest, command=into_store(manifest.command, store.root))
 
 
 def _read(stream: JsonStream) -> Manifest:
@@ -379,7 +379,7 @@ def sweep_names(store: Reader) -> list[str]:
     launched = {
         name: when
         for name in names_in(folder)
-        if _NAME.fullmatch(name) and (when := _launched(folder / name)) is not None
+        if _NAME.fullmatch(name) and (when := launched_at(folder / name)) is not None
     }
     return sorted(launched, key=lambda name: launched[name])
 
@@ -390,11 +390,11 @@ def note_launch(store: Store, name: str) -> None:
         os.utime(store.root / "sweeps" / name / "manifest.json")
 
 
-def _launched(folder: Path) -> float | None:
+def launched_at(folder: Path) -> float | None:
     """Return when a sweep was launched last; minus infinity where that may not be asked, None where there is none."""
     try:
         return os.lstat(folder / "manifest.json").st_mtime if stat.S_ISDIR(os.lstat(folder).st_mode) else None
     except FileNotFoundError:
         return None
     except OSError:
-        return -math.inf
+        return float("-inf")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.reading import DamagedFile
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.store.archive import Archive
+from irm_sweeps.store.disagreements import difference_of
 from irm_sweeps.store.layout import HISTORY, RESULT
 from irm_sweeps.store.origin import origin_bytes
 from irm_sweeps.store.reader import LARGEST_RESULT, LONGEST_HISTORY
@@ -24,12 +26,15 @@ class Unpacked:
     present
         The store had the same files.
     conflicts
-        The store had another result or history, and keeps it.
+        The store had another result or history, and keeps it; with the largest difference of their numbers.
+    replaced
+        Those added of which the store had a damaged result, which was moved aside.
     """
 
     added: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
-    conflicts: list[str] = field(default_factory=list)
+    conflicts: dict[str, float] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
 
 
 def unpack(archive: Archive, store: Store) -> Unpacked:
@@ -56,18 +61,41 @@ def unpack(archive: Archive, store: Store) -> Unpacked:
         result, history = _files(archive, trial_id)
         assert result is not None, "it was read above"
         origin = origin_bytes(archive.root.name, sha256, result)
+        if _is_damaged(store, trial_id):
+            store.retire(trial_id, "damaged")
+            unpacked.replaced.append(trial_id)
         if store.import_result(trial_id, result, history, origin):
             unpacked.added.append(trial_id)
         elif _same(store, trial_id, (result, history)):
             unpacked.present.append(trial_id)
         else:
-            unpacked.conflicts.append(trial_id)
+            unpacked.conflicts[trial_id] = _difference(store, archive, trial_id)
     return unpacked
 
 
 def _files(reader: Archive | Store, trial_id: str) -> tuple[bytes | None, bytes | None]:
     """Return the bytes of a trial's result and history."""
     return reader.content(trial_id, RESULT, LARGEST_RESULT), reader.content(trial_id, HISTORY, LONGEST_HISTORY)
+
+
+def _is_damaged(store: Store, trial_id: str) -> bool:
+    """Return whether the store has a result of the trial that can be read and is none."""
+    try:
+        store.result(trial_id)
+    except UnreadableFile:
+        return False
+    except DamagedFile:
+        return True
+    return False
+
+
+def _difference(store: Store, archive: Archive, trial_id: str) -> float:
+    """Return the largest difference of the numbers of two results; infinite where one of them cannot be read."""
+    try:
+        kept, other = store.result(trial_id), archive.result(trial_id)
+    except DamagedFile:
+        return math.inf
+    return difference_of(kept, other) if kept and other else math.inf
 
 
 def _same(store: Store, trial_id: str, files: tuple[bytes, bytes | None]) -> bool:

@@ -35,7 +35,7 @@ def parts(metric: str) -> tuple[str, str, str]:
     environment, _, measure = rest.rpartition("/")
     if not environment or measure not in MEASURES:
         known = " or ".join(f"split/environment/{measure}" for measure in MEASURES)
-        raise UserError(f"metric {metric!r} in the paper file: give {known}")
+        raise UserError(f"metric {metric!r}: give {known}")
     return split, environment, measure
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from irm_sweeps.compose import COMPONENTS
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.store import claims
@@ -218,13 +219,19 @@ def _print_answer(trials: Mapping[str, Trial], label: str, overrides: Sequence[s
         return
     name = sweep_name(label, list(trials))
     selection = ["--sweep", name] if name in sweep_names(store) else words
-    if not all(map(is_package_module, {trial.dataset.target for trial in trials.values()})):
-        where = [*where, "--trust"]  # without it the table does not tell the shifted environment
-    table = typed("table", *selection, *where)
+    foreign_data = not all(is_package_module(trial.dataset.target) for trial in trials.values())
+    # Without it the table does not tell the shifted environment, and a picture of a named sweep lacks own classes.
+    table = typed("table", *selection, *where, *(["--trust"] if foreign_data else []))
     print(f"table again, with --format as md, latex, csv or html: {table}")
     if len({trial.lam for trial in trials.values()} - {None}) > 1:
-        print(f"curve over lam: {typed('figure', '--curves', 'lam', *selection, *where)}")
+        trust = [] if all(_is_of_package(trial) for trial in trials.values()) else ["--trust"]
+        print(f"curve over lam: {typed('figure', '--curves', 'lam', *selection, *where, *trust)}")
     print(f"\n{sweep_ending(name, trials, results, table)}", end="")
+
+
+def _is_of_package(trial: Trial) -> bool:
+    """Return whether all classes that a trial names are this package's."""
+    return all(is_package_module(trial.config[group]["_target_"]) for group in COMPONENTS)
 
 
 def _print_failures(store: Store, manifest: Manifest, progress: Progress) -> None:

@@ -176,7 +176,8 @@ def test_what_a_store_names_is_imported_only_when_trusted(tmp_path, monkeypatch,
     with pytest.raises(SystemExit):
         figure_command.main(["--curves", "lam"])
     told = capsys.readouterr().err
-    assert told.startswith("error: none of 4 results can be drawn; skipped trial ")
+    assert told.startswith("error: no result can be drawn: skipped 4 trials (")
     assert "method._target_='own_method.Own' is no class of irm_sweeps" in told
+    assert told.endswith("; add --trust if it is yours or of somebody you trust\n")
     figure_command.main(["--curves", "lam", "--trust"])
     assert capsys.readouterr().out == "results/lam.png\n"

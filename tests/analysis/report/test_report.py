@@ -68,7 +68,7 @@ def test_what_was_lost_is_said_with_its_reason(outline: Outline) -> None:
     said = words(outline)
     assert "1 failed: RuntimeError: </pre></script><script>" in said
     assert "1 diverged: the objective was not finite" in said
-    assert "result.json" in said[said.index("Files that were skipped") :]
+    assert "result.json" in said[said.index("Results that were skipped") :]
 
 
 def test_figures_are_embedded(outline: Outline) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,24 @@ def test_a_sweep_ends_with_its_table_whenever_it_is_issued():
     again_by_overrides = re.search(r"csv or html: irm-sweeps (table method=vrex .*)", part.out)
     assert again_by_overrides, part.out
     assert part.out.endswith(irm_sweeps(*again_by_overrides[1].split()).out)
+
+
+def test_the_curve_of_a_method_of_ones_own_asks_for_trust(tmp_path, monkeypatch):
+    """A process that reads the sweep later has not imported the class."""
+    (tmp_path / "own_vrex.py").write_text("from irm_sweeps.methods.rex import VREx\n\n\nclass Own(VREx):\n    pass\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = [*SMALL, "method=vrex", "method._target_=own_vrex.Own", "method.anneal=5", "lam=1,10", "seed=0"]
+    answer = launch("-m", *words)
+    assert answer.code == 0, answer
+    curve = re.search(r"curve over lam: irm-sweeps (figure .* --trust)\n", answer.out)
+    assert curve, answer.out
+    monkeypatch.delitem(sys.modules, "own_vrex")
+    assert irm_sweeps(*curve[1].split()).code == 0
+    monkeypatch.delitem(sys.modules, "own_vrex")
+    untrusted = irm_sweeps(*curve[1].removesuffix(" --trust").split())
+    assert untrusted.code == 2
+    assert "add --trust" in untrusted.err
 
 
 def test_a_sweep_that_is_done_and_issued_again_is_the_latest():

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 TASK = ("dataset", "backbone", "optimizer", "training")
 """The parts of a trial that make its task in a whole store: all but the method, `lam` and the seed."""
 
+_NAMED = 3
+"""Most trials that are named of those which are skipped for one reason."""
+
 Command = Callable[..., str]
 """From further overrides to the command that runs the trials; empty where it is not known."""
 
@@ -131,22 +134,36 @@ def of_manifest(
 def _trials_of(
     configs: Mapping[str, Mapping[str, Any]], results: Results, trusted: bool
 ) -> tuple[list[Trial], list[str]]:
-    """Return the trials of stored configs by id, and a remark on each that this version reads otherwise."""
+    """Return the trials of stored configs by id, and remarks on those that this version reads otherwise: by reason."""
+    from irm_sweeps.compose import COMPONENTS
     from irm_sweeps.errors import UserError
     from irm_sweeps.trial import Trial
+    from irm_sweeps.user_code.modules import is_package_module
 
-    trials, remarks = [], []
+    trials: list[Trial] = []
+    skipped: dict[str, list[str]] = {}
     for trial_id, config in configs.items():
         try:
             trial = Trial.from_config(config, trusted=trusted)
         except UserError as error:
-            remarks.append(f"skipped trial {trial_id}: this version cannot read its config: {error}")
+            foreign = not trusted and not all(is_package_module(config[group]["_target_"]) for group in COMPONENTS)
+            hint = "; add --trust if it is yours or of somebody you trust"
+            reason = f"{error}{hint}" if foreign else f"this version cannot read its config: {error}"
+            skipped.setdefault(reason, []).append(trial_id)
             continue
         if trial.id == trial_id:
             trials.append(trial)
         else:
-            remarks.append(f"skipped trial {trial_id}: {_why_another(results.of(trial_id), trial)}")
-    return trials, remarks
+            skipped.setdefault(_why_another(results.of(trial_id), trial), []).append(trial_id)
+    return trials, [f"skipped {_some(ids)}: {reason}" for reason, ids in skipped.items()]
+
+
+def _some(trial_ids: Sequence[str]) -> str:
+    """Return `trial ID`, or `12 trials (ID, ID, ID, ...)`."""
+    if len(trial_ids) == 1:
+        return f"trial {trial_ids[0]}"
+    dots = ", ..." if len(trial_ids) > _NAMED else ""
+    return f"{len(trial_ids)} trials ({', '.join(trial_ids[:_NAMED])}{dots})"
 
 
 def _why_another(result: Result | None, trial: Trial) -> str:

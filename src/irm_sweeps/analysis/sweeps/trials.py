@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ def find_manifest(name: str, stores: Sequence[Path]) -> Manifest:
 
 
 def latest(stores: Sequence[Path], results: Results) -> SweepTrials:
-    """Return the sweep that was launched last; a single trial only where nothing else was launched.
+    """Return the sweep that was launched last in any store; a single trial only where nothing else was launched.
 
     Where nothing was launched, as in an archive, all results are one sweep.
 
@@ -128,12 +129,17 @@ def latest(stores: Sequence[Path], results: Results) -> SweepTrials:
     UserError
         There are no results either, or the manifest is damaged.
     """
+    from irm_sweeps.files.reading import is_there
+
     if manifest := latest_manifest(stores):
         return of_manifest(manifest)
     where = ", ".join(map(str, stores))
     if configs := {result.trial_id: result.config for result in sorted(results.everything(), key=_as_in_a_grid)}:
         return _of_configs(where, configs, "")
-    raise UserError(f"no sweep has been launched in {where}: {launching('method=irmv1,vrex', 'lam=1,100')} is one")
+    example = launching(*overrides_into(folder_to_fill(stores), ["method=irmv1,vrex", "lam=1,100"]))
+    if not any(map(is_there, stores)) and list(stores) != [Path("results")]:
+        raise UserError(f"--results {where}: no such directory; run something first: {example}")
+    raise UserError(f"no sweep has been launched in {where}: {example} is one")
 
 
 def _as_in_a_grid(result: Result) -> tuple[str, float]:
@@ -143,14 +149,21 @@ def _as_in_a_grid(result: Result) -> tuple[str, float]:
 def latest_manifest(stores: Sequence[Path]) -> Manifest | None:
     """Return the manifest of the sweep that was launched last, or None if nothing was launched; see `latest`."""
     from irm_sweeps.store.archive import open_reader
-    from irm_sweeps.store.manifest import is_copy, load_manifest, sweep_names
+    from irm_sweeps.store.manifest import is_copy, launched_at, load_manifest, sweep_names
 
+    latest_of: dict[tuple[bool, float], tuple[Reader, str]] = {}
     for store in map(open_reader, stores):
         names = [name for name in reversed(sweep_names(store)) if not is_copy(store, name)]
         if names:
-            sweeps = [name for name in names if not name.startswith("trial-")]
-            return load_manifest(store, (sweeps or names)[0])
-    return None
+            name = next((name for name in names if not name.startswith("trial-")), names[0])
+            when = launched_at(store.root / "sweeps" / name) or -math.inf
+            latest_of.setdefault((not name.startswith("trial-"), when), (store, name))
+    return load_manifest(*latest_of[max(latest_of)]) if latest_of else None
+
+
+def others_in_stores(sweep: SweepTrials, results: Results) -> int:
+    """Return how many trials with a result in the stores are none of the sweep's."""
+    return sum(result.trial_id not in sweep.settings for result in results.everything())
 
 
 def _check_has_sweeps(readers: Sequence[Reader]) -> None:
