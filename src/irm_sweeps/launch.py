@@ -11,17 +11,8 @@ from typing import NoReturn
 import hydra
 from omegaconf import DictConfig
 
-from irm_sweeps.compose import (
-    check_names,
-    conf_dir,
-    launch_arguments,
-    length_typed_last,
-    own_conf_dir,
-    plain,
-    readable_hydra_errors,
-    several,
-    yamls,
-)
+from irm_sweeps.compose import launch_arguments, length_typed_last, plain, readable_hydra_errors, several
+from irm_sweeps.conf_folders import check_names, conf_dir, own_conf_dir, yamls
 from irm_sweeps.errors import UserError, did_you_mean, one_line_errors
 from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.hydra_versions import register_resolver, version_base

@@ -9,7 +9,8 @@ import pytest
 
 from commands import ROOT, SMALL, irm_sweeps, launch
 from irm_sweeps.analysis import table_command
-from irm_sweeps.compose import compose, conf_dir, own_conf_dir
+from irm_sweeps.compose import compose
+from irm_sweeps.conf_folders import conf_dir, own_conf_dir
 from irm_sweeps.errors import UserError
 
 
@@ -86,6 +87,16 @@ def test_other_names_are_welcome(own: Path, monkeypatch: pytest.MonkeyPatch) -> 
     put(own, "method_of_another_program", "vrex")
     assert own_conf_dir() == own
     assert launch("method=my_vrex", "lam=3", *SMALL).code == 0
+
+
+def test_a_folder_of_any_name_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its path goes through Hydra's grammar, in which quotes, commas, brackets and backslashes mean something."""
+    folder = tmp_path / 'it\'s [a, "{b}"] \\c\\' / "conf"
+    shutil.copy(ROOT / "conf" / "method" / "vrex.yaml", put(folder, "method", "my_vrex"))
+    monkeypatch.delenv("IRM_SWEEPS_CONF", raising=False)
+    monkeypatch.chdir(folder.parent)
+    assert compose(["method=my_vrex"])["method"] == compose(["method=vrex"])["method"]
+    assert launch("-m", "method=my_vrex", "lam=3", "seed=0,1", "plan=true", *SMALL).code == 0
 
 
 def test_the_package_s_own_folder_is_no_rival_of_itself(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,17 +16,16 @@ def overrides(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequ
     """Return how an override can go on: groups, choices, keys, present values; within a comma list, the last one."""
     from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
-    from irm_sweeps.compose import hydra_initialized, own_conf_dir
+    from irm_sweeps.compose import hydra_initialized
+    from irm_sweeps.conf_folders import search_path
 
     before, comma, rest = prefix.rpartition(",")
     key = before.partition("=")[0]
     to_complete = f"{key}={rest}" if comma else prefix
-    user_conf = own_conf_dir()
-    where = [] if user_conf is None else [f"hydra.searchpath=['file://{user_conf}']"]
     with hydra_initialized() as hydra:
         plugin = DefaultCompletionPlugin(hydra.config_loader())
         answers = [
-            plugin._query(config_name="config", line=" ".join([*where, *words, to_complete]))
+            plugin._query(config_name="config", line=" ".join([*search_path(), *words, to_complete]))
             for words in _single_choices(parsed_args.overrides or [], to_complete)
         ]
     completed = _of_all(answers)
@@ -81,8 +80,8 @@ def _key(candidate: str) -> str:
 
 def sweeps(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     """Return the names of the store's sweeps."""
-    from irm_sweeps.store.manifest import sweep_names
     from irm_sweeps.store.store import Store
+    from irm_sweeps.store.sweeps import sweep_names
 
     try:
         return sweep_names(Store(parsed_args.results.absolute()))
@@ -109,6 +108,6 @@ def papers(**_: object) -> Sequence[str]:
 
 def loggers(**_: object) -> Sequence[str]:
     """Return the names of all loggers that write something."""
-    from irm_sweeps.compose import yamls
+    from irm_sweeps.conf_folders import yamls
 
     return [path.stem for path in yamls("logger") if path.stem != "none"]

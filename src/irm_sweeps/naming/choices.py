@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.compose import conf_dir, own_conf_dir
+from irm_sweeps.conf_folders import conf_dir, own_conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.untrusted import MIB, read_regular
 

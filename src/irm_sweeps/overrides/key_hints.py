@@ -101,7 +101,8 @@ def meant_by(word: str, known: Sequence[str] = ()) -> list[str]:
 
 def yamls_with(group: str, field: str) -> list[Path]:
     """Return the YAMLs of a config group that have a key."""
-    from irm_sweeps.compose import COMPONENTS, yamls
+    from irm_sweeps.compose import COMPONENTS
+    from irm_sweeps.conf_folders import yamls
 
     if group not in COMPONENTS or not re.fullmatch(r"\w+", field):
         return []

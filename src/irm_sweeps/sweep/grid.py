@@ -95,10 +95,18 @@ def trials(overrides: Sequence[str], cache: HydraCache | None = None) -> dict[st
     return {trial.id: trial for trial in grid}
 
 
-def each(override: str) -> list[tuple[str, Any]]:
-    """Return an override for each value of this one, and the value: `paper=a` and `paper=b` for `paper=a,b`."""
+def each_choice(override: str) -> list[tuple[str, str]]:
+    """Return an override for each name that this one chooses, and the name: `paper=a` and `paper=b` for `paper=a,b`.
+
+    Raises
+    ------
+    UserError
+        A value is a list or a mapping.
+    """
     (axis,) = _axes([override], HydraCache())
-    return list(zip(axis.texts, axis.values, strict=True))
+    if any(isinstance(value, list | dict) for value in axis.values):
+        raise UserError(f"{override}: a choice is a name; several are {axis.key}=ONE,OTHER")
+    return [(text, str(value)) for text, value in zip(axis.texts, axis.values, strict=True)]
 
 
 def last_wins(*layers: Sequence[str]) -> list[str]:
@@ -220,7 +228,7 @@ def is_group(key: str) -> bool:
     """Return whether the key chooses a YAML (`method=...`) rather than sets a value."""
     from hydra.core.global_hydra import GlobalHydra
 
-    from irm_sweeps.compose import conf_dir
+    from irm_sweeps.conf_folders import conf_dir
 
     if "." in key:
         return False

@@ -1,0 +1,101 @@
+"""The folders of YAMLs from which choices are taken: the package's `conf/`, and the user's own."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from irm_sweeps.errors import UserError
+from irm_sweeps.files.typed_paths import expanded
+
+
+def conf_dir() -> Path:
+    """Return the package's folder of YAMLs: inside the installed package, else beside `src/` in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
+def own_conf_dir() -> Path | None:
+    """Return the user's own folder of YAMLs, searched besides the package's; None if there is none.
+
+    It is IRM_SWEEPS_CONF, else `conf` in the working directory, unless that has a `config.yaml`, as the configuration
+    of another Hydra program has.
+
+    Raises
+    ------
+    UserError
+        The variable names no folder, or a YAML has the name of one of the package's.
+    """
+    name = os.environ.get("IRM_SWEEPS_CONF")
+    if not name:
+        beside = Path.cwd() / "conf"
+        return check_names(beside) if beside.is_dir() and not (beside / "config.yaml").exists() else None
+    folder = expanded(name, "IRM_SWEEPS_CONF")
+    if not folder.is_dir():
+        what = "is a file: give the folder that it lies in" if folder.exists() else "no such folder"
+        raise UserError(f"IRM_SWEEPS_CONF={name}: {what}; unset it to use conf/ in the working directory")
+    try:
+        return check_names(folder)
+    except OSError as error:
+        raise UserError(f"IRM_SWEEPS_CONF={name} cannot be read: {error.strerror}") from None
+
+
+def check_names(folder: Path) -> Path:
+    """Return a user's own folder of YAMLs, after checking that none has the name of one of the package's.
+
+    Hydra would take the package's in its place.
+
+    Raises
+    ------
+    UserError
+        One has; the message names both files.
+    """
+    for group, names in _package_yamls().items():
+        listed = os.listdir(folder / group) if (folder / group).is_dir() else []
+        for name in sorted(names.intersection(listed)):
+            mine, theirs = folder / group / name, conf_dir() / group / name
+            if not (mine.exists() and mine.samefile(theirs)):  # a link may lead nowhere
+                raise UserError(
+                    f"{mine} has the name of the package's own {theirs}, which would be taken in its place: rename it, "
+                    f"e.g. my_{name}, and take {group}=my_{mine.stem}"
+                )
+    return folder
+
+
+@cache
+def _package_yamls() -> dict[str, frozenset[str]]:
+    """Return the file names of the package's YAMLs, by group."""
+    folders = {path.parent for path in conf_dir().glob("*/**/*.yaml")}
+    return {
+        folder.relative_to(conf_dir()).as_posix(): frozenset(path.name for path in folder.glob("*.yaml"))
+        for folder in sorted(folders)
+    }
+
+
+def yamls(group: str) -> list[Path]:
+    """Return the YAMLs of a group's choices, the package's and the user's own, by name."""
+    folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
+    return sorted(path for folder in folders for path in folder.glob(f"{group}/*.yaml"))
+
+
+def not_utf8() -> Path | None:
+    """Return the first YAML of the user's own folder that is no text in UTF-8."""
+    for path in sorted((own_conf_dir() or conf_dir()).glob("**/*.yaml")):
+        try:
+            path.read_bytes().decode()
+        except UnicodeDecodeError:
+            return path
+        except OSError:
+            continue
+    return None
+
+
+def search_path() -> list[str]:
+    """Return the override by which Hydra looks into the user's own folder of YAMLs too; none where there is none."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    if (folder := own_conf_dir()) is None:
+        return []
+    return [f"hydra.searchpath=[{QuotedString(f'file://{folder}', Quote.single).with_quotes()}]"]
