@@ -30,7 +30,6 @@ class _Axis:
     """One override and its values; a `composed` one goes through Hydra, any other is set in a copied config."""
 
     key: str
-    prefix: str
     values: list[Any]
     texts: list[str]
     composed: bool
@@ -191,7 +190,7 @@ def _axis(override: Any, groups: dict[str, bool]) -> _Axis:
     key = override.get_key_element().lstrip("+~")
     if not override.is_sweep_override():
         composed = _is_composed(override, [override.value()], groups)
-        return _Axis(key, prefix, [override.value()], [override.input_line], composed)
+        return _Axis(key, [override.value()], [override.input_line], composed)
     if not override.is_discrete_sweep():
         raise UserError(f"{override.input_line}: an interval needs a searching sweeper, e.g. hydra/sweeper=optuna")
     _check_range(override)
@@ -199,7 +198,7 @@ def _axis(override: Any, groups: dict[str, bool]) -> _Axis:
     if not texts:
         raise UserError(f"{override.input_line}: {override.input_line.partition('=')[2]} is empty")
     values = [Override._convert_value(v) for v in override.sweep_iterator(transformer=Transformer.identity)]
-    return _Axis(key, prefix, values, texts, _is_composed(override, values, groups))
+    return _Axis(key, values, texts, _is_composed(override, values, groups))
 
 
 def _check_range(override: Any) -> None:
