@@ -41,6 +41,8 @@ MISTAKES = {
     "dataset.n_trian=3": "unknown key `dataset.n_trian` (did you mean `dataset.n_train`?)",
     "dataset.n_train=3000": "dataset.n_train=3000 + dataset.n_val=0 exceeds the 2000 images",
     "objective=nonsense": "objective=nonsense: write auto or RULE:SPLIT/ENVIRONMENT/METRIC",
+    "objective=last:test/0.9/acuracy": "no metric 'acuracy' (did you mean `accuracy`?); there are accuracy, risk",
+    "objective=best:test/0.9/accuracy": "no selection rule 'best'; there are last, val, oracle, stop",
     "device=tpu": "device=tpu: choose auto, cpu, cuda or cuda:N",
     "device=cuda:9": "device=cuda:9: this machine shows",
     "stack=0": "stack=0: give auto, or a whole number from 1 on",
