@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ ID = "0123456789abcdef"
 HOLD = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from irm_sweeps.store import claims
 from irm_sweeps.store.store import Store
 claim = claims.acquire(Store(Path(sys.argv[1])), sys.argv[2], "launch", 10, 1)
@@ -191,6 +193,20 @@ def test_without_squeue_the_heartbeat_decides(store: Store, monkeypatch: pytest.
     assert acquire(store) is None
     rewrite(claim, seconds_ago=STALE_SECONDS + 1, host="b", machine="b", job="12_3")
     assert acquire(store) is not None
+
+
+def test_a_link_whose_answer_was_lost_is_this_worker_s(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An NFS client asks again, and the server finds the name taken, by itself; else nobody would train the trial."""
+    real = os.link
+
+    def asked_twice(*names: Any) -> None:
+        real(*names)
+        real(*names)
+
+    monkeypatch.setattr(os, "link", asked_twice)
+    assert held(store).is_latest()
+    assert acquire(store) is None
+    assert [path.name for path in store.folder(ID).iterdir()] == ["claim.1.json"]
 
 
 def test_a_released_trial_is_free_at_once_and_nobody_died(store: Store) -> None:
