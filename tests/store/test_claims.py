@@ -25,7 +25,6 @@ ID = "0123456789abcdef"
 HOLD = """
 import sys, time
 from pathlib import Path
-from typing import Any
 from irm_sweeps.store import claims
 from irm_sweeps.store.store import Store
 claim = claims.acquire(Store(Path(sys.argv[1])), sys.argv[2], "launch", 10, 1)
@@ -299,9 +298,9 @@ def test_a_stray_file_is_no_claim_and_keeps_nobody_out(store: Store) -> None:
 
 def test_a_renewed_claim_tells_when_the_last_step_was(store: Store) -> None:
     claim = held(store)
-    assert claim.since_step() is None, "the training has not begun"
+    assert claim.seconds_since_step_now() is None, "the training has not begun"
     renewed = rewrite(claim.renew(3, seconds_since_step=7.5, longest_step=2.0), seconds_ago=100)
-    since = claims.Claim.read(renewed.path, 1).since_step()
+    since = claims.Claim.read(renewed.path, 1).seconds_since_step_now()
     assert since is not None
     assert 107 < since < 140
 
@@ -314,4 +313,4 @@ def test_claims_of_earlier_versions_do_not_tell_when_the_last_step_was(store: St
     old = claims.current(store, ID)
     assert old is not None
     assert old.is_in_force()
-    assert old.since_step() is None
+    assert old.seconds_since_step_now() is None

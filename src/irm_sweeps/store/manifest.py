@@ -178,7 +178,7 @@ class Manifest:
                 f"{self.command}"
             )
 
-    def check_own(self, store: Store) -> None:
+    def check_needs_no_trust(self, store: Store) -> None:
         """Check that work on it runs nobody's code but this package's, and writes nothing outside the store.
 
         Raises

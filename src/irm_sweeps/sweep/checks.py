@@ -1,4 +1,4 @@
-"""What is checked once, before any worker starts: settings, configs, compilation, data, weights, logger."""
+"""What is checked once, before any worker starts: settings, classes, data, weights, logger, and what is stored."""
 
 from __future__ import annotations
 

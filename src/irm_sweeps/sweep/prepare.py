@@ -65,7 +65,7 @@ def prepare(
     varied: Collection[str] = (),
     overrides: Sequence[str] = (),
 ) -> Manifest:
-    """Check configs, device, data, weights, logger and store, set aside old results, and write the manifest.
+    """Check configs, classes, data, weights, logger and store, set aside old results, and write the manifest.
 
     The names of the trials have the keys `varied` in any case; `overrides` are those that make the trials.
     """
