@@ -43,7 +43,6 @@ def launch(config: DictConfig) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; a user's mistake ends it with one line and exit code 2."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets a user's mistake arrive here, to become one line
-    import_from_here()
     from irm_sweeps.sweep.direction import follow_objective
     from irm_sweeps.sweep.search import best_at_the_end, folder_of_command
 
@@ -52,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     register_resolver("search_folder", folder_of_command)
     words = list(sys.argv[1:] if arguments is None else arguments)
     with one_line_errors(), readable_hydra_errors(words), issuing(words), best_at_the_end():
+        import_from_here()
         follow_objective()
         if (user_conf_dir := own_conf_dir()) and "--config-dir" not in words:
             words = ["--config-dir", str(user_conf_dir), *words]

@@ -352,6 +352,15 @@ def test_a_folder_that_no_text_names(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not list(folder.iterdir())
 
 
+def test_a_folder_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "scratch"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for answer in (irm_sweeps("status"), irm_sweeps("table"), irm_sweeps("launch", *SMALL)):
+        assert answer.complaint == "error: the folder that you are in was removed: cd to one that is there"
+
+
 def test_a_project_gets_no_folder_that_no_file_system_has(tmp_path: Path) -> None:
     assert "File name too long" in irm_sweeps("init", str(tmp_path / ("a" * 300))).complaint
 
