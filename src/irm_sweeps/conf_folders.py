@@ -26,20 +26,22 @@ def own_conf_dir() -> Path | None:
     Raises
     ------
     UserError
-        The variable names no folder, or a YAML has the name of one of the package's.
+        The variable names no folder, the folder cannot be read, or a YAML has the name of one of the package's.
     """
     name = os.environ.get("IRM_SWEEPS_CONF")
-    if not name:
-        beside = Path.cwd() / "conf"
-        return check_names(beside) if beside.is_dir() and not (beside / "config.yaml").exists() else None
-    folder = expanded(name, "IRM_SWEEPS_CONF")
-    if not folder.is_dir():
-        what = "is a file: give the folder that it lies in" if folder.exists() else "no such folder"
-        raise UserError(f"IRM_SWEEPS_CONF={name}: {what}; unset it to use conf/ in the working directory")
+    folder = expanded(name, "IRM_SWEEPS_CONF") if name else Path.cwd() / "conf"
+    typed = f"IRM_SWEEPS_CONF={name}" if name else str(folder)
     try:
+        if not name and (not folder.is_dir() or (folder / "config.yaml").exists()):
+            return None
+        if not folder.is_dir():
+            what = "is a file: give the folder that it lies in" if folder.exists() else "no such folder"
+            raise UserError(f"{typed}: {what}; unset it to use conf/ in the working directory")
         return check_names(folder)
     except OSError as error:
-        raise UserError(f"IRM_SWEEPS_CONF={name} cannot be read: {error.strerror}") from None
+        raise UserError(
+            f"{typed} cannot be read: {error.strerror}: make it readable for you, or let IRM_SWEEPS_CONF name another"
+        ) from None
 
 
 def check_names(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import ROOT, SMALL, irm_sweeps, launch
+from commands import CAN_BE_PLAIN, ROOT, SMALL, each_as_plain_user, irm_sweeps, launch
 from irm_sweeps.analysis import table_command
 from irm_sweeps.compose import compose
 from irm_sweeps.conf_folders import conf_dir, own_conf_dir
@@ -97,6 +97,14 @@ def test_a_folder_of_any_name_is_searched(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(folder.parent)
     assert compose(["method=my_vrex"])["method"] == compose(["method=vrex"])["method"]
     assert launch("-m", "method=my_vrex", "lam=3", "seed=0,1", "plan=true", *SMALL).code == 0
+
+
+@pytest.mark.skipif(not CAN_BE_PLAIN, reason="root may read anything, and setpriv is missing")
+def test_a_folder_that_may_not_be_read_is_one_line(own: Path) -> None:
+    own.chmod(0)
+    code = f"import os; os.chdir({str(own.parent)!r}); from irm_sweeps import cli; cli.main(['methods'])"
+    (answer,) = each_as_plain_user(["-c", code])
+    assert answer.complaint.startswith(f"error: {own} cannot be read: Permission denied: make it readable for you")
 
 
 def test_the_package_s_own_folder_is_no_rival_of_itself(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
