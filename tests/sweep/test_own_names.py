@@ -91,7 +91,7 @@ def test_other_names_are_welcome(own: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_folder_of_any_name_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its path goes through Hydra's grammar, in which quotes, commas, brackets and backslashes mean something."""
-    folder = tmp_path / 'it\'s [a, "{b}"] \\c\\' / "conf"
+    folder = tmp_path / 'it\'s ${lam} [a, "{b}"] \\c\\' / "conf"
     shutil.copy(ROOT / "conf" / "method" / "vrex.yaml", put(folder, "method", "my_vrex"))
     monkeypatch.delenv("IRM_SWEEPS_CONF", raising=False)
     monkeypatch.chdir(folder.parent)
