@@ -178,7 +178,7 @@ def test_the_next_address_is_asked(server: Server, tmp_path: Path) -> None:
 def test_what_is_there_and_cannot_be_read_is_named() -> None:
     """A file of the kernel's stands for another user's: it is there, and reading it fails, whoever asks."""
     unreadable = PublishedFile("clear_refs", (), 0, hashlib.sha256().hexdigest())
-    with pytest.raises(UserError, match="^/proc/self/clear_refs cannot be read: "):
+    with pytest.raises(UserError, match=r"^/proc/self/clear_refs cannot be read: "):
         unreadable.fetch(Path("/proc/self"))
 
 
