@@ -79,12 +79,27 @@ def _package_yamls() -> dict[str, frozenset[str]]:
 def yamls(group: str) -> list[Path]:
     """Return the YAMLs of a group's choices, the package's and the user's own, by name."""
     folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
-    return sorted(path for folder in folders for path in folder.glob(f"{group}/*.yaml"))
+    return sorted((path for folder in folders for path in yamls_in(folder, group)), key=lambda path: (path.stem, path))
+
+
+def yamls_in(folder: Path, group: str) -> list[Path]:
+    """Return the YAMLs of a group's choices in one folder, by name.
+
+    Hidden files are none: an editor's lock of a YAML (`.#mine.yaml`, a link that leads nowhere) and what macOS puts
+    beside it on a share (`._mine.yaml`).
+    """
+    return sorted(path for path in folder.glob(f"{group}/*.yaml") if not _is_hidden(path))
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".")
 
 
 def not_utf8() -> Path | None:
     """Return the first YAML of the user's own folder that is no text in UTF-8."""
     for path in sorted((own_conf_dir() or conf_dir()).glob("**/*.yaml")):
+        if _is_hidden(path):
+            continue
         try:
             path.read_bytes().decode()
         except UnicodeDecodeError:

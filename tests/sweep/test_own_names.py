@@ -99,6 +99,23 @@ def test_a_folder_of_any_name_is_searched(tmp_path: Path, monkeypatch: pytest.Mo
     assert launch("-m", "method=my_vrex", "lam=3", "seed=0,1", "plan=true", *SMALL).code == 0
 
 
+def test_what_editors_and_macos_put_beside_a_yaml_is_no_choice(own: Path) -> None:
+    """The lock of Emacs is a link that leads nowhere; a link of one's own may, too."""
+    shutil.copy(ROOT / "conf" / "method" / "vrex.yaml", put(own, "method", "my_vrex"))
+    (own / "method" / ".#my_vrex.yaml").symlink_to("me@host.123:456")
+    (own / "method" / "._my_vrex.yaml").write_bytes(b"\0\5\x16\7\xff_target_: Mine\n")
+    (own / "method" / "moved.yaml").symlink_to(own / "nowhere.yaml")
+    assert "unknown key `method.foo`" in launch("method=my_vrex", "method.foo=1", *SMALL).complaint
+    named = launch("method=", *SMALL).complaint
+    assert "moved, my_vrex, pair" in named
+    assert "._my" not in named
+    assert ".#my" not in named
+    left_out = irm_sweeps("methods").err
+    assert left_out.startswith(f"left out: {own / 'method' / 'moved.yaml'}: ")
+    assert len(left_out.splitlines()) == 1
+    assert launch("method=my_vrex", "lam=3", *SMALL).code == 0
+
+
 @pytest.mark.skipif(not CAN_BE_PLAIN, reason="root may read anything, and setpriv is missing")
 def test_a_folder_that_may_not_be_read_is_one_line(own: Path) -> None:
     own.chmod(0)
