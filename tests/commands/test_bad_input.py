@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -451,6 +452,15 @@ def test_failures_lists_diverged_trials_apart(results: Path) -> None:
     assert "2 trials diverged: an objective was no longer finite" in told
     for trial in results.glob("*/result.json"):
         assert f"{trial.parent.name}  vrex lam=1 seed=" in told
+
+
+def test_failures_names_results_that_are_damaged(trained_store: Path, results: Path) -> None:
+    shutil.copytree(trained_store, results)
+    victim = next(results.glob("*/result.json"))
+    victim.write_text("{")
+    told = irm_sweeps("failures", "--results", str(results)).out.splitlines()
+    assert told[0].endswith(": no failed trials among those that can be read")
+    assert told[1].startswith(f"damaged: {victim}: ")
 
 
 def test_a_sweep_that_is_done_says_how_to_see_it(results: Path) -> None:
