@@ -32,7 +32,12 @@ def sweep_name(label: str, ids: Sequence[str]) -> str:
 
 def is_of_paper(name: str) -> bool:
     """Return whether a sweep of this name is one of paper files: the labels of others are those of `sweep.run`."""
-    return not name.startswith(("sweep-", "search-", "trial-"))
+    return not is_own_grid(name) and not name.startswith("trial-")
+
+
+def is_own_grid(name: str) -> bool:
+    """Return whether a sweep of this name is a grid or a search of the user's own: no paper's, and no single trial."""
+    return name.startswith(("sweep-", "search-"))
 
 
 def whole_name(store: Reader, name: str) -> str:
