@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
+from typing import Any, Self
 
 from irm_sweeps.errors import UserError
 
@@ -25,11 +26,27 @@ def overrides(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequ
     with hydra_initialized() as hydra:
         plugin = DefaultCompletionPlugin(hydra.config_loader())
         answers = [
-            plugin._query(config_name="config", line=" ".join([*search_path(), *words, to_complete]))
+            plugin._query(config_name="config", line=_Line([*search_path(), *words, to_complete]))
             for words in _single_choices(parsed_args.overrides or [], to_complete)
         ]
     completed = _of_all(answers)
     return [f"{before},{word[len(key) + 1 :]}" for word in completed] if comma else completed
+
+
+class _Line(str):
+    """A command line for Hydra, which splits it at spaces: these words stay whole, though a path has spaces in it."""
+
+    _words: list[str]
+
+    def __new__(cls, words: Sequence[str]) -> Self:
+        """Join the words."""
+        line = super().__new__(cls, " ".join(words))
+        line._words = list(words)
+        return line
+
+    def split(self, *_: Any) -> list[str]:
+        """Return the words."""
+        return self._words
 
 
 def _single_choices(overrides: Sequence[str], to_complete: str) -> Iterator[list[str]]:
