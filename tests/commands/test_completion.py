@@ -63,6 +63,15 @@ def test_it_offers_choices_of_a_folder_of_any_name(tmp_path: Path) -> None:
     assert offered("irm-sweeps launch method=vrex_mine method.an", tmp_path / "answer", folder) == {"method.anneal="}
 
 
+def test_it_offers_what_a_store_below_the_home_folder_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell hands over `~` as it was typed."""
+    sweep = tmp_path / "kept" / "sweeps" / "demo-0123abcd"
+    sweep.mkdir(parents=True)
+    (sweep / "manifest.json").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert offered("irm-sweeps status --results ~/kept d", tmp_path / "answer") == {"demo-0123abcd"}
+
+
 def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
     """It is asked at every press of the key."""
     code = (

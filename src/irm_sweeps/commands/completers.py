@@ -8,6 +8,7 @@ from itertools import islice, product
 from typing import Any, Self
 
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.typed_paths import from_home
 
 MOST_CHOICES = 12
 """Most combinations of swept groups that one press of Tab looks at; each takes about 0.1 s."""
@@ -101,7 +102,7 @@ def sweeps(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     from irm_sweeps.store.sweeps import sweep_names
 
     try:
-        return sweep_names(Store(parsed_args.results.absolute()))
+        return sweep_names(Store(from_home(parsed_args.results, "--results").absolute()))
     except UserError:
         return []
 
@@ -111,7 +112,7 @@ def trials(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     from irm_sweeps.store.archive import open_reader
 
     try:
-        return open_reader(parsed_args.results.absolute()).trial_ids()
+        return open_reader(from_home(parsed_args.results, "--results").absolute()).trial_ids()
     except (OSError, UserError):
         return []
 
