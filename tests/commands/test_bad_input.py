@@ -331,6 +331,19 @@ def test_a_folder_whose_home_does_not_exist_is_one_line(trained_store: Path, tmp
         assert f"{option}={nowhere}: this machine has no home folder for ~nobody_of_this_name" in complaint
 
 
+def test_a_home_that_no_shell_has_expanded(
+    trained_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves the `~` of `--output=~/x`; a folder of that name would be made here."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for words in (["pack", "--output=~/kept.zip"], ["table", "--output=~/kept.md"], ["report", "--output=~/kept.html"]):
+        assert irm_sweeps(*words, "--results", str(trained_store)).code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "kept.zip", "kept.md", "kept.html"}
+    assert not list((tmp_path / "here").iterdir())
+
+
 def test_a_number_of_threads_that_is_none(trained_store: Path) -> None:
     (sweep,) = (path.name for path in (trained_store / "sweeps").iterdir())
     for threads in ("0", "-1"):

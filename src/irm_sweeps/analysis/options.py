@@ -112,7 +112,11 @@ def _sweep_names(parsed_args: argparse.Namespace, **_: object) -> list[str]:
     from irm_sweeps.store.sweeps import sweep_names
 
     try:
-        return [name for root in parsed_args.results or ["results"] for name in sweep_names(open_reader(Path(root)))]
+        return [
+            name
+            for root in parsed_args.results or ["results"]
+            for name in sweep_names(open_reader(from_home(root, "--results")))
+        ]
     except UserError:
         return []
 
