@@ -227,7 +227,7 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         config = _config(overrides)
         if f"~{match[1]}" in overrides and match[1] in dict(leaves(config)):  # Hydra does not find a key that is null
             return UserError(f"~{match[1]}: `{match[1]}` is null: give it a value instead of removing it")
-        inner = re.search(rf"full_key: ({re.escape(match[1])}\.\S+)", str(error.__cause__))  # of `dataset={{foo:1}}`
+        inner = re.search(rf"full_key: ({re.escape(match[1])}\.\S+)", str(error.__cause__))  # of `dataset={foo:1}`
         return unknown_key(inner[1] if inner else match[1], config)
     if match := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
         return paper_by_path(f"paper={match[1]}", match[1])
