@@ -6,6 +6,7 @@ import os
 import statistics
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -253,4 +254,9 @@ def _megabytes(store: Store, trials: int) -> float:
 
 
 def _size(folder: Path) -> int:
-    return sum(entry.stat().st_size for entry in os.scandir(folder))
+    """Return the bytes of a folder's files; what a worker removes meanwhile, a claim say, has none."""
+    size = 0
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):
+            size += entry.stat().st_size
+    return size
