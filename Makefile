@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHMARKS = $(filter-out %/frame.py %/thousands.py, $(wildcard benchmarks/*.py))
+BENCHMARKS = $(filter-out %/frame.py %/single_steps.py %/thousands.py, $(wildcard benchmarks/*.py))
 
 .PHONY: help setup demo check test test-slurm lint docs results pictures bench clean
 help:              ## this list

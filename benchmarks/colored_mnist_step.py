@@ -22,37 +22,18 @@ if set).
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from frame import Table, answer, arguments, conclude, in_own_process, parser, timed
+from frame import Table, conclude, in_own_process, timed
+from single_steps import LIT, ONE_THREAD, PIXELS, answer_with, step_arguments, step_parser
 
 PRECISIONS = ("float32", "bf16")
 KINDS = ("", "compiled ", "floor ", "lit floor ")
 SIDES = ("published loop", *(kind + precision for kind in KINDS for precision in PRECISIONS))
-PIXELS = 14 * 14
-LIT = 171
-"""Pixels of a channel that some image of MNIST lights."""
 LAM = 10_000
-
-
-def write_random_mnist(folder: Path) -> None:
-    """Write `mnist.npz` of random bytes; of every second row and column, all but `LIT` pixels are dark."""
-    import numpy as np
-
-    random = np.random.default_rng(0)
-    arrays = {}
-    for split, size in (("train", 60_000), ("test", 10_000)):
-        arrays[f"x_{split}"] = random.integers(0, 256, (size, 28, 28), dtype=np.uint8)
-        arrays[f"x_{split}"][:, 0] = 0
-        arrays[f"x_{split}"][:, : 2 * (PIXELS - LIT - 14) + 2, 0] = 0
-        arrays[f"y_{split}"] = random.integers(0, 10, size, dtype=np.uint8)
-    np.savez(folder / "mnist.npz", **arrays)
 
 
 def trial(options: argparse.Namespace, precision: str) -> Any:
@@ -174,24 +155,15 @@ def measure(side: str, options: argparse.Namespace) -> list[float]:
 
 
 def main() -> None:
-    made = parser(__doc__, rounds=2)
-    made.add_argument("--steps", type=int, default=5, help="measured steps per process (default: 5)")
-    made.add_argument("--width", type=int, default=390, help="units of both hidden layers (default: 390)")
-    made.add_argument("--n", type=int, default=25_000, help="images per environment (default: 25000)")
+    made = step_parser(__doc__, rounds=2, steps=5)
     made.add_argument("--classes", type=int, default=2, choices=[2, 5, 10], help="classes and colours (default: 2)")
-    options = arguments(made)
-    if options.quick:
-        options.steps, options.width, options.n = 2, 32, 500
+    options = step_arguments(made)
     if options.side:
-        with tempfile.TemporaryDirectory() as folder:
-            options.data_dir = Path(folder)
-            write_random_mnist(options.data_dir)
-            answer(measure(options.side, options))
+        answer_with(measure, options)
         return
     shape = f"IRMv1, 2 x {options.n:,} images, {options.classes} colours, width {options.width}"
     step = Table(f"a step of {shape}", rival="published loop", unit="s/step")
-    one_thread = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    step.measure({side: partial(in_own_process, side, env=one_thread) for side in SIDES}, options.rounds)
+    step.measure({side: partial(in_own_process, side, env=ONE_THREAD) for side in SIDES}, options.rounds)
     conclude([step, *(beside_floor(step, precision, options) for precision in PRECISIONS)], options)
 
 

@@ -13,15 +13,12 @@ CPU seconds a step at full batch, in bf16, of two stages, by two sides that take
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from colored_mnist_step import write_random_mnist
-from frame import Table, answer, arguments, conclude, in_own_process, parser
+from frame import Table, conclude, in_own_process
+from single_steps import ONE_THREAD, answer_with, step_arguments, step_parser
 
 STAGES = {
     "EIIL's inference": ["method=eiil", "method.reference_steps=1"],
@@ -36,12 +33,13 @@ STAGES = {
 SIDES = ("each step", "shared")
 
 
-def measure(stage: str, side: str, options: argparse.Namespace) -> list[float]:
+def measure(stage_and_side: str, options: argparse.Namespace) -> list[float]:
     """Return the CPU seconds of steps of a stage, after one that warms up."""
     from irm_sweeps.device import choose_device, numerics, tame_allocator
     from irm_sweeps.sweep.grid import trials
     from irm_sweeps.training.loop import StackTraining
 
+    stage, _, side = stage_and_side.partition(": ")
     tame_allocator()
     own = [f"backbone.width={options.width}", f"dataset.n_train={options.n}", "training.precision=bf16"]
     (trial,) = trials([*STAGES[stage], *own]).values()
@@ -59,25 +57,14 @@ def measure(stage: str, side: str, options: argparse.Namespace) -> list[float]:
 
 
 def main() -> None:
-    made = parser(__doc__, rounds=1)
-    made.add_argument("--steps", type=int, default=15, help="measured steps per process (default: 15)")
-    made.add_argument("--width", type=int, default=390, help="units of both hidden layers (default: 390)")
-    made.add_argument("--n", type=int, default=25_000, help="images per environment (default: 25000)")
-    options = arguments(made)
-    if options.quick:
-        options.steps, options.width, options.n = 2, 32, 500
+    options = step_arguments(step_parser(__doc__, rounds=1, steps=15))
     if options.side:
-        with tempfile.TemporaryDirectory() as folder:
-            options.data_dir = Path(folder)
-            write_random_mnist(options.data_dir)
-            stage, _, side = options.side.partition(": ")
-            answer(measure(stage, side, options))
+        answer_with(measure, options)
         return
-    one_thread = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     tables = []
     for stage in STAGES:
         table = Table(f"a step of {stage}, 2 x {options.n:,} images", rival="each step", unit="CPU s/step")
-        sides = {side: partial(in_own_process, f"{stage}: {side}", env=one_thread) for side in SIDES}
+        sides = {side: partial(in_own_process, f"{stage}: {side}", env=ONE_THREAD) for side in SIDES}
         table.measure(sides, options.rounds)
         tables.append(table)
     conclude(tables, options)

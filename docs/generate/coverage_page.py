@@ -27,8 +27,8 @@ _INTRODUCTION = """\
 `make results` writes this page from the archives in `docs/results/` ({archives}). It has every published cell of the
 papers' tables, measured by the trials of the paper file: full size, float32. {measured} of {total} cells have such
 results; {otherwise} more have results of another size or precision only, in lines that begin with "with" and name it.
-"n=3 of 10" says that seven of ten trials have not run, or have no value. "missing" says that the archives have no result
-of the paper file's own trials, also where another page reports a smaller run, whose trials were not kept.
+"n=3 of 10" says that seven of ten trials have not run, or have no value. "missing" says that the archives have no
+result of the paper file's own trials, also where another page reports a smaller run, whose trials were not kept.
 
 The verdicts are those of the tables ([what they mean](../selection_and_statistics.md)). Images are those of a training
 environment (lin2021: of all together), where the paper file says how many; else all that the data has. The device is

@@ -60,7 +60,7 @@ ROOMS = {
     "data": Room(("data",), ("environments", "from a seed"), (19, 33), 8),
     "ground": Room(
         (
-            *("config", "errors", "draws", "compose", "device", "process_state", "provenance", "files"),
+            *("config", "errors", "draws", "conf_folders", "compose", "device", "process_state", "provenance", "files"),
             *("slurm", "typed_commands", "hydra_versions", "redaction", "wording", "overrides", "naming", "user_code"),
         ),
         (

@@ -7,10 +7,10 @@ import re
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.conf_folders import conf_dir, not_utf8, search_path, yamls
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.files.untrusted import MIB, read_regular
@@ -28,97 +28,20 @@ _UPWARDS = re.compile(r"[^\s,=\[\]'\"]*\.\./[^\s,=\[\]'\"]*\.ya?ml\b")
 """The path of a YAML with `../` in it."""
 
 
-def conf_dir() -> Path:
-    """Return the package's folder of YAMLs: inside the installed package, else beside `src/` in a checkout."""
-    package = Path(__file__).parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parents[1] / "conf"
-
-
-def own_conf_dir() -> Path | None:
-    """Return the user's own folder of YAMLs, searched besides the package's; None if there is none.
-
-    It is IRM_SWEEPS_CONF, else `conf` in the working directory, unless that has a `config.yaml`, as the configuration
-    of another Hydra program has.
-
-    Raises
-    ------
-    UserError
-        The variable names no folder, or a YAML has the name of one of the package's.
-    """
-    name = os.environ.get("IRM_SWEEPS_CONF")
-    if not name:
-        beside = Path.cwd() / "conf"
-        return check_names(beside) if beside.is_dir() and not (beside / "config.yaml").exists() else None
-    folder = expanded(name, "IRM_SWEEPS_CONF")
-    if not folder.is_dir():
-        what = "is a file: give the folder that it lies in" if folder.exists() else "no such folder"
-        raise UserError(f"IRM_SWEEPS_CONF={name}: {what}; unset it to use conf/ in the working directory")
-    try:
-        return check_names(folder)
-    except OSError as error:
-        raise UserError(f"IRM_SWEEPS_CONF={name} cannot be read: {error.strerror}") from None
-
-
-def check_names(folder: Path) -> Path:
-    """Return a user's own folder of YAMLs, after checking that none has the name of one of the package's.
-
-    Hydra would take the package's in its place.
-
-    Raises
-    ------
-    UserError
-        One has; the message names both files.
-    """
-    for group, names in _package_yamls().items():
-        listed = os.listdir(folder / group) if (folder / group).is_dir() else []
-        for name in sorted(names.intersection(listed)):
-            mine, theirs = folder / group / name, conf_dir() / group / name
-            if not (mine.exists() and mine.samefile(theirs)):  # a link may lead nowhere
-                raise UserError(
-                    f"{mine} has the name of the package's own {theirs}, which would be taken in its place: rename it, "
-                    f"e.g. my_{name}, and take {group}=my_{mine.stem}"
-                )
-    return folder
-
-
-@cache
-def _package_yamls() -> dict[str, frozenset[str]]:
-    """Return the file names of the package's YAMLs, by group."""
-    folders = {path.parent for path in conf_dir().glob("*/**/*.yaml")}
-    return {
-        folder.relative_to(conf_dir()).as_posix(): frozenset(path.name for path in folder.glob("*.yaml"))
-        for folder in sorted(folders)
-    }
-
-
-def yamls(group: str) -> list[Path]:
-    """Return the YAMLs of a group's choices, the package's and the user's own, by name."""
-    folders = [folder for folder in (conf_dir(), own_conf_dir()) if folder is not None]
-    return sorted(path for folder in folders for path in folder.glob(f"{group}/*.yaml"))
-
-
-def _not_utf8() -> Path | None:
-    """Return the first YAML of the user's own folder that is no text in UTF-8."""
-    for path in sorted((own_conf_dir() or conf_dir()).glob("**/*.yaml")):
-        try:
-            path.read_bytes().decode()
-        except UnicodeDecodeError:
-            return path
-        except OSError:
-            continue
-    return None
-
-
 def own_file(config_path: str) -> tuple[str, Path] | None:
     """Return group and file of `method//folder/my.yaml`, Hydra's spelling of `method=/folder/my.yaml`.
 
     None where the choice is a name, or the group is not one of a trial's.
+
+    Raises
+    ------
+    UserError
+        `~NAME` names no user of this machine.
     """
     group, _, choice = config_path.partition("/")
     if group not in COMPONENTS or not choice.endswith((".yaml", ".yml")):
         return None
-    return group, Path(choice).expanduser().absolute()
+    return group, expanded(choice, group)
 
 
 def read_own_file(config_path: str) -> tuple[dict[Any, Any], str]:
@@ -161,9 +84,8 @@ def compose(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]
     from hydra import compose as hydra_compose
 
     with readable_hydra_errors(overrides), hydra_initialized():
-        user_conf_dir = own_conf_dir()
-        search_path = [] if user_conf_dir is None else [f"hydra.searchpath=['file://{user_conf_dir}']"]
-        return plain(hydra_compose("config", [*search_path, *map(_without_parents, overrides)]), resolve=resolve)
+        words = [*search_path(), *map(_without_parents, overrides)]
+        return plain(hydra_compose("config", words), resolve=resolve)
 
 
 def _without_parents(argument: str) -> str:
@@ -255,7 +177,7 @@ def readable_hydra_errors(overrides: Sequence[str] = ()) -> Iterator[None]:
     except YAMLError as error:  # its message names the file and the line
         raise UserError(f"not YAML: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError:  # it does not say of which file
-        raise UserError(f"{_not_utf8() or 'a YAML'} is no text in UTF-8: save it in UTF-8") from None
+        raise UserError(f"{not_utf8() or 'a YAML'} is no text in UTF-8: save it in UTF-8") from None
     except (HydraException, OmegaConfBaseException) as error:
         raise _translated(error, overrides) from None
     except RecursionError:
@@ -291,6 +213,9 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     """Return the `UserError` for an error of Hydra's or OmegaConf's."""
     if isinstance(error.__cause__, UserError):  # raised by a launcher that Hydra instantiated
         return error.__cause__
+    if lists := [word for word in overrides if _LISTED.match(word)]:
+        choices = _LISTED.sub(r"\1=\2", lists[0])
+        return UserError(f"{lists[0]}: a choice is a name; several are a sweep: {command('launch')} -m {choices}")
     text = re.sub(r"\AError when parsing index: .*\n", "", str(error))  # which Hydra 1.4 says first
     if unknown := _unknown_argument(text):
         return unknown
@@ -302,7 +227,8 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         config = _config(overrides)
         if f"~{match[1]}" in overrides and match[1] in dict(leaves(config)):  # Hydra does not find a key that is null
             return UserError(f"~{match[1]}: `{match[1]}` is null: give it a value instead of removing it")
-        return unknown_key(match[1], config)
+        inner = re.search(rf"full_key: ({re.escape(match[1])}\.\S+)", str(error.__cause__))  # of `dataset={foo:1}`
+        return unknown_key(inner[1] if inner else match[1], config)
     if match := re.search(r"Could not find 'paper/(.*/[^'/]+)'", text):
         return paper_by_path(f"paper={match[1]}", match[1])
     if match := re.search(r"Could not find 'experiment/(.*/[^'/]+)'", text):
@@ -317,6 +243,9 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         names = options[1].split() if options else []
         listed = f"; choose from {', '.join(names)}" if names else ""
         return UnknownChoice(f"{match[1]}={match[2]}: no such {match[1]}{did_you_mean(match[2], names)}{listed}")
+    if match := re.match(r"Multiple values for (\S+?)\. To override", text):
+        added = next((word for word in overrides if re.match(rf"\++{re.escape(match[1])}=", word)), f"+{match[1]}=...")
+        return UserError(f"{added}: every config has a {match[1]}: write {added.lstrip('+')}")
     if text.startswith("Ambiguous value for argument"):
         return several(getattr(error, "override", None) or re.findall("'(.*)'", text)[0])
     wrong = getattr(error, "override", None)
@@ -333,14 +262,13 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
         group = removed[0].lstrip("~")
         return UserError(f"{removed[0]}: every trial has a {group}: choose another one, {group}=NAME, or leave it")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if "Error resolving interpolation" in text and (lists := [word for word in overrides if _LISTED.match(word)]):
-        choices = _LISTED.sub(r"\1=\2", lists[0])
-        return UserError(f"{lists[0]}: a choice is a name; several are a sweep: {command('launch')} -m {choices}")
     message = lines[0] if lines else repr(error)
     if match := re.match(r"Interpolation key '([^']+)' not found", message):
         referring = [word for word in overrides if f"${{{match[1]}" in word.partition("=")[2]]
         place = f"{referring[0]}: " if referring else ""
         return UserError(f"{place}there is no key `{match[1]}`; ${{KEY}} stands for the value of another key")
+    if message == "Recursive interpolation detected":
+        return UserError(f"{next((word for word in overrides if '${' in word), 'a key')}: it refers to itself")
     if message.startswith("Cannot find primary config"):
         return UserError(
             f"{message} Leave out --config-name and --config-path: --config-dir DIR adds YAMLs of your own"
@@ -381,7 +309,8 @@ def _listed_names(group: str) -> str:
 
 def _config(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the config that the overrides' choices make, or the default config if these are wrong."""
-    chosen = [word for word in overrides if re.match(rf"(?:{'|'.join(COMPONENTS)}|paper|experiment)=[^,]+$", word)]
+    named = re.compile(rf"(?:{'|'.join(COMPONENTS)}|logger|paper|experiment)=[^,[{{]+")
+    chosen = [word for word in overrides if named.fullmatch(word)]
     try:
         return compose(chosen, resolve=False)
     except UserError:

@@ -212,13 +212,6 @@ class Settings(Config):
             raise ValueError("give the path of a directory; a name that is a number is written ./NAME")
         return value
 
-    @field_validator("results", "data_dir")
-    @classmethod
-    def _on_one_line(cls, value: Path) -> Path:
-        if not str(value).isprintable():
-            raise ValueError("a control character, such as the end of a line, makes no path that scripts can hold")
-        return value
-
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds(cls, value: Any) -> Any:
@@ -251,9 +244,14 @@ class Settings(Config):
         if not _DEVICE.fullmatch(settings.device):
             hint = " (did you mean `cuda`?)" if settings.device.startswith("gpu") else ""
             raise UserError(f"device={settings.device}: choose auto, cpu, cuda or cuda:N{hint}")
-        return settings.model_copy(
-            update={name: expanded(getattr(settings, name), name) for name in ("results", "data_dir")}
-        )
+        places = {name: expanded(getattr(settings, name), name) for name in ("results", "data_dir")}
+        for name, place in places.items():
+            if not str(place).isprintable():
+                raise UserError(
+                    f"{name}={str(place)!r}: a control character, such as the end of a line, or a byte that is not "
+                    "UTF-8 makes no path that scripts can hold: give another directory"
+                )
+        return settings.model_copy(update=places)
 
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -134,11 +135,19 @@ def _spelled(character: str) -> str:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn a `UserError` raised inside into one line on stderr and exit code 2; Ctrl-C into exit code 130."""
+    """Turn a `UserError` raised inside into one line on stderr and exit code 2; Ctrl-C into exit code 130.
+
+    A working directory that was removed, which any path is made of, is a user's mistake too.
+    """
     try:
         yield
     except UserError as error:
         print(f"error: {redacted(printable(' '.join(str(error).split())))}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except FileNotFoundError:
+        if not _working_directory_is_gone():
+            raise
+        print("error: the folder that you are in was removed: cd to one that is there", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -146,3 +155,11 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(141) from None
+
+
+def _working_directory_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False

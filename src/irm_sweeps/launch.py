@@ -11,17 +11,8 @@ from typing import NoReturn
 import hydra
 from omegaconf import DictConfig
 
-from irm_sweeps.compose import (
-    check_names,
-    conf_dir,
-    launch_arguments,
-    length_typed_last,
-    own_conf_dir,
-    plain,
-    readable_hydra_errors,
-    several,
-    yamls,
-)
+from irm_sweeps.compose import launch_arguments, length_typed_last, plain, readable_hydra_errors, several
+from irm_sweeps.conf_folders import check_names, conf_dir, own_conf_dir, yamls
 from irm_sweeps.errors import UserError, did_you_mean, one_line_errors
 from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.hydra_versions import register_resolver, version_base
@@ -52,7 +43,6 @@ def launch(config: DictConfig) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line; a user's mistake ends it with one line and exit code 2."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets a user's mistake arrive here, to become one line
-    import_from_here()
     from irm_sweeps.sweep.direction import follow_objective
     from irm_sweeps.sweep.search import best_at_the_end, folder_of_command
 
@@ -61,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     register_resolver("search_folder", folder_of_command)
     words = list(sys.argv[1:] if arguments is None else arguments)
     with one_line_errors(), readable_hydra_errors(words), issuing(words), best_at_the_end():
+        import_from_here()
         follow_objective()
         if (user_conf_dir := own_conf_dir()) and "--config-dir" not in words:
             words = ["--config-dir", str(user_conf_dir), *words]

@@ -220,6 +220,14 @@ KEYS = frozenset((*FIELDS, *Settings.model_fields, "paper"))
 """What a resolved config of a trial may have."""
 
 
+def by_kind(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    """Return trials by their kind, in the order in which the first of each comes."""
+    kinds: dict[str, list[Trial]] = {}
+    for trial in trials:
+        kinds.setdefault(trial.kind, []).append(trial)
+    return kinds
+
+
 def _number(value: float | None) -> str:
     """Return a number or null as JSON; `json.dumps` takes ten times as long."""
     if value is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -41,6 +42,8 @@ MISTAKES = {
     "dataset.n_trian=3": "unknown key `dataset.n_trian` (did you mean `dataset.n_train`?)",
     "dataset.n_train=3000": "dataset.n_train=3000 + dataset.n_val=0 exceeds the 2000 images",
     "objective=nonsense": "objective=nonsense: write auto or RULE:SPLIT/ENVIRONMENT/METRIC",
+    "objective=last:test/0.9/acuracy": "no metric 'acuracy' (did you mean `accuracy`?); there are accuracy, risk",
+    "objective=best:test/0.9/accuracy": "no selection rule 'best'; there are last, val, oracle, stop",
     "device=tpu": "device=tpu: choose auto, cpu, cuda or cuda:N",
     "device=cuda:9": "device=cuda:9: this machine shows",
     "stack=0": "stack=0: give auto, or a whole number from 1 on",
@@ -54,6 +57,11 @@ MISTAKES = {
     "results=": "results='': give the path of a directory",
     "results=~nobody_of_this_name/x": "write 'results=\"~nobody_of_this_name/x\"'",
     'results="~nobody_of_this_name/x"': "this machine has no home folder for ~nobody_of_this_name",
+    'method="~nobody_of_this_name/x.yaml"': "this machine has no home folder for ~nobody_of_this_name",
+    "+method=vrex": "+method=vrex: every config has a method: write method=vrex",
+    "dataset={foo:1}": "unknown key `dataset.foo`: ColoredMNIST has",
+    "dataset=[colored_mnist,foo]": "dataset=[colored_mnist,foo]: a choice is a name; several are a sweep",
+    "seed=${seed}": "seed=${seed}: it refers to itself",
     f"data_dir={__file__}": f"data_dir={__file__} is a file: give a directory",
     "lr=0.1": "unknown key `lr` (did you mean `optimizer.lr`?)",
     "learning_rate=0.1": "(did you mean `optimizer.lr`?)",
@@ -134,6 +142,8 @@ SWEEPING_MISTAKES = {
     "method=irmv1,fishr method.on=hidden": "unknown key `method.on`: Fishr has no on; method=",
     "paper=demo paper.only=erm": "paper.only='erm': input should be a valid tuple; a list is written in brackets: "
     "'paper.only=[erm]'",
+    "+paper=demo": "+paper=demo: every config has a paper: write paper=demo",
+    "paper=[demo]": "paper=[demo]: a choice is a name; several are paper=ONE,OTHER",
     "paper=demo paper.only=[x]": "paper.only=[x]: no row 'x'; rows: erm, irmv1",
     "lam=1,10,": "'lam=1,10,' cannot be read: mismatched input '<EOF>'; write lam=1,10",
     "seed=choice(1,2": "write 'seed=choice(1,2)'",
@@ -306,6 +316,73 @@ def test_irm_sweeps_names_what_it_does_not_find(results: Path) -> None:
     assert "issue the sweep's command again" in irm_sweeps("status", *where).complaint
 
 
+def test_a_folder_whose_home_does_not_exist_is_one_line(trained_store: Path, tmp_path: Path) -> None:
+    trial_id = next(path.parent.name for path in trained_store.glob("*/result.json"))
+    nowhere, store = "~nobody_of_this_name/x", ["--results", str(trained_store)]
+    for option, words in (
+        ("--results", ["status", "--results", nowhere]),
+        ("--results", ["show", trial_id, "--results", nowhere]),
+        ("--results", ["unpack", str(tmp_path / "any.zip"), "--results", nowhere]),
+        ("--data-dir", ["reproduce", trial_id, *store, "--data-dir", nowhere]),
+        ("logger.directory", ["export", "--logger", "tensorboard", *store, nowhere]),
+    ):
+        (tmp_path / "any.zip").touch()
+        complaint = irm_sweeps(*words).complaint
+        assert f"{option}={nowhere}: this machine has no home folder for ~nobody_of_this_name" in complaint
+
+
+def test_a_home_that_no_shell_has_expanded(
+    trained_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves the `~` of `--output=~/x`; a folder of that name would be made here."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for words in (["pack", "--output=~/kept.zip"], ["table", "--output=~/kept.md"], ["report", "--output=~/kept.html"]):
+        assert irm_sweeps(*words, "--results", str(trained_store)).code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "kept.zip", "kept.md", "kept.html"}
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_number_of_threads_that_is_none(trained_store: Path) -> None:
+    (sweep,) = (path.name for path in (trained_store / "sweeps").iterdir())
+    for threads in ("0", "-1"):
+        answer = irm_sweeps("work", sweep, "--threads", threads, "--results", str(trained_store))
+        assert f"--threads {threads}: give a whole number from 1 on" in answer.complaint
+
+
+def test_a_key_of_the_logger_is_looked_for_in_the_one_that_is_chosen(trained_store: Path) -> None:
+    words = ["export", "--logger", "tensorboard", "--results", str(trained_store), "logger.foo=1"]
+    assert "unknown key `logger.foo`: TensorBoard has directory" in irm_sweeps(*words).complaint
+
+
+def test_a_folder_that_no_text_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path in a folder whose name is not UTF-8: refused before anything is trained."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    complaint = launch(*SMALL).complaint
+    assert "a byte that is not UTF-8 makes no path that scripts can hold" in complaint
+    assert not list(folder.iterdir())
+
+
+def test_a_folder_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "scratch"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for answer in (irm_sweeps("status"), irm_sweeps("table"), irm_sweeps("launch", *SMALL)):
+        assert answer.complaint == "error: the folder that you are in was removed: cd to one that is there"
+
+
+def test_a_project_gets_no_folder_that_no_file_system_has(tmp_path: Path) -> None:
+    assert "File name too long" in irm_sweeps("init", str(tmp_path / ("a" * 300))).complaint
+
+
+def test_no_sweep_is_not_any_sweep(trained_store: Path) -> None:
+    assert "sweep '': no such sweep" in irm_sweeps("watch", "--sweep", "", "--results", str(trained_store)).complaint
+
+
 WRONG_BACKBONE = ["dataset=linear_unit_tests", "backbone=mlp,resnet18", "seed=0,1,2", "device=cpu"]
 
 
@@ -388,6 +465,15 @@ def test_failures_lists_diverged_trials_apart(results: Path) -> None:
     assert "2 trials diverged: an objective was no longer finite" in told
     for trial in results.glob("*/result.json"):
         assert f"{trial.parent.name}  vrex lam=1 seed=" in told
+
+
+def test_failures_names_results_that_are_damaged(trained_store: Path, results: Path) -> None:
+    shutil.copytree(trained_store, results)
+    victim = next(results.glob("*/result.json"))
+    victim.write_text("{")
+    told = irm_sweeps("failures", "--results", str(results)).out.splitlines()
+    assert told[0].endswith(": no failed trials among those that can be read")
+    assert told[1].startswith(f"damaged: {victim}: ")
 
 
 def test_a_sweep_that_is_done_says_how_to_see_it(results: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from commands import ROOT
 
 
-def offered(line: str, answer: Path) -> set[str]:
+def offered(line: str, answer: Path, folder: Path = ROOT) -> set[str]:
     environment = {
         **os.environ,
         "_ARGCOMPLETE": "1",
@@ -24,7 +24,7 @@ def offered(line: str, answer: Path) -> set[str]:
         "COMP_POINT": str(len(line)),
         "COMP_TYPE": "9",
     }
-    subprocess.run([sys.executable, "-m", "irm_sweeps"], cwd=ROOT, env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "irm_sweeps"], cwd=folder, env=environment, check=True, timeout=120)
     return {word.strip() for word in answer.read_text().splitlines()}
 
 
@@ -53,6 +53,23 @@ METHODS = {path.stem for path in (ROOT / "conf" / "method").glob("*.yaml")}
 )
 def test_it_offers(line: str, expected: set[str], tmp_path: Path) -> None:
     assert offered(line, tmp_path / "answer") == expected
+
+
+def test_it_offers_choices_of_a_folder_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "it's [my], own"
+    (folder / "conf" / "method").mkdir(parents=True)
+    shutil.copy(ROOT / "conf" / "method" / "vrex.yaml", folder / "conf" / "method" / "vrex_mine.yaml")
+    assert offered("irm-sweeps launch method=vrex_", tmp_path / "answer", folder) == {"method=vrex_mine"}
+    assert offered("irm-sweeps launch method=vrex_mine method.an", tmp_path / "answer", folder) == {"method.anneal="}
+
+
+def test_it_offers_what_a_store_below_the_home_folder_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell hands over `~` as it was typed."""
+    sweep = tmp_path / "kept" / "sweeps" / "demo-0123abcd"
+    sweep.mkdir(parents=True)
+    (sweep / "manifest.json").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert offered("irm-sweeps status --results ~/kept d", tmp_path / "answer") == {"demo-0123abcd"}
 
 
 def test_it_loads_nothing_heavy(tmp_path: Path) -> None:

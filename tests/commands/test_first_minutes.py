@@ -12,7 +12,8 @@ import synthetic_store
 from commands import SMALL, irm_sweeps, launch
 from irm_sweeps.analysis import report_command, table_command
 from irm_sweeps.commands.second_run import run_again
-from irm_sweeps.compose import compose, conf_dir, own_conf_dir
+from irm_sweeps.compose import compose
+from irm_sweeps.conf_folders import conf_dir, own_conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store

@@ -17,8 +17,9 @@ from commands import ROOT, SMALL, irm_sweeps, launch
 from irm_sweeps.commands.init import create
 from irm_sweeps.commands.overview import overview, text
 from irm_sweeps.commands.sweep_status import SweepStatus
-from irm_sweeps.store.manifest import Manifest, sweep_names
+from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
+from irm_sweeps.store.sweeps import sweep_names
 
 ROGUE = ["method=erm", "method._target_=rogue.Rogue", "+method.deed=raise", "seed=0,1,2"]
 

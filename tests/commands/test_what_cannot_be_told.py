@@ -17,8 +17,9 @@ from irm_sweeps import load_results
 from irm_sweeps.files.atomic import write_atomically
 from irm_sweeps.store import claims
 from irm_sweeps.store.liveness import SILENT_SECONDS
-from irm_sweeps.store.manifest import read_manifest, sweep_names
+from irm_sweeps.store.manifest import read_manifest
 from irm_sweeps.store.store import Store
+from irm_sweeps.store.sweeps import sweep_names
 
 SILENT = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
 FEW = [word for word in SMALL if word != "device=cpu"]

@@ -35,8 +35,9 @@ sys.path[:0] = [str(TESTS), str(TESTS / "support")]  # pytest's own settings do 
 from archives import write_archives
 from commands import ROGUE, Desk, eventually, launch, numbers, outcome
 from irm_sweeps.commands.sweep_status import sweep_status
-from irm_sweeps.store.manifest import read_manifest, sweep_names
+from irm_sweeps.store.manifest import read_manifest
 from irm_sweeps.store.store import Store
+from irm_sweeps.store.sweeps import sweep_names
 
 VICTIMS = ("worker", "launcher", "both")
 SECONDS_A_KILL = 2.0

@@ -175,6 +175,13 @@ def test_the_next_address_is_asked(server: Server, tmp_path: Path) -> None:
     assert [own.name for own in tmp_path.iterdir()] == ["file.bin"]
 
 
+def test_what_is_there_and_cannot_be_read_is_named() -> None:
+    """A file of the kernel's stands for another user's: it is there, and reading it fails, whoever asks."""
+    unreadable = PublishedFile("clear_refs", (), 0, hashlib.sha256().hexdigest())
+    with pytest.raises(UserError, match=r"^/proc/self/clear_refs cannot be read: "):
+        unreadable.fetch(Path("/proc/self"))
+
+
 def test_what_is_there_is_checked_too(server: Server, tmp_path: Path) -> None:
     """A part that some other program has left is fetched again; offline, it is named."""
     server.answers["/file.bin"] = sends(CONTENT)

@@ -199,7 +199,7 @@ def test_any_bytes_as_an_own_yaml(content: bytes, tmp_path: Path) -> None:
 def slurm() -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    from irm_sweeps.compose import conf_dir
+    from irm_sweeps.conf_folders import conf_dir
 
     values = OmegaConf.to_container(OmegaConf.load(conf_dir() / "hydra" / "launcher" / "slurm.yaml"))
     assert isinstance(values, dict)

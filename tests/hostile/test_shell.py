@@ -18,7 +18,7 @@ from hostile.conftest import SWEEP
 from irm_sweeps.analysis import figure_command, table_command
 from irm_sweeps.analysis import report_command as report
 from irm_sweeps.analysis.fill_commands import overrides_into
-from irm_sweeps.compose import conf_dir
+from irm_sweeps.conf_folders import conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.slurm import Slurm
 from irm_sweeps.launchers.slurm_jobs import JobRecord

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from commands import FakeCommand
-from irm_sweeps.compose import conf_dir
+from irm_sweeps.conf_folders import conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.launchers.slurm import Slurm
 from irm_sweeps.launchers.slurm_jobs import JobRecord, in_words

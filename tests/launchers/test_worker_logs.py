@@ -14,8 +14,9 @@ from commands import ROGUE, SMALL, Desk, eventually, irm_sweeps, launch
 from irm_sweeps.launchers.worker_logs import complaints_of_ended_workers
 from irm_sweeps.store.claims import Claim
 from irm_sweeps.store.liveness import Process
-from irm_sweeps.store.manifest import read_manifest, sweep_names
+from irm_sweeps.store.manifest import read_manifest
 from irm_sweeps.store.store import Store
+from irm_sweeps.store.sweeps import sweep_names
 from irm_sweeps.worker.registry import registered
 
 SRUN = "srun: error: n1: task 0: Exited with exit code"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import yaml
 
 from commands import SMALL, eventually, irm_sweeps, launch
 from irm_sweeps.loggers.logger import build_logger, scalars
+from irm_sweeps.store.archive import Archive, write_archive
+from irm_sweeps.store.layout import RESULT
 from irm_sweeps.store.store import Store
 from logged_points import CONF, READ, read
 
@@ -153,6 +156,28 @@ def test_a_damaged_history_is_named_and_the_others_are_written(tmp_path: Path) -
     assert answer.code == 1
     assert answer.err.startswith(f"left out: {results / victim / 'history.jsonl'}")
     assert ": 1 run written" in answer.out
+
+
+@pytest.mark.parametrize("archived", [False, True], ids=["store", "archive"])
+def test_a_damaged_result_is_named_and_the_other_is_written(
+    archived: bool, trained_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    source = Path(shutil.copytree(trained_store, tmp_path / "results"))
+    victim = Store(source).trial_ids()[0]
+    if archived:
+        source = tmp_path / "shared.zip"
+        write_archive(source, Store(trained_store), Store(trained_store).trial_ids())
+        whole = Archive.content
+        monkeypatch.setattr(
+            Archive, "content", lambda *asked: b"{" if asked[1:3] == (victim, RESULT) else whole(*asked)
+        )
+    else:
+        (source / victim / RESULT).write_text("{")
+    answer = irm_sweeps("export", "--logger", "tensorboard", "--results", str(source), str(tmp_path / "curves"))
+    assert answer.code == 1
+    assert answer.err.startswith(f"left out: {source / victim / RESULT}")
+    assert answer.out.endswith(f": 1 run written to {tmp_path / 'curves'}\n"), "and no trial is without a result"
 
 
 def test_an_archive_s_failures_and_their_tracebacks_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

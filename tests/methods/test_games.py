@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contracts import parameters
-from irm_sweeps.compose import conf_dir
+from irm_sweeps.conf_folders import conf_dir
 from irm_sweeps.errors import UserError
 from irm_sweeps.training.loop import StackTraining
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from irm_sweeps import UserError
-from irm_sweeps.compose import compose, conf_dir
+from irm_sweeps.compose import compose
+from irm_sweeps.conf_folders import conf_dir
 from irm_sweeps.methods.clove import CLOvE
 from irm_sweeps.methods.method import Pace
 from irm_sweeps.methods.pair import PAIR

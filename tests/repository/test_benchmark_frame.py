@@ -13,7 +13,9 @@ from types import ModuleType
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name not in ("frame.py", "thousands.py"))
+SCRIPTS = sorted(
+    path.name for path in FOLDER.glob("*.py") if path.name not in ("frame.py", "single_steps.py", "thousands.py")
+)
 
 
 @pytest.fixture(scope="module")

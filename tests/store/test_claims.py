@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -193,6 +194,20 @@ def test_without_squeue_the_heartbeat_decides(store: Store, monkeypatch: pytest.
     assert acquire(store) is not None
 
 
+def test_a_link_whose_answer_was_lost_is_this_worker_s(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An NFS client asks again, and the server finds the name taken, by itself; else nobody would train the trial."""
+    real = os.link
+
+    def asked_twice(*names: Any) -> None:
+        real(*names)
+        real(*names)
+
+    monkeypatch.setattr(os, "link", asked_twice)
+    assert held(store).is_latest()
+    assert acquire(store) is None
+    assert [path.name for path in store.folder(ID).iterdir()] == ["claim.1.json"]
+
+
 def test_a_released_trial_is_free_at_once_and_nobody_died(store: Store) -> None:
     held(store).release(5)
     again = held(store)
@@ -283,9 +298,9 @@ def test_a_stray_file_is_no_claim_and_keeps_nobody_out(store: Store) -> None:
 
 def test_a_renewed_claim_tells_when_the_last_step_was(store: Store) -> None:
     claim = held(store)
-    assert claim.since_step() is None, "the training has not begun"
+    assert claim.seconds_since_step_now() is None, "the training has not begun"
     renewed = rewrite(claim.renew(3, seconds_since_step=7.5, longest_step=2.0), seconds_ago=100)
-    since = claims.Claim.read(renewed.path, 1).since_step()
+    since = claims.Claim.read(renewed.path, 1).seconds_since_step_now()
     assert since is not None
     assert 107 < since < 140
 
@@ -298,4 +313,4 @@ def test_claims_of_earlier_versions_do_not_tell_when_the_last_step_was(store: St
     old = claims.current(store, ID)
     assert old is not None
     assert old.is_in_force()
-    assert old.since_step() is None
+    assert old.seconds_since_step_now() is None

@@ -16,8 +16,9 @@ from irm_sweeps.errors import UserError
 from irm_sweeps.files import json_stream
 from irm_sweeps.files.json_stream import JsonStream
 from irm_sweeps.store import claims
-from irm_sweeps.store.manifest import read_manifest, sweep_names
+from irm_sweeps.store.manifest import read_manifest
 from irm_sweeps.store.store import Store
+from irm_sweeps.store.sweeps import sweep_name, sweep_names
 
 
 @pytest.fixture
@@ -139,6 +140,16 @@ def test_a_wrong_trial_is_named(store: Store, wrong: str) -> None:
     with pytest.raises(UserError, match=rf"trials\.{trial_id}\.{wrong}"):
         read_manifest(store, path.parent.name)
     assert irm_sweeps("status", "--results", str(store.root)).code == 2
+
+
+def test_a_sweep_of_many_paper_files_has_a_name_that_a_file_system_takes(store: Store) -> None:
+    label = "+".join(f"bae2021_table{i}" for i in range(1, 41))
+    names = [sweep_name(label, ids) for ids in (["0" * 16], ["1" * 16])]
+    assert len({*names}) == 2, "the digest of the trials is not what is cut"
+    for name in names:
+        (store.root / "sweeps" / name).mkdir()
+        assert name.startswith("bae2021_table1_bae2021_table2_")
+    assert sweep_name("bae2021_table1+lin2021", ["0" * 16]) == "bae2021_table1_lin2021-fcdb4b42"
 
 
 def test_a_launch_that_leaves_trials_to_others_says_so(store: Store) -> None:

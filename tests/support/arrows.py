@@ -15,7 +15,7 @@ EVERYTHING = [*SOURCES, *sorted((ROOT / "analysis").glob("*.py")), ROOT / "launc
 LAYERS = [
     {"errors", "files", "redaction", "slurm", "typed_commands", "wording"},
     {
-        *("config", "draws", "device", "process_state", "compose", "provenance", "hydra_versions"),
+        *("config", "draws", "device", "process_state", "compose", "conf_folders", "provenance", "hydra_versions"),
         *("overrides", "naming", "user_code"),
     },
     {"data", "backbones", "loggers"},

@@ -15,7 +15,7 @@ import yaml
 
 import archives
 import small_sst2
-from irm_sweeps.compose import conf_dir, own_conf_dir, yamls
+from irm_sweeps.conf_folders import conf_dir, own_conf_dir, yamls
 from irm_sweeps.config import build_component, import_class
 from irm_sweeps.data.dataset import TrialData
 from irm_sweeps.training.loop import StackTraining

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from irm_sweeps import compose
 from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.conf_folders import own_conf_dir
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.schema import SCHEMA
 from irm_sweeps.store.store import Store
@@ -39,7 +40,7 @@ def composed_once() -> Iterator[None]:
     """Let Hydra compose each config once a process inside the block; each takes 0.1 s."""
 
     def composed(overrides: Sequence[str], *, resolve: bool = True) -> dict[str, Any]:
-        conf = compose.own_conf_dir()
+        conf = own_conf_dir()
         setup = tuple(sorted(item for item in os.environ.items() if item[0].startswith("IRM_SWEEPS")))
         return copy.deepcopy(_composed(tuple(overrides), resolve, conf, setup))
 

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from commands import SMALL
+from irm_sweeps.backbones.mlp import MLP
 from irm_sweeps.compose import compose
 from irm_sweeps.errors import UserError
+from irm_sweeps.sweep.checks import check_inputs
+from irm_sweeps.sweep.collect import collect
 from irm_sweeps.sweep.contracts import check_contracts
 from irm_sweeps.trial import Trial
 
@@ -61,3 +65,12 @@ def test_any_other_network_is_refused(
     trial = own_backbone(tmp_path, monkeypatch, returned)
     with pytest.raises(UserError, match=told):
         check_contracts([trial])
+
+
+def test_a_backbone_is_checked_for_each_number_of_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own check may read weights of a head."""
+    asked: list[tuple[tuple[int, ...], int]] = []
+    monkeypatch.setattr(MLP, "check", lambda _, features, outputs: asked.append((features, outputs)))
+    trials, settings, _ = collect([*SMALL, "method=erm", "dataset.grayscale=true", "dataset.classes=2,10", "seed=0,1"])
+    check_inputs(list(trials.values()), settings)
+    assert asked == [((196,), 1), ((196,), 10)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import synthetic_store
 from commands import ROGUE, ROOT, Answer, launch
 from irm_sweeps.launchers.inprocess import InProcess
 from irm_sweeps.store.store import Store
+from irm_sweeps.sweep import cost
 from irm_sweeps.sweep.collect import common_settings
 from irm_sweeps.sweep.cost import report
 from irm_sweeps.sweep.grid import expand, trials
@@ -196,3 +198,13 @@ def test_the_time_of_all_probes_is_bounded(tmp_path: Path) -> None:
 def test_data_that_take_too_long_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("irm_sweeps.sweep.probe.SET_UP_SECONDS", 0.0)
     assert ": ?, 1 trial  [not measured: its data were not drawn within 0 s]" in plan(tmp_path, "seed=0").out
+
+
+def test_a_plan_beside_a_running_launch_weighs_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has written a result removes its claim, perhaps after the folder was listed."""
+    (tmp_path / "result.json").write_bytes(b"x" * 100)
+    (tmp_path / "claim.1.json").write_bytes(b"x" * 10)
+    listed = list(os.scandir(tmp_path))
+    (tmp_path / "claim.1.json").unlink()
+    monkeypatch.setattr(os, "scandir", lambda _: iter(listed))
+    assert cost._size(tmp_path) == 100

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from irm_sweeps.compose import yamls
+from irm_sweeps.conf_folders import yamls
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.collect import collect
 from irm_sweeps.sweep.grid import HydraCache, last_wins, trials

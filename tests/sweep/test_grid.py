@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from irm_sweeps import compose as composing
+from irm_sweeps import conf_folders
 from irm_sweeps.compose import compose
 from irm_sweeps.errors import UnknownChoice, UserError
 from irm_sweeps.sweep import grid
@@ -107,7 +108,8 @@ def own_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "config.yaml").write_text("defaults: [_self_, {method: plain}]\nlam: 1\nwarm: ${lam}\nname: x\n")
     (tmp_path / "method").mkdir()
     (tmp_path / "method" / "plain.yaml").write_text("weight: ${lam}\nkind: plain_${name}\n")
-    monkeypatch.setattr(composing, "conf_dir", lambda: tmp_path)
+    for module in (composing, conf_folders):
+        monkeypatch.setattr(module, "conf_dir", lambda: tmp_path)
     return tmp_path
 
 

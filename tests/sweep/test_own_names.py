@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from commands import ROOT, SMALL, irm_sweeps, launch
+from commands import CAN_BE_PLAIN, ROOT, SMALL, each_as_plain_user, irm_sweeps, launch
 from irm_sweeps.analysis import table_command
-from irm_sweeps.compose import compose, conf_dir, own_conf_dir
+from irm_sweeps.compose import compose
+from irm_sweeps.conf_folders import conf_dir, own_conf_dir
 from irm_sweeps.errors import UserError
 
 
@@ -86,6 +87,41 @@ def test_other_names_are_welcome(own: Path, monkeypatch: pytest.MonkeyPatch) -> 
     put(own, "method_of_another_program", "vrex")
     assert own_conf_dir() == own
     assert launch("method=my_vrex", "lam=3", *SMALL).code == 0
+
+
+def test_a_folder_of_any_name_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its path goes through Hydra's grammar, in which quotes, commas, brackets and backslashes mean something."""
+    folder = tmp_path / 'it\'s ${lam} [a, "{b}"] \\c\\' / "conf"
+    shutil.copy(ROOT / "conf" / "method" / "vrex.yaml", put(folder, "method", "my_vrex"))
+    monkeypatch.delenv("IRM_SWEEPS_CONF", raising=False)
+    monkeypatch.chdir(folder.parent)
+    assert compose(["method=my_vrex"])["method"] == compose(["method=vrex"])["method"]
+    assert launch("-m", "method=my_vrex", "lam=3", "seed=0,1", "plan=true", *SMALL).code == 0
+
+
+def test_what_editors_and_macos_put_beside_a_yaml_is_no_choice(own: Path) -> None:
+    """The lock of Emacs is a link that leads nowhere; a link of one's own may, too."""
+    shutil.copy(ROOT / "conf" / "method" / "vrex.yaml", put(own, "method", "my_vrex"))
+    (own / "method" / ".#my_vrex.yaml").symlink_to("me@host.123:456")
+    (own / "method" / "._my_vrex.yaml").write_bytes(b"\0\5\x16\7\xff_target_: Mine\n")
+    (own / "method" / "moved.yaml").symlink_to(own / "nowhere.yaml")
+    assert "unknown key `method.foo`" in launch("method=my_vrex", "method.foo=1", *SMALL).complaint
+    named = launch("method=", *SMALL).complaint
+    assert "moved, my_vrex, pair" in named
+    assert "._my" not in named
+    assert ".#my" not in named
+    left_out = irm_sweeps("methods").err
+    assert left_out.startswith(f"left out: {own / 'method' / 'moved.yaml'}: ")
+    assert len(left_out.splitlines()) == 1
+    assert launch("method=my_vrex", "lam=3", *SMALL).code == 0
+
+
+@pytest.mark.skipif(not CAN_BE_PLAIN, reason="root may read anything, and setpriv is missing")
+def test_a_folder_that_may_not_be_read_is_one_line(own: Path) -> None:
+    own.chmod(0)
+    code = f"import os; os.chdir({str(own.parent)!r}); from irm_sweeps import cli; cli.main(['methods'])"
+    (answer,) = each_as_plain_user(["-c", code])
+    assert answer.complaint.startswith(f"error: {own} cannot be read: Permission denied: make it readable for you")
 
 
 def test_the_package_s_own_folder_is_no_rival_of_itself(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

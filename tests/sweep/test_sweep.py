@@ -10,6 +10,12 @@ from pathlib import Path
 import pytest
 
 from commands import ROGUE, SMALL, Answer, Desk, irm_sweeps, launch, outcomes
+from irm_sweeps.launchers.inprocess import InProcess
+from irm_sweeps.store.layout import RESULT
+from irm_sweeps.store.store import Store
+from irm_sweeps.sweep.collect import collect
+from irm_sweeps.sweep.plan import make_plan
+from irm_sweeps.sweep.prepare import prepare
 
 
 @pytest.fixture
@@ -174,3 +180,24 @@ def test_a_disk_that_fills_up_leaves_what_is_finished(desk: Desk, monkeypatch: p
     assert "No space left on device" in answer.complaint
     monkeypatch.undo()
     assert {name: content for name, content in tree(desk.results).items() if name in before} == before
+
+
+def test_what_another_launch_has_made_again_since_the_plan_is_not_set_aside(
+    trained_store: Path, tmp_path: Path
+) -> None:
+    """Two commands with `rerun=failed` at once: the second one plans before the first has finished."""
+    store = Store(Path(shutil.copytree(trained_store, tmp_path / "results")))
+    trials, settings, label = collect([*SMALL, "seed=0,1", f"results={store.root}", "rerun=failed"])
+    finished, waiting = trials
+    for trial_id in trials:
+        path = store.folder(trial_id) / RESULT
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({**content, "status": "failed", "metrics": {}, "error": {"message": "for once"}}))
+    plan = make_plan(store, trials, settings)
+    assert plan.retire == dict.fromkeys(trials, "failed")
+    shutil.copy(trained_store / finished / RESULT, store.folder(finished) / RESULT)
+
+    prepare(store, plan, settings, InProcess(), label)
+    assert store.has_result(finished)
+    assert not store.has_result(waiting)
+    assert [path.name for path in store.root.glob("*/result.failed.*")] == ["result.failed.1.json"]

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
@@ -15,6 +14,7 @@ from irm_sweeps.analysis.options import Parser
 from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.analysis.paper_files import find_paper
 from irm_sweeps.errors import UserError, one_line_errors, printable
+from irm_sweeps.files import typed_paths
 from irm_sweeps.typed_commands import launching
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def parser() -> Parser:
     )
     figure.add_argument(
         "--output",
-        type=Path,
+        type=typed_paths.output,
         metavar="FILE",
         help="a .png, .pdf or .svg file (default: NAME.png, with --curves NAME_lam.png or lam.png, "
         "with --quantity NAME_training_penalty.png, in the first store)",

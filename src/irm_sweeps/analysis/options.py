@@ -109,10 +109,14 @@ def add_sweep(parser: OneLineParser, about: str) -> None:
 def _sweep_names(parsed_args: argparse.Namespace, **_: object) -> list[str]:
     """Return the names of the sweeps in the stores, for the Tab key."""
     from irm_sweeps.store.archive import open_reader
-    from irm_sweeps.store.manifest import sweep_names
+    from irm_sweeps.store.sweeps import sweep_names
 
     try:
-        return [name for root in parsed_args.results or ["results"] for name in sweep_names(open_reader(Path(root)))]
+        return [
+            name
+            for root in parsed_args.results or ["results"]
+            for name in sweep_names(open_reader(from_home(root, "--results")))
+        ]
     except UserError:
         return []
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def paper_names() -> list[str]:
     """Return the names of all paper files, the user's files included."""
-    from irm_sweeps.compose import yamls
+    from irm_sweeps.conf_folders import yamls
 
     return sorted({path.stem for path in yamls("paper")})
 

@@ -7,13 +7,13 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.fill_commands import folder_to_fill
 from irm_sweeps.analysis.options import Parser, add_sweep
 from irm_sweeps.analysis.output_file import write_output
 from irm_sweeps.errors import UserError, one_line_errors, printable
+from irm_sweeps.files import typed_paths
 from irm_sweeps.files.reading import is_there
 from irm_sweeps.process_state.garbage import collector_paused
 from irm_sweeps.typed_commands import launching
@@ -53,7 +53,10 @@ def parser() -> Parser:
         "environment is shifted",
     )
     report.add_argument(
-        "--output", type=Path, metavar="FILE", help="an .html file (default: report.html in the first store)"
+        "--output",
+        type=typed_paths.output,
+        metavar="FILE",
+        help="an .html file (default: report.html in the first store)",
     )
     return report
 

@@ -75,7 +75,8 @@ def _claim(store: Store, trial_id: str) -> Claim | None:
 
 def _latest_sweeps(store: Store, trial_ids: Collection[str]) -> dict[str, Manifest]:
     """Return the manifest of the sweep that was launched last of those that have a trial, by its id."""
-    from irm_sweeps.store.manifest import load_manifest, sweep_names
+    from irm_sweeps.store.manifest import load_manifest
+    from irm_sweeps.store.sweeps import sweep_names
 
     found: dict[str, Manifest] = {}
     for name in reversed(sweep_names(store)) if trial_ids else ():

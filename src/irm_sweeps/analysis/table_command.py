@@ -13,6 +13,7 @@ from irm_sweeps.analysis.options import Parser
 from irm_sweeps.analysis.output_file import check_output, write_output
 from irm_sweeps.analysis.paper_files import find_paper, row_names
 from irm_sweeps.errors import UserError, one_line_errors, printable
+from irm_sweeps.files import typed_paths
 from irm_sweeps.process_state.garbage import collector_paused
 from irm_sweeps.typed_commands import offers
 
@@ -93,7 +94,9 @@ def parser() -> Parser:
         "(a name under rows: in the paper's file, or a label as printed; of a sweep, a setting as printed)",
     )
     offers(against, row_names)
-    table.add_argument("--output", type=Path, metavar="FILE", help="write to this file and print its name")
+    table.add_argument(
+        "--output", type=typed_paths.output, metavar="FILE", help="write to this file and print its name"
+    )
     table.add_argument(
         "--fail-on",
         metavar="WORD[,WORD]",

@@ -16,6 +16,7 @@ from irm_sweeps.backbones.backbone import Backbone
 from irm_sweeps.config import Place
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.downloads import PublishedFile
+from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.files.untrusted import open_regular
 from irm_sweeps.process_state import fresh_state
 
@@ -74,12 +75,12 @@ class ResNet(Backbone):
             return values
         weights = str(values["weights"])
         path = values.get("weights_path") or ("" if weights.startswith("sha256:") else weights)
-        actual = _sha256(Path(str(path)).expanduser().absolute())
+        file = expanded(str(path), "backbone.weights")
+        actual = _sha256(file)
         expected = values.get("weights_sha256") or weights.removeprefix("sha256:")
         if expected not in (actual, weights):
             raise ValueError(f"{path} has sha256 {actual}, not {expected}: it is another file")
-        absolute = str(Path(str(path)).expanduser().absolute())
-        return {**values, "weights": f"sha256:{actual}", "weights_sha256": actual, "weights_path": absolute}
+        return {**values, "weights": f"sha256:{actual}", "weights_sha256": actual, "weights_path": str(file)}
 
     @property
     def inner_averages(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from irm_sweeps.commands import completers
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.typed_paths import from_home
 from irm_sweeps.typed_commands import OneLineParser, import_from_here, launching, offers
 
 if TYPE_CHECKING:
@@ -66,12 +67,12 @@ def open_store(options: argparse.Namespace) -> Store:
     Raises
     ------
     UserError
-        It is not there, is a file, or may not be looked at.
+        It is not there, is a file, or may not be looked at; or `~NAME` names no user.
     """
     from irm_sweeps.files.reading import is_folder, is_there
     from irm_sweeps.store.store import Store
 
-    root = options.results.expanduser().absolute()
+    root = from_home(options.results, "--results").absolute()
     if is_there(root) and not is_folder(root):
         raise UserError(
             f"--results {options.results} is a file: give a directory; an archive's results become part of one with "
@@ -91,12 +92,12 @@ def open_results(options: argparse.Namespace) -> Reader:
     Raises
     ------
     UserError
-        It is not there, is neither, or may not be looked at.
+        It is not there, is neither, or may not be looked at; or `~NAME` names no user.
     """
     from irm_sweeps.files.reading import is_folder, is_there
     from irm_sweeps.store.archive import Archive
 
-    path = options.results.expanduser()
+    path = from_home(options.results, "--results")
     return Archive(path) if is_there(path) and not is_folder(path) else open_store(options)
 
 
@@ -108,7 +109,8 @@ def chosen_sweep(options: argparse.Namespace, store: Store) -> str:
     UserError
         None is named and the store has none.
     """
-    from irm_sweeps.store.manifest import is_copy, sweep_names
+    from irm_sweeps.store.manifest import is_copy
+    from irm_sweeps.store.sweeps import sweep_names
 
     names = sweep_names(store)
     if options.sweep is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
+from typing import Any, Self
 
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.typed_paths import from_home
 
 MOST_CHOICES = 12
 """Most combinations of swept groups that one press of Tab looks at; each takes about 0.1 s."""
@@ -16,21 +18,36 @@ def overrides(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequ
     """Return how an override can go on: groups, choices, keys, present values; within a comma list, the last one."""
     from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
-    from irm_sweeps.compose import hydra_initialized, own_conf_dir
+    from irm_sweeps.compose import hydra_initialized
+    from irm_sweeps.conf_folders import search_path
 
     before, comma, rest = prefix.rpartition(",")
     key = before.partition("=")[0]
     to_complete = f"{key}={rest}" if comma else prefix
-    user_conf = own_conf_dir()
-    where = [] if user_conf is None else [f"hydra.searchpath=['file://{user_conf}']"]
     with hydra_initialized() as hydra:
         plugin = DefaultCompletionPlugin(hydra.config_loader())
         answers = [
-            plugin._query(config_name="config", line=" ".join([*where, *words, to_complete]))
+            plugin._query(config_name="config", line=_Line([*search_path(), *words, to_complete]))
             for words in _single_choices(parsed_args.overrides or [], to_complete)
         ]
     completed = _of_all(answers)
     return [f"{before},{word[len(key) + 1 :]}" for word in completed] if comma else completed
+
+
+class _Line(str):
+    """A command line for Hydra, which splits it at spaces: these words stay whole, though a path has spaces in it."""
+
+    _words: list[str]
+
+    def __new__(cls, words: Sequence[str]) -> Self:
+        """Join the words."""
+        line = super().__new__(cls, " ".join(words))
+        line._words = list(words)
+        return line
+
+    def split(self, *_: Any) -> list[str]:
+        """Return the words."""
+        return self._words
 
 
 def _single_choices(overrides: Sequence[str], to_complete: str) -> Iterator[list[str]]:
@@ -81,11 +98,11 @@ def _key(candidate: str) -> str:
 
 def sweeps(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     """Return the names of the store's sweeps."""
-    from irm_sweeps.store.manifest import sweep_names
     from irm_sweeps.store.store import Store
+    from irm_sweeps.store.sweeps import sweep_names
 
     try:
-        return sweep_names(Store(parsed_args.results.absolute()))
+        return sweep_names(Store(from_home(parsed_args.results, "--results").absolute()))
     except UserError:
         return []
 
@@ -95,7 +112,7 @@ def trials(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     from irm_sweeps.store.archive import open_reader
 
     try:
-        return open_reader(parsed_args.results.absolute()).trial_ids()
+        return open_reader(from_home(parsed_args.results, "--results").absolute()).trial_ids()
     except (OSError, UserError):
         return []
 
@@ -109,6 +126,6 @@ def papers(**_: object) -> Sequence[str]:
 
 def loggers(**_: object) -> Sequence[str]:
     """Return the names of all loggers that write something."""
-    from irm_sweeps.compose import yamls
+    from irm_sweeps.conf_folders import yamls
 
     return [path.stem for path in yamls("logger") if path.stem != "none"]

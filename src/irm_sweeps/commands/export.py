@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,13 +62,13 @@ def run(options: argparse.Namespace) -> None:
     names = _names(options, reader)
     logger = _logger(options, reader.root)
     with tempfile.TemporaryDirectory() as notes:  # an archive has no folders of trials
-        trials = list(_finished(reader, names, Path(notes) if reader.root.is_file() else reader.root))
+        trials, damaged = _finished(reader, names, Path(notes) if reader.root.is_file() else reader.root)
         try:
             closed = logger.closed([trial.run for trial in trials])
             missing = [trial for trial in trials if closed.get(trial.run.trial_id) != trial.result.status]
             if missing:
                 logger.discard([trial.run for trial in missing])
-            damaged = [trial for trial in missing if not _write(logger, reader, trial)]
+            written = sum(_write(logger, reader, trial) for trial in missing)
         except (Exception, SystemExit) as error:  # of foreign code
             fix = "mend it, or give another DIR," if isinstance(error, OSError) else "mend it"
             raise UserError(
@@ -78,10 +77,10 @@ def run(options: argparse.Namespace) -> None:
             ) from None
     where = getattr(logger, "tracking_uri", None) or getattr(logger, "directory", None) or options.logger
     there = f", {len(trials) - len(missing)} there already" if len(missing) < len(trials) else ""
-    without = len(names.labels) - len(trials)
+    without = len(names.labels) - len(trials) - damaged
     rest = f", {count(without, 'trial')} without a result" if without else ""
-    print(printable(f"{names.group}: {count(len(missing) - len(damaged), 'run')} written to {where}{there}{rest}"))
-    if damaged:
+    print(printable(f"{names.group}: {count(written, 'run')} written to {where}{there}{rest}"))
+    if damaged or written < len(missing):
         raise SystemExit(1)
 
 
@@ -106,7 +105,8 @@ def _names(options: argparse.Namespace, reader: Reader) -> _Names:
     results = [result for result in reader.results() if not isinstance(result, Problem)]
     settings = setting_names([{k: v for k, v in result.config.items() if k != "seed"} for result in results])
     labels = {one.trial_id: with_seed(name, one.config) for one, name in zip(results, settings, strict=True)}
-    return _Names(reader.root.stem, labels)
+    # A damaged result has no name: it is left out, and said to be, where it is read again.
+    return _Names(reader.root.stem, {trial_id: labels.get(trial_id, trial_id) for trial_id in reader.trial_ids()})
 
 
 def _logger(options: argparse.Namespace, root: Path) -> Logger:
@@ -139,21 +139,26 @@ def _logger(options: argparse.Namespace, root: Path) -> Logger:
     return logger
 
 
-def _finished(reader: Reader, names: _Names, folder: Path) -> Iterator[_Finished]:
-    """Yield the trials that have a result, in the order of the sweep; `folder` has a folder for each."""
+def _finished(reader: Reader, names: _Names, folder: Path) -> tuple[list[_Finished], int]:
+    """Return the trials that have a result, in the order of the sweep, and the number of those whose result is damaged.
+
+    The runs lie in `folder`, in a folder for each trial.
+    """
     from irm_sweeps.files.reading import DamagedFile
     from irm_sweeps.loggers.logger import Run, keys_of, run_name
 
-    keys = keys_of(names.labels.values())
+    keys, found, damaged = keys_of(names.labels.values()), [], 0
     for trial_id, label in names.labels.items():
         try:
             result = reader.result(trial_id)
         except DamagedFile as damage:
             _leave_out(damage)
+            damaged += 1
             continue
         if result is not None:
             name = run_name(label, trial_id)
-            yield _Finished(Run(trial_id, name, names.group, result.config, folder / trial_id, keys), result)
+            found.append(_Finished(Run(trial_id, name, names.group, result.config, folder / trial_id, keys), result))
+    return found, damaged
 
 
 def _write(logger: Logger, reader: Reader, trial: _Finished) -> bool:

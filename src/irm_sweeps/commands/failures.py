@@ -45,7 +45,10 @@ def run(options: argparse.Namespace) -> None:
         manifest = read_manifest(store, chosen_sweep(options, store))
         status, label_of = sweep_status(store, manifest), manifest.label_of
     if not status.failures:
-        print(f"{status.name}: no failed trials" + (" among those that can be read" if status.unknown else ""))
+        can_be_read = " among those that can be read" if status.damaged or status.unknown else ""
+        print(f"{status.name}: no failed trials{can_be_read}")
+    for damage in status.damaged:
+        print(printable(f"damaged: {damage}"))
     for reason in status.unknown:
         print(printable(f"unknown: {reason}"))
     for message, ids in most_first(status.failures):

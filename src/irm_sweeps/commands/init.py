@@ -9,6 +9,7 @@ from pathlib import Path
 
 from irm_sweeps.commands.arguments import Commands, add_command
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.reading import is_folder, is_there, names_in
 
 _NEXT = """\
 {folder} is ready: a method, a data set, a table of both, and their tests. Next:
@@ -39,10 +40,9 @@ def create(folder: Path) -> str:
     UserError
         There is something in the folder already, or it cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            f"{folder} is {'not empty' if folder.is_dir() else 'a file'}: give a folder that is new or empty"
-        )
+    if is_there(folder) and (not is_folder(folder) or names_in(folder)):
+        what = "not empty" if is_folder(folder) else "a file"
+        raise UserError(f"{folder} is {what}: give a folder that is new or empty")
     template = Path(__file__).parents[1] / "project" / "template"
     try:
         shutil.copytree(

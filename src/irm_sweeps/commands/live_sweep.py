@@ -23,7 +23,8 @@ from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store.growing_history import GrowingHistory
 from irm_sweeps.store.layout import LOG
 from irm_sweeps.store.liveness import only_reading
-from irm_sweeps.store.manifest import Manifest, is_copy, load_manifest, sweep_names
+from irm_sweeps.store.manifest import Manifest, is_copy, load_manifest
+from irm_sweeps.store.sweeps import sweep_names
 from irm_sweeps.store.trial_log import tail
 from irm_sweeps.store.watched_store import WatchedStore
 from irm_sweeps.typed_commands import looking

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from irm_sweeps.errors import UserError, one_line
+from irm_sweeps.store.sweeps import is_of_paper
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from irm_sweeps.analysis.tables.table import Table
     from irm_sweeps.store.manifest import Manifest
     from irm_sweeps.sweep.paper import Paper
-
-_NOT_A_PAPERS = ("sweep-", "search-", "trial-")
-"""How the names of sweeps begin that have no paper."""
 
 
 class LiveTables:
@@ -90,7 +88,7 @@ def _papers(manifest: Manifest) -> tuple[list[Paper], list[str]]:
     UserError
         A file is no longer there or cannot be read.
     """
-    if manifest.name.startswith(_NOT_A_PAPERS) or any(map(_is_of_code, manifest.overrides)):
+    if not is_of_paper(manifest.name) or any(map(_is_of_code, manifest.overrides)):
         return [], []
     from irm_sweeps.sweep.paper import papers_of
 

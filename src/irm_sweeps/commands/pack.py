@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from irm_sweeps.commands import completers
 from irm_sweeps.commands.arguments import Commands, add_store_command, open_results, open_store
 from irm_sweeps.errors import UserError, printable
+from irm_sweeps.files import typed_paths
 from irm_sweeps.typed_commands import import_from_here, offers
 from irm_sweeps.wording import count
 
@@ -34,7 +35,9 @@ def add_parser(commands: Commands) -> None:
     number = parser.add_mutually_exclusive_group()
     number.add_argument("--table", metavar="N", help="of the paper, this table only")
     number.add_argument("--figure", metavar="N", help="of the paper, this figure only")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.zip", help="the archive to write")
+    parser.add_argument(
+        "-o", "--output", type=typed_paths.output, required=True, metavar="FILE.zip", help="the archive to write"
+    )
     parser.add_argument(
         "overrides",
         nargs="*",

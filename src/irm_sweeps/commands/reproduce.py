@@ -15,6 +15,7 @@ from irm_sweeps.commands.arguments import (
     open_results,
 )
 from irm_sweeps.errors import printable
+from irm_sweeps.files.typed_paths import expanded
 
 
 def add_parser(commands: Commands) -> None:
@@ -35,10 +36,11 @@ def run(options: argparse.Namespace) -> None:
     apply_trust(options)
     store = open_results(options)
     result, trial = stored(store, store.find(options.id), trusted=options.trust)
-    data_dir = options.data_dir or Path(os.environ.get("IRM_SWEEPS_DATA_DIR", "data"))
+    typed = options.data_dir or os.environ.get("IRM_SWEEPS_DATA_DIR", "data")
+    data_dir = expanded(typed, "--data-dir")
     print(printable(describe(result)), flush=True)
     device = options.device or device_of(result)
-    again = run_again(store, result, trial, data_dir.expanduser().absolute(), device, trusted=options.trust)
+    again = run_again(store, result, trial, data_dir, device, trusted=options.trust)
     comparison = compare(result, again)
     print(printable(comparison.text()))
     if not comparison.equal:

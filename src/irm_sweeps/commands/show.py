@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> None:
 
 def _label_in_sweep(store: Reader, result: Result) -> str:
     """Return the trial's name in the sweep of several trials that was launched last with it; else its short name."""
-    from irm_sweeps.store.manifest import load_manifest, sweep_names
+    from irm_sweeps.store.manifest import load_manifest
+    from irm_sweeps.store.sweeps import sweep_names
 
     try:
         names = sweep_names(store)

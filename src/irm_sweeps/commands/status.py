@@ -87,7 +87,7 @@ def _print_sweep(options: argparse.Namespace, store: Store, name: str) -> None:
 
 def _hint_at_others(store: Store) -> str:
     """Return a line on the sweeps besides the last launched, if there are any."""
-    from irm_sweeps.store.manifest import sweep_names
+    from irm_sweeps.store.sweeps import sweep_names
 
     others = len(sweep_names(store)) - 1
     return f"\n  {count(others, 'other sweep')}: {looking('status', '--all', results=store.root)}" if others else ""

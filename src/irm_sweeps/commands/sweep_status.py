@@ -261,7 +261,7 @@ def _running(claim: Claim, name: str, stall_seconds: float | None) -> TrialProgr
     where = claim.holder.host + (f" job {claim.holder.job}" if claim.holder.job else "")
     running = TrialProgress(claim.path.parent.name, name, where, claim.step, claim.steps, doubtful=claim.is_doubtful())
     with suppress(OSError):  # finished or taken over meanwhile
-        running.seconds_since_step = claim.since_step()
+        running.seconds_since_step = claim.seconds_since_step_now()
     if running.seconds_since_step is not None:
         limit = stall_seconds or max(STALLED_SECONDS, STALLED_STEPS * (claim.longest_step or 0.0))
         running.stalled = running.seconds_since_step > limit

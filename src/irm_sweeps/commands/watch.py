@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     from irm_sweeps.store.watched_store import WatchedStore
 
     store = open_store(options)
-    name = read_manifest(store, options.sweep).name if options.sweep else None
+    name = None if options.sweep is None else read_manifest(store, options.sweep).name
     server = _listening(options.port, LivePage(WatchedStore(store.root), name, _again(options)))
     try:
         print("\n".join(_lines(store.root.name if name is None else name, server.port)), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from irm_sweeps.commands.arguments import Commands, add_store_command, add_sweep, add_trust, apply_trust, open_store
+from irm_sweeps.errors import UserError
 
 
 def add_parser(commands: Commands) -> None:
@@ -18,8 +19,10 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Work on the sweep until nothing is left to claim."""
     from irm_sweeps.launchers.worker_task import WorkerTask
-    from irm_sweeps.store.manifest import whole_name
+    from irm_sweeps.store.sweeps import whole_name
 
+    if options.threads is not None and options.threads < 1:
+        raise UserError(f"--threads {options.threads}: give a whole number from 1 on, or leave it out")
     apply_trust(options)
     store = open_store(options)
     WorkerTask(

@@ -89,7 +89,9 @@ def write_once(path: Path, content: bytes, *, durable: bool = True) -> bool:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            return False
+            # NFS says so too of a link that it has just made, if its first answer was lost: see open(2) on O_EXCL.
+            if os.stat(temporary).st_nlink == 1:
+                return False
         if durable:
             sync(path.parent)
     return True

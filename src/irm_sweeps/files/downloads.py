@@ -56,10 +56,13 @@ class PublishedFile:
         """
         path = folder / self.name
         failures = []
-        if path.is_file():
-            if self._matches(path):
-                return path
-            failures.append(f"{path} has other bytes than those published")
+        try:
+            if path.is_file():
+                if self._matches(path):
+                    return path
+                failures.append(f"{path} has other bytes than those published")
+        except OSError as error:
+            failures.append(f"{path} cannot be read: {error.strerror or error}")
         for url in self.urls:
             try:
                 with _made(folder):

@@ -42,6 +42,17 @@ def from_home(typed: str | os.PathLike[str], key: str) -> Path:
     return expanded(path, key) if path.parts[:1] and path.parts[0].startswith("~") and not path.exists() else path
 
 
+def output(typed: str) -> Path:
+    """Return the path that is typed after `--output`, for an argument parser: a shell leaves the `~` of `--output=~/x`.
+
+    Raises
+    ------
+    UserError
+        As `from_home`.
+    """
+    return from_home(typed, "--output")
+
+
 def refuse_file(folder: Path, key: str) -> None:
     """Check that a path is a folder or nothing yet.
 

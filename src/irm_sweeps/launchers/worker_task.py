@@ -143,7 +143,7 @@ class WorkerTask:
         store = Store(Path(self.results))
         manifest = read_manifest(store, self.sweep)
         if not self.trusted:
-            manifest.check_own(store)
+            manifest.check_needs_no_trust(store)
         manifest.check_package()
         if self.trusted:
             manifest.make_importable(store)
@@ -203,13 +203,13 @@ class WorkerTask:
         UserError
             Some have none, and no trial has failed, for which there is an exit code already.
         """
-        from irm_sweeps.store.open_trials import open_trials
+        from irm_sweeps.store.open_trials import open_trials_in_words
         from irm_sweeps.typed_commands import looking
 
         if not self.told:
             return
         print(progress.summary(), flush=True)
-        if left := open_trials(store, manifest):
+        if left := open_trials_in_words(store, manifest):
             message = f"{left}; how far it is: {looking('status', manifest.name, results=store.root)}"
             if not progress.failures:
                 raise UserError(message)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 from irm_sweeps.config import Component, build_component
 from irm_sweeps.errors import UserError
+from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.files.untrusted import open_regular
 
 LONGEST_NAME = 200
@@ -129,7 +130,7 @@ class Logger(Component):
         if "directory" not in type(self).model_fields:
             return self
         given = getattr(self, "directory")  # noqa: B009
-        folder = Path(given).expanduser().absolute() if given else results / str(self.package or "log")
+        folder = expanded(given, "logger.directory") if given else results / str(self.package or "log")
         return self.model_copy(update={"directory": str(folder)})
 
     def outside(self, results: Path) -> str | None:

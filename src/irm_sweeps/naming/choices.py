@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from irm_sweeps.compose import conf_dir, own_conf_dir
+from irm_sweeps.conf_folders import conf_dir, own_conf_dir, yamls_in
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.untrusted import MIB, read_regular
 
@@ -50,7 +50,7 @@ def _folders_seen_from(_folder: str, _variable: str | None) -> tuple[Path, ...]:
 def _yamls_of_classes(folders: tuple[Path, ...], group: str) -> Mapping[str, list[Path]]:
     """Return by import path of a class the YAMLs that name it, the package's first."""
     paths: dict[str, list[Path]] = {}
-    for path in (path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))):
+    for path in (path for folder in folders for path in yamls_in(folder, group)):
         try:
             named = _TARGET.search(_text(path))
         except OSError:

@@ -100,13 +100,14 @@ def meant_by(word: str, known: Sequence[str] = ()) -> list[str]:
 
 
 def yamls_with(group: str, field: str) -> list[Path]:
-    """Return the YAMLs of a config group that have a key."""
-    from irm_sweeps.compose import COMPONENTS, yamls
+    """Return the YAMLs of a config group that have a key; one that cannot be read has none."""
+    from irm_sweeps.compose import COMPONENTS
+    from irm_sweeps.conf_folders import yamls
 
     if group not in COMPONENTS or not re.fullmatch(r"\w+", field):
         return []
     written = re.compile(rf"^[\"']?{field}[\"']?\s*:", re.MULTILINE)
-    return [path for path in yamls(group) if written.search(path.read_text(errors="replace"))]
+    return [path for path in yamls(group) if written.search(_text(path))]
 
 
 def choices_with(group: str, field: str) -> list[str]:
@@ -117,7 +118,14 @@ def choices_with(group: str, field: str) -> list[str]:
 def _names_class(path: Path, name: str) -> bool:
     """Return whether the `_target_` of a YAML is a class of this name."""
     named = rf"^_target_\s*:\s*[\"']?(\w+\.)*{re.escape(name)}[\"']?\s*(#.*)?$"
-    return re.search(named, path.read_text(errors="replace"), re.MULTILINE) is not None
+    return re.search(named, _text(path), re.MULTILINE) is not None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # which whoever chooses it is told
+        return ""
 
 
 def _hint(key: str, config: Mapping[str, Any]) -> str:

@@ -142,7 +142,7 @@ class Claim:
         except FileNotFoundError:
             return False
 
-    def since_step(self) -> float | None:
+    def seconds_since_step_now(self) -> float | None:
         """Return the seconds since the training's last step, or since its beginning; None where it is not known.
 
         Raises

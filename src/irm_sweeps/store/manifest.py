@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import re
-import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,11 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from irm_sweeps.compose import COMPONENTS
-from irm_sweeps.errors import StoreError, UserError, did_you_mean
+from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.atomic import make_folder, refuse_link, write_pieces
 from irm_sweeps.files.json_pieces import json_pieces
 from irm_sweeps.files.json_stream import JsonStream
-from irm_sweeps.files.reading import DamagedFile, UnreadableFile, names_in, stream_json
+from irm_sweeps.files.reading import DamagedFile, UnreadableFile, stream_json
 from irm_sweeps.files.untrusted import MIB
 from irm_sweeps.loggers.logger import build_logger, keys_of
 from irm_sweeps.naming.names import label as short_name
@@ -34,6 +29,7 @@ from irm_sweeps.store.reader import Reader
 from irm_sweeps.store.schema import SCHEMA, Part, TrialId, validated
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.stored_trials import StoredTrials
+from irm_sweeps.store.sweeps import SWEEP_NAME, sweep_name, whole_name
 from irm_sweeps.typed_commands import issued
 from irm_sweeps.user_code.modules import is_package_module
 from irm_sweeps.user_code.of_classes import UserModule
@@ -44,8 +40,6 @@ LARGEST = 1024 * MIB
 PACKAGE_CHANGED = "irm_sweeps has changed"
 """How the error of a worker begins that has another code of this package than the launch."""
 
-_SWEEP = r"[A-Za-z0-9_.+-]+-[0-9a-f]{8}"
-_NAME = re.compile(_SWEEP)
 _LAUNCH = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}"
 
 
@@ -93,7 +87,7 @@ class _ManifestFile(Part):
     """What `manifest.json` holds besides its trials."""
 
     schema_: Literal[1] = Field(alias="schema")
-    name: Annotated[str, StringConstraints(pattern=rf"\A{_SWEEP}\z")]
+    name: Annotated[str, StringConstraints(pattern=rf"\A{SWEEP_NAME}\z")]
     stacks: list[list[TrialId]]
     settings: RunSettings
     launch: Annotated[str, StringConstraints(pattern=rf"\A{_LAUNCH}\z")]
@@ -185,7 +179,7 @@ class Manifest:
                 f"{self.command}"
             )
 
-    def check_own(self, store: Store) -> None:
+    def check_needs_no_trust(self, store: Store) -> None:
         """Check that work on it runs nobody's code but this package's, and writes nothing outside the store.
 
         Raises
@@ -211,12 +205,6 @@ class Manifest:
     def folder(self, store: Store) -> Path:
         """Return where the sweep's own files lie."""
         return store.root / "sweeps" / self.name
-
-
-def sweep_name(label: str, ids: Sequence[str]) -> str:
-    """Return the name of the sweep with these trials."""
-    digest = hashlib.sha256("".join(sorted(ids)).encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^A-Za-z0-9_.]+', '_', label) or 'sweep'}-{digest}"
 
 
 def write_manifest(
@@ -275,24 +263,6 @@ def read_manifest(store: Reader, name: str) -> Manifest:
         There is no such sweep, several begin so, or its manifest is damaged.
     """
     return load_manifest(store, whole_name(store, name))
-
-
-def whole_name(store: Reader, name: str) -> str:
-    """Return the name of the sweep with this name or this beginning of it.
-
-    Raises
-    ------
-    UserError
-        There is no such sweep, or several begin so.
-    """
-    names = sweep_names(store)
-    matching = [name] if name in names else [n for n in names if name and n.startswith(name)]
-    if len(matching) != 1:
-        what = f"{len(matching)} sweeps begin so" if matching else f"no such sweep{did_you_mean(name, names)}"
-        newest = (matching or names)[:-6:-1]
-        listed = f"; the newest: {', '.join(newest)}" if newest else ""
-        raise UserError(f"sweep {name!r}: {what} in {store.root / 'sweeps'}{listed}")
-    return matching[0]
 
 
 def load_manifest(store: Reader, name: str) -> Manifest:
@@ -360,41 +330,3 @@ def _name_in(stream: JsonStream) -> Any:
         if key == "name":
             return value
     return None
-
-
-def sweep_names(store: Reader) -> list[str]:
-    """Return the names of all sweeps of a store, the most recently launched last; an archive has none.
-
-    Not a sweep are symbolic links, files, folders without a manifest, and folders with a name that no sweep can have.
-    Sweeps whose time of launch cannot be read come first.
-
-    Raises
-    ------
-    StoreError
-        The sweeps may not be listed.
-    """
-    folder = store.root / "sweeps"
-    if os.path.islink(folder):
-        return []
-    launched = {
-        name: when
-        for name in names_in(folder)
-        if _NAME.fullmatch(name) and (when := launched_at(folder / name)) is not None
-    }
-    return sorted(launched, key=lambda name: launched[name])
-
-
-def note_launch(store: Store, name: str) -> None:
-    """Make a sweep the one that was launched last, as its command was given again; nothing where it has no manifest."""
-    with contextlib.suppress(OSError):
-        os.utime(store.root / "sweeps" / name / "manifest.json")
-
-
-def launched_at(folder: Path) -> float | None:
-    """Return when a sweep was launched last; minus infinity where that may not be asked, None where there is none."""
-    try:
-        return os.lstat(folder / "manifest.json").st_mtime if stat.S_ISDIR(os.lstat(folder).st_mode) else None
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return float("-inf")

@@ -9,6 +9,10 @@ results/<trial id>/result.json       the result, once there is one
                    mlflow_run.txt    with `logger=mlflow`: the id of its run
 results/sweeps/<sweep>/manifest.json     a sweep's trials
                        code/             the user's own modules as they were when it was launched (see `code`)
+                       workers/          a file for each living worker (see `worker.registry`)
+                       finished.<launch>/   what its workers have told that is done (see `finished`)
+                       stop.<launch>     with `on_error=stop`: a trial of the launch has failed
+                       jobs/, jobs.json, submitting.<launch>   logs of its workers, and its SLURM jobs
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is checked once, before any worker starts: settings, configs, compilation, data, weights, logger."""
+"""What is checked once, before any worker starts: settings, classes, data, weights, logger, and what is stored."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def check_importable(trials: Iterable[Trial], launcher: Launcher) -> None:
 
 
 def check_inputs(trials: Sequence[Trial], settings: Settings) -> None:
-    """Check each data set and each backbone (its weights, and whether it takes the features) once.
+    """Check each data set and each backbone (its weights, and whether it takes the features
+    and makes the outputs) once.
 
     Raises
     ------
@@ -70,8 +71,9 @@ def check_inputs(trials: Sequence[Trial], settings: Settings) -> None:
     """
     for dataset in {str(trial.dataset): trial.dataset for trial in trials}.values():
         dataset.check(settings.data_dir)
-    for trial in {f"{trial.backbone!r} {trial.dataset.features}": trial for trial in trials}.values():
-        trial.backbone.check(trial.dataset.features, trial.dataset.outputs)
+    networks = {(repr(t.backbone), t.dataset.features, t.dataset.outputs): t.backbone for t in trials}
+    for (_, features, outputs), backbone in networks.items():
+        backbone.check(features, outputs)
 
 
 def checked_logger(settings: Settings) -> Logger | None:

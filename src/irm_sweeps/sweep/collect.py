@@ -10,7 +10,7 @@ from irm_sweeps.compose import addressed_to_trials
 from irm_sweeps.config import Config, Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.overrides.paired_axes import members
-from irm_sweeps.sweep.grid import each, expand, is_group
+from irm_sweeps.sweep.grid import each_choice, expand, is_group
 from irm_sweeps.sweep.objective import check_objective
 from irm_sweeps.sweep.paper import Paper
 from irm_sweeps.sweep.warnings import lam_without_effect
@@ -68,9 +68,9 @@ def _paper_configs(of_papers: Sequence[str], settings: Sequence[str]) -> Iterato
     """Yield the name that each paper file is chosen by, and its config."""
     choices = [override for override in of_papers if override.startswith("paper=")]
     keys = [override for override in of_papers if override not in choices]
-    for choice, name in (one for override in choices for one in each(override)):
+    for choice, name in (one for override in choices for one in each_choice(override)):
         for config in expand([choice, *keys, *settings]):
-            yield str(name), config
+            yield name, config
 
 
 def of_trials(overrides: Sequence[str]) -> list[str]:

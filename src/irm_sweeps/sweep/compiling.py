@@ -14,7 +14,7 @@ from pathlib import Path
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.stacks import Machine, footprint_if_known
-from irm_sweeps.trial import Trial
+from irm_sweeps.trial import Trial, by_kind
 from irm_sweeps.wording import count
 
 SAVED = 0.001
@@ -42,10 +42,7 @@ def choose(trials: Iterable[Trial], machine: Machine) -> dict[str, Choice]:
     trials
         All trials of the sweep, done or not, so that a launch that continues it chooses the same.
     """
-    kinds: dict[str, list[Trial]] = {}
-    for trial in trials:
-        kinds.setdefault(trial.kind, []).append(trial)
-    return {kind: Choice(own, *_chosen(own, machine)) for kind, own in kinds.items()}
+    return {kind: Choice(own, *_chosen(own, machine)) for kind, own in by_kind(trials).items()}
 
 
 def check_compiles(trials: Iterable[Trial], settings: Settings) -> None:

@@ -6,6 +6,7 @@ import os
 import statistics
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from irm_sweeps.store.reader import Problem
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.checks import check_inputs
 from irm_sweeps.sweep.compiling import Choice, choose, lines, looked_at
-from irm_sweeps.sweep.earlier import Earlier, earlier_prices
+from irm_sweeps.sweep.earlier_prices import EarlierPrice, earlier_prices
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.probe import ALL_SECONDS, SET_UP_SECONDS, NotMeasuredError, ProbeError, Prober
@@ -24,7 +25,7 @@ from irm_sweeps.sweep.probe import SECONDS as PROBE_SECONDS
 from irm_sweeps.sweep.probe_price import said, span, stack_seconds
 from irm_sweeps.sweep.schedule import wall_time
 from irm_sweeps.sweep.stacks import Machine, Stacks, gain_on_cpu
-from irm_sweeps.trial import Trial
+from irm_sweeps.trial import Trial, by_kind
 from irm_sweeps.wording import count, duration, in_stacks
 
 LISTED = 40
@@ -90,9 +91,7 @@ def report(
     yield from lines(choices)
     if gain := gain_on_cpu(stacks, waiting, settings.data_dir):
         yield gain
-    kinds: dict[str, list[Trial]] = {}
-    for trial in waiting:
-        kinds.setdefault(trial.kind, []).append(trial)
+    kinds = by_kind(waiting)
     unpriced: Counter[str] = Counter()
     for key, reason in _missing(kinds, settings).items():
         unpriced[reason] += len(kinds.pop(key))
@@ -200,7 +199,7 @@ def _total(
 
 def _prices(
     kinds: Mapping[str, Sequence[Trial]],
-    earlier: Mapping[str, Earlier],
+    earlier: Mapping[str, EarlierPrice],
     stacks: Sequence[Sequence[str]],
     prober: Prober,
     compiled: Collection[str],
@@ -255,4 +254,9 @@ def _megabytes(store: Store, trials: int) -> float:
 
 
 def _size(folder: Path) -> int:
-    return sum(entry.stat().st_size for entry in os.scandir(folder))
+    """Return the bytes of a folder's files; what a worker removes meanwhile, a claim say, has none."""
+    size = 0
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):
+            size += entry.stat().st_size
+    return size

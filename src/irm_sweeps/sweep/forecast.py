@@ -174,5 +174,5 @@ def _seconds_left(claim: Claim, share: float) -> float:
     if claim.seconds_per_step is None:
         return share * claim.stack * (to_do / claim.steps if claim.steps else 1.0)
     with suppress(OSError):
-        return max(0.0, to_do * claim.seconds_per_step - (claim.since_step() or 0.0))
+        return max(0.0, to_do * claim.seconds_per_step - (claim.seconds_since_step_now() or 0.0))
     return 0.0  # finished meanwhile

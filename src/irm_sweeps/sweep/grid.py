@@ -30,7 +30,6 @@ class _Axis:
     """One override and its values; a `composed` one goes through Hydra, any other is set in a copied config."""
 
     key: str
-    prefix: str
     values: list[Any]
     texts: list[str]
     composed: bool
@@ -95,10 +94,18 @@ def trials(overrides: Sequence[str], cache: HydraCache | None = None) -> dict[st
     return {trial.id: trial for trial in grid}
 
 
-def each(override: str) -> list[tuple[str, Any]]:
-    """Return an override for each value of this one, and the value: `paper=a` and `paper=b` for `paper=a,b`."""
+def each_choice(override: str) -> list[tuple[str, str]]:
+    """Return an override for each name that this one chooses, and the name: `paper=a` and `paper=b` for `paper=a,b`.
+
+    Raises
+    ------
+    UserError
+        A value is a list or a mapping.
+    """
     (axis,) = _axes([override], HydraCache())
-    return list(zip(axis.texts, axis.values, strict=True))
+    if any(isinstance(value, list | dict) for value in axis.values):
+        raise UserError(f"{override}: a choice is a name; several are {axis.key}=ONE,OTHER")
+    return [(text, str(value)) for text, value in zip(axis.texts, axis.values, strict=True)]
 
 
 def last_wins(*layers: Sequence[str]) -> list[str]:
@@ -183,7 +190,7 @@ def _axis(override: Any, groups: dict[str, bool]) -> _Axis:
     key = override.get_key_element().lstrip("+~")
     if not override.is_sweep_override():
         composed = _is_composed(override, [override.value()], groups)
-        return _Axis(key, prefix, [override.value()], [override.input_line], composed)
+        return _Axis(key, [override.value()], [override.input_line], composed)
     if not override.is_discrete_sweep():
         raise UserError(f"{override.input_line}: an interval needs a searching sweeper, e.g. hydra/sweeper=optuna")
     _check_range(override)
@@ -191,7 +198,7 @@ def _axis(override: Any, groups: dict[str, bool]) -> _Axis:
     if not texts:
         raise UserError(f"{override.input_line}: {override.input_line.partition('=')[2]} is empty")
     values = [Override._convert_value(v) for v in override.sweep_iterator(transformer=Transformer.identity)]
-    return _Axis(key, prefix, values, texts, _is_composed(override, values, groups))
+    return _Axis(key, values, texts, _is_composed(override, values, groups))
 
 
 def _check_range(override: Any) -> None:
@@ -220,7 +227,7 @@ def is_group(key: str) -> bool:
     """Return whether the key chooses a YAML (`method=...`) rather than sets a value."""
     from hydra.core.global_hydra import GlobalHydra
 
-    from irm_sweeps.compose import conf_dir
+    from irm_sweeps.conf_folders import conf_dir
 
     if "." in key:
         return False

@@ -5,23 +5,30 @@ from __future__ import annotations
 import math
 import re
 
-from irm_sweeps.errors import UserError
+from irm_sweeps.errors import UserError, did_you_mean
 from irm_sweeps.store.result import Result
-from irm_sweeps.sweep.metric import is_lower_better
+from irm_sweeps.sweep.metric import MEASURES, is_lower_better
+from irm_sweeps.training.rule_names import RULE_NAMES
 
 _GRAMMAR = "write auto or RULE:SPLIT/ENVIRONMENT/METRIC, e.g. last:test/0.9/accuracy"
 
 
 def check_objective(wanted: str) -> None:
-    """Check that `wanted` is `auto` or `RULE:SPLIT/ENVIRONMENT/METRIC`.
+    """Check that `wanted` is `auto`, or `RULE:SPLIT/ENVIRONMENT/METRIC` of a rule and a metric that there are.
 
     Raises
     ------
     UserError
         It is neither.
     """
-    if wanted != "auto" and not re.fullmatch(r"\w+:\w+/[^/]+/\w+", wanted):
+    if wanted == "auto":
+        return
+    if not (match := re.fullmatch(r"(\w+):\w+/[^/]+/(\w+)", wanted)):
         raise UserError(f"objective={wanted}: {_GRAMMAR}")
+    for typed, known, what in ((match[1], RULE_NAMES, "selection rule"), (match[2], MEASURES, "metric")):
+        if typed not in known:
+            meant = did_you_mean(typed, known, cutoff=0.7)
+            raise UserError(f"objective={wanted}: no {what} {typed!r}{meant}; there are {', '.join(known)}")
 
 
 def is_minimised(wanted: str) -> bool:

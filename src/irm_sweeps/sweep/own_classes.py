@@ -11,7 +11,7 @@ from irm_sweeps.sweep.contracts import kind_in_words
 from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.probe import ContractError, NotMeasuredError, ProbeError, Prober
 from irm_sweeps.sweep.stacks import Stacks
-from irm_sweeps.trial import Trial
+from irm_sweeps.trial import Trial, by_kind
 from irm_sweeps.wording import count
 
 
@@ -26,11 +26,7 @@ def check_own_classes(plan: Plan, stacks: Stacks, settings: Settings, prober: Pr
         Trials break a contract in these steps; the message says how many, of which kind, and how.
     """
     waiting = [plan.trials[trial_id] for trial_id in plan.to_run]
-    kinds: dict[str, list[Trial]] = {}
-    for trial in waiting:
-        if trial.code:
-            kinds.setdefault(trial.kind, []).append(trial)
-    if not kinds:
+    if not (kinds := by_kind(trial for trial in waiting if trial.code)):
         return
     completed = {plan.trials[trial_id].kind for trial_id in set(plan.done).difference(plan.unsuccessful)}
     by_first = {stack[0]: [plan.trials[trial_id] for trial_id in stack] for stack in stacks.ids}

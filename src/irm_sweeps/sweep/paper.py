@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.overrides.paired_axes import keys
-from irm_sweeps.sweep.grid import HydraCache, each, last_wins, trials
+from irm_sweeps.sweep.grid import HydraCache, each_choice, last_wins, trials
 from irm_sweeps.sweep.metric import check_made, check_readable, parts
 from irm_sweeps.sweep.paper_departures import Departure, check_departures
 from irm_sweeps.sweep.paper_parts import MARGIN, Column, Figure, Overrides, Rerun, Row, check_published
@@ -268,7 +268,7 @@ def papers_of(words: Sequence[str]) -> tuple[list[Paper], list[str]]:
         As `load_paper`.
     """
     only = [word for word in words if word.lstrip("+").startswith("paper.")]
-    names = [str(name) for word in words if word.startswith("paper=") for _, name in each(word)]
+    names = [name for word in words if word.startswith("paper=") for _, name in each_choice(word)]
     user = [word for word in words if word not in only and not word.startswith("paper=")]
     return [load_paper(name, only=only) for name in names], user
 
@@ -280,7 +280,7 @@ def read_plain(name: str) -> dict[str, Any] | None:
     """
     from omegaconf import OmegaConf
 
-    from irm_sweeps.compose import yamls
+    from irm_sweeps.conf_folders import yamls
 
     path = next((path for path in yamls("paper") if path.stem == name), None)
     try:

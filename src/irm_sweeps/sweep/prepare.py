@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from irm_sweeps.config import Settings
+from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.files.typed_paths import check_writable
 from irm_sweeps.loggers.logger import Logger
 from irm_sweeps.store.finished import Finished
@@ -65,7 +66,7 @@ def prepare(
     varied: Collection[str] = (),
     overrides: Sequence[str] = (),
 ) -> Manifest:
-    """Check configs, device, data, weights, logger and store, set aside old results, and write the manifest.
+    """Check configs, classes, data, weights, logger and store, set aside old results, and write the manifest.
 
     The names of the trials have the keys `varied` in any case; `overrides` are those that make the trials.
     """
@@ -78,9 +79,7 @@ def prepare(
     stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
     logger = checked_logger(settings)
     store.prepare()
-    for trial_id, word in plan.retire.items():
-        if trial_id not in plan.running:
-            store.retire(trial_id, word)
+    _set_aside(store, plan)
     manifest = write_manifest(
         store,
         label,
@@ -103,6 +102,22 @@ def prepare(
     )
     Finished(store, manifest).forget_others()
     return manifest
+
+
+def _set_aside(store: Store, plan: Plan) -> None:
+    """Move the results aside that are to be made again; one that another launch has made since the plan stays."""
+    for trial_id, word in plan.retire.items():
+        if trial_id not in plan.running and _word_for(store, trial_id) == word:
+            store.retire(trial_id, word)
+
+
+def _word_for(store: Store, trial_id: str) -> str:
+    """Return the status of a trial's result, or `damaged`; empty where it has none."""
+    try:
+        result = store.result(trial_id)
+    except DamagedFile:
+        return "damaged"
+    return "" if result is None else result.status
 
 
 class Configs(Mapping[str, dict[str, Any]]):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from irm_sweeps.errors import UserError, one_line, raised
 
@@ -196,7 +196,7 @@ class Prober:
         event: dict[str, Any] = json.loads(line)
         return event
 
-    def _died(self) -> None:
+    def _died(self) -> NoReturn:
         assert self._process is not None
         code = self._process.wait()
         self._end()

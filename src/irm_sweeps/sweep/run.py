@@ -13,10 +13,11 @@ from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError
 from irm_sweeps.store import claims
 from irm_sweeps.store.layout import RESULT
-from irm_sweeps.store.manifest import Manifest, note_launch, sweep_name, sweep_names
-from irm_sweeps.store.open_trials import open_trials
+from irm_sweeps.store.manifest import Manifest
+from irm_sweeps.store.open_trials import open_trials_in_words
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.store import Store
+from irm_sweeps.store.sweeps import note_launch, sweep_name, sweep_names
 from irm_sweeps.sweep.collect import collect, common_settings, of_trials
 from irm_sweeps.sweep.cost import LISTED, report
 from irm_sweeps.sweep.forecast import LaunchForecast
@@ -146,7 +147,7 @@ def _check_no_trial_is_left(store: Store, manifest: Manifest, progress: Progress
     UserError
         Other workers train them, or their workers were stopped.
     """
-    if not (left := open_trials(store, manifest)):
+    if not (left := open_trials_in_words(store, manifest)):
         return
     message = f"{left}; {_how_far(store)}"
     if not progress.failures:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.errors import one_line
 from irm_sweeps.files.atomic import make_folder, refuse_link
+from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.sweep.direction import told_to_minimise
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.objective import is_minimised
@@ -150,4 +151,4 @@ def best_at_the_end() -> Iterator[None]:
 def folder_of_command(results: str) -> str:
     """Return the folder of this command's search in a store, the same whenever the command is issued."""
     digest = hashlib.sha256(issued().encode()).hexdigest()[:8]
-    return str(Path(results).expanduser().absolute() / "sweeps" / f"search-{digest}")
+    return str(expanded(results, "results") / "sweeps" / f"search-{digest}")

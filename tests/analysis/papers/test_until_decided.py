@@ -47,12 +47,12 @@ def _train(paper, store, until, spread):
 def test_seeds_are_added_where_a_verdict_is_open_until_the_last_look(paper, tmp_path):
     asked = []
     spread = {"erm": 0.3, "mm_rex": 8.0}
-    while (seeds := _train(paper, tmp_path, UntilDecided(paper, [tmp_path], None, [], MOST), spread))[0]:
+    while (seeds := _train(paper, tmp_path, UntilDecided(Builder(paper, [tmp_path], None, []), MOST), spread))[0]:
         asked.append(seeds)
     assert planned_looks(MOST) == (3, 5, 8, 12)
     assert asked[0] == ([0, 1, 2], 6)
     assert asked[1:] == [([3, 4], 2), ([5, 6, 7], 3), ([8, 9, 10, 11], 4)], "MM-REx alone goes on"
-    cells = {cell.row: cell for cell in UntilDecided(paper, [tmp_path], None, [], MOST).table().cells}
+    cells = {cell.row: cell for cell in UntilDecided(Builder(paper, [tmp_path], None, []), MOST).table().cells}
     assert (cells["erm"].measured.n, cells["erm"].verdict.word) == (3, "equivalent")
     assert (cells["mm_rex"].measured.n, cells["mm_rex"].verdict.word) == (12, "undecided")
     assert cells["random"].measured is None
@@ -61,15 +61,15 @@ def test_seeds_are_added_where_a_verdict_is_open_until_the_last_look(paper, tmp_
 def test_a_paper_without_verdicts_has_the_first_look(paper, tmp_path):
     beside = paper.model_copy(update={"orientation": "another experiment"})
     spread = {"erm": 0.3, "mm_rex": 8.0}
-    assert _train(beside, tmp_path, UntilDecided(beside, [tmp_path], None, [], MOST), spread) == ([0, 1, 2], 6)
-    assert _asked_for(UntilDecided(beside, [tmp_path], None, [], MOST)) == {}
+    assert _train(beside, tmp_path, UntilDecided(Builder(beside, [tmp_path], None, []), MOST), spread) == ([0, 1, 2], 6)
+    assert _asked_for(UntilDecided(Builder(beside, [tmp_path], None, []), MOST)) == {}
 
 
 def test_a_verdict_counts_the_looks(paper, tmp_path):
-    until = UntilDecided(paper, [tmp_path], None, [], MOST)
+    until = UntilDecided(Builder(paper, [tmp_path], None, []), MOST)
     _train(paper, tmp_path, until, {"erm": 0.3, "mm_rex": 8.0})
     until, plain = (
-        UntilDecided(paper, [tmp_path], None, [], MOST),
+        UntilDecided(Builder(paper, [tmp_path], None, []), MOST),
         Builder(paper, [tmp_path], None, ["seed=range(0,3)"]),
     )
     often, once = (next(cell for cell in made.table().cells if cell.row == "erm") for made in (until, plain))
@@ -85,19 +85,19 @@ def test_a_verdict_counts_the_looks(paper, tmp_path):
 
 def test_a_look_that_waits_shows_the_one_before(paper, tmp_path):
     spread = {"erm": 0.3, "mm_rex": 8.0}
-    _train(paper, tmp_path, UntilDecided(paper, [tmp_path], None, [], MOST), spread)
-    trials = list(_asked_for(UntilDecided(paper, [tmp_path], None, [], MOST)).values())
+    _train(paper, tmp_path, UntilDecided(Builder(paper, [tmp_path], None, []), MOST), spread)
+    trials = list(_asked_for(UntilDecided(Builder(paper, [tmp_path], None, []), MOST)).values())
     synthetic.write(tmp_path, synthetic.completed(trials[0], lambda *_: 0.5))
-    shown = next(c for c in UntilDecided(paper, [tmp_path], None, [], MOST).table().cells if c.row == "mm_rex")
+    shown = next(c for c in UntilDecided(Builder(paper, [tmp_path], None, []), MOST).table().cells if c.row == "mm_rex")
     assert shown.measured.n == 3
 
 
 def test_a_trial_that_failed_or_diverged_has_had_its_turn(paper, tmp_path):
-    trials = _asked_for(UntilDecided(paper, [tmp_path], None, [], 3))
+    trials = _asked_for(UntilDecided(Builder(paper, [tmp_path], None, []), 3))
     for i, trial in enumerate(trials.values()):
         lost = synthetic.diverged(trial, 4) if i % 2 else synthetic.failed(trial, "no")
         synthetic.write(tmp_path, lost)
-    assert _asked_for(UntilDecided(paper, [tmp_path], None, [], 3)) == {}
+    assert _asked_for(UntilDecided(Builder(paper, [tmp_path], None, []), 3)) == {}
 
 
 MINE = """\

@@ -63,7 +63,7 @@ def _differing(trials: Sequence[Trial], groups: Iterable[str]) -> str:
 
 
 def _how(results: Results) -> str:
-    from irm_sweeps.store.manifest import sweep_names
+    from irm_sweeps.store.sweeps import sweep_names
 
     names = [name for reader in results.readers for name in sweep_names(reader)]
     sweep = [f"to a sweep, e.g. --sweep {names[-1]}"] if names else []

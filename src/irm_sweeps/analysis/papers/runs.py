@@ -64,11 +64,12 @@ class PaperRuns:
 
     def _read(self) -> Iterator[tuple[set[str], list[str]]]:
         from irm_sweeps.store.archive import open_reader
-        from irm_sweeps.store.manifest import load_manifest, sweep_names
+        from irm_sweeps.store.manifest import load_manifest
+        from irm_sweeps.store.sweeps import is_of_paper, sweep_names
 
         for store in map(open_reader, self._stores):
             for name in reversed(sweep_names(store)):
-                if name.startswith(("sweep-", "trial-", "search-")):
+                if not is_of_paper(name):
                     continue
                 try:
                     overrides = load_manifest(store, name).overrides
@@ -79,10 +80,10 @@ class PaperRuns:
 
     def _files_of(self, choice: str) -> list[str]:
         """Return the paper files that `paper=a,b` names, and those that these include."""
-        from irm_sweeps.sweep.grid import each
+        from irm_sweeps.sweep.grid import each_choice
         from irm_sweeps.sweep.paper import load_paper
 
         if choice not in self._files:
-            names = [str(name) for _, name in each(choice)]
+            names = [name for _, name in each_choice(choice)]
             self._files[choice] = [file for name in names for file in (name, *load_paper(name).include)]
         return self._files[choice]

@@ -40,14 +40,14 @@ def builder_for(
     if not any(word.lstrip("+").startswith("seeds=") for word in given):
         return Builder(paper, stores, select, overrides, results)
     others = [word for word in overrides if word not in given]
-    settings = Settings.from_config(compose(given))
+    plain, settings = Builder(paper, stores, select, others, results), Settings.from_config(compose(given))
     if settings.seeds is None:
-        return Builder(paper, stores, select, others, results)
+        return plain
     if seeds := [word for word in others if word.lstrip("+").startswith("seed=")]:
         raise UserError(
             f"{seeds[0]} seeds=until_decided: give one of them; max_seeds={settings.max_seeds} says where seeds end"
         )
-    return UntilDecided(paper, stores, select, others, settings.max_seeds, results)
+    return UntilDecided(plain, settings.max_seeds)
 
 
 def looks(papers: Sequence[Paper], store: Path, user: Sequence[str]) -> tuple[dict[str, Trial], dict[str, Trial]]:
@@ -80,25 +80,17 @@ class UntilDecided(Builder):
 
     Parameters
     ----------
+    plain
+        What measures the same table with all seeds that are there.
     max_seeds
         Number of seeds of the last look.
     """
 
-    def __init__(
-        self,
-        paper: Paper,
-        stores: Sequence[Path],
-        select: str | None,
-        overrides: Sequence[str],
-        max_seeds: int,
-        results: Results | None = None,
-    ) -> None:
-        super().__init__(paper, stores, select, overrides, results)
+    def __init__(self, plain: Builder, max_seeds: int) -> None:
+        super().__init__(plain.paper, plain.stores, plain.select, plain.overrides, plain.results)
         self.max_seeds, self.looks = max_seeds, planned_looks(max_seeds)
-        self._published = PublishedComparison(paper, len(self.looks))
-        self._at = {
-            n: Builder(paper, stores, select, [*overrides, f"seed=range(0,{n})"], self.results) for n in self.looks
-        }
+        self._published = PublishedComparison(plain.paper, len(self.looks))
+        self._at = {n: plain.with_overrides(f"seed=range(0,{n})") for n in self.looks}
 
     def table(self, comparison: Comparison | None = None) -> Table:
         """Return the table; each verdict is by the interval of one look among several."""

@@ -38,9 +38,10 @@ def _parts(name: str) -> Name:
 def sweep_was_last(stores: Sequence[Path]) -> bool:
     """Return whether what was launched last is a sweep that is no paper's: then it is the report's answer."""
     from irm_sweeps.analysis.sweeps.trials import latest_manifest
+    from irm_sweeps.store.sweeps import is_own_grid
 
     try:
         manifest = latest_manifest(stores)
     except UserError:  # a damaged manifest is said where the sweeps are
         return False
-    return manifest is not None and manifest.name.startswith(("sweep-", "search-"))
+    return manifest is not None and is_own_grid(manifest.name)

@@ -61,11 +61,12 @@ def sweep_section(manifest: Manifest, results: Results, rule: str, trusted: bool
 def _launched(stores: Sequence[Path], results: Results) -> Iterator[Manifest]:
     """Yield the sweeps that are no paper's and no single trial; one that cannot be read is a problem of the results."""
     from irm_sweeps.store.archive import open_reader
-    from irm_sweeps.store.manifest import is_copy, load_manifest, sweep_names
+    from irm_sweeps.store.manifest import is_copy, load_manifest
+    from irm_sweeps.store.sweeps import is_own_grid, sweep_names
 
     for store in map(open_reader, stores):
         for name in reversed(sweep_names(store)):
-            if not name.startswith(("sweep-", "search-")) or is_copy(store, name):
+            if not is_own_grid(name) or is_copy(store, name):
                 continue
             try:
                 yield load_manifest(store, name)

@@ -72,7 +72,7 @@ def of_overrides(overrides: Sequence[str], stores: Sequence[Path]) -> SweepTrial
     UserError
         As the launch would.
     """
-    from irm_sweeps.store.manifest import sweep_name
+    from irm_sweeps.store.sweeps import sweep_name
     from irm_sweeps.sweep.grid import trials
 
     words = [word for word in overrides if not word.lstrip("+~").startswith(("hydra.", "hydra/"))]
@@ -111,7 +111,8 @@ def named(name: str, stores: Sequence[Path]) -> SweepTrials:
 def find_manifest(name: str, stores: Sequence[Path]) -> Manifest:
     """Return the manifest of the sweep with this name; see `named`."""
     from irm_sweeps.store.archive import open_reader
-    from irm_sweeps.store.manifest import read_manifest, sweep_names
+    from irm_sweeps.store.manifest import read_manifest
+    from irm_sweeps.store.sweeps import sweep_names
 
     readers = [open_reader(store) for store in stores]
     _check_has_sweeps(readers)
@@ -149,7 +150,8 @@ def _as_in_a_grid(result: Result) -> tuple[str, float]:
 def latest_manifest(stores: Sequence[Path]) -> Manifest | None:
     """Return the manifest of the sweep that was launched last, or None if nothing was launched; see `latest`."""
     from irm_sweeps.store.archive import open_reader
-    from irm_sweeps.store.manifest import is_copy, launched_at, load_manifest, sweep_names
+    from irm_sweeps.store.manifest import is_copy, load_manifest
+    from irm_sweeps.store.sweeps import launched_at, sweep_names
 
     latest_of: dict[tuple[bool, float], tuple[Reader, str]] = {}
     for store in map(open_reader, stores):

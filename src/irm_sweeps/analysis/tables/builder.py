@@ -59,6 +59,10 @@ class Builder:
         self.results = results or Results(stores)
         self._trials: dict[tuple[str, ...], Mapping[str, Trial]] = {}
 
+    def with_overrides(self, *more: str) -> Builder:
+        """Return what measures the table with more overrides, on the same results."""
+        return Builder(self.paper, self.stores, self.select, [*self.overrides, *more], self.results)
+
     def table(self, comparison: Comparison | None = None) -> Table:
         """Return the table with a verdict in each cell that can be compared, by default with the published cell.
 

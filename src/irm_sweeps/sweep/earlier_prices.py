@@ -22,7 +22,7 @@ TRIED = 200
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierPrice:
     """The seconds of a trial, from and to, and the results that say so."""
 
     seconds: tuple[float, float]
@@ -31,7 +31,7 @@ class Earlier:
 
 def earlier_prices(
     store: Store, kinds: Mapping[str, Sequence[Trial]], on_gpu: bool, compiled: Collection[str]
-) -> dict[str, Earlier]:
+) -> dict[str, EarlierPrice]:
     """Return the price of those kinds that have completed results on such a device; `compiled`: the compiled kinds."""
     wanted: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for key, trials in kinds.items():
@@ -44,12 +44,12 @@ def earlier_prices(
             continue
         if (outline := _outline(result.config)) in wanted:
             candidates[outline].append(result)
-    found: dict[str, Earlier] = {}
+    found: dict[str, EarlierPrice] = {}
     for outline, results in candidates.items():
         results.sort(key=lambda result: result.timing.finished or "", reverse=True)
         for key, latest in _latest(results[:TRIED], wanted[outline], compiled).items():
             seconds = [result.seconds or 0.0 for result in latest]
-            found[key] = Earlier((min(seconds), max(seconds)), _basis(latest))
+            found[key] = EarlierPrice((min(seconds), max(seconds)), _basis(latest))
     return found
 
 
