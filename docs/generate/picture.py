@@ -39,6 +39,7 @@ ROOMS = {
             "__main__",
             "commands",
             "sweep.run",
+            "sweep.printing",
             "project",
             "testing",
             "__init__",

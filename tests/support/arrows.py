@@ -33,7 +33,7 @@ LAYERS = [
     {"analysis.report"},
     {"analysis.table_command", "analysis.figure_command", "analysis.report_command"},
     {"commands"},
-    {"cli", "launch", "sweep.run", "__init__", "__main__", "testing", "project"},
+    {"cli", "launch", "sweep.run", "sweep.printing", "__init__", "__main__", "testing", "project"},
 ]
 """A module imports from its own layer and earlier ones in this list. The last layer is what users call: `launch` and
 `sweep.run` by `launch.py`, `cli`, `__init__` in notebooks, and `testing` in their tests."""

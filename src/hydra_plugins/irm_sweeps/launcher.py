@@ -27,7 +27,7 @@ class _Adapter(HydraLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run one trial per list of overrides and return their objectives, in order."""
         del initial_job_idx
-        from irm_sweeps.sweep.run import run_batch
+        from irm_sweeps.sweep.batch import run_batch
 
         return run_batch(job_overrides, self.launcher, self.search)
 
