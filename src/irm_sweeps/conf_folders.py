@@ -9,6 +9,9 @@ from pathlib import Path
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.typed_paths import expanded
 
+COMPONENTS = ("dataset", "backbone", "method", "optimizer")
+"""The config groups of a trial, whose choices name a class; `irm_sweeps.trial.GROUPS` has their contracts."""
+
 
 def conf_dir() -> Path:
     """Return the package's folder of YAMLs: inside the installed package, else beside `src/` in a checkout."""

@@ -11,14 +11,16 @@ from typing import NoReturn
 import hydra
 from omegaconf import DictConfig
 
-from irm_sweeps.compose import launch_arguments, length_typed_last, plain, readable_hydra_errors, several
+from irm_sweeps.compose import length_typed_last, plain
 from irm_sweeps.conf_folders import check_names, conf_dir, own_conf_dir, yamls
 from irm_sweeps.errors import UserError, did_you_mean, one_line_errors
 from irm_sweeps.files.typed_paths import expanded
 from irm_sweeps.hydra_versions import register_resolver, version_base
 from irm_sweeps.overrides.grammar import check_given_once
+from irm_sweeps.overrides.hydra_errors import readable_hydra_errors, several
 from irm_sweeps.overrides.key_hints import meant_by
 from irm_sweeps.overrides.key_meanings import help_text
+from irm_sweeps.overrides.launch_line import launch_arguments
 from irm_sweeps.overrides.paired_axes import as_typed, is_zip
 from irm_sweeps.typed_commands import Name, command, import_from_here, issuing
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, cast
 from pydantic import Field, SerializeAsAny
 
 from irm_sweeps.backbones.backbone import Backbone
-from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.config import Component, Config, Settings, Training, build_component, canonical_json, validated
 from irm_sweeps.data.dataset import Dataset
 from irm_sweeps.errors import UserError

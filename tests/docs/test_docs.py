@@ -18,7 +18,8 @@ from irm_sweeps import cli, typed_commands
 from irm_sweeps.analysis import figure_command, options, paper_files, table_command
 from irm_sweeps.analysis import report_command as report
 from irm_sweeps.commands import init
-from irm_sweeps.compose import addressed_to_trials, compose
+from irm_sweeps.compose import compose
+from irm_sweeps.overrides.launch_line import addressed_to_trials
 from irm_sweeps.sweep.grid import trials
 from irm_sweeps.sweep.paper import Paper, load_paper
 from pages import DOCS, ROOT, Page, pages

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.overrides.key_meanings import comments, help_text
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -25,11 +25,12 @@ from hostile.targets import (
     a_result,
     or_one_line,
 )
-from irm_sweeps.compose import compose, own_file, read_own_file
+from irm_sweeps.compose import compose
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, printable
 from irm_sweeps.files.untrusted import DEPTH, parse_json
 from irm_sweeps.launchers.slurm_options import SlurmOptions
+from irm_sweeps.overrides.own_yaml import own_file, read_own_file
 from irm_sweeps.sweep.grid import expand
 from irm_sweeps.trial import Trial
 

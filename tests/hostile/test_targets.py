@@ -13,7 +13,8 @@ import pytest
 from commands import SMALL, irm_sweeps, launch
 from hostile.conftest import SWEEP
 from hostile.poison import values
-from irm_sweeps.compose import COMPONENTS, compose
+from irm_sweeps.compose import compose
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.errors import UserError
 from irm_sweeps.testing.fixtures import composed
 from irm_sweeps.trial import Trial

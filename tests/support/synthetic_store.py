@@ -12,8 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from irm_sweeps import compose
-from irm_sweeps.compose import COMPONENTS
-from irm_sweeps.conf_folders import own_conf_dir
+from irm_sweeps.conf_folders import COMPONENTS, own_conf_dir
 from irm_sweeps.store.result import Result
 from irm_sweeps.store.schema import SCHEMA
 from irm_sweeps.store.store import Store

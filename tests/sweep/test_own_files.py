@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from commands import ROOT, SMALL, launch
-from irm_sweeps.compose import COMPONENTS, compose
+from irm_sweeps.compose import compose
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep.grid import trials
 from irm_sweeps.sweep.paper import Paper

@@ -16,8 +16,8 @@ import yaml
 import small_sst2
 from archives import write_archives
 from commands import launch
-from irm_sweeps.compose import addressed_to_trials
 from irm_sweeps.errors import UserError
+from irm_sweeps.overrides.launch_line import addressed_to_trials
 from irm_sweeps.sweep.grid import last_wins
 from irm_sweeps.sweep.metric import parts
 from irm_sweeps.sweep.paper import Paper, load_paper

@@ -29,7 +29,7 @@ class OwnFileSource(ConfigSource):
 
     def is_config(self, config_path: str) -> bool:
         """Return whether the choice is written as the path of a YAML, which need not exist."""
-        from irm_sweeps.compose import own_file
+        from irm_sweeps.overrides.own_yaml import own_file
 
         return own_file(config_path) is not None
 
@@ -42,7 +42,7 @@ class OwnFileSource(ConfigSource):
         """Read the file."""
         from omegaconf import OmegaConf
 
-        from irm_sweeps.compose import read_own_file
+        from irm_sweeps.overrides.own_yaml import read_own_file
 
         values, text = read_own_file(config_path)
         return ConfigResult(

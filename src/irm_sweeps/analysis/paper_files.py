@@ -33,7 +33,7 @@ def named_paper(name: str, table: str | None, figure: str | None = None, only: S
         raise UserError(f"--table {table} --figure {figure}: give one of them")
     options, wanted = _file_name(name, table, figure)
     if name.endswith((".yaml", ".yml")):
-        from irm_sweeps.compose import paper_by_path
+        from irm_sweeps.overrides.hydra_errors import paper_by_path
 
         raise paper_by_path(options, name)
     if wanted not in names:

@@ -14,12 +14,12 @@ from typing import Any
 from irm_sweeps.analysis.text_grid import flowed
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.backbones.mlp import MLP
-from irm_sweeps.compose import read_own_file
 from irm_sweeps.conf_folders import yamls
 from irm_sweeps.config import build_component, import_class
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Method
 from irm_sweeps.methods.stages import Stage
+from irm_sweeps.overrides.own_yaml import read_own_file
 from irm_sweeps.wording import written
 
 

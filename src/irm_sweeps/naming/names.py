@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.compose import COMPONENTS, leaves
+from irm_sweeps.compose import leaves
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.wording import written
 

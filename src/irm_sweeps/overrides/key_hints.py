@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+from irm_sweeps.conf_folders import COMPONENTS, yamls
 from irm_sweeps.errors import UserError
 from irm_sweeps.typed_commands import command
 
@@ -101,9 +102,6 @@ def meant_by(word: str, known: Sequence[str] = ()) -> list[str]:
 
 def yamls_with(group: str, field: str) -> list[Path]:
     """Return the YAMLs of a config group that have a key; one that cannot be read has none."""
-    from irm_sweeps.compose import COMPONENTS
-    from irm_sweeps.conf_folders import yamls
-
     if group not in COMPONENTS or not re.fullmatch(r"\w+", field):
         return []
     written = re.compile(rf"^[\"']?{field}[\"']?\s*:", re.MULTILINE)
@@ -151,8 +149,6 @@ def _hint(key: str, config: Mapping[str, Any]) -> str:
 
 
 def _hint_for_bare(word: str, known: Sequence[str]) -> str:
-    from irm_sweeps.compose import COMPONENTS
-
     if meant := meant_by(word, known):
         return _asking(meant)
     with_it = {group: choices for group in COMPONENTS if (choices := choices_with(group, word))}

@@ -8,8 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from irm_sweeps.compose import COMPONENTS
-from irm_sweeps.conf_folders import conf_dir, yamls
+from irm_sweeps.conf_folders import COMPONENTS, conf_dir, yamls
 
 _KEY = re.compile(r"""(\s*)(- )?(?:override |optional )?"?([\w/@]+)"?:\s*([^#]*?)\s*(?:#\s*(.*))?$""")
 _MORE = re.compile(r"\s{20,}#\s*(.*)")

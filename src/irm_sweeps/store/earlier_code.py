@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.errors import one_line
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store.layout import RESULT

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.compose import COMPONENTS, leaves
+from irm_sweeps.compose import leaves
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import is_there
 from irm_sweeps.files.typed_paths import from_home

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.user_code.modules import is_package_module
 
 TRAINING: Mapping[str, Any] = {

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.atomic import make_folder, refuse_link, write_pieces
 from irm_sweeps.files.json_pieces import json_pieces

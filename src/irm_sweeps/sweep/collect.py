@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from irm_sweeps.compose import addressed_to_trials
 from irm_sweeps.config import Config, Settings
 from irm_sweeps.errors import UserError
+from irm_sweeps.overrides.launch_line import addressed_to_trials
 from irm_sweeps.overrides.paired_axes import members
 from irm_sweeps.sweep.grid import each_choice, expand, is_group
 from irm_sweeps.sweep.objective import check_objective

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from irm_sweeps.compose import compose, hydra_initialized, length_typed_last, plain, readable_hydra_errors
+from irm_sweeps.compose import compose, hydra_initialized, length_typed_last, plain
 from irm_sweeps.config import Config, Settings
 from irm_sweeps.errors import UserError
+from irm_sweeps.overrides.hydra_errors import readable_hydra_errors
 from irm_sweeps.overrides.key_hints import unknown_key
 from irm_sweeps.overrides.paired_axes import is_zip, keys, members, refuse_hidden
 from irm_sweeps.trial import Trial

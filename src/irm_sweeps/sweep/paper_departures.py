@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from irm_sweeps.compose import COMPONENTS, facts
+from irm_sweeps.compose import facts
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.config import Config
 from irm_sweeps.errors import UserError, did_you_mean
 from irm_sweeps.naming.choices import choice_name

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from irm_sweeps.compose import COMPONENTS
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.sweeps import sweep_name, sweep_names

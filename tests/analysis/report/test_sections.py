@@ -13,7 +13,8 @@ from irm_sweeps.analysis.papers.candidates import candidate_cells
 from irm_sweeps.analysis.readings import Results
 from irm_sweeps.analysis.report import sections as report_sections
 from irm_sweeps.analysis.report.order import in_order
-from irm_sweeps.compose import COMPONENTS, compose
+from irm_sweeps.compose import compose
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.errors import UserError
 from irm_sweeps.sweep import grid
 from irm_sweeps.sweep.paper import load_paper, read_plain

@@ -135,7 +135,7 @@ def _trials_of(
     configs: Mapping[str, Mapping[str, Any]], results: Results, trusted: bool
 ) -> tuple[list[Trial], list[str]]:
     """Return the trials of stored configs by id, and remarks on those that this version reads otherwise: by reason."""
-    from irm_sweeps.compose import COMPONENTS
+    from irm_sweeps.conf_folders import COMPONENTS
     from irm_sweeps.errors import UserError
     from irm_sweeps.trial import Trial
     from irm_sweeps.user_code.modules import is_package_module

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from irm_sweeps.compose import COMPONENTS
-from irm_sweeps.conf_folders import conf_dir, yamls
+from irm_sweeps.conf_folders import COMPONENTS, conf_dir, yamls
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
