@@ -53,7 +53,7 @@ def test_flags_may_stand_anywhere() -> None:
 
 def test_before_anything_has_run_the_next_command_is_named(tmp_path: Path) -> None:
     where = ["--results", str(tmp_path / "results")]
-    first = "python launch.py -m paper=demo"
+    first = "irm-sweeps launch -m paper=demo"
     assert first in irm_sweeps("status", *where).complaint
     (tmp_path / "results").mkdir()
     assert first in irm_sweeps("status", *where).complaint

@@ -13,7 +13,7 @@ import pytest
 
 from commands import SMALL, irm_sweeps
 from irm_sweeps import load_results
-from irm_sweeps.store.manifest import sweep_names
+from irm_sweeps.store.sweeps import sweep_names
 from irm_sweeps.store.store import Store
 
 
