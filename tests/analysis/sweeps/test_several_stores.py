@@ -13,8 +13,8 @@ import pytest
 
 from commands import SMALL, irm_sweeps
 from irm_sweeps import load_results
-from irm_sweeps.store.sweeps import sweep_names
 from irm_sweeps.store.store import Store
+from irm_sweeps.store.sweeps import sweep_names
 
 
 @pytest.fixture
