@@ -108,6 +108,35 @@ def test_a_run_that_cannot_be_begun_is_ended(logger: Logger, tmp_path: Path, mon
     assert found.info.status == "FAILED"
 
 
+def cut_short(root: Path, own: Run) -> str:
+    """Leave what a process leaves that is killed while it creates the run, before the run's tags are written."""
+    mine = client(root)
+    found = mine.get_experiment_by_name(own.sweep)
+    experiment = found.experiment_id if found else mine.create_experiment(own.sweep)
+    run_id: str = mine.create_run(experiment, run_name=own.name).info.run_id
+    return run_id
+
+
+def test_a_run_whose_creation_was_killed_is_deleted_when_the_trial_goes_on(logger: Logger, tmp_path: Path) -> None:
+    own, other = run(tmp_path), run(tmp_path, "fedcba9876543210")
+    logged(logger, own, 1.0)
+    (own.folder / "mlflow_run.txt").write_bytes(b"")
+    cut_short(tmp_path, own)
+    kept = cut_short(tmp_path, other)
+    logged(logger, own, 2.0)
+    assert [found.data.metrics for found in runs(tmp_path) if found.info.run_id != kept] == [{"penalty": 2.0}]
+    assert kept in {found.info.run_id for found in runs(tmp_path)}, "another trial's"
+
+
+def test_a_run_of_the_same_name_that_somebody_else_has_made_stays(logger: Logger, tmp_path: Path) -> None:
+    own = run(tmp_path)
+    finished, used = cut_short(tmp_path, own), cut_short(tmp_path, own)
+    client(tmp_path).set_terminated(finished)
+    client(tmp_path).log_param(used, "mine", "1")
+    logger.discard([own])
+    assert {found.info.run_id for found in runs(tmp_path)} == {finished, used}
+
+
 def test_another_trial_s_run_is_not_deleted(logger: Logger, tmp_path: Path) -> None:
     """Whatever somebody has written into the file that names the earlier run; a link is not written through."""
     victim = run(tmp_path, "f" * 16)

@@ -29,7 +29,8 @@ _STATUS = {"completed": "FINISHED", "diverged": "FINISHED", "interrupted": "KILL
 _TRIAL, _HOW = "irm_sweeps.trial_id", "irm_sweeps.status"
 """Tags of a run with its trial's id and, once it is closed, its status."""
 _ID_FILE = "mlflow_run.txt"
-"""File in the trial's folder with the run's id, because MLflow's search reads every run of a file store."""
+"""File in the trial's folder with the run's id, because MLflow's search reads every run of a file store. It is empty
+while the run is being created."""
 _LONGEST_NAME = 250
 _BOUNDS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -51,8 +52,9 @@ class _MlflowRun(Stream):
         id_file = run.folder / _ID_FILE
         _delete_earlier(client, id_file, run.trial_id)
         tags = {_TRIAL: run.trial_id}
-        self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
         id_file.unlink(missing_ok=True)  # so that a symbolic link is not followed
+        id_file.touch()
+        self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
         id_file.write_text(self._id)
         params = [
             Param(fit(name), value if isinstance(value, str) else json.dumps(value))
@@ -175,6 +177,8 @@ class MLflow(Logger):
 
     def open(self, run: Run) -> Stream:
         """Delete the earlier run of the trial and start a new one."""
+        if _is_empty(run.folder / _ID_FILE):
+            self.discard([run])
         return _MlflowRun(self._client(), run)
 
     def closed(self, runs: Sequence[Run]) -> dict[str, str]:
@@ -183,10 +187,10 @@ class MLflow(Logger):
         return {tags[_TRIAL]: tags[_HOW] for tags in there if _is_whole(tags)}
 
     def discard(self, runs: Sequence[Run]) -> None:
-        """Delete every run of these trials in the experiments of their sweeps."""
-        client, trial_ids = self._client(), {run.trial_id for run in runs}
+        """Delete every run of these trials in the experiments of their sweeps, also one whose creation was cut short."""
+        client, trial_ids, names = self._client(), {run.trial_id for run in runs}, {run.name for run in runs}
         for one in self._existing(runs):
-            if one.data.tags.get(_TRIAL) in trial_ids:
+            if one.data.tags.get(_TRIAL) in trial_ids or (one.info.run_name in names and _is_cut_short(one)):
                 client.delete_run(one.info.run_id)
 
     def _existing(self, runs: Sequence[Run]) -> list[Any]:
@@ -230,6 +234,12 @@ def _delete_empty_metrics(folder: Path) -> None:
 
 def _is_empty(path: Path) -> bool:
     return path.is_file() and path.stat().st_size == 0
+
+
+def _is_cut_short(run: Any) -> bool:
+    """Return whether the process that created a run was killed before the run had its trial's tag."""
+    data = run.data
+    return run.info.status == "RUNNING" and not (data.tags.get(_TRIAL) or data.params or data.metrics)
 
 
 def _is_whole(tags: Mapping[str, str]) -> bool:
