@@ -187,7 +187,7 @@ class MLflow(Logger):
         return {tags[_TRIAL]: tags[_HOW] for tags in there if _is_whole(tags)}
 
     def discard(self, runs: Sequence[Run]) -> None:
-        """Delete every run of these trials in the experiments of their sweeps, also one whose creation was cut short."""
+        """Delete all runs of these trials in their sweeps' experiments, also those whose creation was cut short."""
         client, trial_ids, names = self._client(), {run.trial_id for run in runs}, {run.name for run in runs}
         for one in self._existing(runs):
             if one.data.tags.get(_TRIAL) in trial_ids or (one.info.run_name in names and _is_cut_short(one)):
