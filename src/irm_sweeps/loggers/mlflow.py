@@ -29,8 +29,7 @@ _STATUS = {"completed": "FINISHED", "diverged": "FINISHED", "interrupted": "KILL
 _TRIAL, _HOW = "irm_sweeps.trial_id", "irm_sweeps.status"
 """Tags of a run with its trial's id and, once it is closed, its status."""
 _ID_FILE = "mlflow_run.txt"
-"""File in the trial's folder with the run's id, because MLflow's search reads every run of a file store. It is empty
-while the run is being created."""
+"""File in the trial's folder with the run's id, because MLflow's search reads every run of a file store."""
 _LONGEST_NAME = 250
 _BOUNDS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -52,9 +51,8 @@ class _MlflowRun(Stream):
         id_file = run.folder / _ID_FILE
         _delete_earlier(client, id_file, run.trial_id)
         tags = {_TRIAL: run.trial_id}
-        id_file.unlink(missing_ok=True)  # so that a symbolic link is not followed
-        id_file.touch()
         self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
+        id_file.unlink(missing_ok=True)  # so that a symbolic link is not followed
         id_file.write_text(self._id)
         params = [
             Param(fit(name), value if isinstance(value, str) else json.dumps(value))
@@ -177,8 +175,6 @@ class MLflow(Logger):
 
     def open(self, run: Run) -> Stream:
         """Delete the earlier run of the trial and start a new one."""
-        if _is_empty(run.folder / _ID_FILE):
-            self.discard([run])
         return _MlflowRun(self._client(), run)
 
     def closed(self, runs: Sequence[Run]) -> dict[str, str]:
