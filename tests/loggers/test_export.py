@@ -88,9 +88,6 @@ def test_an_export_that_is_killed_is_whole_after_the_same_command(
         finally:
             process.kill()
     assert process.returncode == -signal.SIGKILL
-    run = max(folder.glob("*/*/metrics")).parent  # as one killed between making a metric's file and writing it
-    (run / "tags" / "irm_sweeps.status").unlink(missing_ok=True)
-    (run / "metrics" / "begun").write_bytes(b"")
     again = irm_sweeps(*command)
     assert again.code == 0, again
     runs = mlflow_runs(folder)
@@ -100,6 +97,41 @@ def test_an_export_that_is_killed_is_whole_after_the_same_command(
     rows = [json.loads(line) for path in stored.glob("*/history.jsonl") for line in path.read_text().splitlines()]
     expected = sorted((tag, row["step"], f"{value:.5g}") for row in rows for tag, value in scalars(row))
     assert points(read(logger, tmp_path, lambda one: len(points(one)) >= len(expected))) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "later"),
+    [
+        ("meta.yaml", "", ["tags", "params", "metrics", "artifacts"]),
+        ("meta.yaml", "artif", ["tags", "params", "metrics", "artifacts"]),
+        (None, "", ["tags", "params", "metrics", "artifacts"]),
+        ("tags/irm_sweeps.trial_id", "", ["params/*", "metrics/*"]),
+        ("metrics/begun", "", []),
+        ("metrics/begun", "17960", []),
+    ],
+)
+def test_a_run_of_mlflow_that_is_half_written_is_written_again(
+    name: str | None, content: str, later: list[str], stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that a process was writing when it was killed is empty; on a full disk its last line has no end."""
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    command = ["export", "--logger", "mlflow", "--results", str(stored), str(tmp_path)]
+    irm_sweeps(*command)
+    run = max(tmp_path.glob("*/*/metrics")).parent
+    (run / "tags" / "irm_sweeps.status").unlink()
+    meta = run / "meta.yaml"
+    meta.write_text(meta.read_text().replace("status: 3", "status: 1"))  # finished, running
+    for path in [path for pattern in later for path in run.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if name is not None:
+        (run / name).write_text(content)
+    again = irm_sweeps(*command)
+    assert again.code == 0, again
+    assert ": 1 run written" in again.out
+    runs = mlflow_runs(tmp_path)
+    assert len({run.info.run_name for run in runs}) == 4
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
 
 
 def mlflow_runs(folder: Path) -> list[Any]:

@@ -11,8 +11,9 @@ import json
 import os
 import posixpath
 import re
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.loggers.logger import Logger, Run, Stream
 
 _WRITE_SECONDS = 1.0
-"""A file of a metric that stays empty so long is not being written by another process."""
+"""A file that stays half written so long is not being written by another process."""
 _BATCH = 500
 """Number of metrics per call; MLflow accepts at most 1,000, and 100 parameters."""
 _STATUS = {"completed": "FINISHED", "diverged": "FINISHED", "interrupted": "KILLED"}
@@ -187,16 +188,27 @@ class MLflow(Logger):
         client, trial_ids, names = self._client(), {run.trial_id for run in runs}, {run.name for run in runs}
         for one in self._existing(runs):
             if one.data.tags.get(_TRIAL) in trial_ids or (one.info.run_name in names and _is_cut_short(one)):
-                client.delete_run(one.info.run_id)
+                self._delete(client, one)
+
+    def _delete(self, client: Any, one: Any) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.delete_run(one.info.run_id)
+        except MlflowException:
+            if self.tracking_uri is not None:
+                raise
+            # A file store lists a run that was killed before it had its folders, and does not find it.
+            shutil.rmtree(Path(self.directory or "mlflow") / one.info.experiment_id / one.info.run_id)
 
     def _existing(self, runs: Sequence[Run]) -> list[Any]:
         """Return every run that MLflow has in the experiments of these runs' sweeps."""
         try:
             return list(_runs_of(self._client(), runs))
-        except ValueError:
+        except Exception:  # MLflow has no specific error for a file that is not whole
             if self.tracking_uri is not None:
                 raise
-            _delete_empty_metrics(Path(self.directory or "mlflow"))
+            _delete_half_written(Path(self.directory or "mlflow"))
             return list(_runs_of(self._client(), runs))
 
     def _client(self) -> Any:
@@ -220,16 +232,21 @@ def _runs_of(client: Any, runs: Sequence[Run]) -> Iterator[Any]:
                 break
 
 
-def _delete_empty_metrics(folder: Path) -> None:
-    """Delete metrics without a value, which a killed process leaves, and for which MLflow reads no run of a sweep."""
-    empty = [path for path in folder.glob("*/*/metrics/**/*") if _is_empty(path)]
+def _delete_half_written(folder: Path) -> None:
+    """Delete metrics, and runs, whose file a killed process or a full disk left empty or without its last line's end.
+
+    For one such file MLflow reads no run of a sweep.
+    """
+    runs, metrics = _half_written(folder.glob("*/*/meta.yaml")), _half_written(folder.glob("*/*/metrics/**/*"))
     time.sleep(_WRITE_SECONDS)
-    for path in filter(_is_empty, empty):
+    for path in _half_written(metrics):
         path.unlink(missing_ok=True)
+    for path in _half_written(runs):
+        shutil.rmtree(path.parent, ignore_errors=True)
 
 
-def _is_empty(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size == 0
+def _half_written(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.is_file() and not path.read_bytes().endswith(b"\n")]
 
 
 def _is_cut_short(run: Any) -> bool:
