@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,17 +55,3 @@ def plain(config: Any, *, resolve: bool = True) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items() if key != "hydra"}
-
-
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield `a.b.c` and value for every leaf of a config."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def facts(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trial's config flat, for people to read: keys are dotted, and a group's name has its class."""
-    return {key.removesuffix("._target_"): value for key, value in leaves(config)}

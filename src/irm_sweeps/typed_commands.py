@@ -46,6 +46,8 @@ def typed(name: Name, *words: str) -> str:
     return " ".join([command(name), *map(shlex.quote, words)])
 
 
+DEFAULT_STORE = Path("results")
+"""The store of commands that are not told another, in the folder where they are typed."""
 _ISSUED: ContextVar[Sequence[str]] = ContextVar("issued")
 
 
@@ -76,7 +78,7 @@ def looking(name: str, *words: str, results: Path) -> str:
 
 def is_default_store(results: Path) -> bool:
     """Return whether a store is `results` in this folder, which commands look at unless they are told another."""
-    return results.absolute() == Path("results").absolute()
+    return results.absolute() == DEFAULT_STORE.absolute()
 
 
 def import_from_here() -> None:

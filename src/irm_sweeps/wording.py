@@ -33,6 +33,11 @@ def count(n: int, what: str) -> str:
     return f"{n} {what}{'s' * (n != 1)}"
 
 
+def first(names: Sequence[str], most: int = 3) -> str:
+    """Return the first of some names, and dots where there are more."""
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+
+
 def in_stacks(stacks: Sequence[Sequence[str]]) -> str:
     """Return e.g. `12 trials`, or `32 trials in 2 stacks` where some train together."""
     trials = sum(map(len, stacks))

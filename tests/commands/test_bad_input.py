@@ -517,3 +517,13 @@ def test_results_that_may_not_be_written(results: Path) -> None:
 )
 def test_all_of_a_few_names_that_begin_with_the_typed_one_are_suggested(typed, meant):
     assert did_you_mean(typed, ["irmv1", "irmx", "irm_games", "vrex", "erm"]) == meant
+
+
+@pytest.mark.parametrize("command", ["status", "failures", "pack -o kept.zip", "table", "report", "unpack kept.zip"])
+def test_a_store_without_a_name_is_refused(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of `--results "$STORE"` where the variable is not set: it does not mean this folder."""
+    monkeypatch.chdir(tmp_path)
+    answer = irm_sweeps(*command.split(), "--results", "")
+    assert answer.code == 2
+    assert answer.err == "error: --results is empty: give a path; this folder is .\n"
+    assert not list(tmp_path.iterdir())

@@ -15,8 +15,8 @@ from irm_sweeps.analysis.settings import settings
 from irm_sweeps.analysis.tables.notes import spelled
 from irm_sweeps.commands import shown_config
 from irm_sweeps.commands.shown_config import config_lines
-from irm_sweeps.compose import facts
 from irm_sweeps.conf_folders import conf_dir
+from irm_sweeps.naming.leaves import facts
 from irm_sweeps.naming.names import label, setting_names
 from irm_sweeps.store.manifest import load_manifest
 from irm_sweeps.store.reader import Problem

@@ -11,7 +11,7 @@ from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.paper_files import paper_names
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.typed_paths import from_home
-from irm_sweeps.typed_commands import Name, OneLineParser, command, import_from_here, offers
+from irm_sweeps.typed_commands import DEFAULT_STORE, Name, OneLineParser, command, import_from_here, offers
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")
 
@@ -96,7 +96,7 @@ class Parser(OneLineParser):
         for word in options.overrides:
             check_override(word, names_a_paper="paper" in options)
         options.only, options.overrides = rows_and_others(options.overrides)
-        options.stores = stores or [Path("results")]
+        options.stores = stores or [DEFAULT_STORE]
         _check_selection(options)
         return options
 

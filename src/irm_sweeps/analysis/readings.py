@@ -127,8 +127,8 @@ class Results:
     def _read(self, trial_id: str) -> Result | None:
         from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 
-        best, unreadable = None, False
-        found: list[tuple[Path, Result]] = []
+        unreadable = False
+        found: list[tuple[Reader, Result]] = []
         for reader in self.readers:
             try:
                 result = reader.result(trial_id)
@@ -136,17 +136,14 @@ class Results:
                 self.problems.append(str(damage))
                 unreadable = unreadable or isinstance(damage, UnreadableFile)
                 continue
-            if result is None:
-                continue
-            found.append((reader.root, result))
-            if best is None or (best.status != "completed" and result.status == "completed"):
-                best, self._reader_of[trial_id] = result, reader
-        for root, result in found:
-            if best is not None and result is not best:
-                self.disagreements.note((self.store_of(trial_id), best), (root, result))
-        if best is None and unreadable:
-            self.unreadable.add(trial_id)
-        return best
+            if result is not None:
+                found.append((reader, result))
+        if not found:
+            if unreadable:
+                self.unreadable.add(trial_id)
+            return None
+        self._reader_of[trial_id], chosen = self.disagreements.choose(found)
+        return chosen
 
 
 def read(trial: Trial, results: Results, rule: str, metric: str) -> Reading:

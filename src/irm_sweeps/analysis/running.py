@@ -66,10 +66,7 @@ def _claim(store: Store, trial_id: str) -> Claim | None:
     from irm_sweeps.store.liveness import only_reading
 
     with only_reading(), suppress(StoreError, DamagedFile, OSError):  # `status` says what cannot be read
-        if store.has_result(trial_id):
-            return None
-        claim = claims.current(store, trial_id)
-        return claim if claim is not None and claim.is_in_force() else None
+        return None if store.has_result(trial_id) else claims.in_force(store, trial_id)
     return None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from irm_sweeps.commands import completers
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.typed_paths import from_home
-from irm_sweeps.typed_commands import OneLineParser, import_from_here, launching, offers
+from irm_sweeps.typed_commands import DEFAULT_STORE, OneLineParser, import_from_here, launching, offers
 
 if TYPE_CHECKING:
     from irm_sweeps.store.reader import Reader
@@ -29,8 +29,12 @@ def add_store_command(commands: Commands, name: str, about: str, *, archives: bo
     """Add a command with `--results`; its `run` calls `open_store`, or with `archives` `open_results`."""
     parser = add_command(commands, name, about)
     what = "the store, or an archive of irm-sweeps pack" if archives else "the store"
-    parser.add_argument("--results", type=Path, default=Path("results"), help=f"{what} (default: results)")
+    parser.add_argument("--results", type=_results, default=DEFAULT_STORE, help=f"{what} (default: results)")
     return parser
+
+
+def _results(typed: str) -> Path:
+    return from_home(typed, "--results")
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -67,12 +71,12 @@ def open_store(options: argparse.Namespace) -> Store:
     Raises
     ------
     UserError
-        It is not there, is a file, or may not be looked at; or `~NAME` names no user.
+        It is not there, is a file, or may not be looked at.
     """
     from irm_sweeps.files.reading import is_folder, is_there
     from irm_sweeps.store.store import Store
 
-    root = from_home(options.results, "--results").absolute()
+    root = options.results.absolute()
     if is_there(root) and not is_folder(root):
         raise UserError(
             f"--results {options.results} is a file: give a directory; an archive's results become part of one with "
@@ -92,12 +96,12 @@ def open_results(options: argparse.Namespace) -> Reader:
     Raises
     ------
     UserError
-        It is not there, is neither, or may not be looked at; or `~NAME` names no user.
+        It is not there, is neither, or may not be looked at.
     """
     from irm_sweeps.files.reading import is_folder, is_there
     from irm_sweeps.store.archive import Archive
 
-    path = from_home(options.results, "--results")
+    path = options.results
     return Archive(path) if is_there(path) and not is_folder(path) else open_store(options)
 
 

@@ -52,8 +52,7 @@ def _workers_without_slurm(store: Store, manifest: Manifest) -> list[RegisteredW
     at_work = set()
     for trial_id in manifest.trials:
         with suppress(StoreError):  # a worker whose claim may not be read is looked up by its pid
-            claim = claims.current(store, trial_id)
-            if claim is not None and claim.is_in_force():
+            if claim := claims.in_force(store, trial_id):
                 at_work.add(claim.holder)
     return [worker for worker in living(store, manifest, at_work) if worker.process.job is None]
 

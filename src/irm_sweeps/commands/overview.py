@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from irm_sweeps.analysis.text_grid import padded, span
-from irm_sweeps.commands.sweep_status import SweepStatus, first, most_first, sweep_status
+from irm_sweeps.commands.sweep_status import SweepStatus, most_first, sweep_status
 from irm_sweeps.errors import StoreError, UserError, one_line, printable
 from irm_sweeps.store.manifest import Manifest, load_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.sweeps import sweep_names
-from irm_sweeps.wording import count
+from irm_sweeps.wording import count, first
 
 HEADER = ("sweep", "launched (UTC)", "done", "failed", "open", "state", "command")
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from irm_sweeps.analysis.text_grid import terminal_width
-from irm_sweeps.compose import compose, leaves
+from irm_sweeps.compose import compose
 from irm_sweeps.conf_folders import COMPONENTS, yamls
 from irm_sweeps.errors import UserError, one_line
 from irm_sweeps.naming.choices import choice_name
+from irm_sweeps.naming.leaves import leaves
 from irm_sweeps.store.later_fields import defaults_of
 from irm_sweeps.wording import written
 

@@ -24,7 +24,7 @@ from irm_sweeps.store.schema import STATUSES
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.forecast import Forecast
 from irm_sweeps.typed_commands import looking
-from irm_sweeps.wording import count, duration
+from irm_sweeps.wording import count, duration, first
 from irm_sweeps.worker.registry import living
 
 STALLED_SECONDS = 600.0
@@ -197,11 +197,6 @@ def lost_their_worker(trials: int) -> str:
 def most_first(groups: Mapping[str, list[str]]) -> list[tuple[str, list[str]]]:
     """Return groups by size, the largest first."""
     return sorted(groups.items(), key=lambda item: -len(item[1]))
-
-
-def first(names: Sequence[str], n: int) -> str:
-    """Return the first n names, and dots where there are more."""
-    return ", ".join([*names[:n], *(["..."] if len(names) > n else [])])
 
 
 @collector_paused()

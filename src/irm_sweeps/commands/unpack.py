@@ -9,7 +9,7 @@ from pathlib import Path
 
 from irm_sweeps.commands.arguments import Commands, add_store_command
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.typed_paths import expanded, from_home, refuse_file
+from irm_sweeps.files.typed_paths import expanded, refuse_file
 from irm_sweeps.wording import count
 
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     path = expanded(options.archive, "FILE")
     if not is_there(path) or path.is_dir():
         raise UserError(f"{path}: no such file; give the archive that irm-sweeps pack wrote")
-    store = Store(from_home(options.results, "--results").absolute())
+    store = Store(options.results.absolute())
     refuse_file(store.root, "results")
     unpacked = unpack(Archive(path), store)
     for trial_id in unpacked.replaced:

@@ -132,6 +132,11 @@ class Dataset(Component):
         return "cross_entropy"
 
     @property
+    def is_regression(self) -> bool:
+        """Whether the loss is `squared`."""
+        return self.loss == "squared"
+
+    @property
     def stacks(self) -> bool:
         """Whether trials with different seeds can train as one stack: False if their numbers of inputs differ."""
         return True

@@ -62,7 +62,7 @@ def _problems(dataset: Dataset, data: TrialData, dtype: torch.dtype | None) -> I
     """Yield error messages. Only the first is reliable, since each check assumes that those before it passed."""
     if dataset.loss not in ("cross_entropy", "squared"):
         yield f"`loss` is {dataset.loss!r}: choose cross_entropy or squared"
-    if dataset.loss == "squared" and dataset.outputs != 1:
+    if dataset.is_regression and dataset.outputs != 1:
         yield f"`outputs` is {dataset.outputs}: a regression (`loss` is squared) has 1"
     if not isinstance(data, TrialData):
         yield f"`draw` returns {_describe(data)}: a TrialData is needed"
@@ -200,7 +200,7 @@ def _labels(dataset: Dataset, where: str, labels: Array, dtype: torch.dtype | No
     if labels.dtype.char == "g":
         yield f"{where}: labels are of {labels.dtype}, which torch does not know: give float64 or int64"
     extremes = labels.min(), labels.max()
-    if dataset.loss == "squared":
+    if dataset.is_regression:
         yield from _finite(f"{where}: a label", "labels", extremes, dtype)
         return
     classes = max(2, dataset.outputs)

@@ -36,8 +36,10 @@ def from_home(typed: str | os.PathLike[str], key: str) -> Path:
     Raises
     ------
     UserError
-        `~NAME` names no user of this machine.
+        `~NAME` names no user of this machine, or the path is empty.
     """
+    if not os.fspath(typed):
+        raise UserError(f"{key} is empty: give a path; this folder is .")
     path = Path(typed)
     return expanded(path, key) if path.parts[:1] and path.parts[0].startswith("~") and not path.exists() else path
 

@@ -55,8 +55,7 @@ class ResultWatcher:
         return sum(1 for _ in islice(unclaimed, at_most))
 
     def _is_claimed(self, trial_id: str) -> bool:
-        claim = claims.current(self._store, trial_id)
-        return claim is not None and claim.is_in_force()
+        return claims.in_force(self._store, trial_id) is not None
 
     def counts_as_death(self, process: Process) -> bool:
         """Return whether a process that has ended died while it trained a trial that has not failed by that yet."""

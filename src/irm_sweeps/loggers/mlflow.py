@@ -18,9 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from irm_sweeps.compose import leaves
 from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.loggers.logger import Logger, Run, Stream
+from irm_sweeps.naming.leaves import leaves
 
 _WRITE_SECONDS = 1.0
 """A file that stays half written so long is not being written by another process."""

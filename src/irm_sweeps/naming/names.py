@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from irm_sweeps.compose import leaves
 from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.naming.choices import choice_name
+from irm_sweeps.naming.leaves import leaves
 from irm_sweeps.wording import written
 
 _FLAGS = ("dataset.grayscale", "dataset.oracle")

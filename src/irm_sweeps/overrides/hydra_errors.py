@@ -11,6 +11,7 @@ from typing import Any
 
 from irm_sweeps.conf_folders import COMPONENTS, not_utf8, yamls
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
+from irm_sweeps.naming.leaves import leaves
 from irm_sweeps.overrides.grammar import unreadable
 from irm_sweeps.overrides.key_hints import unknown_key
 from irm_sweeps.typed_commands import command
@@ -81,8 +82,6 @@ def _translated(error: Exception, overrides: Sequence[str]) -> UserError:
     if match := re.search(r"Could not (?:override|append to config|delete from config).*?'([^']+)'", text):
         if "Multiple values" in text or "The value of" in text:
             return UserError(text.splitlines()[0])
-        from irm_sweeps.compose import leaves
-
         config = _config(overrides)
         if f"~{match[1]}" in overrides and match[1] in dict(leaves(config)):  # Hydra does not find a key that is null
             return UserError(f"~{match[1]}: `{match[1]}` is null: give it a value instead of removing it")

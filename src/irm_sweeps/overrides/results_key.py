@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-DEFAULT = "results"
+from irm_sweeps.typed_commands import DEFAULT_STORE
 
 _KEY = re.compile(r"\+*results=(.*)", re.DOTALL)
 _ENVIRONMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -36,7 +36,7 @@ def into_store(command: str, root: Path) -> str:
     if not any(word == "launch" or word.endswith("launch.py") for word in words[first : first + 2]):
         return command
     places = [i for i, word in enumerate(words) if i >= first and _KEY.fullmatch(word)]
-    if _value(words[places[-1]] if places else f"results={DEFAULT}").absolute() == root.absolute():
+    if (_value(words[places[-1]]) if places else DEFAULT_STORE).absolute() == root.absolute():
         return command
     words[slice(places[-1], places[-1] + 1) if places else slice(len(words), None)] = [results_override(root)]
     environment = [f"{name}={shlex.quote(value)}" for word in words[:first] for name, value in [word.split("=", 1)]]

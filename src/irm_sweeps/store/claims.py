@@ -199,6 +199,12 @@ def current(store: Store, trial_id: str) -> Claim | None:
     return _read(folder, numbers[-1]) if numbers else None
 
 
+def in_force(store: Store, trial_id: str) -> Claim | None:
+    """Return the claim of the living worker that holds a trial, None where nobody does; raises as `current`."""
+    claim = current(store, trial_id)
+    return claim if claim is not None and claim.is_in_force() else None
+
+
 def every(store: Store, trial_id: str) -> list[Claim]:
     """Return all claims that the trial has had since it was begun, the latest last; raises as `current`."""
     folder = store.folder(trial_id)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from irm_sweeps.store.reader import Reader
 from irm_sweeps.store.result import Result
-from irm_sweeps.wording import count
-
-_NAMED = 3
+from irm_sweeps.wording import count, first
 
 
 class Disagreements:
@@ -18,6 +17,14 @@ class Disagreements:
 
     def __init__(self) -> None:
         self._differences: dict[tuple[Path, Path], dict[str, float]] = defaultdict(dict)
+
+    def choose(self, found: Sequence[tuple[Reader, Result]]) -> tuple[Reader, Result]:
+        """Return the first completed result of a trial, else its first, and note the others that contradict it."""
+        chosen = next((one for one in found if one[1].status == "completed"), found[0])
+        for reader, result in found:
+            if result is not chosen[1]:
+                self.note((chosen[0].root, chosen[1]), (reader.root, result))
+        return chosen
 
     def note(self, shown: tuple[Path, Result], other: tuple[Path, Result]) -> None:
         """Note two results of one trial, each with its store, if their numbers differ."""
@@ -27,9 +34,9 @@ class Disagreements:
     def lines(self) -> Iterator[str]:
         """Yield a line for each two stores that disagree."""
         for (shown, other), differences in self._differences.items():
-            named = ", ".join([*sorted(differences)[:_NAMED], *(["..."] if len(differences) > _NAMED else [])])
             largest = max(differences.values())
             by = f", by up to {largest:.2g}" if math.isfinite(largest) else ""
+            named = first(sorted(differences))
             yield (
                 f"{count(len(differences), 'result')} in {other} with other numbers than in {shown}{by}: {named} "
                 f"(irm-sweeps reproduce ID --results {shown} tells whether that one can be repeated)"

@@ -9,20 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.compose import leaves
 from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import is_there
 from irm_sweeps.files.typed_paths import from_home
 from irm_sweeps.naming.choices import choice_name
+from irm_sweeps.naming.leaves import leaves
 from irm_sweeps.naming.names import setting_names
 from irm_sweeps.process_state.garbage import collector_paused
 from irm_sweeps.store.archive import open_reader
 from irm_sweeps.store.disagreements import Disagreements
 from irm_sweeps.store.later_fields import without_places
-from irm_sweeps.store.reader import Problem
+from irm_sweeps.store.reader import Problem, Reader
 from irm_sweeps.store.result import Result
-from irm_sweeps.wording import count
+from irm_sweeps.wording import count, first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,8 +91,7 @@ def load_results(path: str | Path = "results", *more: str | Path) -> pd.DataFram
         results, problems, disagreements = _read([_place(root) for root in (path, *more)])
         frame = _frame(results)
     if problems:
-        shown = f"{problems[0]}{', ...' if len(problems) > 1 else ''}"
-        warnings.warn(f"left out: {count(len(problems), 'damaged result')}: {shown}", stacklevel=2)
+        warnings.warn(f"left out: {count(len(problems), 'damaged result')}: {first(problems, 1)}", stacklevel=2)
     for line in disagreements:
         warnings.warn(f"left out: {line}", stacklevel=2)
     frame.attrs["problems"] = problems
@@ -128,28 +127,20 @@ def _frame(results: Sequence[tuple[Path, Result]]) -> pd.DataFrame:
 
 def _read(roots: Sequence[Path]) -> tuple[list[tuple[Path, Result]], list[str], list[str]]:
     """Return one result per trial with the store it is from, what could not be read, and where stores disagree."""
-    found: dict[str, tuple[Path, Result]] = {}
-    others: list[tuple[Path, Result]] = []
+    found: dict[str, list[tuple[Reader, Result]]] = {}
     disagreements = Disagreements()
     problems = []
     for root in roots:
         if not is_there(root):
             raise UserError(f"{root}: no such directory; give the one that launch.py had as results=, or an archive")
-        for result in open_reader(root).results():
+        reader = open_reader(root)
+        for result in reader.results():
             if isinstance(result, Problem):
                 problems.append(result.reason)
-                continue
-            known = found.get(result.trial_id)
-            if known is None:
-                found[result.trial_id] = (root, result)
-            elif known[1].status != "completed" and result.status == "completed":
-                others.append(known)
-                found[result.trial_id] = (root, result)
             else:
-                others.append((root, result))
-    for root, result in others:
-        disagreements.note(found[result.trial_id], (root, result))
-    return list(found.values()), problems, list(disagreements.lines())
+                found.setdefault(result.trial_id, []).append((reader, result))
+    chosen = [(reader.root, result) for reader, result in map(disagreements.choose, found.values())]
+    return chosen, problems, list(disagreements.lines())
 
 
 class _ConfigColumns:

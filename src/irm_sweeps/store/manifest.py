@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.errors import StoreError, UserError
 from irm_sweeps.files.atomic import make_folder, refuse_link, write_pieces
 from irm_sweeps.files.json_pieces import json_pieces
@@ -31,8 +30,9 @@ from irm_sweeps.store.store import Store
 from irm_sweeps.store.stored_trials import StoredTrials
 from irm_sweeps.store.sweeps import SWEEP_NAME, sweep_name, whole_name
 from irm_sweeps.typed_commands import issued
-from irm_sweeps.user_code.modules import is_package_module
+from irm_sweeps.user_code.modules import foreign_targets
 from irm_sweeps.user_code.of_classes import UserModule
+from irm_sweeps.wording import first
 
 LARGEST = 1024 * MIB
 """Most bytes of a manifest: those of a million trials have more."""
@@ -187,14 +187,13 @@ class Manifest:
         UserError
             It would; the message names what.
         """
-        named = {str(trial[group]["_target_"]) for trial in self.trials.values() for group in COMPONENTS}
-        foreign = sorted(target for target in named if not is_package_module(target))
+        foreign = sorted({str(target) for trial in self.trials.values() for target in foreign_targets(trial)})
         if not foreign and (values := self.settings.logger):
             logger = build_logger(values, trusted=False)
             foreign = [f"logger to {place}" for place in [logger.outside(store.root)] if place]
         if foreign:
             raise UserError(
-                f"sweep {self.name} needs {', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''}, which is not "
+                f"sweep {self.name} needs {first(foreign)}, which is not "
                 "of irm_sweeps or its store: if it is your own sweep, or of somebody you trust, add --trust"
             )
 

@@ -11,7 +11,7 @@ from irm_sweeps.wording import count
 def open_trials_in_words(store: Store, manifest: Manifest) -> str:
     """Return in words how many trials of a sweep's last launch have no result and why; empty where all have one."""
     left = [trial_id for stack in manifest.stacks for trial_id in stack if not store.has_result(trial_id)]
-    elsewhere = [trial_id for trial_id in left if (claim := claims.current(store, trial_id)) and claim.is_in_force()]
+    elsewhere = [trial_id for trial_id in left if claims.in_force(store, trial_id)]
     left = [trial_id for trial_id in left if not store.has_result(trial_id)]  # one may just have been finished
     if not left:
         return ""

@@ -15,7 +15,7 @@ from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.store.later_fields import filled
 from irm_sweeps.store.schema import Config, Count, Number, Part, Seconds, Status, TrialId
 from irm_sweeps.training.merit import merit
-from irm_sweeps.user_code.modules import is_package_module
+from irm_sweeps.user_code.modules import foreign_targets
 
 
 def _moment(text: str) -> str:
@@ -226,7 +226,7 @@ class Result(Part):
     @property
     def foreign_targets(self) -> list[str]:
         """Those targets that are not this package's."""
-        return [target for target in self.targets.values() if not is_package_module(target)]
+        return foreign_targets(self.config)
 
     @property
     def stack_size(self) -> int:

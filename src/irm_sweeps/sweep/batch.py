@@ -60,7 +60,7 @@ def run_batch(batch: Sequence[Sequence[str]], launcher: Launcher, search: Search
             value = objective(
                 result,
                 settings.objective,
-                regression=trial.dataset.loss == "squared",
+                regression=trial.dataset.is_regression,
                 minimise=search.told_to_minimise if search else None,
             )
             answer.status, answer.return_value = JobStatus.COMPLETED, value

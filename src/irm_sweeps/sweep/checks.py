@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from irm_sweeps.compose import leaves
 from irm_sweeps.config import Settings
 from irm_sweeps.errors import UserError, one_line, raised
 from irm_sweeps.files.atomic import to_json
@@ -13,6 +12,7 @@ from irm_sweeps.files.typed_paths import refuse_file
 from irm_sweeps.files.untrusted import MIB, parse_json
 from irm_sweeps.loggers.bounded_calls import CallThread, NoAnswer
 from irm_sweeps.loggers.logger import Logger, build_logger
+from irm_sweeps.naming.leaves import leaves
 from irm_sweeps.redaction import HIDDEN, has_user_info, is_secret_key
 from irm_sweeps.store.schema import check_config
 from irm_sweeps.sweep.launcher import Launcher

@@ -63,7 +63,7 @@ def _problems(trials: Sequence[Trial]) -> Iterable[tuple[Sequence[Trial], str]]:
         by_method.setdefault(f"{type(trial.method)} {trial.method!r}", []).append(trial)
     for same_method in by_method.values():
         method = same_method[0].method
-        if regressions := [trial for trial in same_method if method.needs_classes and trial.dataset.loss == "squared"]:
+        if regressions := [trial for trial in same_method if method.needs_classes and trial.dataset.is_regression]:
             yield regressions, f"{type(method).__name__} needs a data set with classes, which a regression has not"
         try:
             method.check_backbone(model)

@@ -133,8 +133,7 @@ class LaunchForecast:
         with suppress(StoreError):
             for trial_id in self._forecast.open.intersection(names_in(self._store.root)):
                 with suppress(StoreError, DamagedFile):
-                    claim = claims.current(self._store, trial_id)
-                    if claim is not None and claim.is_in_force():
+                    if claim := claims.in_force(self._store, trial_id):
                         running[trial_id] = claim
                     elif result := self._store.result(trial_id):
                         self._forecast.add(result)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from irm_sweeps.compose import facts
 from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.naming.choices import choice_name
+from irm_sweeps.naming.leaves import facts
 from irm_sweeps.naming.names import setting_names, with_seed
 from irm_sweeps.wording import written
 

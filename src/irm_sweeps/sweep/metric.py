@@ -86,7 +86,7 @@ def check_readable(metric: str, rule: RuleName, dataset: Dataset) -> None:
     """
     split, environment, measure = parts(metric)
     announced, name = dataset.announced, type(dataset).__name__
-    if measure in ("accuracy", "ece") and dataset.loss == "squared":
+    if measure in ("accuracy", "ece") and dataset.is_regression:
         raise UserError(f"metric {metric}: {name} is a regression, without {measure}: use {split}/{environment}/risk")
     if announced is None:
         return

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from irm_sweeps.compose import facts
 from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.config import Config
 from irm_sweeps.errors import UserError, did_you_mean
 from irm_sweeps.naming.choices import choice_name
+from irm_sweeps.naming.leaves import facts
 from irm_sweeps.trial import Trial
 from irm_sweeps.wording import written
 

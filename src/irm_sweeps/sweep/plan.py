@@ -98,8 +98,7 @@ def make_plan(store: Store, trials: Mapping[str, Trial], settings: Settings) -> 
     if plan.to_run:
         plan.results.clear()
     for trial_id in plan.to_run:
-        claim = claims.current(store, trial_id)
-        if claim is not None and claim.is_in_force():
+        if claims.in_force(store, trial_id):
             plan.running.append(trial_id)
     plan.earlier = EarlierCode([store]).of([trials[trial_id] for trial_id in plan.to_run])
     return plan

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.store.manifest import Manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.sweeps import sweep_name, sweep_names
@@ -18,7 +17,7 @@ from irm_sweeps.sweep.plan import Plan
 from irm_sweeps.sweep.progress import Progress
 from irm_sweeps.trial import Trial
 from irm_sweeps.typed_commands import is_default_store, looking, typed
-from irm_sweeps.user_code.modules import is_package_module
+from irm_sweeps.user_code.modules import foreign_targets, is_package_module
 from irm_sweeps.wording import count
 
 if TYPE_CHECKING:
@@ -84,14 +83,9 @@ def print_answer(trials: Mapping[str, Trial], label: str, overrides: Sequence[st
     table = typed("table", *selection, *where, *(["--trust"] if foreign_data else []))
     print(f"table again, with --format as md, latex, csv or html: {table}")
     if len({trial.lam for trial in trials.values()} - {None}) > 1:
-        trust = [] if all(_is_of_package(trial) for trial in trials.values()) else ["--trust"]
+        trust = ["--trust"] if any(foreign_targets(trial.config) for trial in trials.values()) else []
         print(f"curve over lam: {typed('figure', '--curves', 'lam', *selection, *where, *trust)}")
     print(f"\n{sweep_ending(name, trials, results, table)}", end="")
-
-
-def _is_of_package(trial: Trial) -> bool:
-    """Return whether all classes that a trial names are this package's."""
-    return all(is_package_module(trial.config[group]["_target_"]) for group in COMPONENTS)
 
 
 def print_failures(store: Store, manifest: Manifest, progress: Progress) -> None:

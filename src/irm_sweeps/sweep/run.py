@@ -206,4 +206,4 @@ def run_trial(config: Mapping[str, Any], launcher: Launcher) -> float:
     print(scores_table(result))
     if result.status == "failed":
         raise SystemExit(1)
-    return objective(result, settings.objective, regression=trial.dataset.loss == "squared")
+    return objective(result, settings.objective, regression=trial.dataset.is_regression)

@@ -194,7 +194,7 @@ class StackTraining:
             raise ValueError(f"the trials of a stack must stand at one step, not at {sorted(steps)}")
         if max(steps) > self.steps:
             raise ValueError(f"at step {max(steps)} of {self.steps}")
-        measures = ("risk",) if self._first.dataset.loss == "squared" else ("risk", "accuracy")
+        measures = ("risk",) if self._first.dataset.is_regression else ("risk", "accuracy")
         for trial, (tensors, plain) in enumerate(states):
             environments = {split: stacked.names[trial] for split, stacked in self.data.sets.items()}
             check_evaluations(plain, environments, measures)

@@ -8,12 +8,15 @@ import os
 import site
 import sys
 import sysconfig
+from collections.abc import Mapping
 from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from weakref import WeakKeyDictionary
 
+from irm_sweeps.conf_folders import COMPONENTS
 from irm_sweeps.errors import did_you_mean, one_line
 
 _SOURCES: WeakKeyDictionary[ModuleType, tuple[ModuleSpec | None, bytes | None]] = WeakKeyDictionary()
@@ -27,6 +30,12 @@ _PACKAGE = __name__.partition(".")[0]
 def is_package_module(name: str) -> bool:
     """Return whether a module, or the module of a `_target_`, is this package's: importing it runs no other code."""
     return name.partition(".")[0] == _PACKAGE
+
+
+def foreign_targets(config: Mapping[str, Any]) -> list[str]:
+    """Return the classes that a trial's config names and that are not this package's."""
+    targets = [config[group]["_target_"] for group in COMPONENTS]
+    return [target for target in targets if not is_package_module(target)]
 
 
 def remember() -> None:

@@ -154,8 +154,7 @@ class Worker:
         """Attempt a stack, unless others hold its first and its last unfinished trial: then they hold all of it."""
         first, last = (next((i for i in ids if not self.store.has_result(i)), None) for ids in (stack, stack[::-1]))
         for trial_id in filter(None, dict.fromkeys((first, last))):
-            claim = claims.current(self.store, trial_id)
-            if claim is None or not claim.is_in_force():
+            if (claim := claims.in_force(self.store, trial_id)) is None:
                 return self._attempt(stack)
             self._saw_doubtful_claim = self._saw_doubtful_claim or claim.is_doubtful()
         return False

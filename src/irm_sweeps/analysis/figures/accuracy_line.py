@@ -50,7 +50,7 @@ def points(series: Sequence[Series], results: Results, inside: PanelMetric, shif
     found: dict[str, Points] = {}
     for one in series:
         for trial in one.trials:
-            if trial.dataset.loss == "squared":
+            if trial.dataset.is_regression:
                 raise UserError("--curves line: a regression has no accuracy; it is for classification")
             scores = results.scores(trial.id, one.rule)
             x, y = inside.value(trial, scores), shifted.value(trial, scores)

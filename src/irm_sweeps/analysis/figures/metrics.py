@@ -88,14 +88,14 @@ def unit(measure: str, trials: Iterable[Trial]) -> str:
     """Return what an axis of a measure is called, for these trials: the risk of a regression is not in nats."""
     if measure != "risk":
         return UNITS.get(measure, measure)
-    losses = {trial.dataset.loss for trial in trials}
-    if losses == {"squared"}:
+    regressions = {trial.dataset.is_regression for trial in trials}
+    if regressions == {True}:
         return "risk (mean squared error)"
-    return "risk" if "squared" in losses else UNITS[measure]
+    return "risk" if True in regressions else UNITS[measure]
 
 
 def _measure(trial: Trial) -> str:
-    return "risk" if trial.dataset.loss == "squared" else "accuracy"
+    return "risk" if trial.dataset.is_regression else "accuracy"
 
 
 def _in_distribution(trial: Trial, scores: BySplit) -> list[str]:

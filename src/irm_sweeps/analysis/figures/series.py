@@ -15,6 +15,7 @@ from irm_sweeps.analysis.tables.builder import Builder
 from irm_sweeps.analysis.tables.notes import spelled
 from irm_sweeps.naming.choices import choice_name
 from irm_sweeps.typed_commands import launching
+from irm_sweeps.wording import first
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 TASK = ("dataset", "backbone", "optimizer", "training")
 """The parts of a trial that make its task in a whole store: all but the method, `lam` and the seed."""
-
-_NAMED = 3
-"""Most trials that are named of those which are skipped for one reason."""
 
 Command = Callable[..., str]
 """From further overrides to the command that runs the trials; empty where it is not known."""
@@ -135,10 +133,9 @@ def _trials_of(
     configs: Mapping[str, Mapping[str, Any]], results: Results, trusted: bool
 ) -> tuple[list[Trial], list[str]]:
     """Return the trials of stored configs by id, and remarks on those that this version reads otherwise: by reason."""
-    from irm_sweeps.conf_folders import COMPONENTS
     from irm_sweeps.errors import UserError
     from irm_sweeps.trial import Trial
-    from irm_sweeps.user_code.modules import is_package_module
+    from irm_sweeps.user_code.modules import foreign_targets
 
     trials: list[Trial] = []
     skipped: dict[str, list[str]] = {}
@@ -146,7 +143,7 @@ def _trials_of(
         try:
             trial = Trial.from_config(config, trusted=trusted)
         except UserError as error:
-            foreign = not trusted and not all(is_package_module(config[group]["_target_"]) for group in COMPONENTS)
+            foreign = not trusted and foreign_targets(config)
             hint = "; add --trust if it is yours or of somebody you trust"
             reason = f"{error}{hint}" if foreign else f"this version cannot read its config: {error}"
             skipped.setdefault(reason, []).append(trial_id)
@@ -162,8 +159,7 @@ def _some(trial_ids: Sequence[str]) -> str:
     """Return `trial ID`, or `12 trials (ID, ID, ID, ...)`."""
     if len(trial_ids) == 1:
         return f"trial {trial_ids[0]}"
-    dots = ", ..." if len(trial_ids) > _NAMED else ""
-    return f"{len(trial_ids)} trials ({', '.join(trial_ids[:_NAMED])}{dots})"
+    return f"{len(trial_ids)} trials ({first(trial_ids)})"
 
 
 def _why_another(result: Result | None, trial: Trial) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.figures.series import TASK
 from irm_sweeps.errors import UserError
-from irm_sweeps.wording import count, written
+from irm_sweeps.wording import count, first, written
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.figures.series import Series
@@ -55,9 +55,8 @@ def _differing(trials: Sequence[Trial], groups: Iterable[str]) -> str:
         if all(isinstance(value, int | float) for value in found):
             found.sort()
         values = list(dict.fromkeys(map(written, found)))
-        more = ["..."] if len(values) > _MOST_VALUES else []
-        short = [value.rpartition(".")[2] if "." not in key else value for value in values[:_MOST_VALUES]]
-        words.append(f"{key} ({', '.join([*short, *more])})")
+        short = [value.rpartition(".")[2] if "." not in key else value for value in values]
+        words.append(f"{key} ({first(short, _MOST_VALUES)})")
     left = [count(len(words) - _MOST_VALUES, "more key")] if len(words) > _MOST_VALUES else []
     return ", ".join([*words[:_MOST_VALUES], *left])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from irm_sweeps.analysis.fill_commands import folder_to_fill, overrides_into
 from irm_sweeps.errors import UserError
-from irm_sweeps.typed_commands import launching
+from irm_sweeps.typed_commands import DEFAULT_STORE, launching
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
@@ -138,7 +138,7 @@ def latest(stores: Sequence[Path], results: Results) -> SweepTrials:
     if configs := {result.trial_id: result.config for result in sorted(results.everything(), key=_as_in_a_grid)}:
         return _of_configs(where, configs, "")
     example = launching(*overrides_into(folder_to_fill(stores), ["method=irmv1,vrex", "lam=1,100"]))
-    if not any(map(is_there, stores)) and list(stores) != [Path("results")]:
+    if not any(map(is_there, stores)) and list(stores) != [DEFAULT_STORE]:
         raise UserError(f"--results {where}: no such directory; run something first: {example}")
     raise UserError(f"no sweep has been launched in {where}: {example} is one")
 
@@ -158,8 +158,9 @@ def latest_manifest(stores: Sequence[Path]) -> Manifest | None:
         names = [name for name in reversed(sweep_names(store)) if not is_copy(store, name)]
         if names:
             name = next((name for name in names if not name.startswith("trial-")), names[0])
-            when = launched_at(store.root / "sweeps" / name) or -math.inf
-            latest_of.setdefault((not name.startswith("trial-"), when), (store, name))
+            when = launched_at(store.root / "sweeps" / name)
+            order = not name.startswith("trial-"), -math.inf if when is None else when
+            latest_of.setdefault(order, (store, name))
     return load_manifest(*latest_of[max(latest_of)]) if latest_of else None
 
 
