@@ -22,6 +22,7 @@ setup: $(READY)    ## create .venv and install (6.6 GB with torch's CUDA build)
 demo: $(READY)     ## the main job on 5,000 embedded digits: 12 trainings, a table, a picture
 	$(BIN)/python launch.py -m paper=demo
 	$(BIN)/python analysis/figures.py --paper demo
+	@command -v irm-sweeps > /dev/null || echo 'for the commands above, once in each terminal: . $(BIN)/activate'
 
 check: $(READY)    ## lint, and the tests nearest to a change, about 2 minutes (BASE=COMMIT; by default origin/main)
 	until=$$(($$(date +%s) + 110)) && $(MAKE) --no-print-directory lint && \

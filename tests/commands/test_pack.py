@@ -178,9 +178,8 @@ def test_other_numbers_are_told_from_another_training(archive: Path, made: Path,
     first.write_text(json.dumps(result))
     answer = here("unpack", archive, "--results", store)
     assert answer.code == 1
-    assert (
-        answer.err == f"kept: {first.parent} has another result than the archive, with other numbers, by up to 0.25\n"
-    )
+    kept = f"kept: {first.parent} has another result than the archive, with other numbers, "
+    assert answer.err == f"{kept}risk by up to 0.25\n"
 
 
 def test_a_damaged_result_of_the_store_is_moved_aside(archive: Path, made: Path, tmp_path: Path) -> None:

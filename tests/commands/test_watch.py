@@ -6,6 +6,7 @@ import html
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import threading
@@ -432,6 +433,30 @@ def test_it_says_where_it_is_and_ends_with_ctrl_c(desk: Desk) -> None:
     assert (answer.code, answer.err) == (0, "")
     assert re.search(rf"ssh -N -L {port}:127\.0\.0\.1:{port} \S+@{socket.gethostname()}\n", answer.out)
     assert f"ended; the sweep goes on, and this shows it again: irm-sweeps watch --results {desk.results}" in answer.out
+
+
+def test_of_this_folder_the_page_waits_for_the_first_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def ask(server: LiveServer) -> None:
+        assert "No sweep has been launched here yet." in server.page.html()
+
+    monkeypatch.setattr(LiveServer, "serve_forever", ask)
+    cli.main(["watch", "--port", "0"])
+    assert f"{tmp_path / 'results'} is not there yet: the page waits" in capsys.readouterr().out
+    assert not (tmp_path / "results").exists(), "looking writes nothing"
+    for words in (["--results", "mistyped"], ["--sweep", "sweep-0123abcd"]):
+        with pytest.raises(SystemExit):
+            cli.main(["watch", "--port", "0", *words])
+        assert ": no such directory; --results DIR names the store" in capsys.readouterr().err
+
+
+def test_the_first_command_of_a_waiting_page_can_be_pasted(tmp_path: Path) -> None:
+    html_of_page = LivePage(WatchedStore(tmp_path / "my results"), None, "again").html()
+    command = html.unescape(re.findall(r'<code class="command">([^<]*)', html_of_page)[0])
+    assert shlex.split(command)[-1] == f"results={tmp_path / 'my results'}"
 
 
 @needs_chromium

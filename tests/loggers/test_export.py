@@ -59,6 +59,15 @@ def test_a_store_that_is_done_is_exported_once(name: str, stored: Path, tmp_path
     assert content(folder) == before
 
 
+def test_a_folder_below_this_one_is_named_from_here(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.chdir(tmp_path)
+    command = ["export", "--logger", "tensorboard", "--results", str(stored), "deep/curves"]
+    assert ": 4 runs written to deep/curves\n" in irm_sweeps(*command).out
+
+
 def test_what_was_cut_short_or_has_another_end_is_written_again(stored: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     command = ["export", "--logger", "tensorboard", "--results", str(stored), str(tmp_path)]

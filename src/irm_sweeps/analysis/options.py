@@ -4,16 +4,44 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.paper_files import paper_names
+from irm_sweeps.analysis.text_grid import wrapped
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.typed_paths import from_home
 from irm_sweeps.typed_commands import DEFAULT_STORE, Name, OneLineParser, command, import_from_here, offers
 
 _OVERRIDE = re.compile(r"[+~]*[A-Za-z_][\w./@]*=")
+
+
+_LISTED = re.compile(r" +(?:\S+ {2,}|(?=\())")
+"""The beginning of a line of a list, up to its text: a name and at least two blanks, or the bracket of a remark."""
+_WIDEST = 120
+
+
+class _Paragraphs(argparse.RawDescriptionHelpFormatter):
+    """Fits paragraphs and lists of a description to the terminal; other indented lines are commands, and stay whole."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        width = min(width, _WIDEST)
+        lines: list[str] = []
+        for is_indented, group in groupby(text.splitlines(), lambda line: line[:1] in (" ", "")):
+            if not is_indented:
+                lines += wrapped(" ".join(group), width, indent)
+                continue
+            for line in group:
+                listed = _LISTED.match(line)
+                if listed and len(line) > width:
+                    hanging = " " * listed.end()
+                    lines += textwrap.wrap(line, width, subsequent_indent=hanging, break_on_hyphens=False)
+                else:
+                    lines.append(line)
+        return "\n".join(lines)
 
 
 class Parser(OneLineParser):
@@ -30,7 +58,7 @@ class Parser(OneLineParser):
             prog=command(name),
             description=description,
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Paragraphs,
             allow_abbrev=False,
         )
         if one_paper:

@@ -124,6 +124,7 @@ def render(results: Results, options: argparse.Namespace) -> str:
         sweeps=sweeps,
         only_sweep=options.sweep,
         sections=shown,
+        published=[section for section in shown if section.is_published],
         first_sweep=sweeps[0] if is_sweep_first else None,
         first_section=shown[0] if shown and not is_sweep_first else None,
         running=running(results, manifest),

@@ -75,13 +75,22 @@ def run(options: argparse.Namespace) -> None:
                 f"--logger {options.logger} failed ({one_line(raised(error))}): {fix} and type the command again; "
                 "runs that were written stay"
             ) from None
-    where = getattr(logger, "tracking_uri", None) or getattr(logger, "directory", None) or options.logger
+    where = getattr(logger, "tracking_uri", None) or _typed_path(logger) or options.logger
     there = f", {len(trials) - len(missing)} there already" if len(missing) < len(trials) else ""
     without = len(names.labels) - len(trials) - damaged
     rest = f", {count(without, 'trial')} without a result" if without else ""
     print(printable(f"{names.group}: {count(written, 'run')} written to {where}{there}{rest}"))
     if damaged or written < len(missing):
         raise SystemExit(1)
+
+
+def _typed_path(logger: Logger) -> str:
+    """Return the folder that the logger writes, from this folder where it lies below; empty without any."""
+    folder = getattr(logger, "directory", None)
+    if folder is None:
+        return ""
+    path = Path(folder).absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _names(options: argparse.Namespace, reader: Reader) -> _Names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from irm_sweeps.analysis.report import curve_svg
 from irm_sweeps.analysis.tables.formats import page, source
@@ -81,6 +82,7 @@ class LivePage:
             problem=problem,
             sentence=problem or (_sentence(sweep.status) if sweep else "No sweep has been launched here yet."),
             time_left=_time_left(sweep.status) if sweep else "",
+            first=_first(self._watch.store.root),
             report=_report(sweep) if sweep else "",
             go_on=_go_on(sweep),
             made=datetime.now(UTC).strftime("%H:%M:%S UTC"),
@@ -114,6 +116,12 @@ def _go_on(sweep: LiveSweep | None) -> str:
     if sweep is None or sweep.status.state != "stopped":
         return ""
     return looking("work", sweep.manifest.name, results=sweep.status.results)
+
+
+def _first(root: Path) -> str:
+    """Return a command that launches a sweep in a store."""
+    into = [] if is_default_store(root) else [f"results={root}"]
+    return typed("launch", "-m", "method=irmv1,vrex", "lam=1,100", *into)
 
 
 def _report(sweep: LiveSweep) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from irm_sweeps.analysis.report.curve_svg import Chart, charts
@@ -190,6 +190,8 @@ class Watch:
             rows = self._histories[running.trial_id].rows()
         except DamagedFile as damage:
             return WatchedTrial(running, [], log, str(damage))
+        if rows:  # a worker writes them more often than its heartbeat
+            running = replace(running, step=max(running.step, rows[-1].step))
         return WatchedTrial(running, charts(rows), log)
 
     def _losses(self, status: SweepStatus, manifest: Manifest) -> Iterator[LostTrials]:

@@ -63,7 +63,7 @@ class SweepOverview:
             return (self.name, "", "", "", "", self.state, one_line(self.problem))
         return (
             self.name,
-            one_line(self.manifest.created)[:16].replace("T", " "),
+            self.manifest.launched,
             f"{self.status.done}/{self.status.total}",
             str(self.status.counts["failed"]),
             str(self.status.total - self.status.done),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from math import isfinite
 from pathlib import Path
 
 from irm_sweeps.commands.arguments import Commands, add_store_command
@@ -24,6 +23,7 @@ def run(options: argparse.Namespace) -> None:
     """Unpack; exit with code 1 if the store keeps other results of trials that the archive has."""
     from irm_sweeps.files.reading import is_there
     from irm_sweeps.store.archive import Archive
+    from irm_sweeps.store.disagreements import by_up_to
     from irm_sweeps.store.store import Store
     from irm_sweeps.store.unpacking import unpack
 
@@ -35,9 +35,12 @@ def run(options: argparse.Namespace) -> None:
     unpacked = unpack(Archive(path), store)
     for trial_id in unpacked.replaced:
         print(f"damaged: {store.root / trial_id}/result.json is moved aside, as result.damaged.N.json", file=sys.stderr)
-    for trial_id, difference in unpacked.conflicts.items():
-        numbers = f"other numbers, by up to {difference:.2g}" if isfinite(difference) else "other numbers"
-        how = f"with {numbers}" if difference else "with the same numbers, of another training"
+    for trial_id, differences in unpacked.conflicts.items():
+        how = (
+            f"with other numbers{by_up_to([differences])}"
+            if differences
+            else "with the same numbers, of another training"
+        )
         print(f"kept: {store.root / trial_id} has another result than the archive, {how}", file=sys.stderr)
     kept = f", {len(unpacked.conflicts)} kept as they are in the store" if unpacked.conflicts else ""
     there = f", {len(unpacked.present)} there already" if unpacked.present else ""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from irm_sweeps.commands import completers
 from irm_sweeps.commands.arguments import Commands, add_store_command, open_store
 from irm_sweeps.errors import UserError
-from irm_sweeps.typed_commands import looking, offers
+from irm_sweeps.typed_commands import is_default_store, looking, offers
 
 if TYPE_CHECKING:
     from irm_sweeps.commands.live_page import LivePage
     from irm_sweeps.commands.live_server import LiveServer
+    from irm_sweeps.store.store import Store
 
 PORT = 8765
 """The port that is tried first."""
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     from irm_sweeps.store.manifest import read_manifest
     from irm_sweeps.store.watched_store import WatchedStore
 
-    store = open_store(options)
+    store = _store(options)
     name = None if options.sweep is None else read_manifest(store, options.sweep).name
     server = _listening(options.port, LivePage(WatchedStore(store.root), name, _again(options)))
     try:
@@ -54,6 +55,18 @@ def run(options: argparse.Namespace) -> None:
         print("\nended; the sweep goes on, and this shows it again: " + _again(options))
     finally:
         server.server_close()
+
+
+def _store(options: argparse.Namespace) -> Store:
+    """Return the store; that of this folder also before its first sweep, for which the page waits."""
+    from irm_sweeps.files.reading import is_there
+    from irm_sweeps.store.store import Store
+
+    root = options.results.absolute()
+    if options.sweep is None and is_default_store(root) and not is_there(root):
+        print(f"{root} is not there yet: the page waits for the first sweep")
+        return Store(root)
+    return open_store(options)
 
 
 def _lines(what: str, port: int) -> list[str]:

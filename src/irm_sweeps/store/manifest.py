@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from irm_sweeps.errors import StoreError, UserError
+from irm_sweeps.errors import StoreError, UserError, one_line
 from irm_sweeps.files.atomic import make_folder, refuse_link, write_pieces
 from irm_sweeps.files.json_pieces import json_pieces
 from irm_sweeps.files.json_stream import JsonStream
@@ -138,6 +138,11 @@ class Manifest:
     overrides: Sequence[str] = ()
     code: SweepCode | None = None
     package: PackageCode | None = None
+
+    @property
+    def launched(self) -> str:
+        """When the command was issued, to the minute, in UTC: `2026-11-30 14:39`."""
+        return one_line(self.created)[:16].replace("T", " ")
 
     def label_of(self, trial_id: str) -> str:
         """Return the name of one of its trials, e.g. `erm lr=0.1 seed=0`."""

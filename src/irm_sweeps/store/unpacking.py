@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.reading import DamagedFile, UnreadableFile
 from irm_sweeps.store.archive import Archive
-from irm_sweeps.store.disagreements import difference_of
+from irm_sweeps.store.disagreements import NOT_COMPARABLE, Differences, differences_of
 from irm_sweeps.store.layout import HISTORY, RESULT
 from irm_sweeps.store.origin import origin_bytes
 from irm_sweeps.store.reader import LARGEST_RESULT, LONGEST_HISTORY
@@ -26,14 +25,14 @@ class Unpacked:
     present
         The store had the same files.
     conflicts
-        The store had another result or history, and keeps it; with the largest difference of their numbers.
+        The store had another result or history, and keeps it; with the largest differences of their numbers.
     replaced
         Those added of which the store had a damaged result, which was moved aside.
     """
 
     added: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
-    conflicts: dict[str, float] = field(default_factory=dict)
+    conflicts: dict[str, Differences] = field(default_factory=dict)
     replaced: list[str] = field(default_factory=list)
 
 
@@ -69,7 +68,7 @@ def unpack(archive: Archive, store: Store) -> Unpacked:
         elif _same(store, trial_id, (result, history)):
             unpacked.present.append(trial_id)
         else:
-            unpacked.conflicts[trial_id] = _difference(store, archive, trial_id)
+            unpacked.conflicts[trial_id] = _differences(store, archive, trial_id)
     return unpacked
 
 
@@ -89,13 +88,13 @@ def _is_damaged(store: Store, trial_id: str) -> bool:
     return False
 
 
-def _difference(store: Store, archive: Archive, trial_id: str) -> float:
-    """Return the largest difference of the numbers of two results; infinite where one of them cannot be read."""
+def _differences(store: Store, archive: Archive, trial_id: str) -> Differences:
+    """Return the largest differences of the numbers of two results."""
     try:
         kept, other = store.result(trial_id), archive.result(trial_id)
     except DamagedFile:
-        return math.inf
-    return difference_of(kept, other) if kept and other else math.inf
+        return NOT_COMPARABLE
+    return differences_of(kept, other) if kept and other else NOT_COMPARABLE
 
 
 def _same(store: Store, trial_id: str, files: tuple[bytes, bytes | None]) -> bool:

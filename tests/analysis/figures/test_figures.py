@@ -225,6 +225,17 @@ def test_panels_have_their_own_rows(tmp_path):
     assert svg.count("test accuracy (%)") == 1, "panels share the vertical axis"
 
 
+def test_a_panel_of_trials_without_a_value_says_so_and_has_no_numbers():
+    curves = [Curve("a", {"100": Summary(80, 1, 3), "200": Summary(70, 1, 3)}, panel="lr=0.001")]
+    curves += [Curve("a", panel="lr=1e+30"), Curve("b", panel="lr=1e+30")]
+    layout = PaperFigure(label="", kind="history", quantity="accuracy")
+    full, empty = figure_of(Picture(layout, curves, "accuracy", "accuracy (%)")).axes[:2]
+    assert [text.get_text() for text in empty.texts] == ["nothing measured"]
+    assert list(empty.get_xticks()) == []
+    assert list(full.texts) == []
+    assert len(full.get_xticks()) > 1
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import synthetic_store as synthetic
+from browser import CHROMIUM, chromium
+from irm_sweeps.analysis.report import curve_svg
+from irm_sweeps.analysis.tables import formats
+from irm_sweeps.analysis.tables.formats import source
 from irm_sweeps.errors import StoreError
 from irm_sweeps.store import claims
+from irm_sweeps.store.history import HistoryRow
 from irm_sweeps.store.manifest import RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.sweep.collect import collect
@@ -38,7 +44,8 @@ def test_the_latest_sweep_is_the_answer_and_running_trials_are_shown(tmp_path: P
         assert page.text.partition("<h1>")[2].startswith(f"{manifest.name}</h1>")
         assert said.index("1 trial is running.") < said.index("Provenance")
         assert f"mine {' '.join(HOSTILE.split())}" in said
-        assert "step 0 of 20" in said
+        assert "step 10 of 20" in said, "that of the last row, which is later than the heartbeat"
+        assert re.search(r"Launched \d{4}-\d\d-\d\d \d\d:\d\d UTC: ", said)
         assert f"irm-sweeps watch --sweep {manifest.name} --results {root}" in said
         assert page.tags.count("polyline") == 2
         assert page.open == []
@@ -76,3 +83,25 @@ def test_running_trials_are_looked_at_and_left_alone(tmp_path: Path, monkeypatch
     for name in names:
         assert words(page).count(f"irm-sweeps watch --sweep {name} --results {root}") == 1
     assert f"watch --sweep {names[0]}" not in words(reported(root, tmp_path, "--sweep", names[1]))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_no_number_beside_a_curve_is_cut(tmp_path: Path) -> None:
+    rows = [HistoryRow.from_values({"step": step, "objective": -1.23e-05 * (2 - step)}) for step in (0, 1)]
+    store, target = tmp_path / "store", tmp_path / "page.html"
+    drawn = curve_svg.charts(rows)
+    assert (drawn[0].low, drawn[0].high) == ("-2.46e-05", "-1.23e-05")
+    style = f"<style>{source('style.css')}{source('charts.css')}</style>"
+    template = '{% from "charts.html" import charts_of %}{{ charts_of(charts, width, height) }}'
+    html = (
+        formats._environment()
+        .from_string(template)
+        .render(charts=drawn, width=curve_svg.WIDTH, height=curve_svg.HEIGHT)
+    )
+    target.write_text(f"<!DOCTYPE html>{style}{html}")
+    with chromium(store) as page:
+        page.open(target, 390)
+        outside = "Array.from(document.querySelectorAll('.chart text')).filter(text => "
+        outside += "text.getBoundingClientRect().left < text.closest('svg').getBoundingClientRect().left).length"
+        assert page.run("document.querySelectorAll('.chart text').length") == 4
+        assert page.run(outside) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -71,11 +72,20 @@ def test_stores_that_disagree_on_a_trial_are_named(two: tuple[Path, Path]) -> No
     first, second = two
     assert "other numbers" not in table("--results", first, second).err
     trial_id = changed(second, 1)
+    scores = [json.loads((store / trial_id / "result.json").read_text())["metrics"] for store in two]
+    difference = abs(0.5 - scores[0]["last"]["scores"]["test"]["0.9"]["accuracy"])
     for words in (["table"], ["report"]):
         err = irm_sweeps(*words, "--results", str(first), str(second)).err
-        assert f"1 result in {second} with other numbers than in {first}, by up to 0." in err
-        assert trial_id in err
-    assert "Results that were skipped" in (first / "report.html").read_text()
+        said = re.search(
+            f"1 result in {second} with other numbers than in {first}, accuracy by up to ([0-9.]+) points: {trial_id} "
+            rf"\((irm-sweeps reproduce {trial_id} --results {first}) tells",
+            err,
+        )
+        assert said is not None, err
+        assert float(said[1]) == pytest.approx(100 * difference, rel=0.05)
+    page = (first / "report.html").read_text()
+    assert '<a href="#skipped">Some results were skipped.</a>' in page
+    assert '<h3 id="skipped">Results that were skipped</h3>' in page
     with pytest.warns(UserWarning, match=f"other numbers than in {first}.*{trial_id}"):
         load_results(first, second)
 

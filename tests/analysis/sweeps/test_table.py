@@ -118,6 +118,31 @@ def test_settings_on_other_data_are_not_ranked_with_each_other(tmp_path):
     assert "- irmv1 lam=1 grayscale=true (shifted 0.9: 90.0 ± 0.0), the first of 2" in " ".join(answer.split())
 
 
+def test_what_is_best_on_each_dataset_is_a_list_below_its_sentence(tmp_path):
+    overrides = [*SWEEP[1:], "method=irmv1", "dataset.grayscale=false,true"]
+    fill(tmp_path, better_with_lam, overrides=overrides)
+    out = table(*overrides, "--format", "md")
+    assert re.search(r"^- Best of .*:\n  - irmv1 lam=\d+ grayscale=false .*\n  - irmv1 ", out, re.M)
+    assert "- - " not in out
+    assert len(re.findall("<li class=under>irmv1 lam=", table(*overrides, "--format", "html"))) == 2
+
+
+def test_of_several_datasets_one_with_several_settings_needs_no_list(tmp_path):
+    overrides = ["method=irmv1", "x=zip(lam=[1,100,100],dataset.grayscale=[false,false,true])", "seed=0,1,2"]
+    fill(tmp_path, better_with_lam, overrides=overrides)
+    answer = " ".join(table(*overrides).split("\n\n")[2].split())
+    assert answer.startswith("Best of the settings on the same data, by ")
+    assert re.search(r"holds some back\): irmv1 lam=\d+ grayscale=false", answer)
+
+
+def test_rows_that_are_not_run_name_the_note_that_says_how(tmp_path):
+    fill(tmp_path, better_with_lam, overrides=[*SWEEP, "seed=0"])
+    rest = table(*SWEEP, "--format", "md")
+    assert "- [1] not run yet; this trains the rest: `" in rest
+    assert len(re.findall(r"^\| \w+ lam=.*\(2 not run\) \[1\] ", rest, re.M)) == 4
+    assert "[1]" not in table(*SWEEP, "seed=0", "--format", "md")
+
+
 def test_lines_fit_80_columns_and_no_number_is_cut(tmp_path):
     overrides = [*SWEEP, "dataset.noise_gap=0,0.12345", "optimizer.lr=0.001,0.0123456", "training.l2=0.0012345,0"]
     fill(tmp_path, better_with_lam, lambda trial: 0.8, overrides=overrides)

@@ -16,12 +16,16 @@ import pytest
 import synthetic_store as synthetic
 from browser import CHROMIUM, chromium
 from commands import ROOT
+from irm_sweeps import cli
 from irm_sweeps.analysis.statistics.two_means import Summary
 from irm_sweeps.analysis.tables.best_cells import best_cells
 from irm_sweeps.analysis.tables.latex import escape
+from irm_sweeps.analysis.tables.published import PublishedComparison
 from irm_sweeps.analysis.tables.table import Cell, Table
 from irm_sweeps.analysis.tables.text import paper_text
 from irm_sweeps.analysis.text_grid import span
+from irm_sweeps.sweep.paper import load_paper
+from irm_sweeps.typed_commands import command
 from table_words import BAE, by_seed, records
 
 
@@ -328,3 +332,35 @@ def test_a_page_fits_a_narrow_window_scrolls_by_keyboard_and_prints_whole(show, 
         assert page.run("document.documentElement.scrollWidth") <= 1032
         assert page.run("document.querySelector('details.apart td').getBoundingClientRect().height > 0")
         assert page.complaints() == []
+
+
+@pytest.mark.parametrize("name", ["table", "figure", "report"])
+def test_help_fits_the_terminal_and_breaks_no_command(name, monkeypatch, capsys):
+    def printed(columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        with pytest.raises(SystemExit):
+            cli.main([name, "--help"])
+        return capsys.readouterr().out
+
+    narrow, wide = printed(80), printed(300)
+    words = f"  {command(name)} "
+    commands = [line for line in wide.splitlines() if line.startswith(words)]
+    assert len(commands) > 2
+    assert set(commands) <= set(narrow.splitlines())
+    assert max(len(line) for line in narrow.splitlines() if not line.startswith(words)) <= 80
+    description = wide.partition("\n\n")[2].partition("positional arguments:")[0]
+    assert 100 < max(map(len, description.splitlines())) <= 120
+    assert description.split() == narrow.partition("\n\n")[2].partition("positional arguments:")[0].split()
+
+
+def test_where_only_theory_is_published_nothing_is_said_of_verdicts():
+    paper = load_paper("cmnist_common")
+    measured = [Cell("erm", "val", "test/0.9/accuracy", Summary(10.1, 0.4, 3), None)]
+    theory = [Cell("optimal", "val", "test/0.9/accuracy", None, Summary(75.0, None, None))]
+    comparison = PublishedComparison(paper)
+    rows = [("ERM", measured), ("Optimal", theory)]
+    assert comparison.columns(rows) == ()
+    assert list(comparison.footer(rows)) == ["Published: none; every method under one protocol."]
+    printed = [Cell("erm", "val", "test/0.9/accuracy", Summary(10.1, 0.4, 3), Summary(11.0, 0.4, 3))]
+    assert comparison.columns([("ERM", printed), *rows]) == ("published", "difference", "p", "verdict")
+    assert any(line.startswith("Verdict: ") for line in comparison.footer([("ERM", printed), *rows]))

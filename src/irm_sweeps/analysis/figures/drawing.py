@@ -78,6 +78,10 @@ def figure_of(picture: Picture) -> MplFigure:
     elif view := scales.view_of_means(curves):
         for axes in every:
             axes.set_ylim(*view)
+    for axes, panel in zip(every, panels, strict=False):
+        if not any(curve.is_drawn or curve.published for curve in curves if curve.panel in (None, panel)):
+            axes.set_xticks([])
+            axes.text(0.5, 0.5, "nothing measured", transform=axes.transAxes, ha="center", color="#555555")
     add_caption(figure, caption(picture, places, shown))
     _add_legend(figure, every, [curve for curve in curves if not curve.reference], picture.setting)
     return figure
@@ -137,7 +141,7 @@ def _add_legend(figure: Any, row: Sequence[Axes], drawn: Sequence[Curve], settin
         named = {label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
         labels, handles = list(named), list(named.values())
     else:
-        for axes in row:
+        for axes in (one for one in row if one.get_legend_handles_labels()[0]):
             axes.legend(fontsize=8, handlelength=3.2, loc="best")
     for style, label in _signs(drawn):
         handles.append(Line2D([], [], color=plots.GREY, **style))

@@ -13,6 +13,7 @@ from irm_sweeps.typed_commands import looking
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
+    from irm_sweeps.store.history import HistoryRow
     from irm_sweeps.store.manifest import Manifest
 
 MOST_DRAWN = 12
@@ -47,20 +48,21 @@ def running(results: Results, only: Manifest | None) -> list[RunningEntry]:
 
 def _entry(trial: RunningTrial, manifest: Manifest | None, *, drawn: bool) -> RunningEntry:
     sweep = ["--sweep", manifest.name] if manifest else []
+    rows = _rows(trial) if drawn else []
     return RunningEntry(
         trial.trial_id,
         manifest.label_of(trial.trial_id) if manifest else trial.trial_id,
-        trial.claim.step,
+        max([trial.claim.step, *(row.step for row in rows[-1:])]),  # rows are written more often than the heartbeat
         trial.claim.steps,
         trial.claim.holder.host,
         looking("watch", *sweep, results=trial.store.root),
-        _charts(trial) if drawn else [],
+        charts(rows),
     )
 
 
-def _charts(trial: RunningTrial) -> list[Chart]:
-    """Return the trial's curves; none of a history that cannot be read, of which its result will tell."""
+def _rows(trial: RunningTrial) -> Sequence[HistoryRow]:
+    """Return the trial's history; nothing of one that cannot be read, of which its result will tell."""
     try:
-        return charts(trial.store.history(trial.trial_id) or [])
+        return trial.store.history(trial.trial_id) or []
     except DamagedFile:
         return []

@@ -68,6 +68,11 @@ class Section:
         return sum(cell.verdict is not None and cell.verdict.word == word for cell in self.table.cells)
 
     @property
+    def is_published(self) -> bool:
+        """Whether any cell that trials fill has a published number."""
+        return any(cell.published for _, cells in self.table.compared_rows for cell in cells)
+
+    @property
     def missing(self) -> int:
         """Number of cells that have trials but no mean."""
         return sum(bool(cell.state) for cell in self.table.cells)

@@ -36,7 +36,7 @@ class SweepSection:
     """
 
     name: str
-    created: str
+    launched: str
     command: str
     table: Table
     picture: str | None
@@ -55,7 +55,7 @@ def sweep_section(manifest: Manifest, results: Results, rule: str, trusted: bool
     """Return the section of a sweep."""
     table = sweep_table(of_manifest(manifest), results, rule, Datasets(trusted=trusted))
     picture = _curve(manifest, results, rule, trusted)
-    return SweepSection(manifest.name, manifest.created, manifest.command, as_table(table), picture)
+    return SweepSection(manifest.name, manifest.launched, manifest.command, as_table(table), picture)
 
 
 def _launched(stores: Sequence[Path], results: Results) -> Iterator[Manifest]:

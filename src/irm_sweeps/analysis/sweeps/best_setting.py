@@ -45,6 +45,8 @@ def sentences(rows: Sequence[SettingRow], columns: Sequence[EnvironmentColumn]) 
     group = honest_group(rows, columns)
     if several and len(by_dataset) == 1:
         yield f"Best by {_rule(rows, group)}: {_both(rows, group, columns)}."
+    elif len(several) == 1:
+        yield f"Best of the settings on the same data, by {_rule(rows, group)}: {_both(several[0], group, columns)}."
     elif several:
         yield f"Best of the settings on the same data, by {_rule(rows, group)}:"
         yield from (f"- {_both(same, group, columns)}." for same in several[:_MOST_DATASETS])

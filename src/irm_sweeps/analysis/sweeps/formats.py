@@ -19,12 +19,15 @@ from irm_sweeps.analysis.text_grid import width
 
 def as_table(table: SweepTable) -> Table:
     """Return the table in the form of a paper's: failed, diverged and missing seeds stand beside a setting's name."""
-    notes = [Note("not run yet; this trains the rest", table.fill)] if table.fill else []
+    notes = (Note("not run yet; this trains the rest", table.fill),) if table.fill else ()
     return Table(
         name=table.name,
         title=table.title,
         columns=[column.label for column in table.columns],
-        rows=[(_label(row), [_cell(row, column) for column in table.columns]) for row in table.rows],
+        rows=[
+            (_label(row), [_cell(row, column, notes if row.states.get("missing") else ()) for column in table.columns])
+            for row in table.rows
+        ],
         notes=notes,
         footer=table.answer,
         brief=table.answer,
@@ -35,11 +38,11 @@ def _label(row: SettingRow) -> str:
     return f"{row.name} ({row.losses})" if row.losses else row.name
 
 
-def _cell(row: SettingRow, column: EnvironmentColumn) -> Cell:
+def _cell(row: SettingRow, column: EnvironmentColumn, notes: tuple[Note, ...]) -> Cell:
     measured = row.summary(column)
     by_seed = dict(zip(row.seeds.get(column, ()), row.values.get(column, ()), strict=True))
     metric = f"{column.group}/{column.environment or 'mean'}/{row.measure}"
-    return Cell(row.name, column.label, metric, measured, None, by_seed=by_seed)
+    return Cell(row.name, column.label, metric, measured, None, notes=notes, by_seed=by_seed)
 
 
 def printed(table: SweepTable, table_format: str, *, details: bool, bold: bool, against: str | None = None) -> str:

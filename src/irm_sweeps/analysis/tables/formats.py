@@ -43,7 +43,7 @@ def markdown(table: Table) -> str:
         parts.append(_grid(table, apart))
     if table.notes:
         parts.append("\n".join(f"- [{i}] {_escaped(_sentence(note))}" for i, note in enumerate(table.notes, 1)))
-    parts.append("\n".join(f"- {_escaped(line)}" for line in table.footer))
+    parts.append("\n".join(_item(_escaped(line)) for line in table.footer))
     return "\n\n".join(parts) + "\n"
 
 
@@ -59,6 +59,11 @@ def _grid(table: Table, lines: Iterable[TableLine]) -> str:
     ]
     rule = f"|{'|'.join('-' * (width + 2) for width in widths)}|"
     return "\n".join([printed[0], rule, *printed[1:]])
+
+
+def _item(line: str) -> str:
+    """Return a line of a footer as an item of a list, below the item before it where the line begins with a dash."""
+    return f"  {line}" if line.startswith("- ") else f"- {line}"
 
 
 def _sentence(note: Note) -> str:

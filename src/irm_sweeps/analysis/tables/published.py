@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from irm_sweeps.analysis.statistics.equivalence import POWER, compare
 from irm_sweeps.analysis.statistics.two_means import ALPHA, FEWEST, Summary, Verdict, multiple_comparisons
 from irm_sweeps.analysis.tables import shared_seeds, test_set_error
-from irm_sweeps.analysis.tables.table import Cell, Rows
+from irm_sweeps.analysis.tables.table import Cell, Rows, is_theoretical
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Paper
@@ -48,8 +48,8 @@ class PublishedComparison:
         return [(label, [self.compared_cell(cell) for cell in cells]) for label, cells in rows]
 
     def columns(self, rows: Rows) -> Sequence[str]:
-        """Return the columns of the comparison; none for a table without a published cell."""
-        if not _any_published(rows):
+        """Return the columns of the comparison; none for a table whose only published cells are theoretical."""
+        if not _any_published(_with_trials(rows)):
             return ()
         reruns = [cell for _, cells in rows for cell in cells if cell.rerun]
         rerun = ["rerun"] if reruns else []
@@ -71,6 +71,8 @@ class PublishedComparison:
         yield f"Published: {self.paper.source or 'the paper file names no source'}{meaning}."
         if self.paper.orientation:
             yield f"Published cells stand there for orientation, without a verdict: {self.paper.orientation}."
+            return
+        if not _any_published(_with_trials(rows)):
             return
         level = 100 * (1 - ALPHA / self.looks)
         yield f"Difference: measured minus published, with Welch's {level:.4g} % confidence interval."
@@ -137,3 +139,7 @@ def _any_spread(rows: Rows) -> bool:
 
 def _any_published(rows: Rows) -> bool:
     return any(cell.published is not None for _, cells in rows for cell in cells)
+
+
+def _with_trials(rows: Rows) -> Rows:
+    return [(label, cells) for label, cells in rows if not is_theoretical(cells)]
