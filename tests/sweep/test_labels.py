@@ -58,6 +58,9 @@ def names(*overrides: str) -> list[str]:
          [f"{m} lam=1 anneal={n} seed=0" for m in ("vrex", "irmv1") for n in (5, 6)]),
         (["method=erm,irmv1", "lam=1", "training.steps=5,6"],
          [f"{m} steps={n} seed=0" for m in ("erm", "irmv1 lam=1") for n in (5, 6)]),
+        (["lam=1", "tuned=zip(method=[erm,irmv1],optimizer.lr=[0.1,0.2])"], ["erm seed=0", "irmv1 lam=1 seed=0"]),
+        (["lam=1", "tuned=zip(method=[erm,erm,irmv1],optimizer.lr=[0.1,0.2,0.3])"],
+         ["erm lr=0.1 seed=0", "erm lr=0.2 seed=0", "irmv1 lam=1 seed=0"]),
     ],
 )  # fmt: skip
 def test_a_name_has_the_keys_that_vary(overrides: list[str], expected: list[str]) -> None:

@@ -31,8 +31,8 @@ def setting_names(configs: Sequence[Mapping[str, Any]], also: Collection[str] = 
     """Return for each config a name of all but its seed, the same for configs that are the same but for the seed.
 
     It is the choice of the method, `lam`, and every key in which the configs vary, under the shortest names that are
-    no other key's. A component's keys vary where components of the same choice differ in them: those that follow from
-    the choice are left out.
+    no other key's. A key that follows from a choice is left out: a component's keys vary where components of the same
+    choice differ in them, and all keys but the choices where configs of the same method do.
 
     Parameters
     ----------
@@ -51,14 +51,16 @@ def setting_names(configs: Sequence[Mapping[str, Any]], also: Collection[str] = 
         rows.append(row)
     _tell_classes_apart([part for part in parts.values() if part.target])
     known = {key for part in parts.values() for key in part.values}.union(COMPONENTS)
-    keys = (_varying(parts.values()) | known.intersection(also)) - {"lam", "method"}
-    short = _short_keys(keys, known | {"lam", "seed"})
-    first = {key: part.first_words(short) for key, part in parts.items()}
-    others = {key: part.other_words(short) for key, part in parts.items()}
+    varying = _varying(rows, parts)
+    shown = {method: (keys | known.intersection(also)) - {"lam", "method"} for method, keys in varying.items()}
+    short = _short_keys(set().union(*shown.values()), known | {"lam", "seed"})
+    of_method = {m: {key: name for key, name in short.items() if key in keys} for m, keys in shown.items()}
     names = []
     for row in rows:
-        words = [word for group in ("method", "dataset", "lam") if group in row for word in first[row[group]]]
-        words += [word for group in sorted(row, key=_place) for word in others[row[group]]]
+        own = {group: parts[key] for group, key in row.items()}
+        keys = of_method[own["method"].choice]
+        words = [word for group in ("method", "dataset", "lam") if group in own for word in own[group].first_words(keys)]
+        words += [word for group in sorted(own, key=_place) for word in own[group].other_words(keys)]
         names.append(" ".join(words))
     return names
 
@@ -93,17 +95,22 @@ class _Part:
         return chosen + [f"{short[key]}={written(self.values[key])}" for key in sorted(self.values) if key in short]
 
 
-def _varying(parts: Iterable[_Part]) -> set[str]:
-    """Return the groups whose choices vary, and the keys that vary within a choice."""
-    keys = set()
-    first: dict[str, _Part] = {}
-    first_of_choice: dict[tuple[str, str], _Part] = {}
-    for part in parts:
-        if first.setdefault(part.group, part).choice != part.choice:
-            keys.add(part.group)
-        other = first_of_choice.setdefault((part.group, part.choice), part).values
-        keys.update(key for key in other.keys() | part.values.keys() if not _same(other, part.values, key))
-    return keys
+def _varying(
+    rows: Iterable[Mapping[str, tuple[str, str]]], parts: Mapping[tuple[str, str], _Part]
+) -> dict[str, set[str]]:
+    """Return by choice of the method the groups whose choices vary, and the keys that vary within it and a choice."""
+    groups = set()
+    keys: dict[str, set[str]] = {}
+    choices: dict[str, str] = {}
+    first: dict[tuple[str, str, str], _Part] = {}
+    for method, key in dict.fromkeys((parts[row["method"]].choice, key) for row in rows for key in row.values()):
+        part = parts[key]
+        if choices.setdefault(part.group, part.choice) != part.choice:
+            groups.add(part.group)
+        other = first.setdefault((method, part.group, part.choice), part).values
+        differ = {key for key in other.keys() | part.values.keys() if not _same(other, part.values, key)}
+        keys.setdefault(method, set()).update(differ)
+    return {method: own | groups for method, own in keys.items()}
 
 
 def _same(a: Mapping[str, Any], b: Mapping[str, Any], key: str) -> bool:

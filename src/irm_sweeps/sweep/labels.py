@@ -53,7 +53,7 @@ def labels(trials: Mapping[str, Trial], also: Collection[str] = ()) -> dict[str,
 def setting_labels(trials: Mapping[str, Trial], also: Collection[str] = ()) -> dict[str, str]:
     """Return by trial id the name of its setting within a sweep, `erm lr=0.1 l2=0`, which only its seeds share.
 
-    It has the choice of the method and every key in which the sweep varies, as `naming.names.setting_names` says.
+    It has the choice of the method and every key in which its trials vary, as `naming.names.setting_names` says.
 
     Parameters
     ----------
