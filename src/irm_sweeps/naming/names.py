@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from typing import Any
 
 from irm_sweeps.conf_folders import COMPONENTS
@@ -55,13 +57,16 @@ def setting_names(configs: Sequence[Mapping[str, Any]], also: Collection[str] = 
     shown = {method: (keys | known.intersection(also)) - {"lam", "method"} for method, keys in varying.items()}
     short = _short_keys(set().union(*shown.values()), known | {"lam", "seed"})
     of_method = {m: {key: name for key, name in short.items() if key in keys} for m, keys in shown.items()}
+
+    @cache
+    def words(method: str, key: tuple[str, str]) -> tuple[list[str], list[str]]:
+        return parts[key].first_words(of_method[method]), parts[key].other_words(of_method[method])
+
     names = []
     for row in rows:
-        own = {group: parts[key] for group, key in row.items()}
-        keys = of_method[own["method"].choice]
-        words = [word for group in ("method", "dataset", "lam") if group in own for word in own[group].first_words(keys)]
-        words += [word for group in sorted(own, key=_place) for word in own[group].other_words(keys)]
-        names.append(" ".join(words))
+        own = {group: words(parts[row["method"]].choice, row[group]) for group in sorted(row, key=_place)}
+        first = [own[group][0] for group in ("method", "dataset", "lam") if group in own]
+        names.append(" ".join(chain(*first, *(others for _, others in own.values()))))
     return names
 
 
