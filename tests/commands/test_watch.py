@@ -36,6 +36,7 @@ from irm_sweeps.store.manifest import Manifest, RunSettings, write_manifest
 from irm_sweeps.store.store import Store
 from irm_sweeps.store.watched_store import WatchedStore
 from irm_sweeps.sweep.collect import collect
+from irm_sweeps.sweep.grid import expand
 from irm_sweeps.sweep.paper import load_paper
 from irm_sweeps.trial import Trial
 
@@ -453,10 +454,12 @@ def test_of_this_folder_the_page_waits_for_the_first_sweep(
         assert ": no such directory; --results DIR names the store" in capsys.readouterr().err
 
 
-def test_the_first_command_of_a_waiting_page_can_be_pasted(tmp_path: Path) -> None:
-    html_of_page = LivePage(WatchedStore(tmp_path / "my results"), None, "again").html()
+@pytest.mark.parametrize("name", ["my results", "a,b"])
+def test_the_first_command_of_a_waiting_page_can_be_pasted(tmp_path: Path, name: str) -> None:
+    html_of_page = LivePage(WatchedStore(tmp_path / name), None, "again").html()
     command = html.unescape(re.findall(r'<code class="command">([^<]*)', html_of_page)[0])
-    assert shlex.split(command)[-1] == f"results={tmp_path / 'my results'}"
+    (config,) = expand(shlex.split(command)[-1:])
+    assert config["results"] == str(tmp_path / name), "one directory, and not a sweep over two"
 
 
 @needs_chromium
