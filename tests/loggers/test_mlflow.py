@@ -139,9 +139,10 @@ def test_a_run_whose_creation_was_killed_is_gone_once_its_trial_goes_on(
         raise KilledError
 
     logged(logger, run(tmp_path, "f" * 16), 1.0)
-    with monkeypatch.context() as patched, pytest.raises(KilledError):
+    with monkeypatch.context() as patched:
         patched.setattr(f"mlflow.store.tracking.file_store.{killed_in}", kill)
-        logger.open(run(tmp_path))
+        with pytest.raises(KilledError):
+            logger.open(run(tmp_path))
     logged(logger, run(tmp_path), 2.0)
     assert penalties(tmp_path) == [1.0, 2.0]
     assert len(runs(tmp_path)) == 2

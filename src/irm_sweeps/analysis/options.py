@@ -36,8 +36,8 @@ class _Paragraphs(argparse.RawDescriptionHelpFormatter):
             for line in group:
                 listed = _LISTED.match(line)
                 if listed and len(line) > width:
-                    text = line[listed.end() :].split()
-                    lines += flowed(text, width, " ", first=listed[0], further=" " * listed.end())
+                    words = line[listed.end() :].split()
+                    lines += flowed(words, width, " ", first=listed[0], further=" " * listed.end())
                 else:
                     lines.append(line)
         return "\n".join(lines)

@@ -138,8 +138,8 @@ def _unlike_its_release(trial: Trial) -> str | None:
     if not (isinstance(trial.dataset, CIFARMNIST) and isinstance(trial.optimizer, Adam) and trial.optimizer.decay_at):
         return None
     return (
-        f"the learning rate drops as that of SGD in lin2021's released code, and is Adam's (lr={trial.optimizer.lr:g}): "
-        "give optimizer=sgd, or experiment=lin2021 for its batches and length too"
+        f"the learning rate drops as that of SGD in lin2021's released code, and is Adam's (lr={trial.optimizer.lr:g})"
+        ": give optimizer=sgd, or experiment=lin2021 for its batches and length too"
     )
 
 
