@@ -55,6 +55,11 @@ def test_it_offers(line: str, expected: set[str], tmp_path: Path) -> None:
     assert offered(line, tmp_path / "answer") == expected
 
 
+@pytest.mark.parametrize("typed", ["", "-m ", "method=irmv1 "])
+def test_before_a_word_is_begun_it_offers_every_key(typed: str, tmp_path: Path) -> None:
+    assert {"method=", "dataset=", "lam="} <= offered(f"irm-sweeps launch {typed}", tmp_path / "answer")
+
+
 def test_it_offers_choices_of_a_folder_of_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "it's [my], own"
     (folder / "conf" / "method").mkdir(parents=True)

@@ -126,6 +126,52 @@ def test_a_run_whose_creation_was_killed_is_discarded(logger: Logger, tmp_path: 
     assert [found.info.run_id for found in runs(tmp_path)] == [kept], "another trial's"
 
 
+@pytest.mark.parametrize("killed_in", ["write_yaml", "FileStore.set_tag"])
+def test_a_run_whose_creation_was_killed_is_gone_once_its_trial_goes_on(
+    killed_in: str, logger: Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def kill(*arguments: Any, **named: Any) -> None:
+        if killed_in == "write_yaml":
+            Path(arguments[0], "meta.yaml").touch()
+        raise KilledError
+
+    logged(logger, run(tmp_path, "f" * 16), 1.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"mlflow.store.tracking.file_store.{killed_in}", kill)
+        with pytest.raises(KilledError):
+            logger.open(run(tmp_path))
+    logged(logger, run(tmp_path), 2.0)
+    assert penalties(tmp_path) == [1.0, 2.0]
+    assert len(runs(tmp_path)) == 2
+
+
+def test_only_where_something_is_half_written_its_end_is_waited_for(
+    logger: Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may be writing it."""
+    own, waits = run(tmp_path), []
+    logged(logger, own, 1.0)
+    (metric,) = (tmp_path / "mlflow").glob("*/*/metrics/penalty")
+    whole = metric.read_text()
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        metric.write_text(whole)
+
+    monkeypatch.setattr("time.sleep", wait)
+    metric.write_text("no metric\n")
+    with pytest.raises(Exception, match="invalid"):
+        logger.closed([own])
+    assert waits == []
+    metric.write_text("17960")
+    assert logger.closed([own]) == {own.trial_id: "completed"}
+    assert len(waits) == 1
+    assert metric.read_text() == whole
+
+
 def test_a_run_of_the_same_name_that_somebody_else_has_made_stays(logger: Logger, tmp_path: Path) -> None:
     own = run(tmp_path)
     finished, used = cut_short(tmp_path, own), cut_short(tmp_path, own)

@@ -182,20 +182,28 @@ def test_a_disk_that_fills_up_leaves_what_is_finished(desk: Desk, monkeypatch: p
     assert {name: content for name, content in tree(desk.results).items() if name in before} == before
 
 
+@pytest.mark.parametrize("rerun", ["failed", "missing"])
 def test_what_another_launch_has_made_again_since_the_plan_is_not_set_aside(
-    trained_store: Path, tmp_path: Path
+    rerun: str, trained_store: Path, tmp_path: Path
 ) -> None:
-    """Two commands with `rerun=failed` at once: the second one plans before the first has finished."""
+    """Two commands at once: the second one plans before the first has finished, which makes a failure of a crash."""
     store = Store(Path(shutil.copytree(trained_store, tmp_path / "results")))
-    trials, settings, label = collect([*SMALL, "seed=0,1", f"results={store.root}", "rerun=failed"])
+    trials, settings, label = collect([*SMALL, "seed=0,1", f"results={store.root}", f"rerun={rerun}"])
     finished, waiting = trials
-    for trial_id in trials:
+
+    def fail(trial_id: str, **error: str) -> None:
         path = store.folder(trial_id) / RESULT
         content = json.loads(path.read_text())
-        path.write_text(json.dumps({**content, "status": "failed", "metrics": {}, "error": {"message": "for once"}}))
+        path.write_text(json.dumps({**content, "status": "failed", "metrics": {}, "error": error}))
+
+    for trial_id in trials:
+        fail(trial_id, message="killed", kind="crash")
     plan = make_plan(store, trials, settings)
     assert plan.retire == dict.fromkeys(trials, "failed")
-    shutil.copy(trained_store / finished / RESULT, store.folder(finished) / RESULT)
+    if rerun == "failed":
+        shutil.copy(trained_store / finished / RESULT, store.folder(finished) / RESULT)
+    else:
+        fail(finished, message="a mistake of its own")
 
     prepare(store, plan, settings, InProcess(), label)
     assert store.has_result(finished)

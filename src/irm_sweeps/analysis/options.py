@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
 from irm_sweeps.analysis import selection_rules
 from irm_sweeps.analysis.paper_files import paper_names
-from irm_sweeps.analysis.text_grid import wrapped
+from irm_sweeps.analysis.text_grid import flowed, wrapped
 from irm_sweeps.errors import UserError
 from irm_sweeps.files.typed_paths import from_home
 from irm_sweeps.typed_commands import DEFAULT_STORE, Name, OneLineParser, command, import_from_here, offers
@@ -37,8 +36,8 @@ class _Paragraphs(argparse.RawDescriptionHelpFormatter):
             for line in group:
                 listed = _LISTED.match(line)
                 if listed and len(line) > width:
-                    hanging = " " * listed.end()
-                    lines += textwrap.wrap(line, width, subsequent_indent=hanging, break_on_hyphens=False)
+                    words = line[listed.end() :].split()
+                    lines += flowed(words, width, " ", first=listed[0], further=" " * listed.end())
                 else:
                     lines.append(line)
         return "\n".join(lines)

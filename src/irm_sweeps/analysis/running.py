@@ -39,13 +39,17 @@ def is_running(readers: Sequence[Reader], trial_id: str) -> bool:
 
 
 def running_trials(readers: Sequence[Reader], trial_ids: Collection[str] | None = None) -> list[RunningTrial]:
-    """Return the trials without a result that are being trained, of these ids or of all; nothing is written."""
+    """Return the trials without a result that are being trained, of these ids or of all; nothing is written.
+
+    Those of the sweep that was launched last come first, in its order.
+    """
     running: list[RunningTrial] = []
     for store in _stores(readers):
         ids = store.trial_ids() if trial_ids is None else trial_ids
         found = {trial_id: claim for trial_id in ids if (claim := _claim(store, trial_id))}
         manifests = _latest_sweeps(store, found)
-        running += [RunningTrial(i, store, claim, manifests.get(i)) for i, claim in found.items()]
+        in_order = dict.fromkeys([*manifests, *found])
+        running += [RunningTrial(i, store, found[i], manifests.get(i)) for i in in_order]
     return running
 
 
@@ -80,5 +84,5 @@ def _latest_sweeps(store: Store, trial_ids: Collection[str]) -> dict[str, Manife
         if wanted := set(trial_ids) - found.keys():
             with suppress(UserError):  # whoever reads the sweep is told
                 manifest = load_manifest(store, name)
-                found.update(dict.fromkeys(wanted & manifest.trials.keys(), manifest))
+                found.update({trial_id: manifest for trial_id in manifest.trials if trial_id in wanted})
     return found

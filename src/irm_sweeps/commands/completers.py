@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
-from typing import Any, Self
+from typing import Any
 
 from irm_sweeps.errors import UserError
-from irm_sweeps.files.typed_paths import from_home
 
 MOST_CHOICES = 12
 """Most combinations of swept groups that one press of Tab looks at; each takes about 0.1 s."""
@@ -27,7 +26,7 @@ def overrides(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequ
     with hydra_initialized() as hydra:
         plugin = DefaultCompletionPlugin(hydra.config_loader())
         answers = [
-            plugin._query(config_name="config", line=_Line([*search_path(), *words, to_complete]))
+            plugin._query(config_name="config", line=_Line("\0".join([*search_path(), *words, to_complete])))
             for words in _single_choices(parsed_args.overrides or [], to_complete)
         ]
     completed = _of_all(answers)
@@ -37,17 +36,9 @@ def overrides(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequ
 class _Line(str):
     """A command line for Hydra, which splits it at spaces: these words stay whole, though a path has spaces in it."""
 
-    _words: list[str]
-
-    def __new__(cls, words: Sequence[str]) -> Self:
-        """Join the words."""
-        line = super().__new__(cls, " ".join(words))
-        line._words = list(words)
-        return line
-
     def split(self, *_: Any) -> list[str]:
-        """Return the words."""
-        return self._words
+        """Return the words, which are joined by zeros: no word of a command line has one."""
+        return super().split("\0") if self else []
 
 
 def _single_choices(overrides: Sequence[str], to_complete: str) -> Iterator[list[str]]:
@@ -102,7 +93,7 @@ def sweeps(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     from irm_sweeps.store.sweeps import sweep_names
 
     try:
-        return sweep_names(Store(from_home(parsed_args.results, "--results").absolute()))
+        return sweep_names(Store(parsed_args.results))
     except UserError:
         return []
 
@@ -112,7 +103,7 @@ def trials(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     from irm_sweeps.store.archive import open_reader
 
     try:
-        return open_reader(from_home(parsed_args.results, "--results").absolute()).trial_ids()
+        return open_reader(parsed_args.results).trial_ids()
     except (OSError, UserError):
         return []
 

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from irm_sweeps.analysis.fill_commands import overrides_into
 from irm_sweeps.analysis.report import curve_svg
 from irm_sweeps.analysis.tables.formats import page, source
 from irm_sweeps.commands.live_sweep import LiveSweep, Watch
@@ -15,7 +16,7 @@ from irm_sweeps.errors import UserError, one_line
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store.schema import STATUSES
 from irm_sweeps.store.watched_store import WatchedStore
-from irm_sweeps.typed_commands import is_default_store, looking, typed
+from irm_sweeps.typed_commands import is_default_store, launching, looking, typed
 from irm_sweeps.wording import count, duration
 
 SECONDS = 3
@@ -120,8 +121,7 @@ def _go_on(sweep: LiveSweep | None) -> str:
 
 def _first(root: Path) -> str:
     """Return a command that launches a sweep in a store."""
-    into = [] if is_default_store(root) else [f"results={root}"]
-    return typed("launch", "-m", "method=irmv1,vrex", "lam=1,100", *into)
+    return launching(*overrides_into(root, ["method=irmv1,vrex", "lam=1,100"]))
 
 
 def _report(sweep: LiveSweep) -> str:

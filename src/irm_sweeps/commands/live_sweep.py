@@ -21,6 +21,7 @@ from irm_sweeps.commands.sweep_status import (
 from irm_sweeps.errors import one_line, printable
 from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.store.growing_history import GrowingHistory
+from irm_sweeps.store.history import latest_step
 from irm_sweeps.store.layout import LOG
 from irm_sweeps.store.liveness import only_reading
 from irm_sweeps.store.manifest import Manifest, is_copy, load_manifest
@@ -190,9 +191,7 @@ class Watch:
             rows = self._histories[running.trial_id].rows()
         except DamagedFile as damage:
             return WatchedTrial(running, [], log, str(damage))
-        if rows:  # a worker writes them more often than its heartbeat
-            running = replace(running, step=max(running.step, rows[-1].step))
-        return WatchedTrial(running, charts(rows), log)
+        return WatchedTrial(replace(running, step=latest_step(running.step, rows)), charts(rows), log)
 
     def _losses(self, status: SweepStatus, manifest: Manifest) -> Iterator[LostTrials]:
         for message, ids in most_first(status.failures):

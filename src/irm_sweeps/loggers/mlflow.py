@@ -52,8 +52,9 @@ class _MlflowRun(Stream):
         id_file = run.folder / _ID_FILE
         _delete_earlier(client, id_file, run.trial_id)
         tags = {_TRIAL: run.trial_id}
-        self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
         id_file.unlink(missing_ok=True)  # so that a symbolic link is not followed
+        id_file.touch()  # empty until the run is there: a process that is killed meanwhile leaves it so
+        self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
         id_file.write_text(self._id)
         params = [
             Param(fit(name), value if isinstance(value, str) else json.dumps(value))
@@ -175,7 +176,10 @@ class MLflow(Logger):
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
     def open(self, run: Run) -> Stream:
-        """Delete the earlier run of the trial and start a new one."""
+        """Delete the earlier run of the trial, also one whose creation was cut short, and start a new one."""
+        id_file = run.folder / _ID_FILE
+        if id_file.is_file() and not id_file.stat().st_size:
+            self.discard([run])
         return _MlflowRun(self._client(), run)
 
     def closed(self, runs: Sequence[Run]) -> dict[str, str]:
@@ -238,7 +242,8 @@ def _delete_half_written(folder: Path) -> None:
     For one such file MLflow reads no run of a sweep.
     """
     runs, metrics = _half_written(folder.glob("*/*/meta.yaml")), _half_written(folder.glob("*/*/metrics/**/*"))
-    time.sleep(_WRITE_SECONDS)
+    if runs or metrics:
+        time.sleep(_WRITE_SECONDS)
     for path in _half_written(metrics):
         path.unlink(missing_ok=True)
     for path in _half_written(runs):
@@ -246,7 +251,13 @@ def _delete_half_written(folder: Path) -> None:
 
 
 def _half_written(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if path.is_file() and not path.read_bytes().endswith(b"\n")]
+    return [path for path in paths if path.is_file() and _last_byte(path) != b"\n"]
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        return file.read(1)
 
 
 def _is_cut_short(run: Any) -> bool:

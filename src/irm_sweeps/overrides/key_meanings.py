@@ -42,8 +42,8 @@ def help_text(*choices: str) -> str:
     for group, choice in zip(COMPONENTS, choices, strict=True):
         for path in yamls(group):
             if path.stem == choice:
-                text = path.read_text().rstrip()
-                lines += ["", f"{group}={choice}: its keys are {group}.KEY", *textwrap.indent(text, "  ").splitlines()]
+                lines += ["", f"{group}={choice}: its keys are {group}.KEY"]
+                lines += (part for line in path.read_text().rstrip().splitlines() for part in _fitted(f"  {line}"))
     return "\n".join(lines).replace("$", "$$")
 
 
@@ -53,7 +53,7 @@ def _meanings(path: Path) -> Iterator[str]:
     inside = ""
     for line in path.read_text().partition("\nhydra:")[0].splitlines():
         if line.startswith("# What") or line.startswith("# How"):
-            yield from ("", line.removeprefix("# "))
+            yield from ("", *textwrap.wrap(line.removeprefix("# "), _width()))
         if not (match := _KEY.match(line)):
             continue
         indent, entry, key, value, _ = match.groups()
@@ -71,6 +71,17 @@ def _entry(name: str, value: str, about: str) -> Iterator[str]:
     else:
         yield shown.ljust(_INDENT) + lines.pop(0)
     yield from (" " * _INDENT + line for line in lines)
+
+
+def _fitted(line: str) -> list[str]:
+    """Return a line of a YAML, whose comment goes on below it where it does not fit."""
+    head, mark, comment = line.partition("# ")
+    if not mark or len(line) <= _width():
+        return [line]
+    further = " " * len(head) + mark
+    return textwrap.wrap(
+        comment, _width(), initial_indent=head + mark, subsequent_indent=further, break_on_hyphens=False
+    )
 
 
 def _width() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from irm_sweeps.store.result import Scores
@@ -18,3 +19,8 @@ class HistoryRow(Part):
     def logged(self) -> dict[str, Any]:
         """The logged quantities by name, e.g. `penalty`, or `risks` with one value for each environment."""
         return self.model_extra or {}
+
+
+def latest_step(heartbeat: int, rows: Sequence[HistoryRow]) -> int:
+    """Return the later of the heartbeat's step and that of the last row: a worker writes rows more often."""
+    return max([heartbeat, *(row.step for row in rows[-1:])])

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from irm_sweeps.config import Settings
-from irm_sweeps.files.reading import DamagedFile
 from irm_sweeps.files.typed_paths import check_writable
 from irm_sweeps.loggers.logger import Logger
 from irm_sweeps.store.finished import Finished
@@ -79,7 +78,8 @@ def prepare(
     stacks = form_stacks(waiting, settings.stack, machine, settings.data_dir)
     logger = checked_logger(settings)
     store.prepare()
-    _set_aside(store, plan)
+    if plan.retire:
+        _set_aside(store, plan, settings)
     manifest = write_manifest(
         store,
         label,
@@ -104,20 +104,12 @@ def prepare(
     return manifest
 
 
-def _set_aside(store: Store, plan: Plan) -> None:
+def _set_aside(store: Store, plan: Plan, settings: Settings) -> None:
     """Move the results aside that are to be made again; one that another launch has made since the plan stays."""
-    for trial_id, word in plan.retire.items():
-        if trial_id not in plan.running and _word_for(store, trial_id) == word:
+    now = make_plan(store, {trial_id: plan.trials[trial_id] for trial_id in plan.retire}, settings)
+    for trial_id, word in now.retire.items():
+        if plan.retire[trial_id] == word and trial_id not in {*plan.running, *now.running}:
             store.retire(trial_id, word)
-
-
-def _word_for(store: Store, trial_id: str) -> str:
-    """Return the status of a trial's result, or `damaged`; empty where it has none."""
-    try:
-        result = store.result(trial_id)
-    except DamagedFile:
-        return "damaged"
-    return "" if result is None else result.status
 
 
 class Configs(Mapping[str, dict[str, Any]]):

@@ -12,6 +12,7 @@ import pytest
 import synthetic_store as synthetic
 from browser import CHROMIUM, chromium
 from irm_sweeps.analysis.report import curve_svg
+from irm_sweeps.analysis.running import running_trials
 from irm_sweeps.analysis.tables import formats
 from irm_sweeps.analysis.tables.formats import source
 from irm_sweeps.errors import StoreError
@@ -49,6 +50,18 @@ def test_the_latest_sweep_is_the_answer_and_running_trials_are_shown(tmp_path: P
         assert f"irm-sweeps watch --sweep {manifest.name} --results {root}" in said
         assert page.tags.count("polyline") == 2
         assert page.open == []
+
+
+def test_running_trials_stand_in_the_order_of_their_sweep(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    trials, _, _ = collect([f"results={tmp_path}", "dataset.source=embedded", "seed=range(0,6)"])
+    assert list(trials) != sorted(trials)
+    run = RunSettings(data_dir="", device="cpu", on_error="continue", checkpoint_seconds=30)
+    configs = {trial_id: trial.canonical for trial_id, trial in trials.items()}
+    manifest = write_manifest(store, "sweep", configs, [list(trials)], run)
+    for trial_id in reversed(trials):
+        assert claims.acquire(store, trial_id, manifest.launch, 20, 1)
+    assert [one.trial_id for one in running_trials([store])] == list(trials)
 
 
 def test_running_trials_are_looked_at_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from irm_sweeps.analysis.report.curve_svg import Chart, charts
 from irm_sweeps.analysis.running import RunningTrial, running_trials
 from irm_sweeps.files.reading import DamagedFile
+from irm_sweeps.store.history import HistoryRow, latest_step
 from irm_sweeps.typed_commands import looking
 
 if TYPE_CHECKING:
     from irm_sweeps.analysis.readings import Results
-    from irm_sweeps.store.history import HistoryRow
     from irm_sweeps.store.manifest import Manifest
 
 MOST_DRAWN = 12
@@ -52,7 +52,7 @@ def _entry(trial: RunningTrial, manifest: Manifest | None, *, drawn: bool) -> Ru
     return RunningEntry(
         trial.trial_id,
         manifest.label_of(trial.trial_id) if manifest else trial.trial_id,
-        max([trial.claim.step, *(row.step for row in rows[-1:])]),  # rows are written more often than the heartbeat
+        latest_step(trial.claim.step, rows),
         trial.claim.steps,
         trial.claim.holder.host,
         looking("watch", *sweep, results=trial.store.root),

@@ -70,7 +70,7 @@ class Section:
     @property
     def is_published(self) -> bool:
         """Whether any cell that trials fill has a published number."""
-        return any(cell.published for _, cells in self.table.compared_rows for cell in cells)
+        return "published" in self.table.comparison_columns
 
     @property
     def missing(self) -> int:

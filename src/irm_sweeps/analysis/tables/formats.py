@@ -28,6 +28,7 @@ from irm_sweeps.analysis.text_grid import padded, span, width
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -149,7 +150,7 @@ def page(template: str, **values: Any) -> str:
     """Return the page that a template makes of values, all escaped.
 
     Templates also have `text`, the functions of `TEXT`, `columns`, the `COMPARISON_COLUMNS`, and `legend`,
-    `columns_apart` and `rows_apart`, which take a table.
+    `columns_apart` and `rows_apart`, which take a table, and the filter `unbroken`.
     """
     return _environment().get_template(template).render(text=TEXT, **values) + "\n"
 
@@ -177,7 +178,15 @@ def _environment() -> Environment:
         "columns_apart": columns_apart,
         "rows_apart": rows_apart,
     }
+    environment.filters["unbroken"] = _unbroken
     return environment
+
+
+def _unbroken(text: str) -> Markup:
+    """Return escaped text in which a number and its spread stay on one line; the page's source stays printable."""
+    from markupsafe import Markup, escape
+
+    return escape(text).replace(" ± ", Markup("&nbsp;±&nbsp;"))
 
 
 FORMATS: dict[str, Callable[[Table, bool], str]] = {

@@ -49,7 +49,7 @@ class PublishedComparison:
 
     def columns(self, rows: Rows) -> Sequence[str]:
         """Return the columns of the comparison; none for a table whose only published cells are theoretical."""
-        if not _any_published(_with_trials(rows)):
+        if not _is_published(rows):
             return ()
         reruns = [cell for _, cells in rows for cell in cells if cell.rerun]
         rerun = ["rerun"] if reruns else []
@@ -60,7 +60,7 @@ class PublishedComparison:
 
     def footer(self, rows: Rows) -> Iterator[str]:
         """Yield the lines on the source of the published cells and on the comparison; none without a published cell."""
-        if not _any_published(rows):
+        if not any(cell.published for _, cells in rows for cell in cells):
             return
         meaning = ""
         if _any_spread(rows):
@@ -72,7 +72,7 @@ class PublishedComparison:
         if self.paper.orientation:
             yield f"Published cells stand there for orientation, without a verdict: {self.paper.orientation}."
             return
-        if not _any_published(_with_trials(rows)):
+        if not _is_published(rows):
             return
         level = 100 * (1 - ALPHA / self.looks)
         yield f"Difference: measured minus published, with Welch's {level:.4g} % confidence interval."
@@ -137,9 +137,6 @@ def _any_spread(rows: Rows) -> bool:
     return any(cell.published and cell.published.sd is not None for _, cells in rows for cell in cells)
 
 
-def _any_published(rows: Rows) -> bool:
-    return any(cell.published is not None for _, cells in rows for cell in cells)
-
-
-def _with_trials(rows: Rows) -> Rows:
-    return [(label, cells) for label, cells in rows if not is_theoretical(cells)]
+def _is_published(rows: Rows) -> bool:
+    """Return whether any cell that trials fill has a published number."""
+    return any(cell.published for _, cells in rows if not is_theoretical(cells) for cell in cells)
