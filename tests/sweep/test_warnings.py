@@ -85,22 +85,6 @@ def test_a_change_of_optimizer_from_adam_to_adam() -> None:
     assert not said("method=pair", "method.anneal=4", "training.steps=9"), "the paper's has one optimizer"
 
 
-def test_a_release_s_learning_rate_with_another_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "footprint_if_known", lambda trial, data_dir: None)
-    settings = Settings.from_config(compose([]))
-
-    def of(*overrides: str) -> list[str]:
-        released = trials(["dataset=cifar_mnist", "backbone=resnet18", "protocol=released", *overrides])
-        return list(warnings(list(released.values()), settings, InProcess()))
-
-    (line,) = of("method=irmv1", "seed=0,1")
-    assert "2 trials (" in line
-    assert "the learning rate drops as that of SGD in lin2021's released code, and is Adam's (lr=0.001)" in line
-    assert "give optimizer=sgd, or experiment=lin2021" in line
-    for other in (["optimizer=sgd"], ["optimizer.decay_at=[]"], ["protocol=paper"], ["experiment=lin2021"]):
-        assert of("method=irmv1", *other) == []
-
-
 def test_a_full_batch_of_a_network_with_batch_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "footprint_if_known", lambda trial, data_dir: Footprint(int(21e9), 1.0))
     deep = ["dataset=cifar_mnist", "backbone=resnet18", "backbone.weights=none", "method=erm"]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from irm_sweeps.config import Settings
-from irm_sweeps.data.cifar_mnist import CIFARMNIST
 from irm_sweeps.methods.method import Pace
 from irm_sweeps.sweep.labels import labels
 from irm_sweeps.sweep.launcher import Launcher
@@ -25,15 +24,13 @@ UNKNOWN_MEMORY = 16e9
 def warnings(trials: Sequence[Trial], settings: Settings, launcher: Launcher) -> Iterator[str]:
     """Yield a line for each kind of trial of which something never acts, or whose full batch does not fit.
 
-    Something is a penalty, a stage, or a stage's change of the optimizer. A line is also for a release's learning rate
-    with another optimizer.
+    Something is a penalty, a stage, or a stage's change of the optimizer.
     """
     idle: dict[str, list[Trial]] = {}
     full: dict[str, list[Trial]] = {}
     epochs = _Epochs(settings.data_dir)
     for trial in trials:
-        why = _idle_penalty(trial, epochs) or _idle_stages(trial, epochs)
-        if why := why or _idle_change(trial) or _unlike_its_release(trial):
+        if why := _idle_penalty(trial, epochs) or _idle_stages(trial, epochs) or _idle_change(trial):
             idle.setdefault(why, []).append(trial)
         if trial.training.batch_size is None and not trial.backbone.stacks:
             full.setdefault(f"{trial.backbone!r} {trial.dataset.features}", []).append(trial)
@@ -128,19 +125,6 @@ def _idle_change(trial: Trial) -> str | None:
                 )
         before |= stage.paces or {}
     return None
-
-
-def _unlike_its_release(trial: Trial) -> str | None:
-    """Return that the learning rate drops as in lin2021's released code, whose optimizer is SGD, where it is Adam's.
-
-    `protocol=released` of CIFAR-MNIST sets the drops, and leaves the optimizer to the user.
-    """
-    if not (isinstance(trial.dataset, CIFARMNIST) and isinstance(trial.optimizer, Adam) and trial.optimizer.decay_at):
-        return None
-    return (
-        f"the learning rate drops as that of SGD in lin2021's released code, and is Adam's (lr={trial.optimizer.lr:g})"
-        ": give optimizer=sgd, or experiment=lin2021 for its batches and length too"
-    )
 
 
 def _steps(trial: Trial, delay: int, epochs: _Epochs) -> int | None:
