@@ -33,8 +33,8 @@ class SparseIRM(Method):
     lam, and scale 1 + w where w > 1. The probabilities minimise the same through a relaxed mask (binary concrete),
     whose temperature falls, and after each step are projected on {0 <= s <= 1, sum s <= share * number of weights}.
     The share falls as a cubic from 1 to `kept`. All this is as released, but the share is at each step what it is one
-    later there. Not as released: the scores' learning rate follows the trial's schedule (there a cosine), and an
-    evaluation keeps the weights with s > 1/2 (there it draws a mask). Biases and other vectors have no mask.
+    later there. Not as released: an evaluation keeps the weights with s > 1/2 (there it draws a mask, and the best test
+    accuracy of all is reported). Biases and other vectors have no mask.
 
     A probability is the sum of a score, which the trial's optimizer steps, and of an offset. With `descent`, half the
     squared distance from the constraint moves the offset such that the sum is projected.
