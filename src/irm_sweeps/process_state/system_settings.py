@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import threading
+from _signal import getsignal  # type: ignore[import-not-found]  # that of `signal` makes enums: ten times as long
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -69,14 +70,14 @@ def _put_limits(limits: dict[str, tuple[int, int]]) -> None:
 
 def _handlers() -> dict[int, Any]:
     """Return the handlers that Python code can set; those of native code count as the default."""
-    return {signum: signal.getsignal(signum) for signum in CATCHABLE}
+    return {signum: getsignal(signum) for signum in CATCHABLE}
 
 
 def _put_handlers(handlers: dict[int, Any]) -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # nor could the block have set one
     for signum, handler in handlers.items():
-        if handler is not None and signal.getsignal(signum) != handler:
+        if handler is not None and getsignal(signum) != handler:
             signal.signal(signum, handler)
 
 
