@@ -29,7 +29,7 @@ def fresh_state(*, environment: bool = True, seed: int | None = None) -> Iterato
     setting that cannot be restored is named on stderr and in `not_restored`; the others are restored all the same.
     Functions that the block replaces are no settings: see `replaced`. What it registers with `atexit` stays, and is
     called when the process ends, after its last trial.
-    Takes about 1 ms: for a call that draws, builds or trains, not for a step.
+    Takes up to 1 ms: for a call that draws, builds or trains, not for a step.
 
     Parameters
     ----------
