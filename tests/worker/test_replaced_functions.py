@@ -6,10 +6,11 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from irm_sweeps.process_state.replaced import Functions
+from irm_sweeps.process_state.replaced import PACKAGES, Functions, _is_watched_class
 
 
 def one(x: Any) -> Any:
@@ -54,3 +55,33 @@ def test_a_function_in_place_of_another_of_the_same_values_is_told(late: ModuleT
         assert functions.replaced() == {"torch.late.hypot", "torch.late.open"}
     finally:
         del sys.modules["torch.late"]
+
+
+class Equal:
+    """What says of everything that it is equal to it, at a price."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("compared")
+
+    __hash__ = object.__hash__
+
+    def __call__(self) -> None:
+        """Do nothing."""
+
+
+def test_it_is_identity_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    functions = Functions()
+    monkeypatch.setattr(torch.nn.functional, "relu", Equal())
+    assert functions.replaced() == {"torch.nn.functional.relu"}
+    monkeypatch.setattr(torch.nn.functional, "relu", Equal())
+    assert functions.replaced() == {"torch.nn.functional.relu"}
+
+
+def test_classes_that_are_not_looked_at_cannot_be_changed() -> None:
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES]
+    classes = {value for module in modules for value in vars(module).values() if issubclass(type(value), type)}
+    left_out = [one for one in classes if one.__module__.partition(".")[0] in PACKAGES and not _is_watched_class(one)]
+    assert {torch.FloatTensor, np.ndarray} <= set(left_out)
+    for one_of_them in left_out:
+        with pytest.raises(TypeError, match="immutable"):
+            one_of_them.new_attribute = one

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from irm_sweeps.errors import one_line
@@ -29,7 +29,7 @@ def fresh_state(*, environment: bool = True, seed: int | None = None) -> Iterato
     setting that cannot be restored is named on stderr and in `not_restored`; the others are restored all the same.
     Functions that the block replaces are no settings: see `replaced`. What it registers with `atexit` stays, and is
     called when the process ends, after its last trial.
-    Takes about 1 ms: for a call that draws, builds or trains, not for a step.
+    Takes up to 1 ms: for a call that draws, builds or trains, not for a step.
 
     Parameters
     ----------
@@ -46,8 +46,9 @@ def fresh_state(*, environment: bool = True, seed: int | None = None) -> Iterato
         restoring.callback(_put_back_all, before)
         restoring.push(_working_directory())
         restoring.push(standard_streams(_put_back))
-        for setting, _ in before:
-            setting.become(setting.new)
+        if any(setting.new is not None and value != setting.new for setting, value in before):
+            for setting, _ in before:  # all, and each read again: to set one may change another
+                setting.become(setting.new)
         if seed is not None:
             set_seed(seed)
         yield
@@ -55,17 +56,24 @@ def fresh_state(*, environment: bool = True, seed: int | None = None) -> Iterato
 
 def _put_back_all(before: list[tuple[ProcessSetting, Any]]) -> None:
     for setting, value in before:
-        _put_back(setting.name, partial(setting.become, value))
+        try:
+            setting.become(value)
+        except Exception as error:
+            _note_failure(setting.name, error)
 
 
 def _put_back(name: str, put: Callable[[], Any]) -> None:
-    """Restore one setting; a failure is printed, not raised, so that the block's own result or error gets through."""
+    """Restore one thing; a failure is printed, not raised, so that the block's own result or error gets through."""
     try:
         put()
     except Exception as error:
-        not_restored.append(name)
-        with suppress(OSError, ValueError, AttributeError):  # stderr is closed, or the disk beneath it full
-            print(f"cannot put back {name}: {one_line(str(error))}", file=sys.stderr)
+        _note_failure(name, error)
+
+
+def _note_failure(name: str, error: Exception) -> None:
+    not_restored.append(name)
+    with suppress(OSError, ValueError, AttributeError):  # stderr is closed, or the disk beneath it full
+        print(f"cannot put back {name}: {one_line(str(error))}", file=sys.stderr)
 
 
 def _working_directory() -> Callable[..., None]:

@@ -25,6 +25,8 @@ OVERRIDING = ("/CPU", "/CUDA", "/AutogradCPU", "/AutogradCUDA", "/Autograd", "/C
 _WRITTEN_BY_PYTHON = frozenset({"__doc__", "__annotations__", "__signature__", "__weakref__", "__dict__", "__hash__"})
 
 _CODE = operator.attrgetter("__code__")
+_IMMUTABLE = 1 << 8
+"""`Py_TPFLAGS_IMMUTABLETYPE`: Python refuses to set an attribute of the class. So are classes that are written in C."""
 
 _by_import: dict[str, frozenset[str]] = {}
 
@@ -55,7 +57,7 @@ class _Owner:
         return {name: value for name, value in attributes if isinstance(self.owner, type) or callable(value)}
 
     def is_as_it_was(self) -> bool:
-        """Return whether nothing at all has changed. No line of Python runs for an attribute: there are 100,000."""
+        """Return whether nothing at all has changed. No line of Python runs for an attribute: there are 64,000."""
         now = vars(self.owner)
         return (
             len(now) == len(self.names)
@@ -68,7 +70,8 @@ class _Owner:
 class Functions:
     """The functions and classes, with their methods, that the modules in `PACKAGES` and `STANDARD` have now.
 
-    Takes about 50 ms, and `replaced` 20. Numbers and tables that modules keep are left out, as most are caches.
+    Takes about 50 ms, and `replaced` 15. Numbers and tables that modules keep are left out, as most are caches. So are
+    classes whose attributes Python lets nobody set.
     """
 
     def __init__(self) -> None:
@@ -177,7 +180,8 @@ def _is_watched(name: str, module: object) -> bool:
 
 
 def _is_watched_class(value: type) -> bool:
-    return str(getattr(value, "__module__", "")).partition(".")[0] in PACKAGES
+    package = str(getattr(value, "__module__", "")).partition(".")[0]
+    return package in PACKAGES and not value.__flags__ & _IMMUTABLE
 
 
 def _is_data(owner: Any, value: Any) -> bool:

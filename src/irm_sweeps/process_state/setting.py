@@ -19,16 +19,19 @@ class ProcessSetting:
     ----------
     new
         Its value in a new process; None where the machine or the user chooses it.
+    compares
+        Whether it is read before it is set, and left alone where it has the value already.
     """
 
     name: str
     get: Callable[[], Any]
     put: Put
     new: Any = None
+    compares: bool = True
 
     def become(self, value: Any) -> None:
         """Set a value, unless the value is None or the setting has it already."""
-        if value is not None and self.get() != value:
+        if value is not None and (not self.compares or self.get() != value):
             self.put(value)
 
 

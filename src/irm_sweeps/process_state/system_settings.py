@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import threading
@@ -16,6 +17,7 @@ from irm_sweeps.process_state.setting import ProcessSetting
 
 LIMITS = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 CATCHABLE = tuple(int(one) for one in signal.Signals if one not in (signal.SIGKILL, signal.SIGSTOP))
+_UMASK = re.compile(rb"^Umask:\s*([0-7]+)$", re.MULTILINE)
 TIMERS = {"ITIMER_REAL": signal.ITIMER_REAL, "ITIMER_VIRTUAL": signal.ITIMER_VIRTUAL, "ITIMER_PROF": signal.ITIMER_PROF}
 
 
@@ -48,10 +50,11 @@ ENVIRONMENT = ProcessSetting("environment", lambda: dict(os.environ), _put_envir
 def _umask() -> int | None:
     """Return the umask, read from /proc: `os.umask` reads it only by setting it, also for other threads."""
     try:
-        with open("/proc/self/status") as file:
-            return next((int(line.split()[1], 8) for line in file if line.startswith("Umask:")), None)
+        with open("/proc/self/status", "rb", buffering=0) as file:
+            found = _UMASK.search(file.read(1024))
     except OSError:
         return None
+    return None if found is None else int(found[1], 8)
 
 
 def _limits() -> dict[str, tuple[int, int]]:

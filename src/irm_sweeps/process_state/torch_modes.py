@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from irm_sweeps.process_state.setting import ProcessSetting
@@ -122,11 +123,16 @@ def _transforms() -> int:
 
 def _tables() -> list[dict[Any, Any]]:
     """Return torch's dictionaries of global hooks of modules and optimizers."""
+    return [table for owner, name in _places_of_tables() if isinstance(table := getattr(owner, name, None), dict)]
+
+
+@cache
+def _places_of_tables() -> list[tuple[Any, str]]:
+    """Return the modules of torch and the names under which they keep the tables."""
     from torch.nn.modules import module
     from torch.optim import optimizer
 
-    values = [value for owner in (module, optimizer) for name, value in vars(owner).items() if name[:7] == "_global"]
-    return [value for value in values if isinstance(value, dict)]
+    return [(owner, name) for owner in (module, optimizer) for name in vars(owner) if name.startswith("_global")]
 
 
 def _hooks() -> tuple[bool | None, list[dict[Any, Any]]]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from irm_sweeps.backbones.backbone import Model
 from irm_sweeps.draws import Draws
+from irm_sweeps.methods.method import Method
 from irm_sweeps.process_state import fresh_state
 from irm_sweeps.trial import Trial
 
@@ -62,14 +63,20 @@ class Networks:
         return tensor.to(self._device, self._dtype if tensor.is_floating_point() else None)
 
     def _initial(self, i: int, environments: int, images: int) -> dict[str, Tensor]:
+        extra = self._of_method(i, environments, images)
+        model = self._drawn(i, "backbone") if i else self.model
+        return {name: self.put(tensor) for name, tensor in {**model.initial(), **extra, **self.model.buffers()}.items()}
+
+    def _of_method(self, i: int, environments: int, images: int) -> dict[str, Tensor]:
         method, draws = self._trials[i].method, self._draws[i]
+        own = type(method)
+        if own.extra_parameters is Method.extra_parameters and own.image_parameters is Method.image_parameters:
+            return {}
         generator = torch.Generator().manual_seed(draws.integer("parameters/method"))
         with fresh_state(seed=generator.initial_seed()):
             extra = method.extra_parameters(partial(self.fresh, i), environments, generator)
             of_images = torch.Generator().manual_seed(draws.integer("parameters/images"))
-            extra |= method.image_parameters(images, of_images)
-        model = self._drawn(i, "backbone") if i else self.model
-        return {name: self.put(tensor) for name, tensor in {**model.initial(), **extra, **self.model.buffers()}.items()}
+            return extra | method.image_parameters(images, of_images)
 
     def _drawn(self, i: int, purpose: str) -> Model:
         trial = self._trials[i]
