@@ -126,28 +126,6 @@ def test_a_run_whose_creation_was_killed_is_discarded(logger: Logger, tmp_path: 
     assert [found.info.run_id for found in runs(tmp_path)] == [kept], "another trial's"
 
 
-@pytest.mark.parametrize("killed_in", ["write_yaml", "FileStore.set_tag"])
-def test_a_run_whose_creation_was_killed_is_gone_once_its_trial_goes_on(
-    killed_in: str, logger: Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class KilledError(BaseException):
-        pass
-
-    def kill(*arguments: Any, **named: Any) -> None:
-        if killed_in == "write_yaml":
-            Path(arguments[0], "meta.yaml").touch()
-        raise KilledError
-
-    logged(logger, run(tmp_path, "f" * 16), 1.0)
-    with monkeypatch.context() as patched:
-        patched.setattr(f"mlflow.store.tracking.file_store.{killed_in}", kill)
-        with pytest.raises(KilledError):
-            logger.open(run(tmp_path))
-    logged(logger, run(tmp_path), 2.0)
-    assert penalties(tmp_path) == [1.0, 2.0]
-    assert len(runs(tmp_path)) == 2
-
-
 def test_only_where_something_is_half_written_its_end_is_waited_for(
     logger: Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

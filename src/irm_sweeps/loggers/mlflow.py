@@ -52,9 +52,8 @@ class _MlflowRun(Stream):
         id_file = run.folder / _ID_FILE
         _delete_earlier(client, id_file, run.trial_id)
         tags = {_TRIAL: run.trial_id}
-        id_file.unlink(missing_ok=True)  # so that a symbolic link is not followed
-        id_file.touch()  # empty until the run is there: a process that is killed meanwhile leaves it so
         self._id = client.create_run(_experiment(client, run.sweep), run_name=run.name, tags=tags).info.run_id
+        id_file.unlink(missing_ok=True)  # so that a symbolic link is not followed
         id_file.write_text(self._id)
         params = [
             Param(fit(name), value if isinstance(value, str) else json.dumps(value))
@@ -176,10 +175,7 @@ class MLflow(Logger):
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
     def open(self, run: Run) -> Stream:
-        """Delete the earlier run of the trial, also one whose creation was cut short, and start a new one."""
-        id_file = run.folder / _ID_FILE
-        if id_file.is_file() and not id_file.stat().st_size:
-            self.discard([run])
+        """Delete the earlier run of the trial and start a new one."""
         return _MlflowRun(self._client(), run)
 
     def closed(self, runs: Sequence[Run]) -> dict[str, str]:
