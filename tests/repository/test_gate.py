@@ -58,6 +58,11 @@ class Gate:
             printed, _ = process.communicate(timeout=60)
         return process.returncode, printed
 
+    def go_on(self, line: str = "go on") -> None:
+        """End the `await` of a part."""
+        with self.calls.open("a") as calls:
+            calls.write(f"{line}\n")
+
     def await_calls(self, *lines: str) -> None:
         """Wait until each line stands in `calls`."""
         eventually(lambda: set(lines) <= set(self.calls.read_text().splitlines()), f"the calls {lines}", 60)
@@ -68,14 +73,28 @@ def announced(printed: str) -> list[str]:
     return re.findall(r"^== \d+:\d\d  (.*)$", printed, re.M)
 
 
+def read_until(process: subprocess.Popen[str], announcement: str) -> str:
+    """Return what was printed up to the line that announces it: of two parts, which ends first is known no other way."""
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if announcement in announced(line):
+            return "".join(lines)
+    raise AssertionError(f"never announced: {announcement}\n{''.join(lines)}")
+
+
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path)
 
 
 def test_each_part_is_announced_with_the_time_so_far(gate: Gate) -> None:
-    code, printed = gate.run('"test 1") await "test-slurm ended"', '"test-slurm 1") echo "test-slurm ended" >> $calls')
-    assert code == 0, printed
+    with gate.start('"test-slurm 1") await "make test"', '"test 1") await "go on"') as process:
+        printed = read_until(process, "SLURM tests passed")
+        gate.go_on()
+        printed += process.communicate(timeout=60)[0]
+    assert process.returncode == 0, printed
     assert announced(printed) == [
         "set-up",
         "lint",
@@ -91,11 +110,14 @@ def test_each_part_is_announced_with_the_time_so_far(gate: Gate) -> None:
 
 
 def test_the_slurm_tests_run_beside_the_tests_and_are_printed_after_them(gate: Gate) -> None:
-    code, printed = gate.run(
-        '"test 1") echo of the tests; await "make test-slurm"; echo "test ended" >> $calls',
-        '"test-slurm 1") echo of SLURM; await "make test"; await "test ended"',
-    )
-    assert code == 0, printed
+    with gate.start(
+        '"test 1") echo of the tests; await "make test-slurm"',
+        '"test-slurm 1") echo of SLURM; await "make test"; await "go on"',
+    ) as process:
+        printed = read_until(process, "tests passed")
+        gate.go_on()
+        printed += process.communicate(timeout=60)[0]
+    assert process.returncode == 0, printed
     lines = [line for line in printed.splitlines() if line in ("of the tests", "of SLURM")]
     assert lines == ["of the tests", "of SLURM"]
     assert announced(printed)[-4:] == [
@@ -117,11 +139,12 @@ def test_the_part_that_fails_ends_the_run_by_its_name(gate: Gate, part: str, nam
 
 def test_slurm_tests_that_fail_are_told_at_once_and_the_tests_go_on(gate: Gate) -> None:
     with gate.start(
-        '"test-slurm 1") echo of SLURM; exit 3', '"test 1") await "go on"; echo of the tests; exit 4'
+        '"test-slurm 1") await "make test"; echo of SLURM; exit 3',
+        '"test 1") await "go on"; echo of the tests; exit 4',
     ) as process:
         assert process.stdout
         early = list(itertools.takewhile(lambda line: line != "of SLURM\n", process.stdout))
-        gate.calls.write_text(gate.calls.read_text() + "go on\n")
+        gate.go_on()
         late, _ = process.communicate(timeout=60)
     assert announced("".join(early))[-1] == "SLURM tests FAILED (exit code 3)"
     assert late.splitlines()[0] == "of the tests"
@@ -137,7 +160,7 @@ def test_slurm_tests_that_fail_after_the_tests_have_failed_are_told_too(gate: Ga
     with gate.start('"test 1") exit 4', '"test-slurm 1") await "go on"; echo of SLURM; exit 3') as process:
         assert process.stdout
         early = list(itertools.takewhile(lambda line: "FAILED" not in line, process.stdout))
-        gate.calls.write_text(gate.calls.read_text() + "go on\n")
+        gate.go_on()
         late, _ = process.communicate(timeout=60)
     assert announced("".join(early))[-1] == "tests"
     assert announced(late) == ["SLURM tests FAILED (exit code 3)"] * 2 + ["tests FAILED (exit code 4)"]
