@@ -74,7 +74,7 @@ def announced(printed: str) -> list[str]:
 
 
 def read_until(process: subprocess.Popen[str], announcement: str) -> str:
-    """Return what was printed up to the line that announces it: of two parts, which ends first is known no other way."""
+    """Return what was printed up to the line that announces it, the only sign that a part has ended."""
     assert process.stdout
     lines = []
     for line in process.stdout:

@@ -91,7 +91,7 @@ class Conduct:
             entry,
             [player for player, names in method.players([*initial, *extra]).items() if names],
             list(dict.fromkeys(_group(name) for name in extra)),
-            type(method).stop is not Method.stop,
+            method.overrides(Method.stop),
             sorted(named),
             method.stages(),
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -374,7 +374,11 @@ class Method(Component):
     @property
     def can_stop(self) -> bool:
         """Whether `stop` can return an evaluation: by default, whether the class overrides `stop`."""
-        return type(self).stop is not Method.stop
+        return self.overrides(Method.stop)
+
+    def overrides(self, *hooks: Callable[..., Any]) -> bool:
+        """Whether the class has its own version of one of these functions of `Method`."""
+        return any(getattr(type(self), hook.__name__) is not hook for hook in hooks)
 
     @abstractmethod
     def turn(self, at: Point, moving: Sequence[str]) -> Turn:

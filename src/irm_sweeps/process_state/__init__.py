@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from irm_sweeps.errors import one_line
@@ -56,10 +56,7 @@ def fresh_state(*, environment: bool = True, seed: int | None = None) -> Iterato
 
 def _put_back_all(before: list[tuple[ProcessSetting, Any]]) -> None:
     for setting, value in before:
-        try:
-            setting.become(value)
-        except Exception as error:
-            _note_failure(setting.name, error)
+        _put_back(setting.name, partial(setting.become, value))
 
 
 def _put_back(name: str, put: Callable[[], Any]) -> None:
@@ -67,13 +64,9 @@ def _put_back(name: str, put: Callable[[], Any]) -> None:
     try:
         put()
     except Exception as error:
-        _note_failure(name, error)
-
-
-def _note_failure(name: str, error: Exception) -> None:
-    not_restored.append(name)
-    with suppress(OSError, ValueError, AttributeError):  # stderr is closed, or the disk beneath it full
-        print(f"cannot put back {name}: {one_line(str(error))}", file=sys.stderr)
+        not_restored.append(name)
+        with suppress(OSError, ValueError, AttributeError):  # stderr is closed, or the disk beneath it full
+            print(f"cannot put back {name}: {one_line(str(error))}", file=sys.stderr)
 
 
 def _working_directory() -> Callable[..., None]:

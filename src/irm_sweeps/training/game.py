@@ -106,7 +106,7 @@ class Game:
     @property
     def combines(self) -> bool:
         """Whether a player may have several objectives: the method overrides `combine`."""
-        return type(self.method).combine is not Method.combine
+        return self.method.overrides(Method.combine)
 
     def _lift(self, one: Any) -> Any:
         return torch.func.vmap(one) if self.trials > 1 else lifted(one)

@@ -286,7 +286,7 @@ class StackTraining:
             self.parameters.restart(self.timeline.paces(self.step))
         self.parameters.scale_lr(self._first.optimizer.factor(self.step / max(self.steps, 1)))
         for stage in beginning:
-            if not stage.numbers_only and type(self._first.method).enter is not Method.enter:
+            if not stage.numbers_only and self._first.method.overrides(Method.enter):
                 self.parameters.assign(self._entered(stage.name))
                 self._passes.clear()
 

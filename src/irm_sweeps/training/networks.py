@@ -69,8 +69,7 @@ class Networks:
 
     def _of_method(self, i: int, environments: int, images: int) -> dict[str, Tensor]:
         method, draws = self._trials[i].method, self._draws[i]
-        own = type(method)
-        if own.extra_parameters is Method.extra_parameters and own.image_parameters is Method.image_parameters:
+        if not method.overrides(Method.extra_parameters, Method.image_parameters):
             return {}
         generator = torch.Generator().manual_seed(draws.integer("parameters/method"))
         with fresh_state(seed=generator.initial_seed()):
