@@ -53,12 +53,15 @@ def setting_note(chosen: Setting, candidates: Sequence[Setting], rule: str) -> N
         (key,) = chosen.differs
         differs += f" of {', '.join(written(setting.differs.get(key)) for setting in candidates)}"
     measured, compared = [setting for setting in candidates if setting.values], contenders(candidates)
-    seeds = len(chosen.readings)
-    what = "results" if len(compared) == len(measured) else "all its seeds"
-    if len(chosen.values) < seeds:
-        what = f"{len(chosen.values)} of {count(seeds, 'seed')} so far"
-    among = f"{len(compared)} settings with {what}" if len(compared) > 1 else f"the only setting with {what}"
-    text = f"setting: {differs}; of {among} out of {len(candidates)} it has {selection_rules.SETTINGS[rule]}"
+    have = "results" if len(compared) == len(measured) else "all their seeds"
+    if len(chosen.values) < len(chosen.readings):
+        have = f"{len(chosen.values)} of {count(len(chosen.readings), 'seed')} so far"
+    text = f"setting: {differs}"
+    if len(compared) < len(candidates) or have != "results":
+        text += f"; of {count(len(candidates), 'setting')}, {len(compared)} with {have}"
+    elif len(chosen.differs) > 1:
+        text += f"; of {count(len(candidates), 'setting')}"
+    text += "; chosen on test" * (rule != "val")
     if passed := [_passed(setting) for setting in measured if setting not in compared]:
         text += f"; passed over, without a value of every seed: {_listed(passed)}"
     if any(reading.status in ("missing", "failed") for setting in candidates for reading in setting.readings):
