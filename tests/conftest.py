@@ -12,11 +12,12 @@ import pytest
 import synthetic_store
 from commands import Desk, FakeCommand, trained_store
 from irm_sweeps.sweep.paper import Paper, load_paper
-from irm_sweeps.testing.fixtures import make_trial, make_trial_of, training
+from irm_sweeps.testing.fixtures import gpu, make_trial, make_trial_of, training
 from order import pytest_collection_modifyitems, pytest_xdist_auto_num_workers
 from untouched import untouched
 
 __all__ = [
+    "gpu",
     "make_trial",
     "make_trial_of",
     "pytest_collection_modifyitems",

@@ -16,7 +16,7 @@ import pytest
 
 # Before these modules are imported, so that their assertions say which values they compared.
 pytest.register_assert_rewrite(
-    *(f"irm_sweeps.testing.{name}" for name in ("objectives", "stacks", "compiled", "resuming", "runs"))
+    *(f"irm_sweeps.testing.{name}" for name in ("objectives", "stacks", "compiled", "resuming", "devices", "runs"))
 )
 
 from irm_sweeps.data.drawn import checked_draw  # noqa: E402

@@ -1,4 +1,4 @@
-"""A pytest plug-in with fixtures that make small trials of real digits and train them on the CPU."""
+"""A pytest plug-in with fixtures that make small trials of real digits and train them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from irm_sweeps.trial import GROUPS, Trial
 # Threads that share a tiny tensor wait for each other: ten times slower on busy cores.
 torch.set_num_threads(1)
 
+CPU = torch.device("cpu")
+
 TINY: dict[str, Any] = {
     "dataset.source": "embedded",
     "dataset.n_train": 60,
@@ -34,7 +36,10 @@ TINY: dict[str, Any] = {
 MakeTrial = Callable[..., Trial]
 """A function from overrides, e.g. `method=irmv1` and `lam=3`, to a trial."""
 Train = Callable[..., StackTraining]
-"""A function from trials to their training as one stack, not yet run; with `compiled=True` its moves are compiled."""
+"""A function from trials to their training as one stack, not yet run.
+
+On the CPU, or on `device`; with `compiled=True` its moves are compiled.
+"""
 
 
 @functools.cache
@@ -84,9 +89,17 @@ def make_trial_of() -> Callable[[Sequence[str], Mapping[str, Any]], MakeTrial]:
 
 @pytest.fixture(scope="session")
 def training() -> Train:
-    """Make the training of trials on the CPU, not yet run."""
+    """Make the training of trials, not yet run."""
 
-    def start(*trials: Trial, compiled: bool = False) -> StackTraining:
-        return StackTraining(trials, Path("no_data_is_read"), torch.device("cpu"), compiled=compiled)
+    def start(*trials: Trial, compiled: bool = False, device: torch.device = CPU) -> StackTraining:
+        return StackTraining(trials, Path("no_data_is_read"), device, compiled=compiled)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def gpu() -> torch.device:
+    """Return this machine's GPU; the test is skipped where torch finds none."""
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no GPU")
+    return torch.device("cuda")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from irm_sweeps.testing.cases import OPTIMIZERS, SMALL, THREE_ENVIRONMENTS
 from irm_sweeps.testing.compiled import CompiledContract
+from irm_sweeps.testing.devices import DeviceContract
 from irm_sweeps.testing.objectives import ObjectiveContract
 from irm_sweeps.testing.resuming import ResumingContract
 from irm_sweeps.testing.stacks import StackContract
@@ -11,8 +12,8 @@ from irm_sweeps.testing.stacks import StackContract
 __all__ = ["OPTIMIZERS", "SMALL", "THREE_ENVIRONMENTS", "MethodContract"]
 
 
-class MethodContract(ObjectiveContract, StackContract, CompiledContract, ResumingContract):
-    """The tests that every method has to pass: gradients, players, environments, lam, stacks, divergence, resuming.
+class MethodContract(ObjectiveContract, StackContract, CompiledContract, ResumingContract, DeviceContract):
+    """Tests that every method has to pass: gradients, players, environments, lam, stacks, divergence, resuming, a GPU.
 
     Attributes
     ----------

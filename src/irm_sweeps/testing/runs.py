@@ -114,10 +114,13 @@ def assert_same_outcome(a: Outcome, b: Outcome) -> None:
         np.testing.assert_allclose(numbers(one), numbers(other), rtol=1e-9, atol=1e-9)
 
 
-def assert_same_parameters(stack: StackTraining, row: int, solo: StackTraining, but: Collection[str] = ()) -> None:
-    """Assert that trial `row` of a stack has the parameters of its solo training, to 1e-9; `but`: names left out."""
+def assert_same_parameters(
+    stack: StackTraining, rows: int | slice, other: StackTraining, but: Collection[str] = ()
+) -> None:
+    """Assert that these trials of a stack have the parameters of another one, to 1e-9; `but`: names left out."""
     tensors = stack.parameters.tensors()
-    for name, expected in solo.parameters.tensors().items():
-        if name in but:
-            continue
-        torch.testing.assert_close(tensors[name][row : row + 1], expected, rtol=1e-9, atol=1e-9)
+    chosen = slice(rows, rows + 1) if isinstance(rows, int) else rows
+    for name, expected in other.parameters.tensors().items():
+        if name not in but:
+            found = tensors[name].detach()[chosen].to(expected.device)
+            torch.testing.assert_close(found, expected.detach(), rtol=1e-9, atol=1e-9)
