@@ -11,7 +11,7 @@ from commands import SMALL, Desk, irm_sweeps, launch
 from irm_sweeps.errors import UserError
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.training import moves
-from wrong_turns import Wrong
+from wrong_turns import Wrong, WrongPenalty
 
 COMPLAINTS = {
     "vector": "objective of 'model' has shape [2]; a scalar is needed: reduce it (or the penalty in it) with mean()",
@@ -21,6 +21,11 @@ COMPLAINTS = {
     "log": "log entry 'penalty' is a float; a tensor is needed, e.g. risks.new_full((), 0.5)",
     "bare": "a Turn of two dicts is needed, objectives by player and what to log by name",
     "bare objective": "a Turn of two dicts is needed",
+}
+PENALTIES = {
+    "nothing": "returned nothing: return a scalar tensor, and not its item()",
+    "number": "returned a float: return a scalar tensor, and not its item()",
+    "vector": "returned a tensor of shape [2]: reduce it with mean() or sum()",
 }
 EXITS = {"exit": "sys.exit(3)", "last words": "sys.exit('no such file')", "plain exit": "sys.exit()"}
 
@@ -42,6 +47,21 @@ def test_it_is_named_at_the_first_step(
         run.run()
     assert str(error.value).startswith(f"Wrong.turn: {COMPLAINTS[deed]}")
     assert run.step == 0
+
+
+@pytest.mark.parametrize("how", ["solo", "stacked", "compiled"])
+@pytest.mark.parametrize("deed", PENALTIES)
+def test_a_penalty_that_is_no_scalar_tensor_is_named(
+    deed: str, how: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "BACKEND", "aot_eager")
+    trials = [make_trial("method=vrex", f"seed={seed}") for seed in range(2 if how == "stacked" else 1)]
+    values = trials[0].method.model_dump(include=set(WrongPenalty.model_fields) - {"target"})
+    method = WrongPenalty.model_validate({**values, "deed": deed})
+    run = training(*(trial.model_copy(update={"method": method}) for trial in trials), compiled=how == "compiled")
+    with pytest.raises(UserError) as error:
+        run.run()
+    assert str(error.value) == f"WrongPenalty.penalty {PENALTIES[deed]}"
 
 
 def test_the_trial_fails_with_that_line(tmp_path: Path) -> None:

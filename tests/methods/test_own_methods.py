@@ -15,7 +15,9 @@ from irm_sweeps.commands.init import create
 from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.groupdro import LOG_WEIGHTS, GroupDRO
 from irm_sweeps.methods.method import Point, Turn
+from irm_sweeps.methods.rex import VREx
 from irm_sweeps.testing.fixtures import MakeTrial, Train
+from irm_sweeps.testing.objectives import ObjectiveContract
 from irm_sweeps.training import moves
 
 METHODS = """
@@ -95,6 +97,22 @@ def test_a_method_that_is_nan_for_one_image_is_told_how_to_say_so(tmp_path: Path
     assert set(re.findall(r"^FAILED \S+::(\w+)::", answer.stdout, re.M)) == {"TestTold"}, answer.stdout
     assert "needs_several_images = {'spread': '...'}" in answer.stdout
     assert "one image has no spread" in answer.stdout
+
+
+def test_a_penalty_without_a_gradient_is_told_where_to_look(
+    make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(ObjectiveContract):
+        cases = {"vrex": ["method=vrex"]}
+
+    def check() -> None:
+        Told().test_each_player_s_gradient_is_that_of_its_objective("vrex", make_trial, training)
+
+    check()
+    plain = VREx.penalty
+    monkeypatch.setattr(VREx, "penalty", lambda *arguments: plain(*arguments).detach())
+    with pytest.raises(AssertionError, match=r"of 'model' for '\S+' is not that of its objective: look for detach"):
+        check()
 
 
 def test_a_batch_of_unequal_environments_names_what_takes_them() -> None:

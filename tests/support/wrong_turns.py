@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Move, Point, Turn
+from irm_sweeps.methods.penalized import Penalized
 
 
 class Wrong(ERM):
@@ -44,3 +45,12 @@ class Wrong(ERM):
             case "plain exit":
                 sys.exit()
         return turn
+
+
+class WrongPenalty(Penalized):
+    """A method whose penalty is nothing, a number, or a value for each environment."""
+
+    deed: str
+
+    def penalty(self, at: Point, features: Any, logits: Any, risks: Any) -> Any:
+        return {"nothing": None, "number": 0.5, "vector": risks}[self.deed]

@@ -43,7 +43,7 @@ class ObjectiveContract(MethodCases):
                     gradients = torch.autograd.grad(
                         objective.sum(), leaves, allow_unused=True, materialize_grads=True, retain_graph=True
                     )
-                    for leaf, gradient in zip(leaves, gradients, strict=True):
+                    for name, leaf, gradient in zip(owned[player], leaves, gradients, strict=True):
                         direction = torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype)
                         direction /= direction.norm()
                         values = []
@@ -51,7 +51,11 @@ class ObjectiveContract(MethodCases):
                             leaf.data += step * direction
                             values.append(turn().objectives[player].sum().item())
                         along_direction = (gradient * direction).sum().item()
-                        assert along_direction == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-7)
+                        expected = pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-7)
+                        assert along_direction == expected, (
+                            f"the gradient of {player!r} for {name!r} is not that of its objective: look for detach() "
+                            "or no_grad(); a method whose gradient is meant to be another one is a case of `noisy`"
+                        )
 
     def test_players_move_their_own_parameters_only(
         self, case: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch

@@ -6,7 +6,7 @@ from irm_sweeps.testing import MethodContract
 
 
 class TestMine(MethodContract):
-    """A line for each method; `python -m pytest -k risk_gap` runs one of them."""
+    """A line for each method, else it is not tested; `python -m pytest -k risk_gap` runs one of them."""
 
     cases: ClassVar = {
         "risk_gap": ["method=risk_gap"],
