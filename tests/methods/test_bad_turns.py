@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from commands import SMALL, Desk, irm_sweeps, launch
 from irm_sweeps.errors import UserError
+from irm_sweeps.methods.method import Method
 from irm_sweeps.testing.fixtures import MakeTrial, Train
 from irm_sweeps.training import moves
-from wrong_turns import Wrong, WrongPenalty
+from wrong_turns import Matrix, Wrong, WrongPenalty
 
 COMPLAINTS = {
-    "vector": "objective of 'model' has shape [2]; a scalar is needed: reduce it (or the penalty in it) with mean()",
-    "float": "objective of 'model' is a float; a scalar tensor is needed",
+    "vector": "objective of 'model' is a tensor of shape [2]: reduce it with mean() or sum()",
+    "float": "objective of 'model' is a float: make it a scalar tensor, and take no item() of one",
+    "nothing": "objective of 'model' is nothing: return a scalar tensor",
     "missing": "['model'] move, and there are objectives of []: one each is needed",
     "unknown": "['model'] move, and there are objectives of ['model', 'adversary']: one each is needed",
     "log": "log entry 'penalty' is a float; a tensor is needed, e.g. risks.new_full((), 0.5)",
@@ -23,8 +26,8 @@ COMPLAINTS = {
     "bare objective": "a Turn of two dicts is needed",
 }
 PENALTIES = {
-    "nothing": "returned nothing: return a scalar tensor, and not its item()",
-    "number": "returned a float: return a scalar tensor, and not its item()",
+    "nothing": "returned nothing: return a scalar tensor",
+    "number": "returned a float: make it a scalar tensor, and take no item() of one",
     "vector": "returned a tensor of shape [2]: reduce it with mean() or sum()",
 }
 EXITS = {"exit": "sys.exit(3)", "last words": "sys.exit('no such file')", "plain exit": "sys.exit()"}
@@ -34,34 +37,45 @@ def wrong(deed: str) -> list[str]:
     return [*SMALL, "method=erm", "method._target_=wrong_turns.Wrong", f"+method.deed={deed}"]
 
 
-@pytest.mark.parametrize("how", ["solo", "stacked", "compiled"])
-@pytest.mark.parametrize("deed", COMPLAINTS)
-def test_it_is_named_at_the_first_step(
-    deed: str, how: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(params=["solo", "stacked", "compiled"])
+def complaint(
+    request: pytest.FixtureRequest, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Method], str]:
+    """The error of a wrong method at the first step."""
     monkeypatch.setattr(moves, "BACKEND", "aot_eager")
-    trials = [make_trial(f"seed={seed}") for seed in range(2 if how == "stacked" else 1)]
+
+    def of(method: Method) -> str:
+        seeds = range(2 if request.param == "stacked" else 1)
+        trials = [make_trial(f"seed={seed}").model_copy(update={"method": method}) for seed in seeds]
+        run = training(*trials, compiled=request.param == "compiled")
+        with pytest.raises(UserError) as error:
+            run.run()
+        assert run.step == 0
+        return str(error.value)
+
+    return of
+
+
+@pytest.mark.parametrize("deed", COMPLAINTS)
+def test_it_is_named_at_the_first_step(deed: str, complaint: Callable[[Method], str]) -> None:
     method = Wrong.model_validate({"risk": "mean", "deed": deed})
-    run = training(*(trial.model_copy(update={"method": method}) for trial in trials), compiled=how == "compiled")
-    with pytest.raises(UserError) as error:
-        run.run()
-    assert str(error.value).startswith(f"Wrong.turn: {COMPLAINTS[deed]}")
-    assert run.step == 0
+    assert complaint(method).startswith(f"Wrong.turn: {COMPLAINTS[deed]}")
 
 
-@pytest.mark.parametrize("how", ["solo", "stacked", "compiled"])
 @pytest.mark.parametrize("deed", PENALTIES)
 def test_a_penalty_that_is_no_scalar_tensor_is_named(
-    deed: str, how: str, make_trial: MakeTrial, training: Train, monkeypatch: pytest.MonkeyPatch
+    deed: str, complaint: Callable[[Method], str], make_trial: MakeTrial
 ) -> None:
-    monkeypatch.setattr(moves, "BACKEND", "aot_eager")
-    trials = [make_trial("method=vrex", f"seed={seed}") for seed in range(2 if how == "stacked" else 1)]
-    values = trials[0].method.model_dump(include=set(WrongPenalty.model_fields) - {"target"})
+    values = make_trial("method=vrex").method.model_dump(include=set(WrongPenalty.model_fields) - {"target"})
     method = WrongPenalty.model_validate({**values, "deed": deed})
-    run = training(*(trial.model_copy(update={"method": method}) for trial in trials), compiled=how == "compiled")
-    with pytest.raises(UserError) as error:
-        run.run()
-    assert str(error.value) == f"WrongPenalty.penalty {PENALTIES[deed]}"
+    assert complaint(method) == f"WrongPenalty.penalty {PENALTIES[deed]}"
+
+
+def test_several_objectives_stand_in_one_axis(complaint: Callable[[Method], str]) -> None:
+    assert complaint(Matrix.model_validate({"tau": 1})) == (
+        "Matrix.turn: objective of 'model' is a tensor of shape [1, 2]: reduce it with mean() or sum(), "
+        "or to one axis of objectives for `combine`"
+    )
 
 
 def test_the_trial_fails_with_that_line(tmp_path: Path) -> None:

@@ -58,10 +58,19 @@ class Gate:
             printed, _ = process.communicate(timeout=60)
         return process.returncode, printed
 
-    def go_on(self, line: str = "go on") -> None:
-        """End the `await` of a part."""
+    def go_on(self) -> None:
+        """End the `await "go on"` of a part."""
         with self.calls.open("a") as calls:
-            calls.write(f"{line}\n")
+            calls.write("go on\n")
+
+    def run_held(self, *cases: str, until: str) -> str:
+        """Return what was printed by a run whose parts pass, where `await "go on"` ends when `until` is announced."""
+        with self.start(*cases) as process:
+            printed = read_until(process, until)
+            self.go_on()
+            printed += process.communicate(timeout=60)[0]
+        assert process.returncode == 0, printed
+        return printed
 
     def await_calls(self, *lines: str) -> None:
         """Wait until each line stands in `calls`."""
@@ -90,11 +99,8 @@ def gate(tmp_path: Path) -> Gate:
 
 
 def test_each_part_is_announced_with_the_time_so_far(gate: Gate) -> None:
-    with gate.start('"test-slurm 1") await "make test"', '"test 1") await "go on"') as process:
-        printed = read_until(process, "SLURM tests passed")
-        gate.go_on()
-        printed += process.communicate(timeout=60)[0]
-    assert process.returncode == 0, printed
+    cases = ('"test-slurm 1") await "make test"', '"test 1") await "go on"')
+    printed = gate.run_held(*cases, until="SLURM tests passed")
     assert announced(printed) == [
         "set-up",
         "lint",
@@ -110,14 +116,11 @@ def test_each_part_is_announced_with_the_time_so_far(gate: Gate) -> None:
 
 
 def test_the_slurm_tests_run_beside_the_tests_and_are_printed_after_them(gate: Gate) -> None:
-    with gate.start(
+    printed = gate.run_held(
         '"test 1") echo of the tests; await "make test-slurm"',
         '"test-slurm 1") echo of SLURM; await "make test"; await "go on"',
-    ) as process:
-        printed = read_until(process, "tests passed")
-        gate.go_on()
-        printed += process.communicate(timeout=60)[0]
-    assert process.returncode == 0, printed
+        until="tests passed",
+    )
     lines = [line for line in printed.splitlines() if line in ("of the tests", "of SLURM")]
     assert lines == ["of the tests", "of SLURM"]
     assert announced(printed)[-4:] == [

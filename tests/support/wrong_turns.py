@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from irm_sweeps.methods.and_mask import ANDMask
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Move, Point, Turn
 from irm_sweeps.methods.penalized import Penalized
@@ -28,6 +29,8 @@ class Wrong(ERM):
                 return Turn({"model": risks}, turn.log)
             case "float":
                 return Turn({"model": 0.5}, turn.log)  # type: ignore[dict-item]
+            case "nothing":
+                return Turn({"model": None}, turn.log)  # type: ignore[dict-item]
             case "missing":
                 return Turn({}, turn.log)
             case "unknown":
@@ -45,6 +48,14 @@ class Wrong(ERM):
             case "plain exit":
                 sys.exit()
         return turn
+
+
+class Matrix(ANDMask):
+    """AND-mask with a matrix of objectives."""
+
+    def turn(self, at: Point, moving: Sequence[str]) -> Turn:
+        turn = super().turn(at, moving)
+        return Turn({player: risks[None] for player, risks in turn.objectives.items()}, turn.log)
 
 
 class WrongPenalty(Penalized):

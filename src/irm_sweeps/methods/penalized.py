@@ -13,6 +13,7 @@ from torch import Tensor
 from irm_sweeps.config import Count, Number
 from irm_sweeps.errors import UserError
 from irm_sweeps.methods.method import Method, Move, Point, Pooling, Turn
+from irm_sweeps.methods.scalars import not_a_scalar
 from irm_sweeps.methods.stages import Stage
 
 
@@ -65,7 +66,9 @@ class Penalized(Method):
         logits = at.logits(features)
         risks = at.risks(logits)
         pooled = at.pool(risks, self.risk)
-        penalty = self._checked(self.penalty(at, features, logits, risks))
+        penalty = self.penalty(at, features, logits, risks)
+        if wrong := not_a_scalar(penalty):
+            raise UserError(f"{type(self).__name__}.penalty returned {wrong}")
         annealed = at.begun("penalty")
         weight = torch.where(annealed, at.numbers["lam"], at.numbers["weight_before_anneal"])
         extra = self.further_term(at, features, logits)
@@ -100,17 +103,6 @@ class Penalized(Method):
         """Return one move of all players."""
         del step, environments
         return [Move(["model"] if self.head == "penalised" else ["representation", "head"])]
-
-    def _checked(self, penalty: Tensor | None) -> Tensor:
-        """Return the penalty; raise `UserError` unless it is a scalar tensor."""
-        if isinstance(penalty, Tensor) and not penalty.ndim:
-            return penalty
-        if isinstance(penalty, Tensor):
-            what, fix = f"a tensor of shape {list(penalty.shape)}", "reduce it with mean() or sum()"
-        else:
-            what = "nothing" if penalty is None else f"a {type(penalty).__name__}"
-            fix = "return a scalar tensor, and not its item()"
-        raise UserError(f"{type(self).__name__}.penalty returned {what}: {fix}")
 
     def _scale(self, weight: Tensor) -> Tensor | float:
         match self.rescale:

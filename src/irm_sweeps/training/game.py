@@ -18,6 +18,7 @@ from irm_sweeps.methods.batch import Batch
 from irm_sweeps.methods.encoder_pass import EncoderPass, KeptFeatures
 from irm_sweeps.methods.method import Method, Point, Turn
 from irm_sweeps.methods.risks import Loss
+from irm_sweeps.methods.scalars import not_a_scalar
 from irm_sweeps.training.evaluation import lifted
 from irm_sweeps.training.stacked_data import StackedBatch
 
@@ -205,14 +206,9 @@ def _problem(turn: Any, players: Sequence[str], combines: bool) -> str | None:
     if turn.objectives.keys() != set(players):
         return f"{list(players)} move, and there are objectives of {list(turn.objectives)}: one each is needed"
     for player, value in turn.objectives.items():
-        if not isinstance(value, Tensor):
-            return f"objective of {player!r} is a {type(value).__name__}; a scalar tensor is needed"
-        if value.ndim and not (combines and value.ndim == 1 and len(value)):
-            several = ", or one axis of objectives for `combine`" if combines else ""
-            return (
-                f"objective of {player!r} has shape {list(value.shape)}; a scalar is needed{several}: reduce it (or "
-                "the penalty in it) with mean() or sum()"
-            )
+        several = combines and isinstance(value, Tensor)
+        if (wrong := not_a_scalar(value)) and not (several and value.ndim == 1 and len(value)):
+            return f"objective of {player!r} is {wrong}{', or to one axis of objectives for `combine`' * several}"
     for name, value in turn.log.items():
         if not isinstance(value, Tensor):
             return f"log entry {name!r} is a {type(value).__name__}; a tensor is needed, e.g. risks.new_full((), 0.5)"

@@ -258,6 +258,7 @@ def test_once_it_has_run_it_speaks_for_the_cell(show, two_lams):
     found = cell(show, *(synthetic.completed(trial, lambda *_: 0.73, 0.8) for trial in others))
     assert (found["setting"], found["n"], float(found["mean"])) == ("lam=10", "3", pytest.approx(73))
     assert "setting: lam=10 of 1, 10" in found["note"]
+    assert "of 2 settings" not in found["note"]
     assert "passed over" not in found["note"]
 
 

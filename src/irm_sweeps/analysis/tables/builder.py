@@ -16,7 +16,7 @@ from irm_sweeps.analysis.settings import choose, settings
 from irm_sweeps.analysis.statistics.two_means import Summary, summarize
 from irm_sweeps.analysis.tables import test_set_error
 from irm_sweeps.analysis.tables.footer import measurement_lines, origin_lines
-from irm_sweeps.analysis.tables.notes import Note, made_by, mixture_notes, setting_note, status_notes
+from irm_sweeps.analysis.tables.notes import Note, chosen_on_test, made_by, mixture_notes, setting_note, status_notes
 from irm_sweeps.analysis.tables.published import ASSUMED_N, PublishedComparison
 from irm_sweeps.analysis.tables.table import Cell, Comparison, Table, adjusted
 from irm_sweeps.analysis.tables.unpacked import unpacked_lines
@@ -144,7 +144,7 @@ class Builder:
             by_seed=by_seed,
             dataset=chosen.readings[0].trial.dataset.target,
             lost=chosen.lost,
-            chosen_on_test=len(candidates) > 1 and rule != "val",
+            chosen_on_test=len(candidates) > 1 and chosen_on_test(rule),
         )
 
     def rule_for(self, row: Row, column: Column | None = None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from irm_sweeps.analysis.statistics.two_means import Summary, Verdict, Word
-from irm_sweeps.analysis.tables.notes import spelled
+from irm_sweeps.analysis.tables.notes import CHOSEN_ON_TEST, spelled
 from irm_sweeps.analysis.tables.table import Cell, Table
 from irm_sweeps.wording import count
 
@@ -56,7 +56,7 @@ def setting_text(cell: Cell) -> str:
     """Return `lam=10, chosen on test`, the setting of the mean and how it was chosen; empty if there was one only."""
     if cell.measured is None or cell.settings == 1:
         return ""
-    return f"{spelled(cell.chosen)}{', chosen on test' * cell.chosen_on_test}"
+    return f"{spelled(cell.chosen)}{f', {CHOSEN_ON_TEST}' * cell.chosen_on_test}"
 
 
 def mark_text(cell: Cell) -> str:

@@ -16,6 +16,9 @@ from irm_sweeps.wording import count, written
 if TYPE_CHECKING:
     from irm_sweeps.store.result import Result
 
+CHOSEN_ON_TEST = "chosen on test"
+"""Printed with a setting of which `chosen_on_test` is true."""
+
 _MOST_NAMED = 5
 """Largest number of trials or settings that one note names."""
 
@@ -46,6 +49,11 @@ class Note:
     mixed: str = ""
 
 
+def chosen_on_test(rule: str) -> bool:
+    """Return whether a rule compares settings by the metric of the cell itself, that is on test images."""
+    return rule != "val"
+
+
 def setting_note(chosen: Setting, candidates: Sequence[Setting], rule: str) -> Note:
     """Return the note on the setting that a cell shows, and on the settings passed over for seeds without a value."""
     differs = spelled(chosen.differs)
@@ -53,15 +61,17 @@ def setting_note(chosen: Setting, candidates: Sequence[Setting], rule: str) -> N
         (key,) = chosen.differs
         differs += f" of {', '.join(written(setting.differs.get(key)) for setting in candidates)}"
     measured, compared = [setting for setting in candidates if setting.values], contenders(candidates)
-    have = "results" if len(compared) == len(measured) else "all their seeds"
+    several, have = count(len(candidates), "setting"), "results"
+    if len(compared) < len(measured):
+        have = "all their seeds"
     if len(chosen.values) < len(chosen.readings):
         have = f"{len(chosen.values)} of {count(len(chosen.readings), 'seed')} so far"
     text = f"setting: {differs}"
     if len(compared) < len(candidates) or have != "results":
-        text += f"; of {count(len(candidates), 'setting')}, {len(compared)} with {have}"
+        text += f"; of {several}, {len(compared)} with {have}"
     elif len(chosen.differs) > 1:
-        text += f"; of {count(len(candidates), 'setting')}"
-    text += "; chosen on test" * (rule != "val")
+        text += f"; of {several}"
+    text += f"; {CHOSEN_ON_TEST}" * chosen_on_test(rule)
     if passed := [_passed(setting) for setting in measured if setting not in compared]:
         text += f"; passed over, without a value of every seed: {_listed(passed)}"
     if any(reading.status in ("missing", "failed") for setting in candidates for reading in setting.readings):
