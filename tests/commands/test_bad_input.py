@@ -206,6 +206,26 @@ def test_a_users_method_that_cannot_be_imported(tmp_path: Path, monkeypatch: pyt
     assert f"not_there was looked for in {tmp_path}" in absent
 
 
+@pytest.mark.parametrize(
+    ("target", "meant"),
+    [
+        ("penaltis.gap.Gap", "penalties"),
+        ("penalties.gaps.Gap", "gap"),
+        ("gap.Gap", None),
+        ("penalties.gap.Gaps", "Gap"),
+    ],
+)
+def test_a_part_of_the_path_of_ones_own_class_that_is_misspelled(
+    target: str, meant: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: Path
+) -> None:
+    (tmp_path / "penalties").mkdir()
+    (tmp_path / "penalties" / "gap.py").write_text("class Gap:\n    pass\n")
+    (tmp_path / "data").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    complaint = launch(f"results={results}", *SMALL, f"method._target_={target}").complaint
+    assert complaint.partition("did you mean ")[2].partition("?")[0] == (f"`{meant}`" if meant else ""), complaint
+
+
 def test_a_users_method_with_a_wrong_value(results: Path) -> None:
     assert str(SUPPORT) in sys.path
     answer = launch(f"results={results}", *ROGUE, "method.deed=dance")

@@ -181,6 +181,19 @@ def test_a_key_that_no_class_has_is_blamed_on_the_yaml_that_has_it(
     assert f"unknown key `method.foo` in {mine}; VREx has " in complaint, complaint
 
 
+def test_a_key_that_ones_own_class_lacks_asks_for_its_annotation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "my_conf" / "method" / "sharp.yaml"
+    mine.parent.mkdir(parents=True)
+    of_vrex = (conf_dir() / "method" / "vrex.yaml").read_text()
+    mine.write_text(of_vrex.replace("irm_sweeps.methods.rex.VREx", "wrong_turns.Unread") + "sharpness: 1\nfoo: 1\n")
+    monkeypatch.setenv("IRM_SWEEPS_CONF", str(tmp_path / "my_conf"))
+    complaint = launch("method=sharp", "lam=1", *SMALL).complaint
+    annotate = "annotate it in Unread if that is to have it, e.g. `foo: float`; Unread has "
+    assert f"unknown key `method.foo` in {mine}: {annotate}" in complaint, complaint
+
+
 def test_what_cannot_be_priced_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "mnist.npz").write_bytes(b"cut short")
     sweep = ["method=erm,vrex,irmv1", "seed=0,1", f"data_dir={tmp_path}", f"results={tmp_path / 'results'}"]

@@ -10,6 +10,7 @@ from irm_sweeps.methods.and_mask import ANDMask
 from irm_sweeps.methods.erm import ERM
 from irm_sweeps.methods.method import Move, Point, Turn
 from irm_sweeps.methods.penalized import Penalized
+from irm_sweeps.methods.rex import VREx
 
 
 class Wrong(ERM):
@@ -65,3 +66,9 @@ class WrongPenalty(Penalized):
 
     def penalty(self, at: Point, features: Any, logits: Any, risks: Any) -> Any:
         return {"nothing": None, "number": 0.5, "vector": risks}[self.deed]
+
+
+class Unread(VREx):
+    """V-REx with a field that its code does not read."""
+
+    sharpness: float

@@ -85,6 +85,8 @@ def unknown_field(place: str, owner: str, fields: Iterable[str]) -> str:
         # Deeper keys are written in a file, where the path is plain to see.
         path = f"{group}.{meant}" if group and "." not in group else meant
         return f"unknown key `{place}`{where} (did you mean `{path}`?)" + listing
+    if mistaken and not any(_is_packages(path) for path in mistaken):
+        where += f": annotate it in {owner} if that is to have it, e.g. `{field}: float`"
     return f"unknown key `{place}`{where}" + listing
 
 
@@ -117,6 +119,11 @@ def _names_class(path: Path, name: str) -> bool:
     """Return whether the `_target_` of a YAML is a class of this name."""
     named = rf"^_target_\s*:\s*[\"']?(\w+\.)*{re.escape(name)}[\"']?\s*(#.*)?$"
     return re.search(named, _text(path), re.MULTILINE) is not None
+
+
+def _is_packages(path: Path) -> bool:
+    """Return whether the `_target_` of a YAML is a class of this package."""
+    return re.search(r"^_target_\s*:\s*[\"']?irm_sweeps\.", _text(path), re.MULTILINE) is not None
 
 
 def _text(path: Path) -> str:

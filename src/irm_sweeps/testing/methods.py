@@ -5,6 +5,7 @@ from __future__ import annotations
 from irm_sweeps.testing.cases import OPTIMIZERS, SMALL, THREE_ENVIRONMENTS
 from irm_sweeps.testing.compiled import CompiledContract
 from irm_sweeps.testing.devices import DeviceContract
+from irm_sweeps.testing.fields import FieldContract
 from irm_sweeps.testing.objectives import ObjectiveContract
 from irm_sweeps.testing.resuming import ResumingContract
 from irm_sweeps.testing.stacks import StackContract
@@ -12,8 +13,10 @@ from irm_sweeps.testing.stacks import StackContract
 __all__ = ["OPTIMIZERS", "SMALL", "THREE_ENVIRONMENTS", "MethodContract"]
 
 
-class MethodContract(ObjectiveContract, StackContract, CompiledContract, ResumingContract, DeviceContract):
-    """Tests that every method has to pass: gradients, players, environments, lam, stacks, divergence, resuming, a GPU.
+class MethodContract(
+    FieldContract, ObjectiveContract, StackContract, CompiledContract, ResumingContract, DeviceContract
+):
+    """Tests that every method has to pass: fields, gradients, players, environments, lam, stacks, resuming, a GPU.
 
     Attributes
     ----------

@@ -8,7 +8,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -120,13 +120,33 @@ def where(module: str, name: str) -> str:
         folders = [folder or os.getcwd() for folder in sys.path if _is_users(folder or os.getcwd())]
         listed = ", ".join(dict.fromkeys(folders)) or "no folder besides the installed packages"
         places = f"{one_line(listed)} (the working directory and PYTHONPATH) and among installed packages"
-        return f"; {top:.80} was looked for in {places}"
+        return f"; {top:.80} was looked for in {places}{_near_module(module, folders)}"
     imported = sys.modules.get(module)
     file = getattr(imported, "__file__", None) or found.origin or ", ".join(found.submodule_search_locations or [])
     if isinstance(imported, ModuleType):
         classes = [key for key, value in vars(imported).items() if isinstance(value, type)]
         return f" ({file}){did_you_mean(name, classes)}"
-    return f" ({file})" if file else ""
+    near = _near_module(module, [os.path.dirname(folder) for folder in found.submodule_search_locations or []])
+    return f" ({file}){near}" if file else ""
+
+
+def _near_module(module: str, folders: Sequence[str]) -> str:
+    """Return `` (did you mean `x`?)`` for the first part of a dotted path that is not below any of some folders."""
+    for part in module.split("."):
+        names = {name for folder in folders for name in _modules_in(folder)}
+        if part not in names:
+            return did_you_mean(part, names)
+        folders = [os.path.join(folder, part) for folder in folders]
+    return ""
+
+
+def _modules_in(folder: str) -> set[str]:
+    """Return the names of a folder's modules, and of the folders in it that have some; none if it cannot be read."""
+    try:
+        found = list(Path(folder).glob("*.py")) + [path.parent for path in Path(folder).glob("*/*.py")]
+    except OSError:
+        return set()
+    return {path.stem for path in found if path.stem.isidentifier()}
 
 
 def _is_users(folder: str) -> bool:
