@@ -109,6 +109,18 @@ def each_choice(override: str) -> list[tuple[str, str]]:
     return [(text, str(value)) for text, value in zip(axis.texts, axis.values, strict=True)]
 
 
+def values(override: str) -> tuple[str, list[Any]]:
+    """Return the key of an override that pairs no axes, and its values.
+
+    Raises
+    ------
+    UserError
+        It cannot be parsed, or is a continuous interval.
+    """
+    (axis,) = _axes([override], HydraCache())
+    return axis.key, axis.values
+
+
 def last_wins(*layers: Sequence[str]) -> list[str]:
     """Concatenate overrides; of those with the same key, the last stays, at the first one's place.
 

@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from irm_sweeps.config import Config, validated
 from irm_sweeps.errors import UnknownChoice, UserError, did_you_mean
 from irm_sweeps.overrides.paired_axes import keys
+from irm_sweeps.sweep import typed_columns
 from irm_sweeps.sweep.grid import HydraCache, each_choice, last_wins, trials
 from irm_sweeps.sweep.metric import check_made, check_readable, parts
 from irm_sweeps.sweep.paper_departures import Departure, check_departures
@@ -137,8 +138,22 @@ class Paper(Config):
             raise UserError(f"paper={asked_for}: its file says name: {paper.name}; write name: {asked_for} there")
         return paper
 
+    def left_by(self, user: Sequence[str]) -> Paper:
+        """Return this file with the columns that the user's overrides leave; see `typed_columns.left`.
+
+        Raises
+        ------
+        UserError
+            They leave none, or make columns the same.
+        """
+        places = typed_columns.left(self.name, self.columns, user)
+        if len(places) == len(self.columns):
+            return self
+        rows = {name: row.with_columns(places) for name, row in self.rows.items()}
+        return self.model_copy(update={"columns": tuple(self.columns[i] for i in places), "rows": rows})
+
     def cell_overrides(self, row: Row, column: Column, user: Sequence[str] = ()) -> list[str]:
-        """Return the overrides of one cell; the user's own go last and win.
+        """Return the overrides of one cell; the user's own go last and win, but where they have the column's value.
 
         Raises
         ------
@@ -147,7 +162,8 @@ class Paper(Config):
         """
         if recipe := [override for override in user if "experiment" in keys(override)]:
             raise UserError(f"{recipe[0]}: the trials of paper={self.name} have a recipe of their own: leave one out")
-        return last_wins(self.sweep, row.sweep or (), column.sweep, row.by_column.get(column.label, ()), user)
+        typed = typed_columns.without_own(column, user)
+        return last_wins(self.sweep, row.sweep or (), column.sweep, row.by_column.get(column.label, ()), typed)
 
     def cell_trials(self, row: Row, column: Column, user: Sequence[str] = ()) -> dict[str, Trial]:
         """Return the trials that one cell is measured with, by id.
@@ -191,7 +207,7 @@ class Paper(Config):
         trials_by_id: dict[str, Trial] = {}
         unavailable: dict[str, str] = {}
         for file in self.files():
-            trials_of_file, unavailable_rows = file._own_trials(user)
+            trials_of_file, unavailable_rows = file.left_by(user)._own_trials(user)
             trials_by_id.update(trials_of_file)
             of_file = "" if file is self else f" of {file.name}"
             unavailable |= {f"{row}{of_file}": reason for row, reason in unavailable_rows.items()}

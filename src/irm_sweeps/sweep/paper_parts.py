@@ -89,6 +89,16 @@ class Row(Config):
         """Return a column's `one_test_set`."""
         return (self.one_test_set[index] if self.one_test_set else None) or (None, None)
 
+    def with_columns(self, places: Sequence[int]) -> Row:
+        """Return the row of a table that has only these of its columns, by their places."""
+
+        def chosen(cells: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(cells[i] for i in places) if cells else ()
+
+        rerun = self.rerun and self.rerun.model_copy(update={"cells": chosen(self.rerun.cells)})
+        cells = {"published": chosen(self.published), "one_test_set": chosen(self.one_test_set), "rerun": rerun}
+        return self.model_copy(update=cells)
+
 
 class Column(Config):
     """One column of a table."""

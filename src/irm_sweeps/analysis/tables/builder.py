@@ -52,7 +52,7 @@ class Builder:
         overrides: Sequence[str],
         results: Results | None = None,
     ) -> None:
-        self.paper = paper
+        self.paper, self._file = paper.left_by(overrides), paper
         self.stores = stores
         self.select = select
         self.overrides = overrides
@@ -81,7 +81,7 @@ class Builder:
         cells = [cell for _, row_cells in rows for cell in row_cells]
         measurement = list(measurement_lines(self.paper, cells, self.select, self.rules(), self.overrides))
         origin = [
-            *origin_lines(self.paper, self.stores, self.overrides),
+            *origin_lines(self.paper, self._file, self.stores, self.overrides),
             *self._version_lines(),
             *unpacked_lines(self.results, self.trial_ids()),
         ]

@@ -36,12 +36,14 @@ def measurement_lines(
         yield line
 
 
-def origin_lines(paper: Paper, stores: Sequence[Path], overrides: Sequence[str]) -> Iterator[str]:
-    """Yield the lines on the rows shown, the overrides and the stores."""
+def origin_lines(paper: Paper, of: Paper, stores: Sequence[Path], overrides: Sequence[str]) -> Iterator[str]:
+    """Yield the lines on the rows shown, the overrides, the columns they leave `of` the file's, and the stores."""
     if paper.only:
         yield f"Rows shown: {', '.join(paper.shown)}."
     if overrides:
         yield f"Overrides on top of the paper file: {' '.join(overrides)}."
+    if len(paper.columns) < len(of.columns):
+        yield f"Columns left by the overrides: {'; '.join(column.label for column in paper.columns)}."
     yield f"Results from: {', '.join(map(str, stores))}."
 
 
