@@ -14,7 +14,7 @@ from irm_sweeps.analysis.tables.builder import Builder
 from irm_sweeps.analysis.tables.formats import FORMATS
 from irm_sweeps.analysis.tables.table import Table
 from irm_sweeps.errors import UserError
-from irm_sweeps.sweep.paper import Paper, load_paper
+from irm_sweeps.sweep.paper import Paper, Row, load_paper
 from table_words import by_seed, records
 
 pytestmark = pytest.mark.usefixtures("composed_once")
@@ -45,6 +45,24 @@ def test_every_format_has_the_footnote_of_a_row_that_departs(tmp_path: Path) -> 
     assert all(told in text for text in (printed["md"], printed["csv"], printed["html"].replace("&#39;", "'"), plain))
     assert len(re.findall(r" \[1\]", printed["md"])) == 2, "beside the row's name, and before the note"
     assert told in " ".join(FORMATS["text"](table, True).split())
+
+
+def test_what_holds_in_all_rows_is_said_once(tmp_path: Path) -> None:
+    other = {"label": "V-REx", "sweep": ["method=vrex"], "published": [[78, 1], [71, 1]]}
+    paper = paper_with({"differs_from_text": [RISK]}, differs_from_text=[DEPTH])
+    paper = paper.model_copy(update={"rows": {**paper.rows, "vrex": Row.model_validate(other)}})
+    printed = FORMATS["md"](table_of(paper, tmp_path), True)
+    assert printed.count("not as in the paper's text, in all rows: backbone.depth=2 (text: one hidden layer)\n") == 1
+    assert printed.count("not as in the paper's text: method.risk=mean (text: sum)\n") == 1
+    both, shared = (re.search(rf"^\| {label} \[(.*?)\]", printed, re.M) for label in ("ERM", "V-REx"))
+    assert both, printed
+    assert shared, printed
+    assert set(both[1].split(",")) & set(shared[1].split(","))
+    depth = [{**DEPTH, "text": "none"}]
+    replaced = paper.model_copy(update={"rows": {**paper.rows, "vrex": Row(**other, differs_from_text=depth)}})
+    printed = FORMATS["md"](table_of(replaced, tmp_path), True)
+    assert "in all rows" not in printed
+    assert "backbone.depth=2 (text: one hidden layer); method.risk=mean" in printed
 
 
 @pytest.mark.parametrize("name", paper_names())

@@ -202,6 +202,13 @@ class Paper(Config):
         """Return where a row departs from the paper's text: its own entries in place of the file's on the same keys."""
         return list({entry.key: entry for entry in (*self.differs_from_text, *row.differs_from_text)}.values())
 
+    @property
+    def shared_departures(self) -> list[Departure]:
+        """The file's entries that hold in each of several rows, since none has one of its own on the key."""
+        measured = [row for row in self.rows.values() if row.sweep is not None]
+        replaced = {entry.key for row in measured for entry in row.differs_from_text}
+        return [entry for entry in self.differs_from_text if len(measured) > 1 and entry.key not in replaced]
+
     def all_trials(self, user: Sequence[str] = ()) -> tuple[dict[str, Trial], dict[str, str]]:
         """Return every trial of the chosen rows by id, and for each row that cannot be run the reason."""
         trials_by_id: dict[str, Trial] = {}

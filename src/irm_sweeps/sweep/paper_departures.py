@@ -76,15 +76,27 @@ def _check(departure: Departure, config: Mapping[str, Any]) -> None:
         )
 
 
-def departures_note(departures: Iterable[Departure], trials: Sequence[Trial]) -> str:
-    """Return the note on where trials depart from the text, by their configs; empty if they depart nowhere.
+def departures_notes(
+    departures: Iterable[Departure], shared: Sequence[Departure], trials: Sequence[Trial]
+) -> Iterator[str]:
+    """Yield the notes on where a row's trials depart from the text, by their configs; none if they depart nowhere.
 
     An entry whose value overrides have changed is left out: the table has a line on the overrides.
+
+    Parameters
+    ----------
+    departures
+        All entries that hold for the row.
+    shared
+        Those of them that hold for all rows: they make a note of their own, which stands below a table once.
     """
     if not (declared := list(departures)):
-        return ""
-    parts = list(_parts(declared, [_flat(trial) for trial in trials]))
-    return f"{DEPARTS}: {'; '.join(parts)}" if parts else ""
+        return
+    configs = [_flat(trial) for trial in trials]
+    own = [entry for entry in declared if entry not in shared]
+    for entries, where in ((shared, ", in all rows"), (own, "")):
+        if parts := list(_parts(entries, configs)):
+            yield f"{DEPARTS}{where}: {'; '.join(parts)}"
 
 
 def _parts(departures: Iterable[Departure], configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:

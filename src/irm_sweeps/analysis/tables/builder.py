@@ -22,7 +22,7 @@ from irm_sweeps.analysis.tables.table import Cell, Comparison, Table, adjusted
 from irm_sweeps.analysis.tables.unpacked import unpacked_lines
 from irm_sweeps.errors import UnknownChoice
 from irm_sweeps.sweep.metric import parts
-from irm_sweeps.sweep.paper_departures import departures_note
+from irm_sweeps.sweep.paper_departures import departures_notes
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Column, Paper, Row
@@ -117,8 +117,8 @@ class Builder:
         blank = replace(blank, rule=rule)
         readings = [read(trial, self.results, rule, column.metric) for trial in trials.values()]
         cell = self._measured(blank, rule, readings, row.test_sets(index)[0])
-        departs = departures_note(self.paper.departures(row), list(trials.values()))
-        return replace(cell, notes=(*cell.notes, Note(departs))) if departs else cell
+        departs = departures_notes(self.paper.departures(row), self.paper.shared_departures, list(trials.values()))
+        return replace(cell, notes=(*cell.notes, *map(Note, departs)))
 
     def _measured(self, blank: Cell, rule: str, readings: Sequence[Reading], test_set: int | None) -> Cell:
         """Return a cell with the mean of the chosen setting, and with notes on all trials that are not in the mean."""
