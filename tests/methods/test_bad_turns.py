@@ -17,8 +17,9 @@ from wrong_turns import Matrix, Wrong, WrongPenalty
 
 COMPLAINTS = {
     "vector": "objective of 'model' is a tensor of shape [2]: reduce it with mean() or sum()",
-    "float": "objective of 'model' is a float: make it a scalar tensor, and take no item() of one",
+    "float": "objective of 'model' is a value of type float: return a scalar tensor, without item()",
     "nothing": "objective of 'model' is nothing: return a scalar tensor",
+    "list": "objective of 'model' is a value of type list: return a scalar tensor",
     "missing": "['model'] move, and there are objectives of []: one each is needed",
     "unknown": "['model'] move, and there are objectives of ['model', 'adversary']: one each is needed",
     "log": "log entry 'penalty' is a float; a tensor is needed, e.g. risks.new_full((), 0.5)",
@@ -27,7 +28,7 @@ COMPLAINTS = {
 }
 PENALTIES = {
     "nothing": "returned nothing: return a scalar tensor",
-    "number": "returned a float: make it a scalar tensor, and take no item() of one",
+    "number": "returned a value of type float: return a scalar tensor, without item()",
     "vector": "returned a tensor of shape [2]: reduce it with mean() or sum()",
 }
 EXITS = {"exit": "sys.exit(3)", "last words": "sys.exit('no such file')", "plain exit": "sys.exit()"}

@@ -30,6 +30,8 @@ class Wrong(ERM):
                 return Turn({"model": risks}, turn.log)
             case "float":
                 return Turn({"model": 0.5}, turn.log)  # type: ignore[dict-item]
+            case "list":
+                return Turn({"model": [own["model"]]}, turn.log)  # type: ignore[dict-item]
             case "nothing":
                 return Turn({"model": None}, turn.log)  # type: ignore[dict-item]
             case "missing":
@@ -69,6 +71,6 @@ class WrongPenalty(Penalized):
 
 
 class Unread(VREx):
-    """V-REx with a field that its code does not read."""
+    """V-REx with a field that its code does not read, as `self.sharpness` would."""
 
-    sharpness: float
+    sharpness: float  # self.sharpness

@@ -14,7 +14,7 @@ from irm_sweeps.analysis.tables.builder import Builder
 from irm_sweeps.analysis.tables.formats import FORMATS
 from irm_sweeps.analysis.tables.table import Table
 from irm_sweeps.errors import UserError
-from irm_sweeps.sweep.paper import Paper, Row, load_paper
+from irm_sweeps.sweep.paper import Departure, Paper, Row, load_paper
 from table_words import by_seed, records
 
 pytestmark = pytest.mark.usefixtures("composed_once")
@@ -56,6 +56,9 @@ def test_what_holds_in_all_rows_is_said_once(tmp_path: Path) -> None:
     assert printed.count("not as in the paper's text: method.risk=mean (text: sum)\n") == 1
     assert "| ERM [1,2] " in printed
     assert "| V-REx       | missing [1,3]" in printed, "its trials depart as well"
+    listed = [Departure.model_validate(entry) for entry in (DEPTH, {**RISK, "here": ["mean", "sum"], "text": "images"})]
+    by_row = paper.model_copy(update={"differs_from_text": listed})
+    assert "in all rows: backbone.depth=2 (text: one hidden layer)\n" in FORMATS["md"](table_of(by_row, tmp_path), True)
     depth = [{**DEPTH, "text": "none"}]
     replaced = paper.model_copy(update={"rows": {**paper.rows, "vrex": Row(**other, differs_from_text=depth)}})
     printed = FORMATS["md"](table_of(replaced, tmp_path), True)

@@ -1,4 +1,4 @@
-"""Overrides of what columns set themselves choose among the columns, and no column has the trials of another."""
+"""Overrides of what columns set themselves choose among the columns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import pytest
 
 from commands import launch
 from irm_sweeps.errors import UserError
+from irm_sweeps.sweep import typed_columns
 from irm_sweeps.sweep.paper import load_paper
+from irm_sweeps.sweep.paper_parts import Column
 
 FOUR = ["ResNet-18, 2 Env", "ResNet-18, 4 Env", "ResNet-50, 2 Env", "ResNet-50, 4 Env"]
+APART = {"a": ["lam=1", "seed=1"], "b": ["lam=2", "seed=2"]}
 
 
 @pytest.mark.parametrize(
@@ -18,9 +21,11 @@ FOUR = ["ResNet-18, 2 Env", "ResNet-18, 4 Env", "ResNet-50, 2 Env", "ResNet-50, 
         (["dataset.envs=4"], FOUR[1::2]),
         (["+dataset.envs=4"], FOUR[1::2]),
         (["dataset.envs=4,2"], FOUR),
-        (["backbone=resnet50", "dataset.envs=range(2,4)"], FOUR[2:3]),
-        (["training.batch_size=128"], FOUR[:2]),
+        (["backbone=resnet50", "dataset.envs=2"], FOUR[2:3]),
+        (["dataset.envs=2", "dataset.envs=4"], FOUR[1::2]),
+        (["training.batch_size=128"], FOUR),
         (["training.batch_size=16", "lam=1"], FOUR),
+        (["dataset.envs=3"], FOUR),
         (["pair=zip(dataset.envs=[2,4],lam=[1,10])"], FOUR),
         ([], FOUR),
     ],
@@ -57,25 +62,52 @@ def test_each_trial_is_one_of_the_paper_file_s_own(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "complaint"),
+    ("name", "typed", "complaint"),
     [
         (
-            ["dataset.envs=3"],
-            "the columns 'ResNet-18, 2 Env' and 'ResNet-18, 4 Env' of lin2021_table1 would have the same",
+            "lin2021_table1",
+            ["++dataset.envs=2,3"],
+            r"^dataset.envs=2,3: it chooses columns of lin2021_table1, which have 2, 4, and none has 3: leave that out",
         ),
+        ("bae2021_figure4", ["dataset.noise_gap=0.02,0.1"], "which have 0, 0.01, .*, and none has 0.1: leave that out"),
         (
-            ["backbone=resnet18", "dataset.envs=3"],
-            "dataset.envs=3: the columns 'ResNet-18, 2 Env' and 'ResNet-18, 4 Env'",
-        ),
-        (
-            ["backbone=resnet50", "training.batch_size=128"],
-            "lin2021_table1 has no column with all of these; its columns: ResNet-18, 2 Env \\(backbone=resnet18 ",
+            "linear_unit_tests",
+            ["dataset.example=small_margin", "dataset.scrambled=true,false"],
+            "dataset.scrambled=true,false: .* which have true, and none has false",
         ),
     ],
 )
-def test_no_two_columns_have_the_same_trials(typed: list[str], complaint: str) -> None:
+def test_values_that_no_column_has_are_refused_beside_others(name: str, typed: list[str], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        load_paper("lin2021_table1").left_by(typed)
+        load_paper(name).left_by(typed)
+
+
+def test_values_of_different_columns_are_refused() -> None:
+    columns = [Column(label=label, metric="test/0.1/accuracy", sweep=sweep) for label, sweep in APART.items()]
+    with pytest.raises(UserError, match=r"^lam=1 seed=2: mine has no column with all of these; its columns: a \(lam=1"):
+        typed_columns.left("mine", columns, ["lam=1", "+seed=2"])
+
+
+def test_a_column_may_take_out_a_key_or_pair_axes() -> None:
+    sweeps = {"a": ["~training.l2"], "b": ["pair=zip(lam=[1,2],seed=[3,4])"]}
+    columns = [Column(label=label, metric="test/0.1/accuracy", sweep=sweep) for label, sweep in sweeps.items()]
+    for typed in (["~training.l2"], ["lam=1"], ["pair=3"]):
+        assert typed_columns.left("mine", columns, typed) == [0, 1]
+        assert typed_columns.without_own(columns[0], columns, typed) == typed
+
+
+def test_some_of_a_column_s_values_are_those_alone() -> None:
+    columns = [Column(label="a", metric="test/0.1/accuracy", sweep=["lam=1,10"])]
+    assert typed_columns.without_own(columns[0], columns, ["lam=10"]) == ["lam=10"]
+    assert typed_columns.without_own(columns[0], columns, ["lam=10,1"]) == []
+
+
+def test_what_replaces_a_column_s_own_is_told() -> None:
+    columns = load_paper("lin2021_small").columns
+    told = list(typed_columns.replaced(columns, ["++dataset.envs=3", "seed=1", "p=zip(dataset.envs=[4],lam=[1])"]))
+    had = "(2 Env, val: 2; 2 Env, oracle: 2; 4 Env, val: 4; 4 Env, oracle: 4)"
+    assert told == [f"dataset.envs=3 {had}", f"p=zip(dataset.envs=[4],lam=[1]) {had}"]
+    assert list(typed_columns.replaced(columns, ["dataset.envs=2"])) == []
 
 
 def test_a_launch_trains_those_columns() -> None:

@@ -15,5 +15,7 @@ def not_a_scalar(value: object) -> str:
             return f"a tensor of shape {list(value.shape)}: reduce it with mean() or sum()" if value.ndim else ""
         case None:
             return "nothing: return a scalar tensor"
+        case int() | float():
+            return f"a value of type {type(value).__name__}: return a scalar tensor, without item()"
         case _:
-            return f"a {type(value).__name__}: make it a scalar tensor, and take no item() of one"
+            return f"a value of type {type(value).__name__}: return a scalar tensor"

@@ -144,7 +144,7 @@ class Paper(Config):
         Raises
         ------
         UserError
-            They leave none, or make columns the same.
+            They leave none, or some of the values of a key are of no column.
         """
         places = typed_columns.left(self.name, self.columns, user)
         if len(places) == len(self.columns):
@@ -153,7 +153,7 @@ class Paper(Config):
         return self.model_copy(update={"columns": tuple(self.columns[i] for i in places), "rows": rows})
 
     def cell_overrides(self, row: Row, column: Column, user: Sequence[str] = ()) -> list[str]:
-        """Return the overrides of one cell; the user's own go last and win, but where they have the column's value.
+        """Return the overrides of one cell; the user's own go last and win, but for those that choose columns.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class Paper(Config):
         """
         if recipe := [override for override in user if "experiment" in keys(override)]:
             raise UserError(f"{recipe[0]}: the trials of paper={self.name} have a recipe of their own: leave one out")
-        typed = typed_columns.without_own(column, user)
+        typed = typed_columns.without_own(column, self.columns, user)
         return last_wins(self.sweep, row.sweep or (), column.sweep, row.by_column.get(column.label, ()), typed)
 
     def cell_trials(self, row: Row, column: Column, user: Sequence[str] = ()) -> dict[str, Trial]:

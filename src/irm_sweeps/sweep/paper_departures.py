@@ -93,8 +93,10 @@ def departures_notes(
     if not (declared := list(departures)):
         return
     configs = [_flat(trial) for trial in trials]
-    own = [entry for entry in declared if entry not in shared]
-    for entries, where in ((shared, ", in all rows"), (own, "")):
+    # An entry whose `here` lists values of several columns or settings may read otherwise in another row.
+    alike = [entry for entry in shared if all(config.get(entry.key, entry.here) == entry.here for config in configs)]
+    own = [entry for entry in declared if entry not in alike]
+    for entries, where in ((alike, ", in all rows"), (own, "")):
         if parts := list(_parts(entries, configs)):
             yield f"{DEPARTS}{where}: {'; '.join(parts)}"
 

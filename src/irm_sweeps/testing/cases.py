@@ -63,6 +63,7 @@ class MethodCases:
     equal_only: ClassVar[Mapping[str, str]] = {}
     slow_penalty: ClassVar[Mapping[str, str]] = {}
     needs_several_images: ClassVar[Mapping[str, str]] = {}
+    read_elsewhere: ClassVar[Mapping[str, str]] = {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a test over cases, by the name of its argument.

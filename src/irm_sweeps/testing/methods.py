@@ -41,4 +41,7 @@ class MethodContract(
     needs_several_images
         Cases whose objective is not defined where an environment has a single image in a batch, with the reason. Such
         a method should raise a `UserError` for it.
+    read_elsewhere
+        Cases with a field that neither the file of the class nor that of a base class names, with the place that reads
+        it.
     """

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, all_suffixes
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -141,12 +141,12 @@ def _near_module(module: str, folders: Sequence[str]) -> str:
 
 
 def _modules_in(folder: str) -> set[str]:
-    """Return the names of a folder's modules, and of the folders in it that have some; none if it cannot be read."""
+    """Return the names of a folder's modules and folders; none if it cannot be read."""
     try:
-        found = list(Path(folder).glob("*.py")) + [path.parent for path in Path(folder).glob("*/*.py")]
+        found = [path for path in Path(folder).iterdir() if path.name.endswith(tuple(all_suffixes())) or path.is_dir()]
     except OSError:
         return set()
-    return {path.stem for path in found if path.stem.isidentifier()}
+    return {name for path in found if (name := path.name.partition(".")[0]).isidentifier()}
 
 
 def _is_users(folder: str) -> bool:

@@ -45,6 +45,10 @@ class PaperRuns:
         words = shlex.join(overrides)
         if all(word.partition("=")[0] in SEEDS for word in overrides):
             return overrides, f"{paper.name} is shown with {words}, as its latest run had it"
+        try:
+            paper.left_by(overrides)
+        except UserError as error:
+            return [], f"the latest run of {paper.name} is not shown: {error}"
         as_filed = self._trial_ids(paper, [], results)
         if not any(results.of(trial_id) for trial_id in as_filed):
             return overrides, f"no trial of {paper.name} as filed has a result: shown is its latest run, with {words}"

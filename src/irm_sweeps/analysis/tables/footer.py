@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from irm_sweeps.analysis.selection_rules import SETTINGS, STEPS, USABLE
 from irm_sweeps.analysis.tables import test_set_error
 from irm_sweeps.analysis.tables.table import Cell
+from irm_sweeps.sweep import typed_columns
 
 if TYPE_CHECKING:
     from irm_sweeps.sweep.paper import Paper
@@ -36,14 +37,16 @@ def measurement_lines(
         yield line
 
 
-def origin_lines(paper: Paper, of: Paper, stores: Sequence[Path], overrides: Sequence[str]) -> Iterator[str]:
-    """Yield the lines on the rows shown, the overrides, the columns they leave `of` the file's, and the stores."""
+def origin_lines(paper: Paper, file: Paper, stores: Sequence[Path], overrides: Sequence[str]) -> Iterator[str]:
+    """Yield the lines on the rows shown, the overrides, the columns they leave of the file's, and the stores."""
     if paper.only:
         yield f"Rows shown: {', '.join(paper.shown)}."
     if overrides:
         yield f"Overrides on top of the paper file: {' '.join(overrides)}."
-    if len(paper.columns) < len(of.columns):
+    if len(paper.columns) < len(file.columns):
         yield f"Columns left by the overrides: {'; '.join(column.label for column in paper.columns)}."
+    if others := list(typed_columns.replaced(paper.columns, overrides)):
+        yield f"Replaced, of what the columns' labels may stand for: {', '.join(others)}."
     yield f"Results from: {', '.join(map(str, stores))}."
 
 
