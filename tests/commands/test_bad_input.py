@@ -211,7 +211,7 @@ def test_a_users_method_that_cannot_be_imported(tmp_path: Path, monkeypatch: pyt
     [
         ("penaltis.gap.Gap", "penalties"),
         ("penalties.gaps.Gap", "gap"),
-        ("gap.Gap", None),
+        ("qqqqqqqq.Gap", None),
         ("penalties.gap.Gaps", "Gap"),
     ],
 )
